@@ -1,0 +1,665 @@
+//! Objects as files below one folder, of any POSIX filesystem.
+//!
+//! An object is written to a file without a name, synced, and only then linked to its final name. So no crash leaves
+//! a torn object, and where the filesystem knows unnamed files it leaves no litter either.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{AtFlags, CWD, FsWord, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::{Backend, ByteRange, Created, Listed, PutNew, Space, check_key, is_key_component, too_short};
+use crate::error::{Error, Result};
+
+/// Descriptors kept open for reading, so that a random read of a pack costs one system call.
+const OPEN_OBJECTS_MAX: usize = 128;
+
+/// Folders remembered as durable; beyond it they are forgotten and merely synced once more.
+const DURABLE_FOLDERS_MAX: usize = 4096;
+
+/// Smaller writes are gathered up to this many bytes; larger ones go straight to the file.
+const WRITE_BUFFER_BYTES: usize = 1 << 20;
+
+/// The system is asked to start writing to disk each time that so much has come together. Then the final fsync of a
+/// pack of 64 MiB finds little to do: about 5 ms instead of 32 ms (measured on ext4 on a virtual disk).
+const WRITE_BEHIND_BYTES: u64 = 4 << 20;
+
+/// A range up to this long is read without asking for the object's size first. A longer one is checked against it
+/// before memory is taken, because the range may come from a damaged reference.
+const UNCHECKED_READ_BYTES: u64 = 1 << 20;
+
+/// What the names of temporary files start with. No key has a dot, so they never look like objects.
+const TEMPORARY_PREFIX: &str = ".tmp-";
+
+/// Objects as files below a folder. Any number of processes may use one folder at once.
+///
+/// The first object creates the folder where it is missing. What is written is never open to "others", and to the
+/// group only as far as the folder itself is: a repository holds what its source kept secret.
+pub struct LocalBackend {
+    place: Arc<Place>,
+    open_objects: Mutex<OpenObjects>,
+}
+
+impl LocalBackend {
+    /// Objects below the folder `root`. Nothing is read or created yet.
+    pub fn new(root: impl Into<PathBuf>) -> LocalBackend {
+        let root = root.into();
+        // Absolute, because a daemon changes its working directory.
+        let root = std::path::absolute(&root).unwrap_or(root);
+        let place = Place { root, durable_folders: Mutex::default(), unnamed_files: AtomicBool::new(true) };
+        LocalBackend { place: Arc::new(place), open_objects: Mutex::default() }
+    }
+
+    fn open_objects(&self) -> MutexGuard<'_, OpenObjects> {
+        self.open_objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The object's file. One that is read in pieces is kept open; a small one that is read once would only push
+    /// others out.
+    fn open(&self, key: &str, keep_open: bool) -> Result<Arc<File>> {
+        if let Some(file) = self.open_objects().get(key) {
+            return Ok(file);
+        }
+        let file = match File::open(self.place.path(key)) {
+            Ok(file) => Arc::new(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::ObjectMissing { key: key.into(), backend: self.name() });
+            }
+            Err(error) => return Err(self.place.failed("open", key, error)),
+        };
+        if keep_open {
+            self.open_objects().insert(key, &file);
+        }
+        Ok(file)
+    }
+
+    fn read(&self, file: &File, key: &str, range: ByteRange) -> Result<Vec<u8>> {
+        let failed = |source| self.place.failed("read", key, source);
+        let size = || file.metadata().map(|metadata| metadata.len()).map_err(failed);
+        let (offset, length) = match range {
+            ByteRange::Whole => (0, size()?),
+            ByteRange::Last { length } => {
+                let size = size()?;
+                (size.saturating_sub(length), length.min(size))
+            }
+            ByteRange::At { offset, length } => {
+                let trusted =
+                    (1..=UNCHECKED_READ_BYTES).contains(&length) && offset <= i64::MAX.unsigned_abs() - length;
+                if !trusted {
+                    let size = size()?;
+                    if offset.checked_add(length).is_none_or(|end| end > size) {
+                        return Err(too_short(&self.name(), key, size, offset, length));
+                    }
+                }
+                (offset, length)
+            }
+        };
+        let bytes = read_at(file, offset, length).map_err(failed)?;
+        if bytes.len() as u64 != length {
+            return Err(too_short(&self.name(), key, size()?, offset, length));
+        }
+        Ok(bytes)
+    }
+}
+
+impl Backend for LocalBackend {
+    fn name(&self) -> String {
+        self.place.name()
+    }
+
+    fn put_new(&self, key: &str) -> Result<Box<dyn PutNew>> {
+        check_key(key)?;
+        let (file, temporary) =
+            self.place.start_file(key).map_err(|source| self.place.failed("create", key, source))?;
+        let place = Arc::clone(&self.place);
+        let file = NewFile { file, written_bytes: 0, started_bytes: 0 };
+        Ok(Box::new(LocalPut { place, key: key.into(), file, temporary, buffer: Vec::new(), torn: false }))
+    }
+
+    fn get_range(&self, key: &str, range: ByteRange) -> Result<Vec<u8>> {
+        check_key(key)?;
+        let file = self.open(key, range != ByteRange::Whole)?;
+        self.read(&file, key, range)
+    }
+
+    fn list_after(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>> {
+        if !prefix.is_empty() {
+            check_key(prefix)?;
+        }
+        let mut listed = Vec::new();
+        self.place.list_folder(prefix, after, &mut listed).map_err(|error| self.place.failed("list", prefix, error))?;
+        Ok(listed)
+    }
+
+    fn delete(&self, key: &str) -> Result<()> {
+        check_key(key)?;
+        match fs::remove_file(self.place.path(key)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.place.failed("delete", key, error)),
+            _ => {
+                self.open_objects().forget(key);
+                Ok(())
+            }
+        }
+    }
+
+    fn space(&self) -> Result<Option<Space>> {
+        let stat = rustix::fs::statvfs(&self.place.root)
+            .map_err(|errno| self.place.failed("find the free space of", ".", errno.into()))?;
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        Ok(Some(Space { total_bytes: bytes(stat.f_blocks), available_bytes: bytes(stat.f_bavail) }))
+    }
+}
+
+/// `length` bytes from `offset`, fewer only where the file ends.
+fn read_at(file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let length = usize::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    bytes.try_reserve_exact(length)?;
+    while bytes.len() < length {
+        let at = offset + bytes.len() as u64;
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut bytes), at) {
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    // The allocator may have given more room than was asked for.
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+/// Descriptors of objects read lately. An object that another process deletes stays readable through one, and its
+/// room stays taken; names are never used twice, so the bytes are right all the same.
+#[derive(Default)]
+struct OpenObjects {
+    uses: u64,
+    by_key: HashMap<String, OpenObject>,
+}
+
+struct OpenObject {
+    last_use: u64,
+    file: Arc<File>,
+}
+
+impl OpenObjects {
+    fn get(&mut self, key: &str) -> Option<Arc<File>> {
+        let object = self.by_key.get_mut(key)?;
+        self.uses += 1;
+        object.last_use = self.uses;
+        Some(Arc::clone(&object.file))
+    }
+
+    fn insert(&mut self, key: &str, file: &Arc<File>) {
+        if self.by_key.len() >= OPEN_OBJECTS_MAX {
+            let oldest = self.by_key.iter().min_by_key(|(_, object)| object.last_use).map(|(key, _)| key.clone());
+            oldest.map(|key| self.by_key.remove(&key));
+        }
+        self.uses += 1;
+        self.by_key.insert(key.into(), OpenObject { last_use: self.uses, file: Arc::clone(file) });
+    }
+
+    fn forget(&mut self, key: &str) {
+        self.by_key.remove(key);
+    }
+}
+
+/// The folder and what this process knows about it.
+struct Place {
+    root: PathBuf,
+    /// Folders whose own entries, up to the root, this process has synced.
+    durable_folders: Mutex<HashSet<PathBuf>>,
+    /// False once the filesystem turned out not to do unnamed files, or not safely.
+    unnamed_files: AtomicBool,
+}
+
+impl Place {
+    fn name(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        // An empty key is the root; joining it would add a slash.
+        if key.is_empty() { self.root.clone() } else { self.root.join(key) }
+    }
+
+    /// The folder that holds the object's file.
+    fn folder(&self, key: &str) -> PathBuf {
+        key.rsplit_once('/').map_or_else(|| self.root.clone(), |(folder, _)| self.root.join(folder))
+    }
+
+    fn failed(&self, operation: &'static str, key: &str, source: io::Error) -> Error {
+        Error::Backend { operation, key: key.into(), backend: self.name(), source }
+    }
+
+    fn durable_folders(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        self.durable_folders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Permission bits for something new: the `widest` ones, less what the root itself keeps from its group.
+    fn mode(&self, widest: u32) -> io::Result<u32> {
+        Ok(widest & (fs::metadata(&self.root)?.mode() | 0o700))
+    }
+
+    /// A new empty file in the folder of `key`, and its name where it needs one.
+    fn start_file(&self, key: &str) -> io::Result<(File, Option<PathBuf>)> {
+        let folder = self.folder(key);
+        match self.start_file_in(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.create_folder(&folder)?;
+                self.start_file_in(&folder)
+            }
+            started => started,
+        }
+    }
+
+    fn start_file_in(&self, folder: &Path) -> io::Result<(File, Option<PathBuf>)> {
+        let mode = self.mode(0o640)?;
+        if self.unnamed_files.load(Ordering::Relaxed) {
+            match start_unnamed(folder, mode)? {
+                Some(file) => return Ok((file, None)),
+                None => self.unnamed_files.store(false, Ordering::Relaxed),
+            }
+        }
+        let (file, name) = start_named(folder, mode)?;
+        Ok((file, Some(name)))
+    }
+
+    /// Makes `folder` and those above it that are missing, durably.
+    fn create_folder(&self, folder: &Path) -> io::Result<()> {
+        let Some(parent) = folder.parent().filter(|_| !folder.is_dir()) else { return Ok(()) };
+        self.create_folder(parent)?;
+        let mode = match folder.strip_prefix(&self.root) {
+            Ok(below) if below.as_os_str().is_empty() => 0o700,
+            Ok(_) => self.mode(0o770)?,
+            Err(_) => 0o777,
+        };
+        match rustix::fs::mkdir(folder, Mode::from_raw_mode(mode)) {
+            Ok(()) | Err(Errno::EXIST) => sync_folder(parent),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Makes the entries of `folder` durable, and the way down to it from the root. This process may not have made
+    /// the folders on that way, and whoever did may not have come to sync them.
+    fn sync_way_to(&self, folder: &Path) -> io::Result<()> {
+        sync_folder(folder)?;
+        let mut synced = Vec::new();
+        for below in folder.ancestors() {
+            let Some(parent) = below.parent().filter(|parent| parent.starts_with(&self.root)) else { break };
+            if self.durable_folders().contains(below) {
+                break;
+            }
+            sync_folder(parent)?;
+            synced.push(below.to_path_buf());
+        }
+        let mut durable = self.durable_folders();
+        if durable.len() + synced.len() > DURABLE_FOLDERS_MAX {
+            durable.clear();
+        }
+        durable.extend(synced);
+        Ok(())
+    }
+
+    /// Adds the objects below `folder` (a key, or empty for the root) that come after `after`, in order of keys.
+    fn list_folder(&self, folder: &str, after: Option<&str>, listed: &mut Vec<Listed>) -> io::Result<()> {
+        for (mut key, size_bytes) in self.entries_after(folder, after)? {
+            match size_bytes {
+                Some(size_bytes) => listed.push(Listed { key, size_bytes }),
+                None => {
+                    key.pop();
+                    self.list_folder(&key, after, listed)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What in one folder can matter, in order: objects after `after` with their sizes, and, with a slash at the
+    /// end and no size, folders that can hold such objects. The slash makes the order that of whole keys.
+    fn entries_after(&self, folder: &str, after: Option<&str>) -> io::Result<Vec<(String, Option<u64>)>> {
+        let entries = match fs::read_dir(self.path(folder)) {
+            Ok(entries) => entries,
+            // Without a root there is no "no objects": the disk may just not be mounted.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return fs::metadata(&self.root).map(|_| vec![]),
+            Err(error) => return Err(error),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            // Other names cannot be keys: temporary files, the index, lost+found.
+            let Some(name) = name.to_str().filter(|name| is_key_component(name)) else { continue };
+            let key = if folder.is_empty() { name.to_string() } else { format!("{folder}/{name}") };
+            let as_folder = format!("{key}/");
+            let is_after = after.is_none_or(|after| key.as_str() > after);
+            let can_hold = after.is_none_or(|after| as_folder.as_str() > after || after.starts_with(&as_folder));
+            if !is_after && !can_hold {
+                continue;
+            }
+            match kind_of(&entry)? {
+                Some(Kind::Folder) if can_hold => found.push((as_folder, None)),
+                Some(Kind::Object { size_bytes }) if is_after => found.push((key, Some(size_bytes))),
+                _ => {}
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+}
+
+enum Kind {
+    Object { size_bytes: u64 },
+    Folder,
+}
+
+/// What an entry is, through symbolic links (folders of packs are moved to other disks that way); `None` for an entry
+/// that is gone by now, and for what is neither file nor folder.
+fn kind_of(entry: &fs::DirEntry) -> io::Result<Option<Kind>> {
+    let kind = entry.file_type()?;
+    if kind.is_dir() {
+        return Ok(Some(Kind::Folder));
+    }
+    let metadata = if kind.is_file() { entry.metadata() } else { fs::metadata(entry.path()) };
+    match metadata {
+        Ok(metadata) if metadata.is_dir() => Ok(Some(Kind::Folder)),
+        Ok(metadata) if metadata.is_file() => Ok(Some(Kind::Object { size_bytes: metadata.len() })),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// A file without a name in `folder`; `None` where that cannot be done, or not safely.
+fn start_unnamed(folder: &Path, mode: u32) -> io::Result<Option<File>> {
+    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let file = match rustix::io::retry_on_intr(|| rustix::fs::open(folder, flags, Mode::from_raw_mode(mode))) {
+        Ok(descriptor) => File::from(descriptor),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
+    };
+    // Many versions of Btrfs do not log the fsync of an unnamed file: linked later, it could come out of a crash with
+    // its name and without its bytes.
+    const BTRFS_MAGIC: FsWord = 0x9123_683e_u32 as FsWord;
+    let on_btrfs = rustix::fs::fstatfs(&file)?.f_type == BTRFS_MAGIC;
+    // Only /proc can give it a name later.
+    let can_link = !on_btrfs && descriptor_path(&file).exists();
+    Ok(can_link.then_some(file))
+}
+
+/// Where the system shows an open file that has no name.
+fn descriptor_path(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
+/// A new file in `folder` under a temporary name. One that a crash left behind keeps its name.
+fn start_named(folder: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
+    static STARTED: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("{TEMPORARY_PREFIX}{}-{number}", std::process::id()));
+        match File::options().write(true).create_new(true).mode(mode).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            started => return started.map(|file| (file, path)),
+        }
+    }
+}
+
+/// A file that grows at its end, and is written to disk meanwhile.
+struct NewFile {
+    file: File,
+    written_bytes: u64,
+    /// As far as the system was asked to write to disk.
+    started_bytes: u64,
+}
+
+impl NewFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.written_bytes += bytes.len() as u64;
+        if self.written_bytes - self.started_bytes >= WRITE_BEHIND_BYTES {
+            self.start_writing_to_disk();
+        }
+        Ok(())
+    }
+
+    fn start_writing_to_disk(&mut self) {
+        // The last page may not be full yet; it would only be written twice.
+        let end = self.written_bytes & !0xffff;
+        if let (Ok(offset), Ok(length)) = (self.started_bytes.try_into(), (end - self.started_bytes).try_into()) {
+            // SAFETY: the call gets no memory, and the descriptor is open as long as `self.file` is.
+            unsafe { libc::sync_file_range(self.file.as_raw_fd(), offset, length, libc::SYNC_FILE_RANGE_WRITE) };
+            // A refusal is of no matter, and a failing disk is told by the fsync, which writes all that is left.
+        }
+        self.started_bytes = end;
+    }
+}
+
+/// An object on its way into the place.
+struct LocalPut {
+    place: Arc<Place>,
+    key: String,
+    file: NewFile,
+    /// The file's name for now, where the filesystem cannot do without; removed on drop.
+    temporary: Option<PathBuf>,
+    /// Bytes that are not yet in the file.
+    buffer: Vec<u8>,
+    /// True after a write failed: nobody knows what is in the file, so it must not get a name.
+    torn: bool,
+}
+
+impl LocalPut {
+    fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.buffer.len() + bytes.len() > WRITE_BUFFER_BYTES {
+            self.flush()?;
+        }
+        if bytes.len() >= WRITE_BUFFER_BYTES {
+            return self.file.append(bytes);
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.append(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Gives the file its final name, unless that is taken.
+    fn publish(&mut self) -> io::Result<Created> {
+        let path = self.place.path(&self.key);
+        let linked = match &self.temporary {
+            None => rustix::fs::linkat(CWD, descriptor_path(&self.file.file), CWD, &path, AtFlags::SYMLINK_FOLLOW),
+            Some(temporary) => rename_new(&self.file.file, temporary, &path),
+        };
+        match linked {
+            Ok(()) => {
+                self.temporary = None;
+                Ok(Created::New)
+            }
+            Err(Errno::EXIST) => Ok(Created::AlreadyThere),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+/// Renames create-only; by a second link and removal of the first where the filesystem (NFS) has no such rename.
+fn rename_new(file: &File, from: &Path, to: &Path) -> Result<(), Errno> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+        renamed => return renamed,
+    }
+    match rustix::fs::link(from, to) {
+        // A server that answered, but not in time, is asked again, and then finds its own link.
+        Err(Errno::EXIST) if rustix::fs::fstat(file)?.st_nlink == 2 => {}
+        linked => linked?,
+    }
+    // The object is there; a temporary name that cannot go is only litter.
+    let _ = rustix::fs::unlink(from);
+    Ok(())
+}
+
+impl PutNew for LocalPut {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.add(bytes).map_err(|source| {
+            self.torn = true;
+            self.place.failed("write", &self.key, source)
+        })
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Created> {
+        if self.torn {
+            let source = io::Error::other("an earlier write of it failed");
+            return Err(self.place.failed("publish", &self.key, source));
+        }
+        self.flush().map_err(|source| self.place.failed("write", &self.key, source))?;
+        self.file.file.sync_all().map_err(|source| self.place.failed("sync", &self.key, source))?;
+        let created = self.publish().map_err(|source| self.place.failed("publish", &self.key, source))?;
+        // Also for an object that was there: its maker may not have come this far, and the caller relies on it now.
+        let folder = self.place.folder(&self.key);
+        self.place.sync_way_to(&folder).map_err(|source| self.place.failed("sync the folder of", &self.key, source))?;
+        Ok(created)
+    }
+}
+
+impl Drop for LocalPut {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            // Left behind it is only litter under a hidden name.
+            let _ = fs::remove_file(temporary);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A place on a filesystem that has no unnamed files.
+    fn without_unnamed_files(root: &Path) -> LocalBackend {
+        let backend = LocalBackend::new(root);
+        backend.place.unnamed_files.store(false, Ordering::Relaxed);
+        backend
+    }
+
+    fn put(backend: &LocalBackend, key: &str, bytes: &[u8]) -> Created {
+        let mut object = backend.put_new(key).unwrap();
+        object.write(bytes).unwrap();
+        object.finish().unwrap()
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn temporary_names_are_hidden_and_go_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let backend = without_unnamed_files(dir.path());
+        let mut object = backend.put_new("packs/one").unwrap();
+        object.write(b"first").unwrap();
+        let visible = names(&dir.path().join("packs"));
+        assert!(matches!(&visible[..], [name] if name.starts_with(TEMPORARY_PREFIX)), "{visible:?}");
+        assert_eq!(backend.list_after("", None).unwrap(), []);
+        assert_eq!(object.finish().unwrap(), Created::New);
+        assert_eq!(put(&backend, "packs/one", b"second"), Created::AlreadyThere);
+        drop(backend.put_new("packs/two").unwrap());
+        assert_eq!(names(&dir.path().join("packs")), ["one"]);
+        assert_eq!(backend.get_range("packs/one", ByteRange::Whole).unwrap(), b"first");
+    }
+
+    #[test]
+    fn a_temporary_name_left_by_a_crash_is_stepped_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let backend = without_unnamed_files(dir.path());
+        put(&backend, "packs/one", b"one");
+        // The names that the next objects would take.
+        for number in 0..1000 {
+            fs::write(dir.path().join(format!("packs/.tmp-{}-{number}", std::process::id())), b"litter").unwrap();
+        }
+        assert_eq!(put(&backend, "packs/two", b"two"), Created::New);
+        let keys: Vec<_> = backend.list_after("packs", None).unwrap().into_iter().map(|listed| listed.key).collect();
+        assert_eq!(keys, ["packs/one", "packs/two"]);
+    }
+
+    #[test]
+    fn an_object_whose_write_failed_is_never_published() {
+        let dir = tempfile::tempdir().unwrap();
+        let backend = LocalBackend::new(dir.path());
+        put(&backend, "packs/one", b"one");
+        let (_, temporary) = backend.place.start_file("packs/two").unwrap();
+        let mut object = Box::new(LocalPut {
+            place: Arc::clone(&backend.place),
+            key: "packs/two".into(),
+            // Not open for writing, so that every write fails.
+            file: NewFile {
+                file: File::open(dir.path().join("packs/one")).unwrap(),
+                written_bytes: 0,
+                started_bytes: 0,
+            },
+            temporary,
+            buffer: Vec::new(),
+            torn: false,
+        });
+        object.write(&vec![1; WRITE_BUFFER_BYTES]).unwrap_err();
+        object.write(b"small enough for the buffer").unwrap();
+        object.finish().unwrap_err();
+        assert_eq!(backend.list_after("packs", None).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn few_descriptors_stay_open_and_the_latest_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let backend = LocalBackend::new(dir.path());
+        let last_byte = ByteRange::Last { length: 1 };
+        for number in 0..2 * OPEN_OBJECTS_MAX {
+            put(&backend, &format!("packs/{number}"), b"bytes");
+            backend.get_range(&format!("packs/{number}"), last_byte).unwrap();
+            backend.get_range("packs/0", last_byte).unwrap();
+        }
+        let open = backend.open_objects();
+        assert_eq!(open.by_key.len(), OPEN_OBJECTS_MAX);
+        let newest = format!("packs/{}", 2 * OPEN_OBJECTS_MAX - 1);
+        assert!(open.by_key.contains_key("packs/0") && open.by_key.contains_key(&newest));
+        assert!(!open.by_key.contains_key("packs/1"));
+    }
+
+    #[test]
+    fn the_way_to_every_object_is_synced_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let backend = LocalBackend::new(dir.path());
+        put(&backend, "catalog/0000000000012/0000000012345", b"record");
+        let durable = backend.place.durable_folders().clone();
+        let expected = HashSet::from([dir.path().join("catalog"), dir.path().join("catalog/0000000000012")]);
+        assert_eq!(durable, expected);
+    }
+
+    #[test]
+    fn the_group_gets_no_more_than_the_root_grants_and_others_nothing() {
+        use std::os::unix::fs::PermissionsExt;
+        for (root_mode, folder_mode, file_mode) in [(0o700, 0o700, 0o600), (0o755, 0o750, 0o640)] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(root_mode)).unwrap();
+            put(&LocalBackend::new(dir.path()), "packs/one", b"bytes");
+            let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().mode() & 0o777;
+            // The umask may take more away, never the owner's.
+            assert_eq!(mode("packs") & !folder_mode, 0);
+            assert_eq!(mode("packs/one") & !file_mode, 0);
+            assert_eq!((mode("packs") & 0o700, mode("packs/one") & 0o600), (0o700, 0o600));
+        }
+    }
+}

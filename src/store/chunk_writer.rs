@@ -1,0 +1,201 @@
+//! ChunkWriter: one writing session's way into packs. Dedup, compression and appending happen in the caller's thread;
+//! every data lane fills a pack of its own, so that a file lies in one piece and threads do not wait for each other.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::codec::Encoder;
+use crate::error::{Error, Result};
+use crate::id::{ChunkId, WriterId, WriterObject};
+use crate::progress::Counters;
+use crate::store::chunk_store::ChunkStore;
+use crate::store::chunker::CHUNK_MAX_BYTES;
+use crate::store::compress::compress;
+use crate::store::pack::{FinishedPack, PackKind, PackWriter, encode_record};
+
+/// A data pack is finished once it is this long.
+pub const DATA_PACK_BYTES: u64 = 32 << 20;
+
+/// A pack of tree pages is finished once it is this long.
+pub const PAGE_PACK_BYTES: u64 = 16 << 20;
+
+/// Parts of the set of this session's chunks, so that threads seldom meet at one lock.
+const SESSION_SHARDS: usize = 16;
+
+/// Stores the chunks of one session.
+pub struct ChunkWriter<'a> {
+    store: &'a ChunkStore,
+    counters: &'a Counters,
+    writer: WriterId,
+    next_pack: AtomicU32,
+    idle_lanes: Mutex<Vec<PackWriter>>,
+    pages: Mutex<PageLane>,
+    finished: Mutex<Vec<FinishedPack>>,
+    /// Chunks in packs of this session that no record has published yet: the index does not know them.
+    session: [Mutex<HashSet<ChunkId>>; SESSION_SHARDS],
+}
+
+#[derive(Default)]
+struct PageLane {
+    pack: Option<PackWriter>,
+    scratch: Scratch,
+}
+
+/// Buffers that are used again for each chunk.
+#[derive(Default)]
+struct Scratch {
+    payload: Vec<u8>,
+    record: Encoder,
+}
+
+/// Every value guarded here stays whole if a holder panics; the session is given up then anyway.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a> ChunkWriter<'a> {
+    pub fn new(store: &'a ChunkStore, writer: WriterId, counters: &'a Counters) -> ChunkWriter<'a> {
+        ChunkWriter {
+            store,
+            counters,
+            writer,
+            next_pack: AtomicU32::new(0),
+            idle_lanes: Mutex::default(),
+            pages: Mutex::default(),
+            finished: Mutex::default(),
+            session: Default::default(),
+        }
+    }
+
+    /// A lane for one thread's data; released or dropped, it leaves its half-full pack to others.
+    pub fn data_lane(&self) -> DataLane<'_, 'a> {
+        DataLane { pack: None, writer: self, scratch: Scratch::default() }
+    }
+
+    /// Stores a tree page (or a list of attributes) and returns its id.
+    pub fn put_page(&self, plain: &[u8]) -> Result<ChunkId> {
+        let id = ChunkId::of(plain);
+        if self.is_new(&id)? {
+            let mut lane = lock(&self.pages);
+            let PageLane { pack, scratch } = &mut *lane;
+            self.append(pack, PackKind::Pages, id, plain, scratch)?;
+        }
+        Ok(id)
+    }
+
+    /// Packs finished so far and not yet taken.
+    pub fn finished_count(&self) -> usize {
+        lock(&self.finished).len()
+    }
+
+    /// Takes the finished packs, for publication in a segment.
+    pub fn take_finished(&self) -> Vec<FinishedPack> {
+        std::mem::take(&mut lock(&self.finished))
+    }
+
+    /// Finishes every open pack. The lanes must have been dropped.
+    pub fn finish_open(&self) -> Result<()> {
+        let idle = std::mem::take(&mut *lock(&self.idle_lanes));
+        let page_pack = lock(&self.pages).pack.take();
+        for pack in idle.into_iter().chain(page_pack) {
+            lock(&self.finished).push(pack.finish()?);
+        }
+        Ok(())
+    }
+
+    /// Forgets chunks that the index knows by now, because a record published their packs.
+    pub fn published(&self, packs: &[FinishedPack]) {
+        for id in packs.iter().flat_map(|pack| &pack.entries).map(|entry| entry.id) {
+            lock(self.shard(&id)).remove(&id);
+        }
+    }
+
+    fn shard(&self, id: &ChunkId) -> &Mutex<HashSet<ChunkId>> {
+        &self.session[usize::from(id.0[0]) % SESSION_SHARDS]
+    }
+
+    /// Whether the caller has to store this chunk. Asked once a chunk: the first asker is told yes and must do it.
+    /// Only published packs and this very session count as knowing a chunk.
+    fn is_new(&self, id: &ChunkId) -> Result<bool> {
+        if lock(self.shard(id)).contains(id) || self.store.locate(id)?.is_some() {
+            return Ok(false);
+        }
+        Ok(lock(self.shard(id)).insert(*id))
+    }
+
+    fn append(
+        &self,
+        open: &mut Option<PackWriter>,
+        kind: PackKind,
+        id: ChunkId,
+        plain: &[u8],
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        if plain.len() > CHUNK_MAX_BYTES {
+            let reason = format!("{} bytes are more than a chunk can hold", plain.len());
+            return Err(Error::Invalid { what: "chunk", value: id.to_string(), reason });
+        }
+        scratch.payload.clear();
+        scratch.record.bytes.clear();
+        let codec = compress(plain, &mut scratch.payload);
+        encode_record(codec, plain.len(), &scratch.payload, &mut scratch.record);
+        let pack = match open {
+            Some(pack) => pack,
+            None => open.insert(self.start_pack(kind)?),
+        };
+        pack.append(id, plain.len() as u32, &scratch.record.bytes)?;
+        Counters::add(&self.counters.bytes_new, plain.len() as u64);
+        Counters::add(&self.counters.bytes_stored, scratch.record.bytes.len() as u64);
+        let full_bytes = match kind {
+            PackKind::Data => DATA_PACK_BYTES,
+            PackKind::Pages => PAGE_PACK_BYTES,
+        };
+        if pack.len_bytes() >= full_bytes
+            && let Some(full) = open.take()
+        {
+            let finished = full.finish()?;
+            lock(&self.finished).push(finished);
+        }
+        Ok(())
+    }
+
+    fn start_pack(&self, kind: PackKind) -> Result<PackWriter> {
+        let number = self.next_pack.fetch_add(1, Ordering::Relaxed);
+        PackWriter::start(self.store.backend().as_ref(), WriterObject { writer: self.writer, number }, kind)
+    }
+}
+
+/// Stores the data chunks of one file after the other.
+pub struct DataLane<'w, 'a> {
+    writer: &'w ChunkWriter<'a>,
+    pack: Option<PackWriter>,
+    scratch: Scratch,
+}
+
+impl DataLane<'_, '_> {
+    /// Stores one chunk of data and returns its id.
+    pub fn put(&mut self, plain: &[u8]) -> Result<ChunkId> {
+        let id = ChunkId::of(plain);
+        if self.writer.is_new(&id)? {
+            if self.pack.is_none() {
+                self.pack = lock(&self.writer.idle_lanes).pop();
+            }
+            self.writer.append(&mut self.pack, PackKind::Data, id, plain, &mut self.scratch)?;
+        }
+        Ok(id)
+    }
+}
+
+impl DataLane<'_, '_> {
+    /// Leaves the half-full pack to whoever stores next; called at the end of a file.
+    pub fn release(&mut self) {
+        lock(&self.writer.idle_lanes).extend(self.pack.take());
+    }
+}
+
+impl Drop for DataLane<'_, '_> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}

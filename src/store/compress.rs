@@ -1,0 +1,94 @@
+//! Compression of one chunk: the door to lz4. Which codec a chunk has stands in its record.
+
+use crate::codec::DecodeError;
+
+/// How a chunk's payload becomes its plain bytes. Codes: `docs/format.md` section 4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// The payload is the plain bytes.
+    Raw,
+    /// One LZ4 block.
+    Lz4,
+}
+
+/// A chunk is stored compressed only where that saves at least this part of it; else reading it would cost
+/// a decompression for nothing.
+const WORTHWHILE_SAVING_DIVISOR: usize = 16;
+
+impl Codec {
+    pub fn code(self) -> u8 {
+        match self {
+            Codec::Raw => 0,
+            Codec::Lz4 => 1,
+        }
+    }
+
+    /// The codec with this code; `None` for one that this version does not know.
+    pub fn from_code(code: u8) -> Option<Codec> {
+        match code {
+            0 => Some(Codec::Raw),
+            1 => Some(Codec::Lz4),
+            _ => None,
+        }
+    }
+}
+
+/// Appends the payload for `plain` to `out` in whichever codec pays, and says which.
+pub fn compress(plain: &[u8], out: &mut Vec<u8>) -> Codec {
+    let start = out.len();
+    out.resize(start + lz4_flex::block::get_maximum_output_size(plain.len()), 0);
+    match lz4_flex::block::compress_into(plain, &mut out[start..]) {
+        Ok(packed) if packed + plain.len() / WORTHWHILE_SAVING_DIVISOR <= plain.len() && packed < plain.len() => {
+            out.truncate(start + packed);
+            Codec::Lz4
+        }
+        _ => {
+            out.truncate(start);
+            out.extend_from_slice(plain);
+            Codec::Raw
+        }
+    }
+}
+
+/// The plain bytes of a payload. `plain_bytes` is what the record promises; the caller bounds it.
+pub fn decompress(codec: Codec, payload: &[u8], plain_bytes: usize) -> Result<Vec<u8>, DecodeError> {
+    match codec {
+        Codec::Raw if payload.len() == plain_bytes => Ok(payload.to_vec()),
+        Codec::Raw => Err(DecodeError { reason: "the payload does not have the length of the chunk", at: 0 }),
+        Codec::Lz4 => {
+            let mut plain = vec![0u8; plain_bytes];
+            match lz4_flex::block::decompress_into(payload, &mut plain) {
+                Ok(written) if written == plain_bytes => Ok(plain),
+                Ok(_) => Err(DecodeError { reason: "lz4 gives fewer bytes than the chunk has", at: 0 }),
+                Err(_) => Err(DecodeError { reason: "not an lz4 block", at: 0 }),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn payloads_come_back(plain: Vec<u8>) {
+            let mut payload = Vec::new();
+            let codec = compress(&plain, &mut payload);
+            prop_assert_eq!(decompress(codec, &payload, plain.len()).unwrap(), plain);
+        }
+
+        #[test]
+        fn garbage_never_panics(payload: Vec<u8>, plain_bytes in 0..100_000usize) {
+            let _ = decompress(Codec::Lz4, &payload, plain_bytes);
+        }
+    }
+
+    #[test]
+    fn incompressible_bytes_stay_raw() {
+        let noise: Vec<u8> = (0u32..512).flat_map(|n| crate::id::hash(&n.to_le_bytes())).collect();
+        assert_eq!(compress(&noise, &mut Vec::new()), Codec::Raw);
+        assert_eq!(compress(&[7; 4096], &mut Vec::new()), Codec::Lz4);
+    }
+}

@@ -1,0 +1,387 @@
+//! Chunk index: a disposable cache from chunk id to the place of the chunk's record, in `<repo>/index/`.
+//!
+//! It holds nothing that segments and pack footers do not say; deleted or damaged, it is built anew. One writer at a time
+//! holds its lock, for one apply; readers hold an immutable view of the last finished apply and never wait. What could
+//! not be applied yet, because somebody else writes or the directory is read-only, is in a bounded overlay in memory.
+//!
+//! A process must not fork after it opened an index: RocksDB's threads do not follow.
+
+mod database;
+mod directory;
+mod overlay;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::id::{ChunkId, RepositoryId, WriterObject};
+use database::{BlockCache, Reader, Writer};
+use directory::{Current, Directory, Held, Wait};
+use overlay::Overlay;
+
+/// When the overlay holds this many chunks (about 25 MB), its owner must insist on [`ChunkIndex::apply`].
+pub const OVERLAY_MAX_CHUNKS: usize = 200_000;
+
+/// Block cache, shared by all that one [`ChunkIndex`] opens.
+pub const DEFAULT_CACHE_BYTES: usize = 32 << 20;
+
+/// An open that failed is tried again this often while a writer is at work, ...
+const OPEN_ATTEMPTS: usize = 100;
+/// ... and this far apart: two seconds in all.
+const OPEN_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Where a chunk lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Location {
+    pub pack: WriterObject,
+    /// Number of the chunk in its pack, from 0.
+    pub slot: u32,
+    /// Of the chunk's record in the pack, in bytes.
+    pub offset: u64,
+    /// Header and payload.
+    pub record_bytes: u32,
+    pub plain_bytes: u32,
+}
+
+/// The chunks of one pack, as its footer tells them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackChunks {
+    pub pack: WriterObject,
+    /// In slot order: id, offset of the record, record bytes, plain bytes.
+    pub chunks: Vec<(ChunkId, u64, u32, u32)>,
+}
+
+impl PackChunks {
+    /// Every chunk with its place.
+    pub fn locations(&self) -> impl Iterator<Item = (&ChunkId, Location)> {
+        (0u32..).zip(&self.chunks).map(|(slot, (id, offset, record_bytes, plain_bytes))| {
+            let (offset, record_bytes, plain_bytes) = (*offset, *record_bytes, *plain_bytes);
+            (id, Location { pack: self.pack, slot, offset, record_bytes, plain_bytes })
+        })
+    }
+}
+
+/// How far an index has followed the catalog: the last applied record and its hash, so that a repository that was rolled
+/// back or exchanged under an index is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppliedMark {
+    pub sequence: u64,
+    pub record_hash: [u8; 32],
+}
+
+/// Packs, read one by one as they are applied.
+pub type PackStream<'a> = Box<dyn Iterator<Item = Result<PackChunks>> + 'a>;
+
+/// What an index lacks: the packs that were published after its mark, and the mark it reaches with them.
+pub struct Missing<'a> {
+    pub to: AppliedMark,
+    pub packs: PackStream<'a>,
+}
+
+/// What became of an apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    Done,
+    /// Somebody else is writing; nothing was done.
+    LockTaken,
+    /// The directory cannot be written; nothing was done.
+    ReadOnly,
+}
+
+/// Choices of whoever opens an index.
+#[derive(Debug, Clone, Copy)]
+pub struct IndexOptions {
+    /// Size of the block cache.
+    pub cache_bytes: usize,
+}
+
+impl Default for IndexOptions {
+    fn default() -> IndexOptions {
+        IndexOptions { cache_bytes: DEFAULT_CACHE_BYTES }
+    }
+}
+
+/// An open chunk index. All methods may be called from any number of threads.
+///
+/// After any [`Error::Index`] the caller calls [`ChunkIndex::rebuild`]; if that fails as well (a full disk), it goes on
+/// with the overlay.
+pub struct ChunkIndex {
+    directory: Directory,
+    repository: RepositoryId,
+    cache: BlockCache,
+    view: RwLock<View>,
+    /// Held from reading `current` until the view is exchanged, so that an older one never replaces a newer one.
+    exchange: Mutex<()>,
+    overlay: RwLock<Overlay>,
+}
+
+/// What this process last saw of the index.
+#[derive(Default)]
+struct View {
+    /// The database that it last tried to open.
+    tried: Option<String>,
+    /// What it last opened, and what `current` said then.
+    opened: Option<(Current, Arc<Reader>)>,
+    damage: Option<String>,
+}
+
+impl View {
+    fn mark(&self) -> Option<AppliedMark> {
+        self.opened.as_ref().map(|(_, reader)| reader.mark())
+    }
+
+    fn is_of(&self, current: &Current) -> bool {
+        self.opened.as_ref().is_some_and(|(opened, _)| opened == current)
+    }
+}
+
+impl ChunkIndex {
+    /// Opens the index of `repository` in `directory`, which need not exist. Damage is no error: the index is then as if
+    /// empty, [`ChunkIndex::damage`] says why, and [`ChunkIndex::mark`] is `None`.
+    pub fn open(directory: &Path, repository: RepositoryId, options: IndexOptions) -> Result<ChunkIndex> {
+        let index = ChunkIndex {
+            directory: Directory::new(directory),
+            repository,
+            cache: BlockCache::new(options.cache_bytes),
+            view: RwLock::default(),
+            exchange: Mutex::default(),
+            overlay: RwLock::default(),
+        };
+        // The error stands in `damage` too.
+        let _ = index.refresh();
+        Ok(index)
+    }
+
+    /// How far the index on disk has followed the catalog; `None`: there is no usable one.
+    pub fn mark(&self) -> Option<AppliedMark> {
+        read(&self.view).mark()
+    }
+
+    /// The same, the overlay included.
+    pub fn followed(&self) -> Option<AppliedMark> {
+        let overlaid = read(&self.overlay).mark();
+        [self.mark(), overlaid].into_iter().flatten().max_by_key(|mark| mark.sequence)
+    }
+
+    /// Why an index that was there could not be used. `None` after it was rebuilt.
+    pub fn damage(&self) -> Option<String> {
+        read(&self.view).damage.clone()
+    }
+
+    /// Sees what any process applied or rebuilt since. Cheap if nothing was. On [`Error::Index`] the view stays as it was.
+    pub fn refresh(&self) -> Result<()> {
+        let result = self.refresh_patiently();
+        if let Err(error) = &result {
+            write(&self.view).damage = Some(error.to_string());
+        }
+        result
+    }
+
+    /// Where the chunk lies, as far as this index has followed the catalog.
+    pub fn get(&self, id: &ChunkId) -> Result<Option<Location>> {
+        if let Some(location) = read(&self.overlay).get(id) {
+            return Ok(Some(location));
+        }
+        match self.reader() {
+            Some(reader) => reader.get(id),
+            None => Ok(None),
+        }
+    }
+
+    /// [`ChunkIndex::get`] for many ids, in their order, at less than the price of many gets.
+    pub fn get_many(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>> {
+        // Before the reader is taken: what leaves the overlay is in the newest reader already.
+        let overlaid: Vec<Option<Location>> = {
+            let overlay = read(&self.overlay);
+            ids.iter().map(|id| overlay.get(id)).collect()
+        };
+        let Some(reader) = self.reader() else { return Ok(overlaid) };
+        let stored = reader.get_many(ids)?;
+        Ok(overlaid.into_iter().zip(stored).map(|(overlaid, stored)| overlaid.or(stored)).collect())
+    }
+
+    /// Adds packs that were published up to the record `to` and could not be applied; it stays in memory until the index
+    /// on disk has reached `to`.
+    pub fn overlay(&self, to: AppliedMark, packs: &mut dyn Iterator<Item = Result<PackChunks>>) -> Result<()> {
+        for pack in packs {
+            write(&self.overlay).add(&pack?, to);
+        }
+        write(&self.overlay).reach(to);
+        Ok(())
+    }
+
+    /// Chunks in the overlay; see [`OVERLAY_MAX_CHUNKS`].
+    pub fn overlay_len(&self) -> usize {
+        read(&self.overlay).len()
+    }
+
+    /// Brings the index up to date, waiting while somebody else writes.
+    ///
+    /// `missing` is called under the lock with the mark that the index has by then (`None`: it is built anew) and tells
+    /// what to apply; `None` if there is nothing. It must not call this index. The mark moves when all else is written.
+    pub fn apply<'a>(
+        &self,
+        missing: impl FnOnce(Option<AppliedMark>) -> Result<Option<Missing<'a>>>,
+    ) -> Result<Applied> {
+        self.update(Wait::Yes, Trust::Yes, missing)
+    }
+
+    /// [`ChunkIndex::apply`], but if somebody else writes it does nothing.
+    pub fn try_apply<'a>(
+        &self,
+        missing: impl FnOnce(Option<AppliedMark>) -> Result<Option<Missing<'a>>>,
+    ) -> Result<Applied> {
+        self.update(Wait::No, Trust::Yes, missing)
+    }
+
+    /// Like [`ChunkIndex::apply`], but into a new database: the one that this process used is dropped. If another process
+    /// has replaced it already, `missing` is called with that one's mark.
+    pub fn rebuild<'a>(
+        &self,
+        missing: impl FnOnce(Option<AppliedMark>) -> Result<Option<Missing<'a>>>,
+    ) -> Result<Applied> {
+        self.update(Wait::Yes, Trust::No, missing)
+    }
+
+    fn update<'a>(
+        &self,
+        wait: Wait,
+        trust: Trust,
+        missing: impl FnOnce(Option<AppliedMark>) -> Result<Option<Missing<'a>>>,
+    ) -> Result<Applied> {
+        let held = match self.directory.lock(wait)? {
+            Held::Ours(held) => held,
+            Held::Taken => return Ok(Applied::LockTaken),
+            Held::ReadOnly => return Ok(Applied::ReadOnly),
+        };
+        let current = self.directory.current().unwrap_or_default();
+        self.directory.sweep(current.as_ref().map(|current| current.database.as_str()));
+        let usable = current.and_then(|current| self.usable(current, trust));
+        let Some(Missing { to, packs }) = missing(usable.as_ref().map(|(_, mark)| *mark))? else {
+            return Ok(Applied::Done);
+        };
+        let database = match usable {
+            Some((database, _)) => {
+                let writer = Writer::open(&self.directory.database(&database), &self.cache)?;
+                self.write_all(writer, to, packs)?;
+                database
+            }
+            None => self.build(to, packs)?,
+        };
+        let current = Current { database, mark: to };
+        self.directory.switch(&current)?;
+        self.directory.sweep(Some(&current.database));
+        let reached = {
+            let _exchange = lock(&self.exchange);
+            self.adopt(current)?
+        };
+        drop(held);
+        match reached == to {
+            true => Ok(Applied::Done),
+            false => Err(Error::Index { operation: "write", reason: "it does not hold what was written".into() }),
+        }
+    }
+
+    /// Under the write lock: the database to extend, and its mark; `None` if it must not or cannot be used.
+    fn usable(&self, current: Current, trust: Trust) -> Option<(String, AppliedMark)> {
+        let _exchange = lock(&self.exchange);
+        let (known, opened) = {
+            let view = read(&self.view);
+            (view.tried.as_ref() == Some(&current.database), view.mark().filter(|_| view.is_of(&current)))
+        };
+        if trust == Trust::No && known {
+            return None;
+        }
+        let database = current.database.clone();
+        opened.or_else(|| self.adopt(current).ok()).map(|mark| (database, mark))
+    }
+
+    /// Builds a new database, which nothing refers to yet, and returns its name.
+    fn build(&self, to: AppliedMark, packs: PackStream) -> Result<String> {
+        let database = directory::new_database_name()?;
+        let path = self.directory.database(&database);
+        let written = Writer::create(&path, &self.cache).and_then(|writer| self.write_all(writer, to, packs));
+        if written.is_err() {
+            // Where the disk is full, it must not stay so on account of a cache.
+            self.directory.remove(&database);
+        }
+        written.map(|()| database)
+    }
+
+    fn write_all(&self, mut writer: Writer, to: AppliedMark, packs: PackStream) -> Result<()> {
+        for pack in packs {
+            writer.put(&pack?)?;
+        }
+        writer.finish(self.repository, to)
+    }
+
+    /// A failure is believed only while nobody writes: a writer may delete files between our reading of their names and
+    /// our opening of them.
+    fn refresh_patiently(&self) -> Result<()> {
+        for _ in 0..OPEN_ATTEMPTS {
+            if self.refresh_once().is_ok() {
+                return Ok(());
+            }
+            match self.directory.exclude_writers() {
+                Some(_excluded) => return self.refresh_once(),
+                None => thread::sleep(OPEN_INTERVAL),
+            }
+        }
+        self.refresh_once()
+    }
+
+    fn refresh_once(&self) -> Result<()> {
+        let _exchange = lock(&self.exchange);
+        match self.directory.current()? {
+            // Deleted, or not made yet. A view that is open stays right, as files stay while they are open.
+            None => Ok(()),
+            Some(current) if read(&self.view).is_of(&current) => Ok(()),
+            Some(current) => self.adopt(current).map(|_| ()),
+        }
+    }
+
+    /// Opens what `current` names and makes it the view; returns the mark that it really has. A crash may have left more
+    /// than `current` tells, but less is damage. The caller holds `exchange`.
+    fn adopt(&self, current: Current) -> Result<AppliedMark> {
+        write(&self.view).tried = Some(current.database.clone());
+        let reader = Reader::open(&self.directory.database(&current.database), self.repository, &self.cache)?;
+        let (mark, told) = (reader.mark(), current.mark);
+        if mark.sequence < told.sequence || (mark.sequence == told.sequence && mark != told) {
+            return Err(Error::Index { operation: "open", reason: "it has lost what was applied last".into() });
+        }
+        let view =
+            View { tried: Some(current.database.clone()), opened: Some((current, Arc::new(reader))), damage: None };
+        // The former reader closes after the lock is released.
+        let former = std::mem::replace(&mut *write(&self.view), view);
+        drop(former);
+        write(&self.overlay).drop_reached(mark);
+        Ok(mark)
+    }
+
+    fn reader(&self) -> Option<Arc<Reader>> {
+        read(&self.view).opened.as_ref().map(|(_, reader)| reader.clone())
+    }
+}
+
+/// Whether an update may build on the database that this process used before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Yes,
+    No,
+}
+
+// A thread that panicked leaves these values whole: each is exchanged or extended by one entry at a time.
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

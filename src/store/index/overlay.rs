@@ -1,0 +1,56 @@
+//! Overlay: what was published but could not be applied to the index on disk yet, in memory.
+
+use std::collections::HashMap;
+
+use super::{AppliedMark, Location, PackChunks};
+use crate::id::ChunkId;
+
+/// Places of chunks, each until the index on disk has reached the record that published it.
+#[derive(Default)]
+pub(super) struct Overlay {
+    chunks: HashMap<ChunkId, Entry>,
+    mark: Option<AppliedMark>,
+}
+
+struct Entry {
+    location: Location,
+    /// Sequence of the record.
+    published: u64,
+}
+
+impl Overlay {
+    pub fn get(&self, id: &ChunkId) -> Option<Location> {
+        self.chunks.get(id).map(|entry| entry.location)
+    }
+
+    pub fn len(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// How far the catalog was followed with the overlay; `None` if the overlay is of no use any more.
+    pub fn mark(&self) -> Option<AppliedMark> {
+        self.mark
+    }
+
+    pub fn add(&mut self, pack: &PackChunks, to: AppliedMark) {
+        for (id, location) in pack.locations() {
+            self.chunks.insert(*id, Entry { location, published: to.sequence });
+        }
+    }
+
+    pub fn reach(&mut self, to: AppliedMark) {
+        if self.mark.is_none_or(|mark| mark.sequence < to.sequence) {
+            self.mark = Some(to);
+        }
+    }
+
+    /// The index on disk has reached `mark`.
+    pub fn drop_reached(&mut self, mark: AppliedMark) {
+        self.mark = self.mark.filter(|overlaid| overlaid.sequence > mark.sequence);
+        // By entry, as another thread may be adding some that are newer than `self.mark`.
+        self.chunks.retain(|_, entry| entry.published > mark.sequence);
+        if self.chunks.is_empty() {
+            self.chunks = HashMap::new();
+        }
+    }
+}

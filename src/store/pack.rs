@@ -1,0 +1,262 @@
+//! Pack: one immutable file of many chunks, `packs/<2 hex>/<writer>-<n>`; every chunk describes itself, and a footer
+//! lists their ids. Format: `docs/format.md` section 4.
+
+use crate::codec::{DecodeError, Decoder, Encoder, FORMAT_VERSION, refuse_unknown, seal, unseal};
+use crate::error::{Error, Result};
+use crate::id::{ChunkId, WriterId, WriterObject};
+use crate::store::backend::{Backend, ByteRange, Created, PutNew};
+use crate::store::chunker::CHUNK_MAX_BYTES;
+use crate::store::compress::{Codec, decompress};
+
+const PACK_MAGIC: &[u8; 8] = b"YFS-PACK";
+const FOOTER_MAGIC: &[u8; 8] = b"YFS-FOOT";
+const TRAILER_MAGIC: &[u8; 8] = b"YFS-PEND";
+
+/// Bytes before the first record: magic, version, read features, kind, writer, number.
+const HEADER_BYTES: usize = 8 + 2 + 4 + 1 + 8 + 4;
+
+/// Bytes behind the footer: its length and the closing magic.
+const TRAILER_BYTES: usize = 4 + 8;
+
+/// How much of a pack's end is asked for when the footer's place is not known; most footers fit.
+const FOOTER_GUESS_BYTES: u64 = 160 << 10;
+
+/// What a pack holds: file data and tree pages never share one, so that walking trees reads little.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PackKind {
+    Data,
+    Pages,
+}
+
+impl PackKind {
+    pub fn code(self) -> u8 {
+        match self {
+            PackKind::Data => b'd',
+            PackKind::Pages => b'p',
+        }
+    }
+
+    pub fn decode(decoder: &mut Decoder) -> Result<PackKind, DecodeError> {
+        match decoder.u8()? {
+            b'd' => Ok(PackKind::Data),
+            b'p' => Ok(PackKind::Pages),
+            _ => decoder.fail("unknown pack kind"),
+        }
+    }
+}
+
+/// The key of a pack in the backend. The folder mixes the number in, so that one large ingest spreads over all of them.
+pub fn pack_key(pack: &WriterObject) -> String {
+    let folder = pack.writer.0[0] ^ pack.number.to_le_bytes()[0];
+    format!("packs/{folder:02x}/{pack}")
+}
+
+/// One slot of a pack's footer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FooterEntry {
+    pub id: ChunkId,
+    /// Where the chunk's record begins in the file.
+    pub offset: u64,
+    pub record_bytes: u32,
+    pub plain_bytes: u32,
+}
+
+/// What a segment says of a finished pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackSummary {
+    pub name: WriterObject,
+    pub kind: PackKind,
+    pub file_bytes: u64,
+    /// Length of footer and trailer, which end the file.
+    pub footer_bytes: u32,
+    pub chunks: u32,
+    pub plain_bytes: u64,
+}
+
+/// A finished pack with its footer still at hand.
+#[derive(Debug, Clone)]
+pub struct FinishedPack {
+    pub summary: PackSummary,
+    pub entries: Vec<FooterEntry>,
+}
+
+/// A pack that is being written.
+pub struct PackWriter {
+    object: Box<dyn PutNew>,
+    name: WriterObject,
+    kind: PackKind,
+    offset: u64,
+    plain_bytes: u64,
+    entries: Vec<FooterEntry>,
+}
+
+impl PackWriter {
+    /// Starts pack `name`. Nothing is visible before [`PackWriter::finish`].
+    pub fn start(backend: &dyn Backend, name: WriterObject, kind: PackKind) -> Result<PackWriter> {
+        let mut header = Encoder::new();
+        header.raw(PACK_MAGIC).u16(FORMAT_VERSION).u32(0).u8(kind.code()).raw(&name.writer.0).u32(name.number);
+        let mut object = backend.put_new(&pack_key(&name))?;
+        object.write(&header.bytes)?;
+        Ok(PackWriter { object, name, kind, offset: header.bytes.len() as u64, plain_bytes: 0, entries: Vec::new() })
+    }
+
+    /// Bytes written so far.
+    pub fn len_bytes(&self) -> u64 {
+        self.offset
+    }
+
+    /// Appends one chunk's record, made by [`encode_record`].
+    pub fn append(&mut self, id: ChunkId, plain_bytes: u32, record: &[u8]) -> Result<()> {
+        self.object.write(record)?;
+        let record_bytes = record.len() as u32;
+        self.entries.push(FooterEntry { id, offset: self.offset, record_bytes, plain_bytes });
+        self.offset += record.len() as u64;
+        self.plain_bytes += u64::from(plain_bytes);
+        Ok(())
+    }
+
+    /// Writes the footer and makes the pack durable and visible.
+    pub fn finish(mut self) -> Result<FinishedPack> {
+        let mut body = Encoder::new();
+        body.list(&self.entries, |body, entry| {
+            body.raw(&entry.id.0).varint(u64::from(entry.record_bytes)).varint(u64::from(entry.plain_bytes));
+        });
+        let mut footer = Encoder { bytes: seal(FOOTER_MAGIC, &body.bytes) };
+        let frame_bytes = footer.bytes.len() as u32;
+        footer.u32(frame_bytes).raw(TRAILER_MAGIC);
+        self.object.write(&footer.bytes)?;
+        if self.object.finish()? == Created::AlreadyThere {
+            // Writer ids are random and numbers are never reused: another hand wrote there.
+            return Err(Error::Exists { what: "pack", name: self.name.to_string() });
+        }
+        let summary = PackSummary {
+            name: self.name,
+            kind: self.kind,
+            file_bytes: self.offset + footer.bytes.len() as u64,
+            footer_bytes: footer.bytes.len() as u32,
+            chunks: self.entries.len() as u32,
+            plain_bytes: self.plain_bytes,
+        };
+        Ok(FinishedPack { summary, entries: self.entries })
+    }
+}
+
+/// Writes the record of one chunk into `record`: codec, plain length, bases (none yet), payload length, payload.
+pub fn encode_record(codec: Codec, plain_bytes: usize, payload: &[u8], record: &mut Encoder) {
+    record.u8(codec.code()).varint(plain_bytes as u64).varint(0).bytes(payload);
+}
+
+/// The plain bytes of a record read from `pack`, checked against the chunk's id.
+///
+/// # Errors
+/// [`Error::ChunkCorrupt`] where they are not what was written, [`Error::Unsupported`] for a codec from the future.
+pub fn decode_record(record: &[u8], id: &ChunkId, pack: &WriterObject) -> Result<Vec<u8>> {
+    let corrupt = |reason: String| Error::ChunkCorrupt { id: *id, pack: pack.to_string(), reason };
+    let mut decoder = Decoder::new(record);
+    let parts = (|| {
+        let code = decoder.u8()?;
+        let plain_bytes = decoder.varint()?;
+        let bases = decoder.varint()?;
+        Ok::<_, DecodeError>((code, plain_bytes, bases))
+    })();
+    let (code, plain_bytes, bases) = parts.map_err(|error| corrupt(error.to_string()))?;
+    let known = Codec::from_code(code).filter(|_| bases == 0);
+    let Some(codec) = known else {
+        let reason = format!("codec {code} with {bases} bases is not known here");
+        return Err(Error::Unsupported { object: format!("chunk {id} in pack {pack}"), reason });
+    };
+    let plain_bytes = usize::try_from(plain_bytes).ok().filter(|&bytes| bytes <= CHUNK_MAX_BYTES);
+    let plain_bytes = plain_bytes.ok_or_else(|| corrupt("it claims to be larger than any chunk".into()))?;
+    let plain = decoder
+        .bytes()
+        .and_then(|payload| decoder.end().map(|()| payload))
+        .and_then(|payload| decompress(codec, payload, plain_bytes))
+        .map_err(|error| corrupt(error.to_string()))?;
+    if ChunkId::of(&plain) != *id {
+        return Err(corrupt("its bytes do not have its id".into()));
+    }
+    Ok(plain)
+}
+
+/// Reads a pack's footer where only its name is known.
+pub fn read_footer(backend: &dyn Backend, name: &WriterObject) -> Result<Vec<FooterEntry>> {
+    read_footer_from(backend, name, FOOTER_GUESS_BYTES)
+}
+
+/// Reads the footer of a pack that a segment describes, in one call.
+pub fn read_footer_of(backend: &dyn Backend, summary: &PackSummary) -> Result<Vec<FooterEntry>> {
+    let entries = read_footer_from(backend, &summary.name, u64::from(summary.footer_bytes))?;
+    if entries.len() as u64 != u64::from(summary.chunks) {
+        let reason = format!("its footer lists {} chunks, its segment {}", entries.len(), summary.chunks);
+        return Err(Error::corrupt(format!("pack {}", summary.name), reason));
+    }
+    Ok(entries)
+}
+
+fn read_footer_from(backend: &dyn Backend, name: &WriterObject, last_bytes: u64) -> Result<Vec<FooterEntry>> {
+    let object = format!("pack {name}");
+    let end = backend.get_range(&pack_key(name), ByteRange::Last { length: last_bytes })?;
+    let frame_bytes = frame_length(&end, &object)?;
+    let with_trailer = frame_bytes as u64 + TRAILER_BYTES as u64;
+    if with_trailer > end.len() as u64 {
+        if (end.len() as u64) < last_bytes || with_trailer <= last_bytes {
+            return Err(Error::corrupt(object, "it is shorter than its footer"));
+        }
+        return read_footer_from(backend, name, with_trailer);
+    }
+    let start = end.len() - with_trailer as usize;
+    let frame = &end[start..start + frame_bytes as usize];
+    decode_footer(unseal(FOOTER_MAGIC, frame, &format!("the footer of {object}"))?, &object)
+}
+
+/// The footer's length from the trailer, which are the last bytes of `end`.
+fn frame_length(end: &[u8], object: &str) -> Result<u32> {
+    let trailer = end.len().checked_sub(TRAILER_BYTES).and_then(|at| end.get(at..));
+    let mut trailer = Decoder::new(trailer.ok_or_else(|| Error::corrupt(object, "it is too short to be a pack"))?);
+    let decoded = trailer.u32().and_then(|bytes| trailer.array::<8>().map(|magic| (bytes, magic)));
+    let (frame_bytes, magic) = decoded.map_err(DecodeError::of(object))?;
+    if &magic != TRAILER_MAGIC {
+        return Err(Error::corrupt(object, "it does not end as a pack does; it may be cut short"));
+    }
+    Ok(frame_bytes)
+}
+
+fn decode_footer(body: &[u8], object: &str) -> Result<Vec<FooterEntry>> {
+    let mut decoder = Decoder::new(body);
+    let mut offset = HEADER_BYTES as u64;
+    let entries = decoder.list(|item| {
+        let id = ChunkId(item.array()?);
+        let record_bytes = item.varint32()?;
+        let entry = FooterEntry { id, offset, record_bytes, plain_bytes: item.varint32()? };
+        offset += u64::from(record_bytes);
+        Ok(entry)
+    });
+    entries
+        .and_then(|entries| decoder.end().map(|()| entries))
+        .map_err(DecodeError::of(format!("the footer of {object}")))
+}
+
+/// Checks a pack's first bytes: kind and name must be what the segment says. Used by `check`.
+pub fn verify_header(header: &[u8], summary: &PackSummary) -> Result<()> {
+    let object = format!("pack {}", summary.name);
+    let mut decoder = Decoder::new(header);
+    let parts = (|| {
+        let magic = decoder.array::<8>()?;
+        let (version, features) = (decoder.u16()?, decoder.u32()?);
+        let kind = PackKind::decode(&mut decoder)?;
+        let name = WriterObject { writer: WriterId(decoder.array()?), number: decoder.u32()? };
+        Ok((magic, version, features, kind, name))
+    })();
+    let (magic, version, features, kind, name) = parts.map_err(DecodeError::of(&object))?;
+    if &magic != PACK_MAGIC {
+        return Err(Error::corrupt(object, "it does not start with the magic of a pack"));
+    }
+    refuse_unknown(version, features, &object)?;
+    if (kind, name) != (summary.kind, summary.name) {
+        return Err(Error::corrupt(object, format!("its header names pack {name}")));
+    }
+    Ok(())
+}
+
+/// Bytes that [`verify_header`] needs.
+pub const PACK_HEADER_BYTES: u64 = HEADER_BYTES as u64;

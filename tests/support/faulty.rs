@@ -1,0 +1,160 @@
+//! A backend that counts its calls, and that dies at a chosen one.
+
+#![allow(dead_code, reason = "every test binary uses its own part")]
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use yesterfs::error::{Error, Result};
+use yesterfs::store::backend::{Backend, ByteRange, Created, Listed, PutNew, Space};
+
+/// When in its last call the machine dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// The call did nothing.
+    Before,
+    /// The call did all of its work; only the caller never learned it.
+    After,
+}
+
+/// Calls made, by what they asked for. Those that failed count too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    pub put_new: u64,
+    pub write: u64,
+    pub finish: u64,
+    pub get_range: u64,
+    pub list_after: u64,
+    pub delete: u64,
+    pub space: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Verb {
+    PutNew,
+    Write,
+    Finish,
+    GetRange,
+    ListAfter,
+    Delete,
+    Space,
+}
+
+/// The calls so far, and the one that is the last.
+struct Ledger {
+    name: String,
+    calls: AtomicU64,
+    by_verb: [AtomicU64; 7],
+    stop: Option<(u64, Moment)>,
+}
+
+impl Ledger {
+    /// Counts a call, and does it if the machine is still alive.
+    fn call<T>(&self, verb: Verb, key: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        self.by_verb[verb as usize].fetch_add(1, Ordering::SeqCst);
+        let stopped = || Error::Backend {
+            operation: "reach",
+            key: key.into(),
+            backend: self.name.clone(),
+            source: io::Error::other("the machine died"),
+        };
+        match self.stop {
+            Some((stop, Moment::After)) if number == stop => {
+                work()?;
+                Err(stopped())
+            }
+            Some((stop, _)) if number >= stop => Err(stopped()),
+            _ => work(),
+        }
+    }
+}
+
+/// Another backend, watched; from a chosen call on it answers nothing but errors, as if the machine had died there.
+/// What the other backend holds then is what a restart finds.
+pub struct FaultyBackend {
+    inner: Arc<dyn Backend>,
+    ledger: Arc<Ledger>,
+}
+
+impl FaultyBackend {
+    /// Only counts.
+    pub fn recording(inner: Arc<dyn Backend>) -> FaultyBackend {
+        FaultyBackend::new(inner, None)
+    }
+
+    /// Fails the `n`-th call, the first being 1, and all later ones.
+    pub fn stop_at(inner: Arc<dyn Backend>, n: u64, moment: Moment) -> FaultyBackend {
+        FaultyBackend::new(inner, Some((n, moment)))
+    }
+
+    fn new(inner: Arc<dyn Backend>, stop: Option<(u64, Moment)>) -> FaultyBackend {
+        let (calls, by_verb) = Default::default();
+        let ledger = Ledger { name: inner.name(), calls, by_verb, stop };
+        FaultyBackend { inner, ledger: Arc::new(ledger) }
+    }
+
+    /// Calls made so far, those after the end among them.
+    pub fn calls(&self) -> u64 {
+        self.ledger.calls.load(Ordering::SeqCst)
+    }
+
+    /// Calls made so far, by verb.
+    pub fn counts(&self) -> Counts {
+        let count = |verb: Verb| self.ledger.by_verb[verb as usize].load(Ordering::SeqCst);
+        Counts {
+            put_new: count(Verb::PutNew),
+            write: count(Verb::Write),
+            finish: count(Verb::Finish),
+            get_range: count(Verb::GetRange),
+            list_after: count(Verb::ListAfter),
+            delete: count(Verb::Delete),
+            space: count(Verb::Space),
+        }
+    }
+}
+
+impl Backend for FaultyBackend {
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+
+    fn put_new(&self, key: &str) -> Result<Box<dyn PutNew>> {
+        let inner = self.ledger.call(Verb::PutNew, key, || self.inner.put_new(key))?;
+        Ok(Box::new(FaultyPut { inner, key: key.into(), ledger: Arc::clone(&self.ledger) }))
+    }
+
+    fn get_range(&self, key: &str, range: ByteRange) -> Result<Vec<u8>> {
+        self.ledger.call(Verb::GetRange, key, || self.inner.get_range(key, range))
+    }
+
+    fn list_after(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>> {
+        self.ledger.call(Verb::ListAfter, prefix, || self.inner.list_after(prefix, after))
+    }
+
+    fn delete(&self, key: &str) -> Result<()> {
+        self.ledger.call(Verb::Delete, key, || self.inner.delete(key))
+    }
+
+    fn space(&self) -> Result<Option<Space>> {
+        self.ledger.call(Verb::Space, ".", || self.inner.space())
+    }
+}
+
+struct FaultyPut {
+    inner: Box<dyn PutNew>,
+    key: String,
+    ledger: Arc<Ledger>,
+}
+
+impl PutNew for FaultyPut {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.ledger.call(Verb::Write, &self.key, || self.inner.write(bytes))
+    }
+
+    fn finish(self: Box<Self>) -> Result<Created> {
+        let FaultyPut { inner, key, ledger } = *self;
+        ledger.call(Verb::Finish, &key, || inner.finish())
+    }
+}

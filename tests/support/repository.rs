@@ -1,0 +1,139 @@
+//! A repository in a temporary directory, and what tests do with it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use tempfile::TempDir;
+use yesterfs::ingest::directory::{DirectoryOptions, ingest_directory};
+use yesterfs::ingest::{IngestOptions, IngestReport};
+use yesterfs::progress::Recorder;
+use yesterfs::repository::node::NodeKind;
+use yesterfs::repository::snapshot::Snapshot;
+use yesterfs::repository::{OpenOptions, Repository};
+use yesterfs::store::backend::{Backend, LocalBackend};
+use yesterfs::time::Timestamp;
+use yesterfs::{Error, Result};
+
+/// A repository that is removed with its directory.
+pub struct TestRepository {
+    directory: TempDir,
+    pub repository: Repository,
+    pub monitor: Arc<Recorder>,
+}
+
+/// What an ingest did, and a way to read the snapshot.
+pub struct Ingested<'r> {
+    pub repository: &'r Repository,
+    pub snapshot: Arc<Snapshot>,
+    pub counters: CounterValues,
+    pub problems: Vec<yesterfs::progress::Problem>,
+}
+
+#[derive(Debug)]
+pub struct CounterValues {
+    pub bytes_read: u64,
+    pub bytes_new: u64,
+    pub bytes_stored: u64,
+    pub files_unchanged: u64,
+}
+
+/// The present time, for verbs that are told it.
+pub fn now() -> Timestamp {
+    Timestamp::from_system(SystemTime::now())
+}
+
+/// Opens the repository in `directory`/repo.
+pub fn open(directory: &Path, backend: Arc<dyn Backend>, monitor: Arc<Recorder>) -> Result<Repository> {
+    let options = OpenOptions {
+        index_directory: directory.join("repo/index"),
+        cache_bytes: 32 << 20,
+        index_cache_bytes: 8 << 20,
+    };
+    Repository::open(backend, options, monitor)
+}
+
+impl TestRepository {
+    pub fn new() -> TestRepository {
+        let directory = TempDir::new().unwrap();
+        let backend = Arc::new(LocalBackend::new(directory.path().join("repo")));
+        std::fs::create_dir(directory.path().join("repo")).unwrap();
+        Repository::init(backend.as_ref(), now()).unwrap();
+        let monitor = Arc::new(Recorder::default());
+        let repository = open(directory.path(), backend, monitor.clone()).unwrap();
+        TestRepository { directory, repository, monitor }
+    }
+
+    /// A path beside the repository.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The repository opened once more, as another process would.
+    pub fn reopen(&self) -> Result<Repository> {
+        let backend = Arc::new(LocalBackend::new(self.path("repo")));
+        open(self.directory.path(), backend, Arc::new(Recorder::default()))
+    }
+
+    pub fn ingest(&self, path: &Path, source: &str) -> Ingested<'_> {
+        self.try_ingest(path, source, |_| {}).unwrap()
+    }
+
+    /// An ingest with other options than the usual ones.
+    pub fn try_ingest(
+        &self,
+        path: &Path,
+        source: &str,
+        change: impl FnOnce(&mut DirectoryOptions),
+    ) -> Result<Ingested<'_>> {
+        let mut options = directory_options(path, source);
+        options.repository_directory = Some(self.path("repo"));
+        change(&mut options);
+        let monitor = Recorder::default();
+        let IngestReport { snapshot } = ingest_directory(&self.repository, &options, &now, &monitor)?;
+        let get = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = CounterValues {
+            bytes_read: get(&monitor.counters.bytes_read),
+            bytes_new: get(&monitor.counters.bytes_new),
+            bytes_stored: get(&monitor.counters.bytes_stored),
+            files_unchanged: get(&monitor.counters.files_unchanged),
+        };
+        let problems = monitor.problems.into_inner().unwrap();
+        Ok(Ingested { repository: &self.repository, snapshot, counters, problems })
+    }
+}
+
+/// The usual options of a test's ingest.
+pub fn directory_options(path: &Path, source: &str) -> DirectoryOptions {
+    let common = IngestOptions { source: source.into(), host: "here".into(), user: "me".into(), ..Default::default() };
+    DirectoryOptions {
+        common,
+        path: path.to_path_buf(),
+        exclude: Vec::new(),
+        exclude_files: Vec::new(),
+        one_file_system: false,
+        reread: false,
+        threads: 2,
+        repository_directory: None,
+    }
+}
+
+impl Ingested<'_> {
+    /// The bytes of a file of the snapshot.
+    pub fn read(&self, path: &str) -> Result<Vec<u8>> {
+        read_file(self.repository, &self.snapshot, path.as_bytes())
+    }
+}
+
+/// The bytes of a file of a snapshot.
+pub fn read_file(repository: &Repository, snapshot: &Snapshot, path: &[u8]) -> Result<Vec<u8>> {
+    let node = repository.tree()?.lookup_path(&snapshot.manifest.root, path)?;
+    let name = String::from_utf8_lossy(path).into_owned();
+    let Some(NodeKind::File { content, .. }) = node.map(|node| node.kind) else {
+        return Err(Error::NotFound { what: "file", name });
+    };
+    let mut bytes = Vec::new();
+    repository.contents()?.read(&content, 0, content.size as usize, &mut bytes)?;
+    Ok(bytes)
+}
