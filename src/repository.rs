@@ -1,0 +1,304 @@
+//! The repository: names in, history out. The catalog of numbered records is the truth; everything else is found from it.
+
+pub mod catalog;
+pub mod content;
+pub mod content_reader;
+pub mod content_writer;
+pub mod metadata;
+pub mod node;
+pub mod page;
+pub mod record;
+pub mod session;
+pub mod snapshot;
+pub mod tree;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+
+use crate::codec::{DecodeError, Decoder, Encoder, seal, unseal};
+use crate::error::{Error, Result};
+use crate::id::{RepositoryId, SnapshotId, WriterId, hash};
+use crate::progress::Monitor;
+use crate::repository::catalog::{CHECKPOINT_FOLDER, Catalog, checkpoint_key};
+use crate::repository::content_reader::ContentReader;
+use crate::repository::record::{CATALOG_FOLDER, Change, Record, record_key, same_group, sequence_of_key};
+use crate::repository::snapshot::{Snapshot, SnapshotSpec, check_label};
+use crate::repository::tree::TreeReader;
+use crate::store::ChunkStore;
+use crate::store::backend::{Backend, ByteRange, Created};
+use crate::store::index::{ChunkIndex, IndexOptions};
+use crate::time::Timestamp;
+
+const CONFIG_MAGIC: &[u8; 8] = b"YFS-CONF";
+const CONFIG_KEY: &str = "config";
+
+/// A checkpoint is written behind every so many records.
+const CHECKPOINT_EVERY_RECORDS: u64 = 256;
+
+/// Checkpoints that stay; older ones say nothing that these do not.
+const CHECKPOINTS_KEPT: usize = 3;
+
+/// How a repository is opened.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// Where the chunk index, a cache, lies on this machine.
+    pub index_directory: PathBuf,
+    /// Bound of the cache of decoded chunks and pages.
+    pub cache_bytes: u64,
+    /// Bound of the chunk index's own cache.
+    pub index_cache_bytes: u64,
+}
+
+/// An open repository. Any number of them, in any number of processes, may be open on one place.
+pub struct Repository {
+    backend: Arc<dyn Backend>,
+    id: RepositoryId,
+    options: OpenOptions,
+    monitor: Arc<dyn Monitor>,
+    /// Names this process in the records that it appends.
+    actor: WriterId,
+    catalog: RwLock<Arc<Catalog>>,
+    /// Held while new records are read in, so that one thread does it.
+    refreshing: Mutex<()>,
+    /// Opened when first needed: listing snapshots must not wait for it.
+    chunks: OnceLock<ChunkStore>,
+}
+
+impl Repository {
+    /// Makes a repository in an empty place.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] where there is one already.
+    pub fn init(backend: &dyn Backend, now: Timestamp) -> Result<RepositoryId> {
+        let id = RepositoryId::random()?;
+        let mut body = Encoder::new();
+        body.raw(&id.0).time(now);
+        let mut object = backend.put_new(CONFIG_KEY)?;
+        object.write(&seal(CONFIG_MAGIC, &body.bytes))?;
+        match object.finish()? {
+            Created::New => Ok(id),
+            Created::AlreadyThere => Err(Error::Exists { what: "repository", name: backend.name() }),
+        }
+    }
+
+    /// Opens a repository and reads its history.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is none; [`Error::Corrupt`] where its history has gaps or damage.
+    pub fn open(backend: Arc<dyn Backend>, options: OpenOptions, monitor: Arc<dyn Monitor>) -> Result<Repository> {
+        let config = match backend.get_range(CONFIG_KEY, ByteRange::Whole) {
+            Err(Error::ObjectMissing { backend, .. }) => {
+                return Err(Error::NotFound { what: "repository in", name: backend });
+            }
+            config => config?,
+        };
+        let mut body = Decoder::new(unseal(CONFIG_MAGIC, &config, "the repository's config")?);
+        let id = body.array().map(RepositoryId).map_err(DecodeError::of("the repository's config"))?;
+        let catalog = load_checkpoint(backend.as_ref(), monitor.as_ref())?;
+        let repository = Repository {
+            backend,
+            id,
+            options,
+            monitor,
+            actor: WriterId::random()?,
+            catalog: RwLock::new(Arc::new(catalog)),
+            refreshing: Mutex::new(()),
+            chunks: OnceLock::new(),
+        };
+        repository.refresh()?;
+        Ok(repository)
+    }
+
+    pub fn id(&self) -> RepositoryId {
+        self.id
+    }
+
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    pub fn monitor(&self) -> &Arc<dyn Monitor> {
+        &self.monitor
+    }
+
+    /// The history as last read.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The snapshot that people mean by `text`; see [`SnapshotSpec::parse`].
+    pub fn find(&self, text: &str, now: Timestamp) -> Result<Arc<Snapshot>> {
+        self.catalog().find(&SnapshotSpec::parse(text, now)?)
+    }
+
+    /// The chunks; opens the index (and rebuilds it where it is missing or damaged) when first asked.
+    pub fn chunks(&self) -> Result<&ChunkStore> {
+        if let Some(chunks) = self.chunks.get() {
+            return Ok(chunks);
+        }
+        let _one_at_a_time = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(chunks) = self.chunks.get() {
+            return Ok(chunks);
+        }
+        let cache_bytes = usize::try_from(self.options.index_cache_bytes).unwrap_or(usize::MAX);
+        let index_options = IndexOptions { cache_bytes };
+        let index = ChunkIndex::open(&self.options.index_directory, self.id, index_options)?;
+        let chunks = ChunkStore::new(self.backend.clone(), index, self.options.cache_bytes);
+        let is_ours = self.is_own_history(&chunks)?;
+        chunks.follow(self.catalog().published(), is_ours, self.monitor.as_ref())?;
+        Ok(self.chunks.get_or_init(|| chunks))
+    }
+
+    /// Whether the index's mark names a record of this catalog. It does not where a repository was copied back over a
+    /// newer one: then the index knows packs that are gone.
+    fn is_own_history(&self, chunks: &ChunkStore) -> Result<bool> {
+        let Some(mark) = chunks.index_mark() else { return Ok(true) };
+        if mark.sequence == 0 {
+            return Ok(true);
+        }
+        match self.backend.get_range(&record_key(mark.sequence), ByteRange::Whole) {
+            Ok(file) => Ok(hash(&file) == mark.record_hash),
+            Err(Error::ObjectMissing { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads directories.
+    pub fn tree(&self) -> Result<TreeReader<'_>> {
+        self.chunks().map(TreeReader::new)
+    }
+
+    /// Reads contents.
+    pub fn contents(&self) -> Result<ContentReader<'_>> {
+        self.chunks().map(ContentReader::new)
+    }
+
+    /// Reads records that were added since; true where there were any.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where a record is damaged, or missing below one that exists.
+    pub fn refresh(&self) -> Result<bool> {
+        let _one_at_a_time = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.catalog();
+        let listed = self.backend.list_after(CATALOG_FOLDER, Some(&record_key(before.sequence)))?;
+        let Some(newest) = listed.iter().filter_map(|listed| sequence_of_key(&listed.key)).max() else {
+            return Ok(false);
+        };
+        let mut catalog = (*before).clone();
+        for sequence in before.sequence + 1..=newest {
+            let file =
+                self.backend.get_range(&record_key(sequence), ByteRange::Whole).map_err(|error| match error {
+                    Error::ObjectMissing { .. } => Error::corrupt(
+                        format!("the catalog in {}", self.backend.name()),
+                        format!("record {sequence} is missing, though record {newest} exists"),
+                    ),
+                    other => other,
+                })?;
+            catalog.follow(Record::decode(&file, sequence)?, &file)?;
+        }
+        if let Some(chunks) = self.chunks.get() {
+            // Chunks first: nobody may see a snapshot whose chunks cannot be found yet.
+            chunks.follow(catalog.published(), true, self.monitor.as_ref())?;
+        }
+        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+        Ok(true)
+    }
+
+    /// Appends one record. `change` is asked what to write after all records before it were read, and again
+    /// whenever another writer was faster.
+    pub(crate) fn append(
+        &self,
+        writer: WriterId,
+        now: Timestamp,
+        mut change: impl FnMut(&Catalog) -> Result<Change>,
+    ) -> Result<Arc<Catalog>> {
+        loop {
+            self.refresh()?;
+            let catalog = self.catalog();
+            catalog.check_writable()?;
+            let sequence = catalog.sequence + 1;
+            let previous_hash = catalog.record_hash;
+            let record = Record { sequence, previous_hash, writer, time: now, change: change(&catalog)? };
+            let file = record.encode();
+            let key = record_key(sequence);
+            self.settle_group(sequence)?;
+            let mut object = self.backend.put_new(&key)?;
+            object.write(&file)?;
+            // An answer may be lost on its way: what counts is whose record stands there.
+            let ours = object.finish()? == Created::New || self.backend.get_range(&key, ByteRange::Whole)? == file;
+            if ours {
+                self.refresh()?;
+                self.write_checkpoint_if_due(sequence);
+                return Ok(self.catalog());
+            }
+        }
+    }
+
+    /// Before the first record of a new folder: makes sure that the last one of the folder before is durable. Another
+    /// writer may have made it visible and died before its folder was synced; within one folder the next sync covers both.
+    fn settle_group(&self, sequence: u64) -> Result<()> {
+        if sequence < 2 || same_group(sequence, sequence - 1) {
+            return Ok(());
+        }
+        let key = record_key(sequence - 1);
+        let mut again = self.backend.put_new(&key)?;
+        again.write(&self.backend.get_range(&key, ByteRange::Whole)?)?;
+        again.finish().map(|_| ())
+    }
+
+    /// A checkpoint only saves time: failing to write one fails nothing.
+    fn write_checkpoint_if_due(&self, sequence: u64) {
+        let catalog = self.catalog();
+        if sequence % CHECKPOINT_EVERY_RECORDS != 0 || catalog.sequence != sequence {
+            return;
+        }
+        let written = (|| {
+            let mut object = self.backend.put_new(&checkpoint_key(sequence))?;
+            object.write(&catalog.encode())?;
+            object.finish()?;
+            let mut keys = self.backend.list_after(CHECKPOINT_FOLDER, None)?;
+            keys.truncate(keys.len().saturating_sub(CHECKPOINTS_KEPT));
+            keys.iter().try_for_each(|old| self.backend.delete(&old.key))
+        })();
+        if let Err(error) = written {
+            log::warn!("cannot write checkpoint {sequence}: {error}");
+        }
+    }
+
+    /// Records that these snapshots exist no longer. Their packs stay.
+    pub fn forget(&self, snapshots: &[SnapshotId], reason: &str, now: Timestamp) -> Result<()> {
+        let change = |catalog: &Catalog| {
+            // Another process may have been faster.
+            let gone = snapshots.iter().find(|id| catalog.by_id(id).is_none());
+            match gone {
+                Some(id) => Err(Error::NotFound { what: "snapshot", name: id.to_string() }),
+                None => Ok(Change::SnapshotsForgotten { snapshots: snapshots.to_vec(), reason: reason.to_string() }),
+            }
+        };
+        self.append(self.actor, now, change).map(|_| ())
+    }
+
+    /// Adds and removes tags of a snapshot.
+    pub fn change_tags(&self, id: SnapshotId, add: &[String], remove: &[String], now: Timestamp) -> Result<()> {
+        add.iter().try_for_each(|tag| check_label("tag", tag))?;
+        let change = |catalog: &Catalog| match catalog.by_id(&id) {
+            None => Err(Error::NotFound { what: "snapshot", name: id.to_string() }),
+            Some(_) => Ok(Change::TagsChanged { snapshot: id, added: add.to_vec(), removed: remove.to_vec() }),
+        };
+        self.append(self.actor, now, change).map(|_| ())
+    }
+}
+
+/// The newest checkpoint that can be read; an empty catalog where there is none, since every record is still there.
+fn load_checkpoint(backend: &dyn Backend, monitor: &dyn Monitor) -> Result<Catalog> {
+    for listed in backend.list_after(CHECKPOINT_FOLDER, None)?.iter().rev() {
+        let Some(sequence) = listed.key.rsplit('/').next().and_then(|name| name.parse().ok()) else { continue };
+        let checkpoint = backend.get_range(&listed.key, ByteRange::Whole);
+        match checkpoint.and_then(|file| Catalog::decode(&file, sequence)) {
+            Ok(catalog) => return Ok(catalog),
+            // Whoever wrote it also wrote records that must be refused; they say so better.
+            Err(error) => monitor.note(&format!("passing over checkpoint {sequence}: {error}")),
+        }
+    }
+    Ok(Catalog::default())
+}

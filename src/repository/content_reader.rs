@@ -1,0 +1,216 @@
+//! ContentReader: any range of a content, and where its holes are; reads O(log n) pages to get there.
+
+use crate::error::{Error, Result};
+use crate::id::ChunkId;
+use crate::repository::content::{Content, ContentBody, Extent, ExtentSource};
+use crate::repository::page::{Page, PageKind};
+use crate::store::ChunkStore;
+
+/// What a seek looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seek {
+    Data,
+    Hole,
+}
+
+/// An extent and where it begins in its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlacedExtent {
+    pub start: u64,
+    pub extent: Extent,
+}
+
+/// Reads contents.
+#[derive(Clone, Copy)]
+pub struct ContentReader<'a> {
+    chunks: &'a ChunkStore,
+}
+
+impl<'a> ContentReader<'a> {
+    pub fn new(chunks: &'a ChunkStore) -> ContentReader<'a> {
+        ContentReader { chunks }
+    }
+
+    /// Appends bytes `offset..offset + length` of the content to `out`; fewer only where the content ends.
+    pub fn read(&self, content: &Content, offset: u64, length: usize, out: &mut Vec<u8>) -> Result<()> {
+        self.read_through(content, offset, length, out, |id| self.chunks.get(id).map(Some)).map(|_| ())
+    }
+
+    /// As [`ContentReader::read`], but only from what is in memory: false where something is not, with `out` as it was.
+    pub fn read_cached(&self, content: &Content, offset: u64, length: usize, out: &mut Vec<u8>) -> Result<bool> {
+        let start = out.len();
+        let root_at_hand = match &content.body {
+            ContentBody::Tree { page, .. } => self.chunks.get_cached(page).is_some(),
+            _ => true,
+        };
+        let whole =
+            root_at_hand && self.read_through(content, offset, length, out, |id| Ok(self.chunks.get_cached(id)))?;
+        if !whole {
+            out.truncate(start);
+        }
+        Ok(whole)
+    }
+
+    fn read_through(
+        &self,
+        content: &Content,
+        offset: u64,
+        length: usize,
+        out: &mut Vec<u8>,
+        fetch: impl Fn(&ChunkId) -> Result<Option<std::sync::Arc<[u8]>>>,
+    ) -> Result<bool> {
+        let end = content.size.min(offset.saturating_add(length as u64));
+        if offset >= end {
+            return Ok(true);
+        }
+        if let ContentBody::Inline(bytes) = &content.body {
+            out.extend_from_slice(&bytes[offset as usize..end as usize]);
+            return Ok(true);
+        }
+        let mut at = offset;
+        for placed in self.extents_from(content, offset) {
+            let PlacedExtent { start, extent } = placed?;
+            let taken = (end - at).min(start.saturating_add(extent.length) - at);
+            match extent.source {
+                ExtentSource::Hole => out.resize(out.len() + taken as usize, 0),
+                ExtentSource::Chunk { id, offset: within } => {
+                    let Some(chunk) = fetch(&id)? else { return Ok(false) };
+                    let from = u64::from(within) + (at - start);
+                    out.extend_from_slice(part_of(&id, &chunk, from, taken)?);
+                }
+            }
+            at += taken;
+            if at == end {
+                return Ok(true);
+            }
+        }
+        Err(Error::corrupt("a content", format!("its extents end at byte {at} of {}", content.size)))
+    }
+
+    /// The extents that cover the content from byte `offset` on.
+    pub fn extents_from<'c>(&self, content: &'c Content, offset: u64) -> Extents<'c>
+    where
+        'a: 'c,
+    {
+        let walk = match &content.body {
+            ContentBody::Inline(_) => ExtentWalk::Done,
+            ContentBody::Extents(list) => ExtentWalk::List { list, at: 0, start: 0 },
+            ContentBody::Tree { page, .. } => ExtentWalk::Seek { root: *page },
+        };
+        Extents { chunks: self.chunks, offset, walk }
+    }
+
+    /// The first byte at or after `offset` that is data (or is in a hole; the end of the file counts as one), as
+    /// `lseek(2)` tells it; `None` where `offset` is at or behind the end, or no data follows.
+    pub fn seek(&self, content: &Content, offset: u64, what: Seek) -> Result<Option<u64>> {
+        if offset >= content.size {
+            return Ok(None);
+        }
+        let end = if what == Seek::Hole { Some(content.size) } else { None };
+        if matches!(content.body, ContentBody::Inline(_)) {
+            return Ok(end.or(Some(offset)));
+        }
+        for placed in self.extents_from(content, offset) {
+            let PlacedExtent { start, extent } = placed?;
+            if matches!(extent.source, ExtentSource::Hole) == (what == Seek::Hole) {
+                return Ok(Some(start.max(offset)));
+            }
+        }
+        Ok(end)
+    }
+}
+
+/// Bytes `from..from + length` of a chunk.
+fn part_of<'b>(id: &ChunkId, chunk: &'b [u8], from: u64, length: u64) -> Result<&'b [u8]> {
+    let range = usize::try_from(from).ok().zip(usize::try_from(length).ok());
+    let part = range.and_then(|(from, length)| chunk.get(from..)?.get(..length));
+    part.ok_or_else(|| Error::corrupt(format!("an extent of chunk {id}"), "it reaches beyond the chunk"))
+}
+
+/// Iterator over extents; see [`ContentReader::extents_from`].
+pub struct Extents<'c> {
+    chunks: &'c ChunkStore,
+    offset: u64,
+    walk: ExtentWalk<'c>,
+}
+
+enum ExtentWalk<'c> {
+    List { list: &'c [Extent], at: usize, start: u64 },
+    Seek { root: ChunkId },
+    Tree { stack: Vec<(Page, u32)>, start: u64 },
+    Done,
+}
+
+impl Extents<'_> {
+    fn page(&self, id: ChunkId) -> Result<Page> {
+        Page::open(id, self.chunks.get(&id)?, PageKind::Content)
+    }
+
+    fn advance(&mut self) -> Result<Option<PlacedExtent>> {
+        if let ExtentWalk::Seek { root } = self.walk {
+            self.walk = ExtentWalk::Tree { stack: vec![(self.page(root)?, 0)], start: 0 };
+        }
+        loop {
+            let placed = match &mut self.walk {
+                ExtentWalk::List { list, at, start } => {
+                    let Some(extent) = list.get(*at) else { return Ok(None) };
+                    *at += 1;
+                    let placed = PlacedExtent { start: *start, extent: *extent };
+                    *start = start.saturating_add(extent.length);
+                    placed
+                }
+                _ => match self.advance_in_tree()? {
+                    Some(placed) => placed,
+                    None => return Ok(None),
+                },
+            };
+            if placed.start.saturating_add(placed.extent.length) > self.offset {
+                return Ok(Some(placed));
+            }
+        }
+    }
+
+    /// The next extent of a tree; whole pages before the wanted offset are passed by their totals.
+    fn advance_in_tree(&mut self) -> Result<Option<PlacedExtent>> {
+        let ExtentWalk::Tree { stack, start } = &mut self.walk else { return Ok(None) };
+        while let Some((page, at)) = stack.last_mut() {
+            if *at == page.len() {
+                stack.pop();
+                continue;
+            }
+            let here = *at;
+            *at += 1;
+            if page.level() == 0 {
+                let extent = page.value(here, Extent::decode)?;
+                let placed = PlacedExtent { start: *start, extent };
+                let overflow = || page.corrupt("its extents are longer than any file");
+                *start = start.checked_add(extent.length).ok_or_else(overflow)?;
+                return Ok(Some(placed));
+            }
+            let child = page.child(here)?;
+            let behind = start.saturating_add(child.totals.bytes);
+            if behind <= self.offset {
+                *start = behind;
+                continue;
+            }
+            let below = Page::open(child.page, self.chunks.get(&child.page)?, PageKind::Content)?;
+            if below.level() >= page.level() {
+                return Err(page.corrupt("a page below it is not of a lower level"));
+            }
+            stack.push((below, 0));
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for Extents<'_> {
+    type Item = Result<PlacedExtent>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.advance();
+        if next.is_err() {
+            self.walk = ExtentWalk::Done;
+        }
+        next.transpose()
+    }
+}

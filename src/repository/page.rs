@@ -1,0 +1,261 @@
+//! Tree page: a node of the B+trees that directories and long contents are. Pages are chunks; where they are cut depends
+//! on the content alone (a "prolly tree"), so that equal lists have equal pages wherever and whenever they were
+//! written. Format: `docs/format.md` section 8.
+
+use std::sync::Arc;
+
+use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::error::{Error, Result};
+use crate::id::{ChunkId, hash};
+use crate::repository::node::Totals;
+
+/// Which tree a page belongs to; its first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageKind {
+    /// Names to nodes.
+    Directory,
+    /// Extents of one content.
+    Content,
+    /// What tells unchanged entries, beside a directory.
+    Witness,
+}
+
+impl PageKind {
+    fn code(self) -> u8 {
+        match self {
+            PageKind::Directory => b'D',
+            PageKind::Content => b'C',
+            PageKind::Witness => b'W',
+        }
+    }
+}
+
+/// A boundary is drawn behind an entry whose key hashes to this many zero bits a level: 128 entries a page on average.
+const BOUNDARY_BITS_A_LEVEL: u32 = 7;
+
+/// Hard limits of a page, whatever the hashes say.
+const PAGE_MAX_ENTRIES: usize = 1024;
+const PAGE_MAX_BYTES: usize = 64 << 10;
+
+/// No tree grows this high: 128^9 entries.
+const MAX_LEVELS: u8 = 9;
+
+/// Kind, level, entry count.
+const PAGE_HEADER_BYTES: usize = 1 + 1 + 4;
+
+/// How many levels of boundary stand behind a directory entry of this name. Names only: a chmod moves no boundary.
+pub fn name_boundary(name: &[u8]) -> u32 {
+    zero_bits(&hash(name)) / BOUNDARY_BITS_A_LEVEL
+}
+
+/// How many levels of boundary stand behind an extent of this chunk.
+pub fn chunk_boundary(id: &ChunkId) -> u32 {
+    zero_bits(&id.0) / BOUNDARY_BITS_A_LEVEL
+}
+
+/// Low zero bits of the hash read as a little-endian number (its first eight bytes).
+fn zero_bits(hash: &[u8; 32]) -> u32 {
+    let mut low = [0u8; 8];
+    low.copy_from_slice(&hash[..8]);
+    u64::from_le_bytes(low).trailing_zeros()
+}
+
+/// Where finished pages go: the chunk writer, or nothing at all for a tree that is only hashed.
+pub trait PageSink {
+    fn put_page(&self, page: &[u8]) -> Result<ChunkId>;
+}
+
+/// The root of a finished tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TreeRoot {
+    /// `None` for an empty tree.
+    pub page: Option<ChunkId>,
+    pub totals: Totals,
+}
+
+/// Builds one tree bottom-up from entries in order, holding one open page a level.
+pub struct PageTreeWriter<'s, S: PageSink + ?Sized> {
+    sink: &'s S,
+    kind: PageKind,
+    levels: Vec<OpenPage>,
+}
+
+#[derive(Default)]
+struct OpenPage {
+    starts: Vec<u32>,
+    entries: Encoder,
+    totals: Totals,
+    last_key: Vec<u8>,
+    emitted: u64,
+    last_emitted: Option<(ChunkId, Totals)>,
+}
+
+impl<'s, S: PageSink + ?Sized> PageTreeWriter<'s, S> {
+    pub fn new(sink: &'s S, kind: PageKind) -> Self {
+        PageTreeWriter { sink, kind, levels: vec![OpenPage::default()] }
+    }
+
+    /// Adds a leaf entry; `boundary` levels of pages end behind it. True where the leaf page was full whatever the
+    /// boundary says.
+    pub fn push(&mut self, key: &[u8], value: &[u8], totals: Totals, boundary: u32) -> Result<()> {
+        self.push_at(0, key, totals, boundary, |entries| {
+            entries.raw(value);
+        })
+    }
+
+    fn push_at(
+        &mut self,
+        level: usize,
+        key: &[u8],
+        totals: Totals,
+        boundary: u32,
+        value: impl FnOnce(&mut Encoder),
+    ) -> Result<()> {
+        if level == self.levels.len() {
+            self.levels.push(OpenPage::default());
+        }
+        let open = &mut self.levels[level];
+        open.starts.push(open.entries.bytes.len() as u32);
+        open.entries.bytes(key);
+        value(&mut open.entries);
+        open.totals = open.totals.plus(totals);
+        open.last_key.clear();
+        open.last_key.extend_from_slice(key);
+        let full = open.starts.len() >= PAGE_MAX_ENTRIES || open.entries.bytes.len() >= PAGE_MAX_BYTES;
+        if boundary > level as u32 || full {
+            self.emit(level, boundary)?;
+        }
+        Ok(())
+    }
+
+    /// Stores the open page of `level` and enters it in the level above.
+    fn emit(&mut self, level: usize, boundary: u32) -> Result<()> {
+        let open = &mut self.levels[level];
+        let mut page = Encoder::new();
+        page.u8(self.kind.code()).u8(level as u8).u32(open.starts.len() as u32);
+        open.starts.iter().for_each(|start| {
+            page.u32(*start);
+        });
+        page.raw(&open.entries.bytes);
+        let id = self.sink.put_page(&page.bytes)?;
+        let (totals, key) = (open.totals, std::mem::take(&mut open.last_key));
+        let emitted = open.emitted + 1;
+        *open = OpenPage { emitted, last_emitted: Some((id, totals)), ..OpenPage::default() };
+        self.push_at(level + 1, &key, totals, boundary, |entries| {
+            entries.raw(&id.0);
+            totals.encode(entries);
+        })
+    }
+
+    /// Ends the tree: the root is the first level that has a single page.
+    pub fn finish(mut self) -> Result<TreeRoot> {
+        let mut level = 0;
+        loop {
+            if !self.levels[level].starts.is_empty() {
+                self.emit(level, 0)?;
+            }
+            let open = &self.levels[level];
+            match open.last_emitted {
+                None => return Ok(TreeRoot::default()),
+                Some((page, totals)) if open.emitted == 1 => return Ok(TreeRoot { page: Some(page), totals }),
+                Some(_) => level += 1,
+            }
+        }
+    }
+}
+
+/// A page read back. Entries are found without decoding the others.
+#[derive(Debug, Clone)]
+pub struct Page {
+    bytes: Arc<[u8]>,
+    id: ChunkId,
+    level: u8,
+    count: u32,
+}
+
+/// One entry of an inner page: a page below, and what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Child {
+    pub page: ChunkId,
+    pub totals: Totals,
+}
+
+impl Page {
+    /// Reads the header of a page.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where these verified bytes are not a page of this kind: whoever wrote them was wrong.
+    pub fn open(id: ChunkId, bytes: Arc<[u8]>, kind: PageKind) -> Result<Page> {
+        let mut header = Decoder::new(&bytes);
+        let parts = (|| Ok::<_, DecodeError>((header.u8()?, header.u8()?, header.u32()?)))();
+        let (code, level, count) = parts.map_err(DecodeError::of(format!("tree page {id}")))?;
+        let page = Page { bytes, id, level, count };
+        let entries_at = PAGE_HEADER_BYTES as u64 + 4 * u64::from(count);
+        if code != kind.code() || level > MAX_LEVELS || count == 0 || entries_at > page.bytes.len() as u64 {
+            return Err(page.corrupt("it is not a page of the expected tree"));
+        }
+        Ok(page)
+    }
+
+    /// 0 for a leaf.
+    pub fn level(&self) -> u8 {
+        self.level
+    }
+
+    pub fn len(&self) -> u32 {
+        self.count
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// An [`Error::Corrupt`] about this page.
+    pub fn corrupt(&self, reason: &str) -> Error {
+        Error::corrupt(format!("tree page {}", self.id), reason)
+    }
+
+    /// Key and the rest of one entry.
+    fn entry(&self, at: u32) -> Result<(&[u8], Decoder<'_>)> {
+        let entry = (|| {
+            let mut starts = Decoder::new(&self.bytes);
+            starts.raw(PAGE_HEADER_BYTES + 4 * at as usize)?;
+            let start = starts.u32()?;
+            let mut decoder = Decoder::new(&self.bytes);
+            decoder.raw(PAGE_HEADER_BYTES + 4 * self.count as usize)?;
+            decoder.raw(start as usize)?;
+            let key = decoder.bytes()?;
+            Ok((key, decoder))
+        })();
+        entry.map_err(DecodeError::of(format!("tree page {}", self.id)))
+    }
+
+    pub fn key(&self, at: u32) -> Result<&[u8]> {
+        self.entry(at).map(|(key, _)| key)
+    }
+
+    /// Decodes the value of a leaf entry.
+    pub fn value<T>(&self, at: u32, decode: impl FnOnce(&mut Decoder) -> Result<T, DecodeError>) -> Result<T> {
+        let (_, mut decoder) = self.entry(at)?;
+        decode(&mut decoder).map_err(DecodeError::of(format!("tree page {}", self.id)))
+    }
+
+    /// Decodes an entry of an inner page.
+    pub fn child(&self, at: u32) -> Result<Child> {
+        self.value(at, |decoder| Ok(Child { page: ChunkId(decoder.array()?), totals: Totals::decode(decoder)? }))
+    }
+
+    /// The first entry whose key is not below `key`; `len()` where there is none.
+    pub fn lower_bound(&self, key: &[u8]) -> Result<u32> {
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.key(middle)? < key {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+}

@@ -1,0 +1,119 @@
+//! WriteSession: one ingest's life in the repository. Packs, then a segment, then a catalog record: nothing is visible
+//! before its record, and what a record published on the way survives an interruption.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::id::{ChunkId, WriterId, WriterObject};
+use crate::progress::Counters;
+use crate::repository::Repository;
+use crate::repository::catalog::{Catalog, SNAPSHOT_SEQUENCE_MAX};
+use crate::repository::page::PageSink;
+use crate::repository::record::Change;
+use crate::repository::snapshot::{Manifest, Snapshot, check_label};
+use crate::store::ChunkWriter;
+use crate::store::pack::{FinishedPack, PackSummary};
+use crate::store::segment::{SegmentRef, write_segment};
+use crate::time::Timestamp;
+
+/// Finished packs that are published together while an ingest runs: an interruption loses at most these.
+const PUBLISH_EVERY_PACKS: usize = 8;
+
+/// An open writing session.
+pub struct WriteSession<'r> {
+    repository: &'r Repository,
+    writer: WriterId,
+    chunks: ChunkWriter<'r>,
+    next_segment: AtomicU32,
+    publishing: Mutex<()>,
+}
+
+impl<'r> WriteSession<'r> {
+    /// Opens a session and records that it did. `host` and `purpose` tell people whose packs these are.
+    pub fn open(
+        repository: &'r Repository,
+        counters: &'r Counters,
+        host: &str,
+        purpose: &str,
+        now: Timestamp,
+    ) -> Result<WriteSession<'r>> {
+        let writer = WriterId::random()?;
+        let chunks = ChunkWriter::new(repository.chunks()?, writer, counters);
+        repository.append(writer, now, |_| {
+            Ok(Change::WriterOpened { host: host.to_string(), purpose: purpose.to_string() })
+        })?;
+        Ok(WriteSession { repository, writer, chunks, next_segment: AtomicU32::new(0), publishing: Mutex::new(()) })
+    }
+
+    /// Where chunks are put.
+    pub fn chunks(&self) -> &ChunkWriter<'r> {
+        &self.chunks
+    }
+
+    /// Publishes finished packs once there are enough of them; called between files and between chunks of long ones.
+    pub fn publish_if_due(&self, now: Timestamp) -> Result<()> {
+        if self.chunks.finished_count() < PUBLISH_EVERY_PACKS {
+            return Ok(());
+        }
+        match self.publishing.try_lock() {
+            Ok(_publishing) => self.publish_finished(now),
+            // Another thread is at it.
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn publish_finished(&self, now: Timestamp) -> Result<()> {
+        let packs = self.chunks.take_finished();
+        let segments = self.write_segments(&packs)?;
+        if !segments.is_empty() {
+            let change = |_: &Catalog| Ok(Change::SegmentsPublished { segments: segments.clone() });
+            self.repository.append(self.writer, now, change)?;
+            self.chunks.published(&packs);
+        }
+        Ok(())
+    }
+
+    fn write_segments(&self, packs: &[FinishedPack]) -> Result<Vec<SegmentRef>> {
+        if packs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let number = self.next_segment.fetch_add(1, Ordering::Relaxed);
+        let summaries: Vec<PackSummary> = packs.iter().map(|pack| pack.summary.clone()).collect();
+        let name = WriterObject { writer: self.writer, number };
+        write_segment(self.repository.backend().as_ref(), name, &summaries).map(|segment| vec![segment])
+    }
+
+    /// Ends a session that makes no snapshot, keeping what it stored for the next attempt.
+    pub fn abandon(self, now: Timestamp) -> Result<()> {
+        let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.chunks.finish_open()?;
+        self.publish_finished(now)
+    }
+
+    /// Ends the session with a snapshot: it exists once this returns. The manifest's name is set here.
+    pub fn commit(self, mut manifest: Manifest, now: Timestamp) -> Result<Arc<Snapshot>> {
+        check_label("source", &manifest.source)?;
+        manifest.tags.iter().try_for_each(|tag| check_label("tag", tag))?;
+        self.chunks.finish_open()?;
+        let segments = self.write_segments(&self.chunks.take_finished())?;
+        let mut id = None;
+        let catalog = self.repository.append(self.writer, now, |catalog| {
+            if catalog.snapshots_added() >= SNAPSHOT_SEQUENCE_MAX {
+                let reason = format!("it has had {SNAPSHOT_SEQUENCE_MAX} snapshots, as many as it can number");
+                return Err(Error::Invalid { what: "repository", value: self.repository.id().to_string(), reason });
+            }
+            manifest.name = catalog.free_name(&manifest.source, manifest.started);
+            id = Some(manifest.id());
+            Ok(Change::SnapshotAdded { segments: segments.clone(), manifest: Box::new(manifest.clone()) })
+        })?;
+        let name = format!("{}@{}", manifest.source, manifest.name);
+        id.and_then(|id| catalog.by_id(&id)).cloned().ok_or(Error::NotFound { what: "snapshot", name })
+    }
+}
+
+impl PageSink for WriteSession<'_> {
+    fn put_page(&self, page: &[u8]) -> Result<ChunkId> {
+        self.chunks.put_page(page)
+    }
+}

@@ -1,0 +1,379 @@
+//! Directories: the tree of a directory's entries, written in order of names and read by name, by ordinal or by
+//! pre-order position. Beside each lies its witness tree, which tells the next ingest what is unchanged.
+
+use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::error::{Error, Result};
+use crate::id::ChunkId;
+use crate::repository::node::{DIRECTORY_LETTER, DirectoryRoot, Node, Totals, Xattr, Xattrs};
+use crate::repository::page::{Page, PageKind, PageSink, PageTreeWriter, name_boundary};
+use crate::store::ChunkStore;
+use crate::time::Timestamp;
+
+/// What tells, next time, that an entry is still the same: nothing of it shows in the mount, and it lies outside of
+/// the directory's hash, so that copies of a tree share all their pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Witness {
+    /// Nothing: read the entry again.
+    None,
+    /// `st_ctime` and `st_ino` of a file when it was read.
+    Seen { changed: Timestamp, inode: u64 },
+    /// The root of a subdirectory's own witnesses.
+    Below(Option<ChunkId>),
+}
+
+impl Witness {
+    fn encode(&self, encoder: &mut Encoder) {
+        match self {
+            Witness::None => encoder.u8(0),
+            Witness::Seen { changed, inode } => encoder.u8(1).time(*changed).varint(*inode),
+            Witness::Below(None) => encoder.u8(2),
+            Witness::Below(Some(page)) => encoder.u8(3).raw(&page.0),
+        };
+    }
+
+    fn decode(decoder: &mut Decoder) -> Result<Witness, DecodeError> {
+        Ok(match decoder.u8()? {
+            0 => Witness::None,
+            1 => Witness::Seen { changed: decoder.time()?, inode: decoder.varint()? },
+            2 => Witness::Below(None),
+            3 => Witness::Below(Some(ChunkId(decoder.array()?))),
+            _ => return decoder.fail("unknown witness"),
+        })
+    }
+}
+
+/// Writes one directory from entries in bytewise order of names.
+pub struct DirectoryWriter<'s, S: PageSink + ?Sized> {
+    entries: PageTreeWriter<'s, S>,
+    witnesses: PageTreeWriter<'s, S>,
+    last_name: Option<Vec<u8>>,
+    scratch: Encoder,
+}
+
+impl<'s, S: PageSink + ?Sized> DirectoryWriter<'s, S> {
+    pub fn new(sink: &'s S) -> Self {
+        DirectoryWriter {
+            entries: PageTreeWriter::new(sink, PageKind::Directory),
+            witnesses: PageTreeWriter::new(sink, PageKind::Witness),
+            last_name: None,
+            scratch: Encoder::new(),
+        }
+    }
+
+    /// Adds the next entry.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the name is none, or does not come behind the last one.
+    pub fn push(&mut self, name: &[u8], node: &Node, witness: &Witness) -> Result<()> {
+        let refuse = |reason: &str| Err(Error::invalid("file name", String::from_utf8_lossy(name), reason));
+        if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0) {
+            return refuse("no entry can have this name");
+        }
+        if self.last_name.as_deref().is_some_and(|last| last >= name) {
+            return refuse("names must come in order, each once");
+        }
+        self.last_name = Some(name.to_vec());
+        let boundary = name_boundary(name);
+        self.scratch.bytes.clear();
+        node.encode(&mut self.scratch);
+        self.entries.push(name, &self.scratch.bytes, node.totals(), boundary)?;
+        self.scratch.bytes.clear();
+        witness.encode(&mut self.scratch);
+        // Names stand in the directory's own pages: a witness is found by its ordinal.
+        let one = Totals { entries: 1, ..Totals::default() };
+        self.witnesses.push(b"", &self.scratch.bytes, one, boundary)
+    }
+
+    /// Ends the directory; gives its root and the root of its witnesses.
+    pub fn finish(self) -> Result<(DirectoryRoot, Option<ChunkId>)> {
+        let entries = self.entries.finish()?;
+        let witnesses = self.witnesses.finish()?;
+        Ok((DirectoryRoot { page: entries.page, totals: entries.totals }, witnesses.page))
+    }
+}
+
+/// An entry as a walk finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub name: Vec<u8>,
+    pub node: Node,
+    /// 0 for the first entry of its directory.
+    pub ordinal: u64,
+    /// Entries that a pre-order walk of the directory passes before this one: 0 for the first.
+    pub preorder: u64,
+}
+
+/// Reads directories.
+#[derive(Clone, Copy)]
+pub struct TreeReader<'a> {
+    chunks: &'a ChunkStore,
+}
+
+impl<'a> TreeReader<'a> {
+    pub fn new(chunks: &'a ChunkStore) -> TreeReader<'a> {
+        TreeReader { chunks }
+    }
+
+    fn page(&self, id: ChunkId, kind: PageKind) -> Result<Page> {
+        Page::open(id, self.chunks.get(&id)?, kind)
+    }
+
+    /// The entry of this name. Reads one page a level.
+    pub fn lookup(&self, directory: &DirectoryRoot, name: &[u8]) -> Result<Option<Entry>> {
+        let Some(root) = directory.page else { return Ok(None) };
+        let mut page = self.page(root, PageKind::Directory)?;
+        let (mut ordinal, mut preorder) = (0u64, 0u64);
+        loop {
+            let at = page.lower_bound(name)?;
+            if at == page.len() {
+                return Ok(None);
+            }
+            if page.level() == 0 {
+                if page.key(at)? != name {
+                    return Ok(None);
+                }
+                for before in 0..at {
+                    preorder += descendants_of(&page, before)?;
+                }
+                let node = page.value(at, Node::decode)?;
+                return Ok(Some(Entry { name: name.to_vec(), node, ordinal: ordinal + u64::from(at), preorder }));
+            }
+            for before in 0..at {
+                let totals = page.child(before)?.totals;
+                ordinal = ordinal.saturating_add(totals.entries);
+                preorder = preorder.saturating_add(totals.descendants);
+            }
+            page = self.below(&page, at, PageKind::Directory)?;
+        }
+    }
+
+    /// The entry in which the pre-order position `position` of the directory lies: itself, or below it.
+    pub fn entry_at(&self, directory: &DirectoryRoot, position: u64) -> Result<Option<Entry>> {
+        let Some(root) = directory.page else { return Ok(None) };
+        let mut page = self.page(root, PageKind::Directory)?;
+        let (mut ordinal, mut preorder) = (0u64, 0u64);
+        'pages: loop {
+            for at in 0..page.len() {
+                let (entries, descendants) = if page.level() == 0 {
+                    (1, descendants_of(&page, at)?)
+                } else {
+                    let totals = page.child(at)?.totals;
+                    (totals.entries, totals.descendants)
+                };
+                if position - preorder < descendants {
+                    if page.level() == 0 {
+                        let node = page.value(at, Node::decode)?;
+                        return Ok(Some(Entry { name: page.key(at)?.to_vec(), node, ordinal, preorder }));
+                    }
+                    page = self.below(&page, at, PageKind::Directory)?;
+                    continue 'pages;
+                }
+                ordinal = ordinal.saturating_add(entries);
+                preorder = preorder.saturating_add(descendants);
+            }
+            return Ok(None);
+        }
+    }
+
+    /// Entries in order of names, from the one with this ordinal on. Reads pages as it goes.
+    pub fn entries_from(&self, directory: &DirectoryRoot, ordinal: u64) -> Entries<'a> {
+        let state = match directory.page {
+            Some(root) => EntriesState::Seek { root, ordinal },
+            None => EntriesState::Done,
+        };
+        Entries { reader: *self, state }
+    }
+
+    /// All entries in order of names.
+    pub fn entries(&self, directory: &DirectoryRoot) -> Entries<'a> {
+        self.entries_from(directory, 0)
+    }
+
+    /// The witnesses of a directory's entries, in the same order.
+    pub fn witnesses(&self, root: Option<ChunkId>) -> Witnesses<'a> {
+        Witnesses { walk: PageWalk::new(self.chunks, PageKind::Witness, root) }
+    }
+
+    /// The node at a path of names joined by `/`, relative to the directory `root`; empty components are skipped.
+    pub fn lookup_path(&self, root: &Node, path: &[u8]) -> Result<Option<Node>> {
+        let mut node = root.clone();
+        for name in path.split(|&byte| byte == b'/').filter(|name| !name.is_empty() && name != b".") {
+            let Some(directory) = node.directory() else { return Ok(None) };
+            match self.lookup(directory, name)? {
+                Some(entry) => node = entry.node,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(node))
+    }
+
+    /// The extended attributes of a node, wherever they stand.
+    pub fn xattrs(&self, node: &Node) -> Result<Vec<Xattr>> {
+        match &node.xattrs {
+            Xattrs::None => Ok(Vec::new()),
+            Xattrs::Inline(list) => Ok(list.clone()),
+            Xattrs::Chunk(id) => {
+                let bytes = self.chunks.get(id)?;
+                Xattrs::decode_list(&mut Decoder::new(&bytes))
+                    .map_err(DecodeError::of(format!("the attribute list in chunk {id}")))
+            }
+        }
+    }
+
+    fn below(&self, page: &Page, at: u32, kind: PageKind) -> Result<Page> {
+        let child = self.page(page.child(at)?.page, kind)?;
+        // Levels must fall, or a page that names itself would never end.
+        if child.level() >= page.level() {
+            return Err(page.corrupt("a page below it is not of a lower level"));
+        }
+        Ok(child)
+    }
+}
+
+/// What one leaf entry adds to a pre-order walk. Only directories add more than themselves: the rest is not decoded.
+fn descendants_of(page: &Page, at: u32) -> Result<u64> {
+    page.value(at, |decoder| {
+        if decoder.clone().u8()? != DIRECTORY_LETTER {
+            return Ok(1);
+        }
+        Ok(Node::decode(decoder)?.totals().descendants)
+    })
+}
+
+/// Entries of one directory in order; see [`TreeReader::entries_from`].
+pub struct Entries<'a> {
+    reader: TreeReader<'a>,
+    state: EntriesState,
+}
+
+enum EntriesState {
+    Seek { root: ChunkId, ordinal: u64 },
+    Walk { stack: Vec<(Page, u32)>, ordinal: u64, preorder: u64 },
+    Done,
+}
+
+impl Entries<'_> {
+    fn advance(&mut self) -> Result<Option<Entry>> {
+        if let EntriesState::Seek { root, ordinal } = self.state {
+            self.state = self.seek(root, ordinal)?;
+        }
+        let EntriesState::Walk { stack, ordinal, preorder } = &mut self.state else { return Ok(None) };
+        while let Some((page, at)) = stack.last_mut() {
+            if *at == page.len() {
+                stack.pop();
+            } else if page.level() > 0 {
+                let below = self.reader.below(page, *at, PageKind::Directory)?;
+                *at += 1;
+                stack.push((below, 0));
+            } else {
+                let node = page.value(*at, Node::decode)?;
+                let entry = Entry { name: page.key(*at)?.to_vec(), node, ordinal: *ordinal, preorder: *preorder };
+                *at += 1;
+                *ordinal += 1;
+                *preorder = preorder.saturating_add(entry.node.totals().descendants);
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Descends to the entry with this ordinal, adding up what lies before it.
+    fn seek(&self, root: ChunkId, ordinal: u64) -> Result<EntriesState> {
+        let mut page = self.reader.page(root, PageKind::Directory)?;
+        let mut stack = Vec::new();
+        let (mut passed, mut preorder) = (0u64, 0u64);
+        loop {
+            let mut at = 0;
+            while at < page.len() && page.level() > 0 {
+                let totals = page.child(at)?.totals;
+                if ordinal - passed < totals.entries {
+                    break;
+                }
+                passed = passed.saturating_add(totals.entries);
+                preorder = preorder.saturating_add(totals.descendants);
+                at += 1;
+            }
+            if page.level() == 0 {
+                while at < page.len() && passed < ordinal {
+                    preorder = preorder.saturating_add(descendants_of(&page, at)?);
+                    passed += 1;
+                    at += 1;
+                }
+                stack.push((page, at));
+                return Ok(EntriesState::Walk { stack, ordinal: passed, preorder });
+            }
+            if at == page.len() {
+                return Ok(EntriesState::Done);
+            }
+            let below = self.reader.below(&page, at, PageKind::Directory)?;
+            stack.push((page, at + 1));
+            page = below;
+        }
+    }
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.advance();
+        if next.is_err() {
+            self.state = EntriesState::Done;
+        }
+        next.transpose()
+    }
+}
+
+/// Leaf pages of a tree in order.
+pub(crate) struct PageWalk<'a> {
+    chunks: &'a ChunkStore,
+    kind: PageKind,
+    stack: Vec<(Page, u32)>,
+    root: Option<ChunkId>,
+}
+
+impl<'a> PageWalk<'a> {
+    pub(crate) fn new(chunks: &'a ChunkStore, kind: PageKind, root: Option<ChunkId>) -> PageWalk<'a> {
+        PageWalk { chunks, kind, stack: Vec::new(), root }
+    }
+
+    /// The next leaf entry: its page and its place there.
+    pub(crate) fn advance(&mut self) -> Result<Option<(Page, u32)>> {
+        if let Some(root) = self.root.take() {
+            self.stack.push((Page::open(root, self.chunks.get(&root)?, self.kind)?, 0));
+        }
+        while let Some((page, at)) = self.stack.last_mut() {
+            if *at == page.len() {
+                self.stack.pop();
+                continue;
+            }
+            let here = *at;
+            *at += 1;
+            if page.level() == 0 {
+                return Ok(Some((page.clone(), here)));
+            }
+            let child = TreeReader::new(self.chunks).below(page, here, self.kind)?;
+            self.stack.push((child, 0));
+        }
+        Ok(None)
+    }
+}
+
+/// Witnesses of one directory in order of its entries.
+pub struct Witnesses<'a> {
+    walk: PageWalk<'a>,
+}
+
+impl Iterator for Witnesses<'_> {
+    type Item = Result<Witness>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.walk.advance() {
+            Ok(found) => found.map(|(page, at)| page.value(at, Witness::decode)),
+            Err(error) => {
+                self.walk.stack.clear();
+                Some(Err(error))
+            }
+        }
+    }
+}
