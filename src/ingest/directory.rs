@@ -1,0 +1,346 @@
+//! `ingest dir`: a snapshot of a live directory. One thread walks, several capture files, this one builds the tree.
+
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, bounded};
+use rustix::fs::{Mode, OFlags};
+
+use crate::error::{Error, Result};
+use crate::id::ChunkId;
+use crate::ingest::exclude::Excludes;
+use crate::ingest::file::{FileOutcome, Reading, base_node};
+use crate::ingest::hard_links::{FirstNames, SharedReads};
+use crate::ingest::walk::{Boundaries, Previous, QueuedJob, Step, Walk};
+use crate::ingest::{IngestOptions, IngestReport};
+use crate::progress::{Counters, Monitor, Problem};
+use crate::repository::Repository;
+use crate::repository::metadata::{Captured, OwnerNames, stat_fd};
+use crate::repository::node::{DirectoryRoot, Node, NodeKind, Xattrs};
+use crate::repository::session::WriteSession;
+use crate::repository::snapshot::{
+    MANIFEST_PROBLEMS_MAX, Manifest, ManifestProblem, Snapshot, SnapshotKind, SnapshotStatus, check_label,
+};
+use crate::repository::tree::{DirectoryWriter, Witness};
+use crate::time::{Clock, Timestamp};
+
+/// Entries that may be under way between the walk and the tree.
+const STEPS_UNDER_WAY: usize = 1024;
+
+/// What `ingest dir` is told besides.
+#[derive(Debug, Clone)]
+pub struct DirectoryOptions {
+    pub common: IngestOptions,
+    pub path: PathBuf,
+    /// Patterns in gitignore syntax, and files of them.
+    pub exclude: Vec<String>,
+    pub exclude_files: Vec<PathBuf>,
+    pub one_file_system: bool,
+    /// Read every file, also those that the previous snapshot has unchanged.
+    pub reread: bool,
+    /// Threads that capture files.
+    pub threads: usize,
+    /// The repository's own directory, which is passed over.
+    pub repository_directory: Option<PathBuf>,
+}
+
+/// Makes a snapshot of a directory.
+///
+/// # Errors
+/// [`Error::Io`] where the directory cannot be opened, [`Error::Invalid`] where it is the repository's own. Entries
+/// below it that cannot be read are problems of the monitor, and make the snapshot partial.
+pub fn ingest_directory(
+    repository: &Repository,
+    options: &DirectoryOptions,
+    clock: &Clock,
+    monitor: &dyn Monitor,
+) -> Result<IngestReport> {
+    check_label("source", &options.common.source)?;
+    let excludes = Excludes::new(&options.path, &options.exclude, &options.exclude_files)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(&options.path, flags, Mode::empty())
+        .map_err(|cause| Error::io("open the directory", &options.path)(cause.into()))?;
+    let captured = stat_fd(root.as_fd()).map_err(Error::io("look at", &options.path))?;
+    let own_directory = own_directory(options, &captured)?;
+    let started = clock();
+    let catalog = repository.catalog();
+    let parent = catalog.of_source(&options.common.source).rev().find(|it| is_comparable(it, options)).cloned();
+    expect_as_much_as(parent.as_deref(), monitor);
+    let purpose = format!("ingest dir {}", options.path.display());
+    let session = WriteSession::open(repository, monitor.counters(), &options.common.host, &purpose, started)?;
+    let problems = ProblemList::new(monitor);
+    let boundaries =
+        Boundaries { excludes, one_file_system: options.one_file_system, own_directory, repository: repository.id() };
+    let built = build_tree(repository, options, &session, clock, &problems, boundaries, (root, captured), &parent);
+    let tree = match built {
+        Ok(tree) => tree,
+        Err(error) => {
+            // What was stored serves the next attempt; that this could not be kept is the lesser news.
+            if let Err(second) = session.abandon(clock()) {
+                log::warn!("cannot keep what the interrupted ingest stored: {second}");
+            }
+            return Err(error);
+        }
+    };
+    let manifest = manifest(options, tree, parent.map(|it| it.id), (started, clock()), problems, monitor);
+    let snapshot = session.commit(manifest, clock())?;
+    Ok(IngestReport { snapshot })
+}
+
+/// Device and inode of the repository's directory; refuses to ingest it or a directory in it.
+fn own_directory(options: &DirectoryOptions, root: &Captured) -> Result<Option<(u64, u64)>> {
+    let Some(own) = &options.repository_directory else { return Ok(None) };
+    let resolve = |path: &Path| path.canonicalize().map_err(Error::io("resolve", path));
+    if resolve(&options.path)?.starts_with(resolve(own)?) {
+        let value = options.path.display().to_string();
+        return Err(Error::invalid("directory", value, "it lies in the repository itself"));
+    }
+    let fd = rustix::fs::open(own, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|cause| Error::io("open the directory", own)(cause.into()))?;
+    let captured = stat_fd(fd.as_fd()).map_err(Error::io("look at", own))?;
+    debug_assert!((captured.device, captured.inode) != (root.device, root.inode));
+    Ok(Some((captured.device, captured.inode)))
+}
+
+/// Whether what this snapshot tells of unchanged files holds for the directory now ingested: inode numbers mean
+/// something on one machine and in one place only.
+fn is_comparable(snapshot: &Snapshot, options: &DirectoryOptions) -> bool {
+    let manifest = &snapshot.manifest;
+    manifest.kind == SnapshotKind::Directory
+        && manifest.host == options.common.host
+        && manifest.origin == path_bytes(&options.path)
+}
+
+fn path_bytes(path: &Path) -> Vec<u8> {
+    std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec()
+}
+
+fn expect_as_much_as(parent: Option<&Snapshot>, monitor: &dyn Monitor) {
+    if let Some(root) = parent.and_then(|it| it.manifest.root.directory()) {
+        Counters::add(&monitor.counters().bytes_expected, root.totals.bytes);
+    }
+}
+
+/// Passes everything on, and keeps the first problems for the manifest.
+struct ProblemList<'a> {
+    monitor: &'a dyn Monitor,
+    kept: std::sync::Mutex<(u64, Vec<ManifestProblem>)>,
+}
+
+impl<'a> ProblemList<'a> {
+    fn new(monitor: &'a dyn Monitor) -> ProblemList<'a> {
+        ProblemList { monitor, kept: std::sync::Mutex::default() }
+    }
+}
+
+impl Monitor for ProblemList<'_> {
+    fn counters(&self) -> &Counters {
+        self.monitor.counters()
+    }
+
+    fn problem(&self, problem: Problem) {
+        let mut kept = self.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        kept.0 += 1;
+        if kept.1.len() < MANIFEST_PROBLEMS_MAX {
+            kept.1.push(ManifestProblem { path: path_bytes(&problem.path), reason: problem.reason.clone() });
+        }
+        drop(kept);
+        self.monitor.problem(problem);
+    }
+
+    fn note(&self, text: &str) {
+        self.monitor.note(text);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.monitor.is_cancelled()
+    }
+}
+
+/// A tree that was built.
+struct BuiltTree {
+    root: Node,
+    witnesses: Option<ChunkId>,
+    files: u64,
+    has_xattrs: bool,
+}
+
+#[allow(clippy::too_many_arguments)]
+fn build_tree(
+    repository: &Repository,
+    options: &DirectoryOptions,
+    session: &WriteSession,
+    clock: &Clock,
+    monitor: &dyn Monitor,
+    boundaries: Boundaries,
+    (root, captured): (std::os::fd::OwnedFd, Captured),
+    parent: &Option<Arc<Snapshot>>,
+) -> Result<BuiltTree> {
+    let owners = OwnerNames::new();
+    let reading = Reading { session, monitor, clock, owners: &owners, shared: SharedReads::default() };
+    let tree = repository.tree()?;
+    let previous = parent
+        .as_ref()
+        .filter(|_| !options.reread)
+        .and_then(|it| it.manifest.root.directory().map(|root| Previous::new(tree, root, it.manifest.witnesses)));
+    std::thread::scope(|scope| {
+        let (steps, received_steps) = bounded(STEPS_UNDER_WAY);
+        let (jobs, received_jobs) = bounded::<QueuedJob>(STEPS_UNDER_WAY);
+        for _ in 0..options.threads.max(1) {
+            let (jobs, reading) = (received_jobs.clone(), &reading);
+            scope.spawn(move || capture_all(&jobs, reading));
+        }
+        drop(received_jobs);
+        scope.spawn(move || {
+            // Whoever abandons the walk knows why.
+            let _ = Walk { boundaries, monitor, steps, jobs }.run(root, captured, previous);
+        });
+        TreeBuilder { reading: &reading, first_names: FirstNames::default(), files: 0, has_xattrs: false }
+            .build(received_steps)
+    })
+}
+
+/// Captures entries until the walk ends; after a failure of the repository the rest is only answered.
+fn capture_all(jobs: &Receiver<QueuedJob>, reading: &Reading) {
+    let mut lane = reading.session.chunks().data_lane();
+    for QueuedJob { job, outcome } in jobs {
+        let captured = match reading.monitor.is_cancelled() {
+            true => Err(Error::Interrupted),
+            false => reading.capture(&job, &mut lane),
+        };
+        // A builder that failed no longer listens.
+        let _ = outcome.send(captured);
+    }
+}
+
+/// Turns the steps of a walk into a tree.
+struct TreeBuilder<'a, 'r> {
+    reading: &'a Reading<'a, 'r>,
+    first_names: FirstNames,
+    files: u64,
+    has_xattrs: bool,
+}
+
+/// A directory that is being built.
+struct OpenDirectory<'a, 'r> {
+    name: Vec<u8>,
+    path_length: usize,
+    node: Node,
+    writer: DirectoryWriter<'a, WriteSession<'r>>,
+}
+
+impl<'a, 'r> TreeBuilder<'a, 'r> {
+    fn build(mut self, steps: Receiver<Step>) -> Result<BuiltTree> {
+        let mut stack: Vec<OpenDirectory> = Vec::new();
+        let mut path = Vec::new();
+        for step in steps {
+            match step {
+                Step::Enter { name, captured, xattrs } => {
+                    stack.push(self.enter(name, &captured, xattrs, &mut path)?);
+                }
+                Step::Entry { name, outcome } => {
+                    let Some(open) = stack.last_mut() else { continue };
+                    let outcome = outcome.recv().unwrap_or(Err(Error::Interrupted))?;
+                    self.add(&name, outcome, &mut path, open)?;
+                }
+                Step::Leave => {
+                    let Some(done) = stack.pop() else { continue };
+                    path.truncate(done.path_length);
+                    let (node, witnesses) = leave(done.node, done.writer)?;
+                    match stack.last_mut() {
+                        Some(parent) => parent.writer.push(&done.name, &node, &Witness::Below(witnesses))?,
+                        None => {
+                            let TreeBuilder { files, has_xattrs, .. } = self;
+                            return Ok(BuiltTree { root: node, witnesses, files, has_xattrs });
+                        }
+                    }
+                }
+            }
+        }
+        Err(Error::Interrupted)
+    }
+
+    fn enter(
+        &mut self,
+        name: Vec<u8>,
+        captured: &Captured,
+        xattrs: Vec<crate::repository::node::Xattr>,
+        path: &mut Vec<u8>,
+    ) -> Result<OpenDirectory<'a, 'r>> {
+        let reading = self.reading;
+        Counters::add(&reading.monitor.counters().entries, 1);
+        let path_length = path.len();
+        extend_path(path, &name);
+        let xattrs = reading.store_xattrs(xattrs)?;
+        self.has_xattrs |= xattrs != Xattrs::None;
+        let node = base_node(captured, reading.owners, xattrs, NodeKind::Directory(DirectoryRoot::default()));
+        Ok(OpenDirectory { name, path_length, node, writer: DirectoryWriter::new(reading.session) })
+    }
+
+    fn add(
+        &mut self,
+        name: &[u8],
+        outcome: FileOutcome,
+        path: &mut Vec<u8>,
+        open: &mut OpenDirectory<'a, 'r>,
+    ) -> Result<()> {
+        let FileOutcome::Captured { mut node, witness, linked } = outcome else { return Ok(()) };
+        if let Some((key, count)) = linked {
+            let directory_length = path.len();
+            extend_path(path, name);
+            node.hard_link = Some(self.first_names.link(key, count, path));
+            path.truncate(directory_length);
+        }
+        self.has_xattrs |= node.xattrs != Xattrs::None;
+        self.files += u64::from(matches!(node.kind, NodeKind::File { .. }));
+        open.writer.push(name, &node, &witness)
+    }
+}
+
+fn leave(mut node: Node, writer: DirectoryWriter<'_, WriteSession<'_>>) -> Result<(Node, Option<ChunkId>)> {
+    let (root, witnesses) = writer.finish()?;
+    node.kind = NodeKind::Directory(root);
+    Ok((node, witnesses))
+}
+
+fn extend_path(path: &mut Vec<u8>, name: &[u8]) {
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
+}
+
+fn manifest(
+    options: &DirectoryOptions,
+    tree: BuiltTree,
+    parent: Option<crate::id::SnapshotId>,
+    (started, finished): (Timestamp, Timestamp),
+    problems: ProblemList,
+    monitor: &dyn Monitor,
+) -> Manifest {
+    let (problems, problem_list) = problems.kept.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let counters = monitor.counters();
+    Manifest {
+        source: options.common.source.clone(),
+        name: String::new(),
+        started,
+        finished,
+        kind: SnapshotKind::Directory,
+        status: if problems == 0 { SnapshotStatus::Complete } else { SnapshotStatus::Partial },
+        host: options.common.host.clone(),
+        user: options.common.user.clone(),
+        origin: path_bytes(&options.path),
+        root: tree.root,
+        witnesses: tree.witnesses,
+        parent,
+        files: tree.files,
+        has_xattrs: tree.has_xattrs,
+        bytes_new: Counters::get(&counters.bytes_new),
+        bytes_stored: Counters::get(&counters.bytes_stored),
+        problems,
+        problem_list,
+        tags: options.common.tags.clone(),
+        facts: Default::default(),
+    }
+}

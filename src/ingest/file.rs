@@ -1,0 +1,347 @@
+//! One entry that is no directory: its metadata, and for a regular file its bytes, read so that a change in the
+//! middle is noticed.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+use crate::ingest::hard_links::{FileKey, ReadFile, SharedReads};
+use crate::progress::{Counters, Monitor, Problem};
+use crate::repository::content::{ChunkClass, Content};
+use crate::repository::content_writer::ContentWriter;
+use crate::repository::metadata::{
+    Captured, FileType, OwnerNames, open_file_at, read_link_at, read_xattrs_at, read_xattrs_fd, stat_at, stat_fd,
+};
+use crate::repository::node::{Node, NodeKind, XATTRS_INLINE_MAX_BYTES, Xattr, Xattrs};
+use crate::repository::page::PageSink;
+use crate::repository::session::WriteSession;
+use crate::repository::tree::Witness;
+use crate::store::DataLane;
+use crate::time::{Clock, Timestamp};
+
+/// Bytes read from a file at once.
+const READ_BYTES: usize = 256 << 10;
+
+/// Attempts at a file that changes while it is read; then it is stored as last read, and flagged.
+const READ_ATTEMPTS: u32 = 3;
+
+/// A change this close to the reading may be followed by another with the same ctime: kernels stamp files by a clock
+/// that ticks every 1 to 10 ms.
+const TICK_NANOS: i64 = 20_000_000;
+
+/// The same where times have whole seconds only, as old filesystems keep them; FAT keeps every second one.
+const COARSE_TICK_NANOS: i64 = 2_000_000_000;
+
+/// How many of the first bytes tell text from binary, as git does: a zero byte means binary.
+const SNIFF_BYTES: usize = 8000;
+
+/// What all readers of one ingest share.
+pub(super) struct Reading<'a, 'r> {
+    pub session: &'a WriteSession<'r>,
+    pub monitor: &'a dyn Monitor,
+    pub clock: &'a Clock,
+    pub owners: &'a OwnerNames,
+    pub shared: SharedReads,
+}
+
+/// One entry to capture.
+pub(super) struct FileJob {
+    pub directory: Arc<OwnedFd>,
+    /// The directory's path below the ingested one, for messages.
+    pub directory_path: Arc<Path>,
+    pub name: OsString,
+    /// The entry of this name in the previous snapshot.
+    pub previous: Option<(Node, Witness)>,
+}
+
+/// What became of a [`FileJob`].
+pub(super) enum FileOutcome {
+    Captured {
+        node: Box<Node>,
+        witness: Witness,
+        linked: Option<(FileKey, u32)>,
+    },
+    /// It vanished after its directory was listed: the snapshot is of a time when it was gone.
+    Vanished,
+    /// It could not be read, which was reported.
+    Unreadable,
+}
+
+/// Why an entry could not be captured.
+enum CaptureError {
+    /// The source's fault: only this entry is lost.
+    Source { operation: &'static str, cause: io::Error },
+    /// The repository's: nothing more can be stored.
+    Repository(Error),
+}
+
+impl From<Error> for CaptureError {
+    fn from(error: Error) -> CaptureError {
+        CaptureError::Repository(error)
+    }
+}
+
+fn source<E: Into<io::Error>>(operation: &'static str) -> impl FnOnce(E) -> CaptureError {
+    move |cause| CaptureError::Source { operation, cause: cause.into() }
+}
+
+impl FileJob {
+    pub fn path(&self) -> PathBuf {
+        self.directory_path.join(&self.name)
+    }
+}
+
+impl Reading<'_, '_> {
+    /// Captures one entry. An error here is the repository's and ends the ingest.
+    pub fn capture(&self, job: &FileJob, lane: &mut DataLane) -> Result<FileOutcome> {
+        let outcome = self.capture_entry(job, lane);
+        lane.release();
+        match outcome {
+            Ok((node, witness, linked)) => {
+                Counters::add(&self.monitor.counters().entries, 1);
+                Ok(FileOutcome::Captured { node: Box::new(node), witness, linked })
+            }
+            Err(CaptureError::Repository(error)) => Err(error),
+            Err(CaptureError::Source { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
+                Ok(FileOutcome::Vanished)
+            }
+            Err(CaptureError::Source { operation, cause }) => {
+                self.monitor.problem(Problem { path: job.path(), reason: format!("cannot {operation}: {cause}") });
+                Ok(FileOutcome::Unreadable)
+            }
+        }
+    }
+
+    fn capture_entry(
+        &self,
+        job: &FileJob,
+        lane: &mut DataLane,
+    ) -> Result<(Node, Witness, Option<(FileKey, u32)>), CaptureError> {
+        let directory = job.directory.as_fd();
+        let captured = stat_at(directory, &job.name).map_err(source("look at it"))?;
+        let key = FileKey { device: captured.device, inode: captured.inode };
+        let linked = (captured.link_count > 1).then_some((key, captured.link_count));
+        if captured.file_type == FileType::File {
+            let (node, witness) = self.capture_file(job, captured, linked, lane)?;
+            return Ok((node, witness, linked));
+        }
+        let kind = match captured.file_type {
+            FileType::Symlink => {
+                NodeKind::Symlink { target: read_link_at(directory, &job.name).map_err(source("read the link"))? }
+            }
+            FileType::Fifo => NodeKind::Fifo,
+            FileType::Socket => NodeKind::Socket,
+            FileType::CharacterDevice(number) => NodeKind::CharacterDevice(number),
+            FileType::BlockDevice(number) => NodeKind::BlockDevice(number),
+            FileType::File | FileType::Directory => {
+                let cause = io::Error::other("it became a directory after its directory was listed");
+                return Err(CaptureError::Source { operation: "read it", cause });
+            }
+        };
+        let list = read_xattrs_at(directory, &job.name).map_err(source("read its attributes"))?;
+        let node = base_node(&captured, self.owners, self.store_xattrs(list)?, kind);
+        Ok((node, Witness::None, linked))
+    }
+
+    fn capture_file(
+        &self,
+        job: &FileJob,
+        captured: Captured,
+        linked: Option<(FileKey, u32)>,
+        lane: &mut DataLane,
+    ) -> Result<(Node, Witness), CaptureError> {
+        let counters = self.monitor.counters();
+        Counters::add(&counters.files, 1);
+        if let Some((content, xattrs, witness)) = unchanged(&captured, job) {
+            Counters::add(&counters.files_unchanged, 1);
+            Counters::add(&counters.bytes, content.size);
+            let kind = NodeKind::File { content, torn: false };
+            return Ok((base_node(&captured, self.owners, xattrs, kind), witness));
+        }
+        let started = (self.clock)();
+        let fd = open_file_at(job.directory.as_fd(), &job.name).map_err(source("open it"))?;
+        let (file, captured) = match linked {
+            None => self.read_settled(job, fd.as_fd(), lane)?,
+            Some((key, count)) => {
+                let file = self
+                    .shared
+                    .get_or_read(key, count, || self.read_settled(job, fd.as_fd(), lane).map(|(file, _)| file))?;
+                (file, stat_fd(fd.as_fd()).map_err(source("look at it"))?)
+            }
+        };
+        let list = read_xattrs_fd(fd.as_fd()).map_err(source("read its attributes"))?;
+        let settled = !file.torn && is_settled(captured.changed, started);
+        let witness = match settled {
+            true => Witness::Seen { changed: captured.changed, inode: captured.inode },
+            false => Witness::None,
+        };
+        let kind = NodeKind::File { content: file.content, torn: file.torn };
+        Ok((base_node(&captured, self.owners, self.store_xattrs(list)?, kind), witness))
+    }
+
+    /// Reads a file until it did not change meanwhile, or the attempts are used up.
+    fn read_settled(
+        &self,
+        job: &FileJob,
+        fd: BorrowedFd,
+        lane: &mut DataLane,
+    ) -> Result<(ReadFile, Captured), CaptureError> {
+        let previous_class = match job.previous.as_ref().map(|(node, _)| &node.kind) {
+            Some(NodeKind::File { content, .. }) if content.size > 0 => Some(content.class),
+            _ => None,
+        };
+        let mut before = stat_fd(fd).map_err(source("look at it"))?;
+        for attempt in 1.. {
+            if before.file_type != FileType::File {
+                let cause = io::Error::other("it is no regular file any more");
+                return Err(CaptureError::Source { operation: "read it", cause });
+            }
+            let content = self.read_once(fd, &before, previous_class, lane)?;
+            let after = stat_fd(fd).map_err(source("look at it"))?;
+            let same = content.size == after.size
+                && (before.size, before.modified, before.changed) == (after.size, after.modified, after.changed);
+            if same || attempt == READ_ATTEMPTS {
+                if !same {
+                    let reason = format!("it changed during each of {READ_ATTEMPTS} attempts to read it");
+                    self.monitor.problem(Problem { path: job.path(), reason });
+                }
+                Counters::add(&self.monitor.counters().bytes, content.size);
+                return Ok((ReadFile { content, torn: !same }, after));
+            }
+            before = after;
+        }
+        unreachable!("the loop ends by its attempts")
+    }
+
+    fn read_once(
+        &self,
+        fd: BorrowedFd,
+        captured: &Captured,
+        class: Option<ChunkClass>,
+        lane: &mut DataLane,
+    ) -> Result<Content, CaptureError> {
+        let mut buffer = vec![0u8; READ_BYTES.min(usize::try_from(captured.size).unwrap_or(READ_BYTES) + 1)];
+        let sniffed = rustix::io::pread(fd, &mut buffer, 0).map_err(source("read it"))?;
+        let class = class.unwrap_or_else(|| sniff(&buffer[..sniffed.min(SNIFF_BYTES)]));
+        let mut writer = ContentWriter::new(lane, self.session, class);
+        let is_sparse = captured.blocks.saturating_mul(512) < captured.size;
+        if !is_sparse {
+            Counters::add(&self.monitor.counters().bytes_read, sniffed as u64);
+            writer.write(&buffer[..sniffed])?;
+            // A buffer that was not filled met the end: small files cost one read.
+            if sniffed == buffer.len() {
+                self.read_range(fd, sniffed as u64, u64::MAX, &mut buffer, &mut writer)?;
+            }
+            return Ok(writer.finish()?);
+        }
+        let mut at = 0;
+        while at < captured.size {
+            let data = match rustix::fs::seek(fd, SeekFrom::Data(at)) {
+                // No data behind this place.
+                Err(Errno::NXIO) => captured.size,
+                data => data.map_err(source("find its holes"))?.min(captured.size),
+            };
+            writer.hole(data - at)?;
+            if data < captured.size {
+                let hole = rustix::fs::seek(fd, SeekFrom::Hole(data)).map_err(source("find its holes"))?;
+                at = self.read_range(fd, data, hole.min(captured.size), &mut buffer, &mut writer)?;
+                if at < hole.min(captured.size) {
+                    break;
+                }
+            } else {
+                at = data;
+            }
+        }
+        Ok(writer.finish()?)
+    }
+
+    /// Reads bytes `at..end`, or up to the end of the file; returns where it stopped.
+    fn read_range<S: PageSink + ?Sized>(
+        &self,
+        fd: BorrowedFd,
+        mut at: u64,
+        end: u64,
+        buffer: &mut [u8],
+        writer: &mut ContentWriter<S>,
+    ) -> Result<u64, CaptureError> {
+        while at < end {
+            if self.monitor.is_cancelled() {
+                return Err(CaptureError::Repository(Error::Interrupted));
+            }
+            let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+            let got = match rustix::io::pread(fd, &mut buffer[..wanted], at) {
+                Err(Errno::INTR) => continue,
+                got => got.map_err(source("read it"))?,
+            };
+            if got == 0 {
+                break;
+            }
+            Counters::add(&self.monitor.counters().bytes_read, got as u64);
+            writer.write(&buffer[..got])?;
+            at += got as u64;
+            self.session.publish_if_due((self.clock)())?;
+        }
+        Ok(at)
+    }
+
+    /// Puts attributes where they belong: few into the node, many into a chunk.
+    pub fn store_xattrs(&self, list: Vec<Xattr>) -> Result<Xattrs> {
+        if list.is_empty() {
+            return Ok(Xattrs::None);
+        }
+        let encoded = Xattrs::encode_list(&list);
+        if encoded.len() <= XATTRS_INLINE_MAX_BYTES {
+            return Ok(Xattrs::Inline(list));
+        }
+        self.session.put_page(&encoded).map(Xattrs::Chunk)
+    }
+}
+
+/// A node with everything that stat tells.
+pub(super) fn base_node(captured: &Captured, owners: &OwnerNames, xattrs: Xattrs, kind: NodeKind) -> Node {
+    Node {
+        permissions: captured.permissions,
+        uid: captured.uid,
+        gid: captured.gid,
+        owner: owners.user_name(captured.uid),
+        group: owners.group_name(captured.gid),
+        modified: captured.modified,
+        xattrs,
+        hard_link: None,
+        kind,
+    }
+}
+
+/// The previous content and attributes of a file that is certainly the same: nobody can set ctime back, and it was
+/// old enough when the file was read that a later change shows in it.
+fn unchanged(captured: &Captured, job: &FileJob) -> Option<(Content, Xattrs, Witness)> {
+    let (node, witness) = job.previous.as_ref()?;
+    let NodeKind::File { content, torn: false } = &node.kind else { return None };
+    let seen = Witness::Seen { changed: captured.changed, inode: captured.inode };
+    let same = *witness == seen && node.modified == captured.modified && content.size == captured.size;
+    same.then(|| (content.clone(), node.xattrs.clone(), seen))
+}
+
+/// Whether a file last changed at `changed` could not change again, after a reading that began at `started`, without its
+/// ctime telling.
+fn is_settled(changed: Timestamp, started: Timestamp) -> bool {
+    let nanos = |time: Timestamp| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
+    let tick = if changed.nanos == 0 { COARSE_TICK_NANOS } else { TICK_NANOS };
+    nanos(changed) + i128::from(tick) <= nanos(started)
+}
+
+fn sniff(first: &[u8]) -> ChunkClass {
+    if first.contains(&0) { ChunkClass::Large } else { ChunkClass::Small }
+}
+
+/// Bytes of a name.
+pub(super) fn name_bytes(name: &OsStr) -> &[u8] {
+    name.as_bytes()
+}

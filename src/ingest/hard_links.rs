@@ -1,0 +1,81 @@
+//! Hard links of one ingest: every file is read once, however many names it has, and all of them name the first one
+//! in tree order.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::repository::content::Content;
+use crate::repository::node::HardLink;
+
+/// Which file at the source: device and inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct FileKey {
+    pub device: u64,
+    pub inode: u64,
+}
+
+/// What reading a file gave, shared by its names.
+#[derive(Debug, Clone)]
+pub(super) struct ReadFile {
+    pub content: Content,
+    pub torn: bool,
+}
+
+/// The place where the first reader of a file leaves what it read; empty after a failed attempt.
+type SharedRead = Arc<Mutex<Option<ReadFile>>>;
+
+/// Files with several names that were read already. Holds an entry for each until all its names were met.
+#[derive(Default)]
+pub(super) struct SharedReads {
+    reads: Mutex<HashMap<FileKey, (SharedRead, u32)>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl SharedReads {
+    /// What `read` gives for this file, from the first of its names that asks; the others wait for that one.
+    /// A failed attempt is not shared: the next name tries itself.
+    pub fn get_or_read<E>(
+        &self,
+        key: FileKey,
+        link_count: u32,
+        read: impl FnOnce() -> Result<ReadFile, E>,
+    ) -> Result<ReadFile, E> {
+        let slot = {
+            let mut reads = lock(&self.reads);
+            let (slot, met) = reads.entry(key).or_default();
+            *met += 1;
+            let slot = slot.clone();
+            if *met >= link_count {
+                reads.remove(&key);
+            }
+            slot
+        };
+        let mut held = lock(&slot);
+        match &*held {
+            Some(file) => Ok(file.clone()),
+            None => read().inspect(|file| *held = Some(file.clone())),
+        }
+    }
+}
+
+/// First names in tree order. Used by the one thread that builds the tree.
+#[derive(Default)]
+pub(super) struct FirstNames {
+    names: HashMap<FileKey, (Arc<[u8]>, u32)>,
+}
+
+impl FirstNames {
+    /// What ties the name at `path` to the other names of its file.
+    pub fn link(&mut self, key: FileKey, link_count: u32, path: &[u8]) -> HardLink {
+        let (first, met) = self.names.entry(key).or_insert_with(|| (path.into(), 0));
+        *met += 1;
+        let link = HardLink { count: link_count, first_path: first.to_vec() };
+        if *met >= link_count {
+            self.names.remove(&key);
+        }
+        link
+    }
+}

@@ -1,0 +1,337 @@
+//! `ingest stream`: a snapshot of what commands print, or of standard input. A command that fails, or prints nothing,
+//! makes no snapshot.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::error::{Error, Result};
+use crate::ingest::{IngestOptions, IngestReport};
+use crate::progress::{Counters, Monitor};
+use crate::repository::Repository;
+use crate::repository::content::{ChunkClass, Content};
+use crate::repository::content_writer::ContentWriter;
+use crate::repository::metadata::OwnerNames;
+use crate::repository::node::{DirectoryRoot, Node, NodeKind, Xattrs};
+use crate::repository::session::WriteSession;
+use crate::repository::snapshot::{Manifest, SnapshotKind, SnapshotStatus, check_label};
+use crate::repository::tree::{DirectoryWriter, Witness};
+use crate::time::{Clock, Timestamp};
+
+/// Bytes read from a stream at once.
+const READ_BYTES: usize = 256 << 10;
+
+/// Bytes of a stream's end in which the expected text is looked for.
+const TAIL_BYTES: usize = 4096;
+
+/// Longest name of a stream: it becomes a file name.
+const NAME_MAX_BYTES: usize = 255;
+
+/// Where a stream comes from.
+pub enum StreamInput {
+    /// A program and its arguments.
+    Command(Vec<OsString>),
+    /// A line for `/bin/sh -c`.
+    Shell(String),
+    /// Bytes whose producer nobody watches.
+    Reader(Box<dyn Read + Send>),
+}
+
+/// One stream: a file of the snapshot.
+pub struct StreamSpec {
+    /// Its file name.
+    pub name: String,
+    pub input: StreamInput,
+}
+
+/// What `ingest stream` is told besides.
+pub struct StreamOptions {
+    pub common: IngestOptions,
+    pub streams: Vec<StreamSpec>,
+    /// Each stream must end with this: its last bytes, white space aside, or the beginning of its last line. A command
+    /// that ends otherwise failed; standard input that ends so counts as verified.
+    pub expect_end: Option<String>,
+}
+
+impl StreamInput {
+    /// How people would write it.
+    fn describe(&self) -> String {
+        match self {
+            StreamInput::Command(words) => {
+                words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+            }
+            StreamInput::Shell(line) => line.clone(),
+            StreamInput::Reader(_) => "standard input".into(),
+        }
+    }
+}
+
+/// Makes one snapshot that holds every stream as a file. All are read at the same time.
+///
+/// # Errors
+/// [`Error::Command`] where a command cannot be started, fails, prints nothing or does not end as expected.
+pub fn ingest_streams(
+    repository: &Repository,
+    options: StreamOptions,
+    clock: &Clock,
+    monitor: &dyn Monitor,
+) -> Result<IngestReport> {
+    let StreamOptions { common, mut streams, expect_end } = options;
+    check_label("source", &common.source)?;
+    streams.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+    check_names(&streams)?;
+    let origin = streams.iter().map(|stream| stream.input.describe()).collect::<Vec<_>>().join("\n");
+    let started = clock();
+    let session = WriteSession::open(repository, monitor.counters(), &common.host, "ingest stream", started)?;
+    let unwatched = streams.iter().any(|stream| matches!(stream.input, StreamInput::Reader(_)));
+    let reading = StreamReading {
+        session: &session,
+        monitor,
+        clock,
+        expect_end: expect_end.as_deref(),
+        failed: AtomicBool::new(false),
+    };
+    let read = read_all(&reading, streams);
+    let (files, all_ended_well) = match read {
+        Ok(read) => read,
+        Err(error) => {
+            if let Err(second) = session.abandon(clock()) {
+                log::warn!("cannot keep what the failed ingest stored: {second}");
+            }
+            return Err(error);
+        }
+    };
+    let verified = !unwatched || (expect_end.is_some() && all_ended_well);
+    let (root, witnesses) = directory_of(&session, &files, started)?;
+    let counters = monitor.counters();
+    let manifest = Manifest {
+        source: common.source,
+        name: String::new(),
+        started,
+        finished: clock(),
+        kind: SnapshotKind::Stream,
+        status: if verified { SnapshotStatus::Complete } else { SnapshotStatus::Unverified },
+        host: common.host,
+        user: common.user,
+        origin: origin.into_bytes(),
+        root,
+        witnesses,
+        parent: None,
+        files: files.len() as u64,
+        has_xattrs: false,
+        bytes_new: Counters::get(&counters.bytes_new),
+        bytes_stored: Counters::get(&counters.bytes_stored),
+        problems: 0,
+        problem_list: Vec::new(),
+        tags: common.tags,
+        facts: Default::default(),
+    };
+    let snapshot = session.commit(manifest, clock())?;
+    Ok(IngestReport { snapshot })
+}
+
+fn check_names(streams: &[StreamSpec]) -> Result<()> {
+    if streams.is_empty() {
+        return Err(Error::invalid("list of streams", "", "there must be at least one"));
+    }
+    for stream in streams {
+        let name = &stream.name;
+        let refuse = |reason: &str| Err(Error::invalid("stream name", name, reason));
+        if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+            return refuse("it must be a file name");
+        }
+        if name.len() > NAME_MAX_BYTES {
+            return refuse("it is longer than 255 bytes");
+        }
+        if streams.iter().filter(|other| other.name == *name).count() > 1 {
+            return refuse("it is given twice");
+        }
+    }
+    Ok(())
+}
+
+/// What the threads that read streams share.
+struct StreamReading<'a, 'r> {
+    session: &'a WriteSession<'r>,
+    monitor: &'a dyn Monitor,
+    clock: &'a Clock,
+    expect_end: Option<&'a str>,
+    /// One stream failed: the others stop.
+    failed: AtomicBool,
+}
+
+/// A stream that was read to its end.
+struct StreamFile {
+    name: String,
+    content: Content,
+    ended_well: bool,
+}
+
+fn read_all(reading: &StreamReading, streams: Vec<StreamSpec>) -> Result<(Vec<StreamFile>, bool)> {
+    let results: Vec<Result<StreamFile>> = std::thread::scope(|scope| {
+        let running: Vec<_> =
+            streams.into_iter().map(|stream| scope.spawn(move || reading.read_stream(stream))).collect();
+        running.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::Interrupted))).collect()
+    });
+    // Streams that stopped because another failed say "interrupted": the cause comes first.
+    let mut interrupted = None;
+    let mut files = Vec::new();
+    for result in results {
+        match result {
+            Ok(file) => files.push(file),
+            Err(Error::Interrupted) => interrupted = Some(Error::Interrupted),
+            Err(cause) => return Err(cause),
+        }
+    }
+    let all_ended_well = files.iter().all(|file| file.ended_well);
+    interrupted.map_or(Ok((files, all_ended_well)), Err)
+}
+
+impl StreamReading<'_, '_> {
+    fn read_stream(&self, stream: StreamSpec) -> Result<StreamFile> {
+        let file = self.read_input(stream);
+        if file.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        file
+    }
+
+    fn read_input(&self, StreamSpec { name, input }: StreamSpec) -> Result<StreamFile> {
+        let described = input.describe();
+        let watched = !matches!(input, StreamInput::Reader(_));
+        let failed = |reason: String| Error::Command { command: described.clone(), reason };
+        let (content, tail) = match input {
+            StreamInput::Reader(mut reader) => self.store(&mut reader, &described)?,
+            StreamInput::Command(words) => {
+                let mut words = words.into_iter();
+                let program = words.next().ok_or_else(|| failed("is empty".into()))?;
+                let mut command = Command::new(program);
+                command.args(words);
+                self.run(command, &described)?
+            }
+            StreamInput::Shell(line) => {
+                let mut command = Command::new("/bin/sh");
+                command.arg("-c").arg(line);
+                self.run(command, &described)?
+            }
+        };
+        if content.size == 0 {
+            return Err(failed("produced nothing".into()));
+        }
+        let ended_well = self.expect_end.is_none_or(|expected| ends_with(&tail, expected));
+        if !ended_well && watched {
+            let expected = self.expect_end.unwrap_or_default();
+            return Err(failed(format!("ended well, but its output does not end with \"{expected}\"")));
+        }
+        Counters::add(&self.monitor.counters().files, 1);
+        Counters::add(&self.monitor.counters().entries, 1);
+        Ok(StreamFile { name, content, ended_well })
+    }
+
+    /// Runs a command and stores its output; its exit status decides.
+    fn run(&self, mut command: Command, described: &str) -> Result<(Content, Vec<u8>)> {
+        let failed = |reason: String| Error::Command { command: described.to_string(), reason };
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let child = command.spawn().map_err(|cause| failed(format!("cannot be started: {cause}")))?;
+        let mut child = KillOnDrop { child };
+        let mut output = child.child.stdout.take().ok_or_else(|| failed("has no output".into()))?;
+        let stored = self.store(&mut output, described)?;
+        // Closed first, or a command that still writes would wait for ever.
+        drop(output);
+        let status = child.child.wait().map_err(|cause| failed(format!("cannot be waited for: {cause}")))?;
+        if status.success() { Ok(stored) } else { Err(failed(format!("failed with {status}"))) }
+    }
+
+    /// Stores bytes up to their end; also gives the last of them.
+    fn store(&self, reader: &mut dyn Read, described: &str) -> Result<(Content, Vec<u8>)> {
+        let mut lane = self.session.chunks().data_lane();
+        let mut writer = ContentWriter::new(&mut lane, self.session, ChunkClass::Small);
+        let mut buffer = vec![0u8; READ_BYTES];
+        let mut tail = Vec::new();
+        loop {
+            if self.monitor.is_cancelled() || self.failed.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            let got = match reader.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(got) => got,
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
+                Err(cause) => {
+                    let reason = format!("cannot be read: {cause}");
+                    return Err(Error::Command { command: described.into(), reason });
+                }
+            };
+            writer.write(&buffer[..got])?;
+            tail.extend_from_slice(&buffer[got.saturating_sub(TAIL_BYTES)..got]);
+            tail.drain(..tail.len().saturating_sub(TAIL_BYTES));
+            Counters::add(&self.monitor.counters().bytes_read, got as u64);
+            Counters::add(&self.monitor.counters().bytes, got as u64);
+            self.session.publish_if_due((self.clock)())?;
+        }
+        Ok((writer.finish()?, tail))
+    }
+}
+
+/// A command that is ended when nobody wants its output any more.
+struct KillOnDrop {
+    child: Child,
+}
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        // Both fail for a command that ended already, which is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether a stream with these last bytes ends as expected.
+fn ends_with(tail: &[u8], expected: &str) -> bool {
+    let tail = tail.trim_ascii_end();
+    let last_line = tail.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
+    let expected = expected.trim_end().as_bytes();
+    tail.ends_with(expected) || last_line.starts_with(expected)
+}
+
+/// The directory that holds the streams: private, since dumps hold what permissions guarded in the database.
+fn directory_of(
+    session: &WriteSession,
+    files: &[StreamFile],
+    started: Timestamp,
+) -> Result<(Node, Option<crate::id::ChunkId>)> {
+    let owners = OwnerNames::new();
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let node = |permissions, kind| Node {
+        permissions,
+        uid,
+        gid,
+        owner: owners.user_name(uid),
+        group: owners.group_name(gid),
+        modified: started,
+        xattrs: Xattrs::None,
+        hard_link: None,
+        kind,
+    };
+    let mut writer = DirectoryWriter::new(session);
+    for file in files {
+        let kind = NodeKind::File { content: file.content.clone(), torn: false };
+        writer.push(file.name.as_bytes(), &node(0o600, kind), &Witness::None)?;
+    }
+    let (root, witnesses): (DirectoryRoot, _) = writer.finish()?;
+    Ok((node(0o700, NodeKind::Directory(root)), witnesses))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ends_with;
+
+    #[test]
+    fn the_expected_end_may_stand_at_the_very_end_or_begin_the_last_line() {
+        let dump = b"INSERT ...;\n-- Dump completed on 2026-11-22 10:00:00\n";
+        assert!(ends_with(dump, "-- Dump completed"));
+        assert!(ends_with(dump, "10:00:00"));
+        assert!(!ends_with(b"-- Dump completed\nINSERT", "-- Dump completed"));
+        assert!(!ends_with(b"", "x"));
+    }
+}
