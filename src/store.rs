@@ -1,6 +1,7 @@
 //! The store: bytes in, ids out. It knows nothing of files or snapshots.
 
 pub mod backend;
+pub mod cache;
 pub mod chunk_store;
 pub mod chunk_writer;
 pub mod chunker;

@@ -87,6 +87,21 @@ impl<'a> ContentReader<'a> {
         Err(Error::corrupt("a content", format!("its extents end at byte {at} of {}", content.size)))
     }
 
+    /// Brings the chunks under a range into the cache.
+    pub fn prefetch(&self, content: &Content, offset: u64, length: u64) -> Result<()> {
+        let end = offset.saturating_add(length);
+        for placed in self.extents_from(content, offset) {
+            let placed = placed?;
+            if placed.start >= end {
+                break;
+            }
+            if let ExtentSource::Chunk { id, .. } = placed.extent.source {
+                self.chunks.get(&id)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The extents that cover the content from byte `offset` on.
     pub fn extents_from<'c>(&self, content: &'c Content, offset: u64) -> Extents<'c>
     where

@@ -3,13 +3,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
-
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
 use crate::progress::Monitor;
 use crate::store::backend::{Backend, ByteRange};
+use crate::store::cache::ByteCache;
 use crate::store::index::{Applied, AppliedMark, ChunkIndex, Location, Missing, OVERLAY_MAX_CHUNKS, PackChunks};
 use crate::store::pack::{decode_record, pack_key, read_footer_of};
 use crate::store::segment::{SegmentRef, read_segment};
@@ -33,25 +31,13 @@ pub struct PublishedSegments {
 pub struct ChunkStore {
     backend: Arc<dyn Backend>,
     index: ChunkIndex,
-    cache: Cache<ChunkId, Arc<[u8]>, ChunkWeighter>,
+    cache: ByteCache<ChunkId, Arc<[u8]>>,
     /// What the index (with its overlay) covers; also what it is rebuilt from.
     published: Mutex<PublishedSegments>,
 }
 
-/// A chunk weighs its bytes and what the cache needs to hold them.
-#[derive(Clone)]
-struct ChunkWeighter;
-
-const CACHE_ENTRY_OVERHEAD_BYTES: u64 = 128;
-
-/// What an average cached chunk is taken to weigh when the cache sizes its table.
-const CACHED_CHUNK_ESTIMATE_BYTES: u64 = 16 << 10;
-
-impl Weighter<ChunkId, Arc<[u8]>> for ChunkWeighter {
-    fn weight(&self, _: &ChunkId, chunk: &Arc<[u8]>) -> u64 {
-        chunk.len() as u64 + CACHE_ENTRY_OVERHEAD_BYTES
-    }
-}
+/// What a chunk is taken to weigh when the cache sizes its table.
+const USUAL_CHUNK_BYTES: u64 = 16 << 10;
 
 /// A mutex whose holder panicked still guards whole values here: every change under it is one assignment.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -62,12 +48,11 @@ impl ChunkStore {
     /// A store over `backend` whose chunks are found through `index`. It knows of no chunk before
     /// [`ChunkStore::follow`] was called.
     pub fn new(backend: Arc<dyn Backend>, index: ChunkIndex, cache_bytes: u64) -> ChunkStore {
-        let items = (cache_bytes / CACHED_CHUNK_ESTIMATE_BYTES).max(64) as usize;
         let nothing = AppliedMark { sequence: 0, record_hash: [0; 32] };
         ChunkStore {
             backend,
             index,
-            cache: Cache::with_weighter(items, cache_bytes, ChunkWeighter),
+            cache: ByteCache::new(cache_bytes, USUAL_CHUNK_BYTES),
             published: Mutex::new(PublishedSegments { mark: nothing, segments: Arc::default() }),
         }
     }
@@ -82,7 +67,7 @@ impl ChunkStore {
     /// [`Error::ChunkMissing`] where no published pack holds it; [`Error::ChunkCorrupt`], [`Error::ObjectMissing`]
     /// where its pack is damaged or gone.
     pub fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        self.cache.get_or_insert_with(id, || self.load(id).map(Arc::from))
+        self.cache.get_or_load(id, || self.load(id).map(Arc::from))
     }
 
     /// The chunk if it is at hand without touching the disk.

@@ -1,0 +1,104 @@
+//! PageCursor: goes through a page tree in order, and can pass over whole pages unread. Two cursors side by side
+//! skip what their trees share: equal pages have equal ids.
+
+use crate::error::Result;
+use crate::id::ChunkId;
+use crate::repository::node::Totals;
+use crate::repository::page::{Page, PageKind};
+use crate::store::ChunkStore;
+
+/// What a cursor stands at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    End,
+    /// A page that was not read yet: [`PageCursor::open`] goes into it, [`PageCursor::pass`] passes all below it.
+    Page(UnreadPage),
+    /// A leaf entry; see [`PageCursor::entry`].
+    Entry,
+}
+
+/// A page before it is read, as its parent tells of it; of a root nothing else is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnreadPage {
+    pub id: ChunkId,
+    pub level: Option<u8>,
+    pub totals: Option<Totals>,
+}
+
+/// A place in one page tree.
+pub struct PageCursor<'a> {
+    chunks: &'a ChunkStore,
+    kind: PageKind,
+    /// Until it is read.
+    root: Option<ChunkId>,
+    /// The pages from the root down, each with the entry that the cursor stands at; none is at its end.
+    stack: Vec<(Page, u32)>,
+}
+
+impl<'a> PageCursor<'a> {
+    /// A cursor at the beginning of a tree; `None` is an empty one.
+    pub fn new(chunks: &'a ChunkStore, kind: PageKind, root: Option<ChunkId>) -> PageCursor<'a> {
+        PageCursor { chunks, kind, root, stack: Vec::new() }
+    }
+
+    /// What the cursor stands at.
+    pub fn head(&self) -> Result<Head> {
+        if let Some(id) = self.root {
+            return Ok(Head::Page(UnreadPage { id, level: None, totals: None }));
+        }
+        match self.stack.last() {
+            None => Ok(Head::End),
+            Some((page, _)) if page.level() == 0 => Ok(Head::Entry),
+            Some((page, at)) => {
+                let child = page.child(*at)?;
+                let level = Some(page.level() - 1);
+                Ok(Head::Page(UnreadPage { id: child.page, level, totals: Some(child.totals) }))
+            }
+        }
+    }
+
+    /// Reads the page that the cursor stands at; afterwards it stands at the first thing in it. Does nothing elsewhere.
+    ///
+    /// # Errors
+    /// As [`ChunkStore::get`]; [`crate::Error::Corrupt`] where it is no page that can stand here.
+    pub fn open(&mut self) -> Result<()> {
+        let Head::Page(unread) = self.head()? else { return Ok(()) };
+        let page = Page::open(unread.id, self.chunks.get(&unread.id)?, self.kind)?;
+        // Levels must fall, or a page that names itself would never end.
+        if self.stack.last().is_some_and(|(parent, _)| page.level() >= parent.level()) {
+            return Err(page.corrupt("it stands below a page that is not of a higher level"));
+        }
+        self.root = None;
+        self.stack.push((page, 0));
+        Ok(())
+    }
+
+    /// Goes on behind what the cursor stands at.
+    pub fn pass(&mut self) {
+        if self.root.take().is_some() {
+            return;
+        }
+        if let Some((_, at)) = self.stack.last_mut() {
+            *at += 1;
+        }
+        while self.stack.last().is_some_and(|(page, at)| *at >= page.len()) {
+            self.stack.pop();
+            if let Some((_, at)) = self.stack.last_mut() {
+                *at += 1;
+            }
+        }
+    }
+
+    /// The leaf entry that the cursor stands at: its page, and its place there.
+    pub fn entry(&self) -> Option<(&Page, u32)> {
+        self.stack.last().filter(|(page, _)| page.level() == 0).map(|(page, at)| (page, *at))
+    }
+
+    /// The greatest key behind the cursor: everything that it has not passed is greater. `None` at the beginning.
+    pub fn key_before(&self) -> Result<Option<&[u8]>> {
+        match self.stack.iter().rev().find(|(_, at)| *at > 0) {
+            Some((page, at)) => page.key(at - 1).map(Some),
+            None => Ok(None),
+        }
+    }
+}

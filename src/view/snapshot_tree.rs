@@ -1,0 +1,248 @@
+//! Entries inside snapshots, found by inode number or by name, with a bounded memory of those found lately.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::repository::Repository;
+use crate::repository::content::Content;
+use crate::repository::node::{DeviceNumber, DirectoryRoot, Node, NodeKind};
+use crate::repository::snapshot::Snapshot;
+use crate::repository::tree::{Entry, TreeReader};
+use crate::store::cache::{ByteCache, Weight};
+use crate::view::inode::{ino_at, not_a};
+use crate::view::virtual_entry::source_ino;
+use crate::view::{Attributes, EntryKind, Listed};
+
+/// Memory for entries found lately, and for first names of hard links.
+const LOCATED_CACHE_BYTES: u64 = 16 << 20;
+const FIRST_NAMES_CACHE_BYTES: u64 = 4 << 20;
+
+/// What an entry found lately usually takes.
+const USUAL_LOCATED_BYTES: u64 = 400;
+
+/// Reads of a file are best this long; listings of a directory too, since the C library sizes its buffer by it.
+const FILE_BLOCK_BYTES: u32 = 128 << 10;
+const DIRECTORY_BLOCK_BYTES: u32 = 1 << 20;
+
+/// `st_size` of a directory: nothing relies on it.
+const DIRECTORY_SIZE_BYTES: u64 = 4096;
+
+/// An entry of a snapshot.
+#[derive(Debug)]
+pub(super) struct Located {
+    pub ino: u64,
+    pub parent: u64,
+    pub node: Node,
+    sequence: u64,
+    position: u64,
+}
+
+impl Weight for Arc<Located> {
+    fn weight_bytes(&self) -> u64 {
+        let node = &self.node;
+        let link = node.hard_link.as_ref().map_or(0, |link| link.first_path.len());
+        let body = match &node.kind {
+            NodeKind::Symlink { target } => target.len(),
+            NodeKind::File { content, .. } => match &content.body {
+                crate::repository::content::ContentBody::Inline(bytes) => bytes.len(),
+                _ => 4 * size_of::<crate::repository::content::Extent>(),
+            },
+            _ => 0,
+        };
+        (size_of::<Located>() + node.owner.len() + node.group.len() + link + body) as u64
+    }
+}
+
+#[derive(Clone, Copy)]
+struct FirstPosition(u64);
+
+impl Weight for FirstPosition {
+    fn weight_bytes(&self) -> u64 {
+        // The key, a path, dwarfs the value.
+        160
+    }
+}
+
+/// Finds entries of snapshots.
+pub(super) struct SnapshotTree {
+    located: ByteCache<u64, Arc<Located>>,
+    first_names: ByteCache<(u64, Vec<u8>), FirstPosition>,
+}
+
+impl Located {
+    pub fn attributes(&self) -> Attributes {
+        attributes_of(self.ino, &self.node)
+    }
+
+    pub fn content(&self) -> Result<&Content> {
+        match &self.node.kind {
+            NodeKind::File { content, .. } => Ok(content),
+            _ => Err(not_a("regular file", self.ino)),
+        }
+    }
+
+    pub fn directory(&self) -> Result<&DirectoryRoot> {
+        self.node.directory().ok_or_else(|| not_a("directory", self.ino))
+    }
+
+    pub fn link_target(&self) -> Result<Vec<u8>> {
+        match &self.node.kind {
+            NodeKind::Symlink { target } => Ok(target.clone()),
+            _ => Err(not_a("symlink", self.ino)),
+        }
+    }
+}
+
+/// What stat tells of an entry in a snapshot.
+pub(super) fn attributes_of(ino: u64, node: &Node) -> Attributes {
+    let no_device = DeviceNumber { major: 0, minor: 0 };
+    let (kind, device) = match &node.kind {
+        NodeKind::File { .. } => (EntryKind::File, no_device),
+        NodeKind::Directory(_) => (EntryKind::Directory, no_device),
+        NodeKind::Symlink { .. } => (EntryKind::Symlink, no_device),
+        NodeKind::Fifo => (EntryKind::Fifo, no_device),
+        NodeKind::Socket => (EntryKind::Socket, no_device),
+        NodeKind::CharacterDevice(device) => (EntryKind::CharacterDevice, *device),
+        NodeKind::BlockDevice(device) => (EntryKind::BlockDevice, *device),
+    };
+    let (size, data_bytes, block_size, link_count) = match &node.kind {
+        NodeKind::Directory(root) => {
+            let subdirectories = u32::try_from(root.totals.directories).unwrap_or(u32::MAX);
+            (DIRECTORY_SIZE_BYTES, 0, DIRECTORY_BLOCK_BYTES, subdirectories.saturating_add(2))
+        }
+        kind => {
+            let data_bytes = if let NodeKind::File { content, .. } = kind { content.data_bytes } else { 0 };
+            (node.size(), data_bytes, FILE_BLOCK_BYTES, node.hard_link.as_ref().map_or(1, |link| link.count))
+        }
+    };
+    Attributes {
+        ino,
+        kind,
+        permissions: node.permissions,
+        link_count,
+        uid: node.uid,
+        gid: node.gid,
+        size,
+        blocks: data_bytes.div_ceil(512),
+        device,
+        modified: node.modified,
+        block_size,
+        lasting: true,
+    }
+}
+
+impl SnapshotTree {
+    pub fn new() -> SnapshotTree {
+        SnapshotTree {
+            located: ByteCache::new(LOCATED_CACHE_BYTES, USUAL_LOCATED_BYTES),
+            first_names: ByteCache::new(FIRST_NAMES_CACHE_BYTES, USUAL_LOCATED_BYTES),
+        }
+    }
+
+    /// The entry at a position, if it was found lately.
+    pub fn located_before(&self, sequence: u64, position: u64) -> Option<Arc<Located>> {
+        self.located.get(&ino_at(sequence, position))
+    }
+
+    /// The entry at a position of a snapshot.
+    pub fn locate(&self, repository: &Repository, sequence: u64, position: u64) -> Result<Arc<Located>> {
+        let catalog = repository.catalog();
+        let gone = || Error::NotFound { what: "snapshot with number", name: sequence.to_string() };
+        let snapshot = catalog.by_sequence(sequence).ok_or_else(gone)?;
+        let ino = ino_at(sequence, position);
+        self.located.get_or_load(&ino, || descend(repository.tree()?, snapshot, position).map(Arc::new))
+    }
+
+    /// The entry `name` of a directory.
+    pub fn child(&self, repository: &Repository, parent: &Located, name: &[u8]) -> Result<Option<Arc<Located>>> {
+        let entry = repository.tree()?.lookup(parent.directory()?, name)?;
+        entry.map(|entry| self.place(repository, parent.sequence, parent.position, entry)).transpose()
+    }
+
+    /// An entry of the directory at `parent_position`, under the number that all its names share.
+    pub fn place(
+        &self,
+        repository: &Repository,
+        sequence: u64,
+        parent_position: u64,
+        entry: Entry,
+    ) -> Result<Arc<Located>> {
+        let own_position = parent_position + 1 + entry.preorder;
+        let position = self.shared_position(repository, sequence, own_position, &entry.node)?;
+        let (ino, parent) = (ino_at(sequence, position), ino_at(sequence, parent_position));
+        let located = Arc::new(Located { ino, parent, node: entry.node, sequence, position });
+        self.located.insert(ino, located.clone());
+        Ok(located)
+    }
+
+    /// The position of the first of an entry's names: hard links are one inode.
+    fn shared_position(&self, repository: &Repository, sequence: u64, own: u64, node: &Node) -> Result<u64> {
+        let Some(link) = &node.hard_link else { return Ok(own) };
+        let key = (sequence, link.first_path.clone());
+        let first = self.first_names.get_or_load(&key, || {
+            let catalog = repository.catalog();
+            let Some(snapshot) = catalog.by_sequence(sequence) else { return Ok(FirstPosition(own)) };
+            let found = position_of_path(repository.tree()?, snapshot, &link.first_path)?;
+            // A subtree of a snapshot may hold names whose first one it does not hold.
+            Ok::<_, Error>(FirstPosition(found.unwrap_or(own)))
+        })?;
+        Ok(first.0)
+    }
+
+    /// Lists a directory's entries from an ordinal on.
+    pub fn list(
+        &self,
+        repository: &Repository,
+        directory: &Located,
+        ordinal: u64,
+        emit: &mut dyn FnMut(Listed) -> bool,
+    ) -> Result<()> {
+        for entry in repository.tree()?.entries_from(directory.directory()?, ordinal) {
+            let entry = entry?;
+            let own = directory.position + 1 + entry.preorder;
+            let position = self.shared_position(repository, directory.sequence, own, &entry.node)?;
+            let attributes = attributes_of(ino_at(directory.sequence, position), &entry.node);
+            if !emit(Listed { name: entry.name, next: entry.ordinal + 1, attributes }) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Walks down to the entry at a position, by the counts in the tree's pages.
+fn descend(tree: TreeReader, snapshot: &Snapshot, position: u64) -> Result<Located> {
+    let sequence = snapshot.sequence;
+    let mut node = snapshot.manifest.root.clone();
+    let mut parent = source_ino(&snapshot.manifest.source);
+    let mut at = 0u64;
+    while at < position {
+        let Some(root) = node.directory() else { break };
+        let Some(entry) = tree.entry_at(root, position - at - 1)? else { break };
+        parent = ino_at(sequence, at);
+        at += 1 + entry.preorder;
+        node = entry.node;
+    }
+    if at != position {
+        let name = format!("{}@{}", snapshot.manifest.source, snapshot.manifest.name);
+        return Err(Error::invalid(
+            "inode",
+            ino_at(sequence, position).to_string(),
+            format!("{name} has no such entry"),
+        ));
+    }
+    Ok(Located { ino: ino_at(sequence, position), parent, node, sequence, position })
+}
+
+/// The position of the entry at a path.
+fn position_of_path(tree: TreeReader, snapshot: &Snapshot, path: &[u8]) -> Result<Option<u64>> {
+    let mut node = snapshot.manifest.root.clone();
+    let mut position = 0u64;
+    for name in path.split(|&byte| byte == b'/') {
+        let Some(root) = node.directory() else { return Ok(None) };
+        let Some(entry) = tree.lookup(root, name)? else { return Ok(None) };
+        position += 1 + entry.preorder;
+        node = entry.node;
+    }
+    Ok(Some(position))
+}

@@ -1,0 +1,422 @@
+//! Entries that are in no snapshot: the directories above them, and symlinks to them. They are made when looked up, and
+//! known by number while the kernel holds them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::id::hash;
+use crate::repository::catalog::Catalog;
+use crate::repository::node::DeviceNumber;
+use crate::repository::snapshot::{ID_PREFIX_MIN, Snapshot, SnapshotSpec};
+use crate::time::{Timestamp, parse_when};
+use crate::view::difference::DifferenceDirectory;
+use crate::view::inode::{self, FIRST_NAMED, POSITION_MASK, not_a};
+use crate::view::{Attributes, Child, EntryKind, Listed, Owner, View};
+
+/// The symlink to a source's newest snapshot.
+pub(super) const LATEST: &[u8] = b"latest";
+
+/// Entries that nobody refers to are dropped when there are more than this, ...
+const UNREFERENCED_MAX: usize = 4096;
+/// ... but not the latest so many.
+const RECENT: u64 = 1024;
+
+/// Virtual directories and symlinks: read and search for everyone.
+const DIRECTORY_PERMISSIONS: u16 = 0o555;
+const SYMLINK_PERMISSIONS: u16 = 0o777;
+
+/// One entry that is in no snapshot.
+#[derive(Debug, Clone)]
+pub(super) struct VirtualEntry {
+    /// What makes it this entry and no other; its number is made of it. For most their path in the mount.
+    pub key: Vec<u8>,
+    pub parent: u64,
+    pub kind: VirtualKind,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum VirtualKind {
+    Root,
+    Snapshots,
+    Source { source: String },
+    At,
+    AtTime { when: String },
+    Ids,
+    Tags,
+    Tag { tag: String },
+    TagSource { tag: String, source: String },
+    Diff,
+    Difference(Arc<DifferenceDirectory>),
+    Link { target: Vec<u8> },
+}
+
+/// The number of `snapshots/<source>`.
+pub(super) fn source_ino(source: &str) -> u64 {
+    ino_of_key(&source_key(source))
+}
+
+fn source_key(source: &str) -> Vec<u8> {
+    format!("snapshots/{source}").into_bytes()
+}
+
+/// A number for a key, the same in every mount.
+fn ino_of_key(key: &[u8]) -> u64 {
+    let mut low = [0u8; 8];
+    low.copy_from_slice(&hash(key)[..8]);
+    (u64::from_le_bytes(low) & POSITION_MASK).max(FIRST_NAMED)
+}
+
+impl VirtualEntry {
+    fn source(source: &str) -> VirtualEntry {
+        let kind = VirtualKind::Source { source: source.to_string() };
+        VirtualEntry { key: source_key(source), parent: inode::SNAPSHOTS, kind }
+    }
+
+    /// A symlink. Its key holds its target: one that leads elsewhere is another inode, whatever the kernel remembers.
+    fn link(parent: u64, name: &[u8], target: String) -> VirtualEntry {
+        let key = [&parent.to_le_bytes()[..], name, b"\0", target.as_bytes()].concat();
+        VirtualEntry { key, parent, kind: VirtualKind::Link { target: target.into_bytes() } }
+    }
+
+    pub fn link_target(&self) -> Result<Vec<u8>> {
+        match &self.kind {
+            VirtualKind::Link { target } => Ok(target.clone()),
+            _ => Err(not_a("symlink", ino_of_key(&self.key))),
+        }
+    }
+
+    pub fn attributes(&self, ino: u64, owner: Owner, modified: Timestamp) -> Attributes {
+        let directory = Attributes {
+            ino,
+            kind: EntryKind::Directory,
+            permissions: DIRECTORY_PERMISSIONS,
+            // Nobody counts the subdirectories beforehand; 1 tells find(1) not to rely on it.
+            link_count: 1,
+            uid: owner.uid,
+            gid: owner.gid,
+            size: 4096,
+            blocks: 0,
+            device: DeviceNumber { major: 0, minor: 0 },
+            modified,
+            block_size: 4096,
+            lasting: false,
+        };
+        match &self.kind {
+            VirtualKind::Link { target } => Attributes {
+                kind: EntryKind::Symlink,
+                permissions: SYMLINK_PERMISSIONS,
+                size: target.len() as u64,
+                ..directory
+            },
+            VirtualKind::Difference(difference) => difference.attributes(directory),
+            _ => directory,
+        }
+    }
+}
+
+/// Virtual entries by number.
+pub(super) struct VirtualEntries {
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    named: HashMap<u64, Known>,
+    /// How many entries were ever made known.
+    entered: u64,
+    /// The table is swept when it is longer than this.
+    sweep_at: usize,
+}
+
+struct Known {
+    entry: Arc<VirtualEntry>,
+    references: u64,
+    /// [`Table::entered`] when it was last asked for.
+    entered: u64,
+}
+
+impl Table {
+    /// Drops what nobody refers to; what was entered just now may be about to be referred to.
+    fn sweep_if_due(&mut self) {
+        if self.named.len() > self.sweep_at {
+            let recent = self.entered.saturating_sub(RECENT);
+            self.named.retain(|_, known| known.references > 0 || known.entered > recent);
+            self.sweep_at = (2 * self.named.len()).max(UNREFERENCED_MAX);
+        }
+    }
+}
+
+impl VirtualEntries {
+    pub fn new() -> VirtualEntries {
+        VirtualEntries { table: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        // A table whose holder panicked is still a whole table.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The entry with a number.
+    pub fn get(&self, ino: u64) -> Result<Arc<VirtualEntry>> {
+        if let Some((kind, parent)) = fixed(ino) {
+            return Ok(Arc::new(VirtualEntry { key: Vec::new(), parent, kind }));
+        }
+        let gone = || Error::NotFound { what: "entry with inode number", name: ino.to_string() };
+        self.lock().named.get(&ino).map(|known| known.entry.clone()).ok_or_else(gone)
+    }
+
+    /// Makes an entry known by number.
+    pub fn enter(&self, entry: VirtualEntry) -> (u64, Arc<VirtualEntry>) {
+        let mut table = self.lock();
+        table.sweep_if_due();
+        table.entered += 1;
+        let entered = table.entered;
+        let mut ino = ino_of_key(&entry.key);
+        // Two keys of one number: the later one moves on.
+        while table.named.get(&ino).is_some_and(|known| known.entry.key != entry.key) {
+            ino = ((ino + 1) & POSITION_MASK).max(FIRST_NAMED);
+        }
+        let fresh = || Known { entry: Arc::new(entry), references: 0, entered };
+        let known = table.named.entry(ino).or_insert_with(fresh);
+        known.entered = entered;
+        (ino, known.entry.clone())
+    }
+
+    pub fn remember(&self, ino: u64) {
+        if let Some(known) = self.lock().named.get_mut(&ino) {
+            known.references += 1;
+        }
+    }
+
+    pub fn forget(&self, ino: u64, lookups: u64) {
+        let mut table = self.lock();
+        if let Some(known) = table.named.get_mut(&ino) {
+            known.references = known.references.saturating_sub(lookups);
+            if known.references == 0 {
+                table.named.remove(&ino);
+            }
+        }
+    }
+}
+
+/// The directories that are always there, and their parents.
+fn fixed(ino: u64) -> Option<(VirtualKind, u64)> {
+    let kind = match ino {
+        inode::ROOT => VirtualKind::Root,
+        inode::SNAPSHOTS => VirtualKind::Snapshots,
+        inode::AT => VirtualKind::At,
+        inode::IDS => VirtualKind::Ids,
+        inode::TAGS => VirtualKind::Tags,
+        inode::DIFF => VirtualKind::Diff,
+        _ => return None,
+    };
+    Some((kind, inode::ROOT))
+}
+
+/// The directories in the mount's root.
+const TOP: [(&str, u64); 5] = [
+    ("at", inode::AT),
+    ("diff", inode::DIFF),
+    ("ids", inode::IDS),
+    ("snapshots", inode::SNAPSHOTS),
+    ("tags", inode::TAGS),
+];
+
+/// A child, its name, and where a listing goes on behind it.
+type Named = (Vec<u8>, u64, Child);
+
+impl View {
+    /// The child `name` of a virtual directory.
+    pub(super) fn virtual_child(&self, own_ino: u64, entry: &VirtualEntry, name: &[u8]) -> Result<Option<Child>> {
+        let catalog = self.repository.catalog();
+        let Ok(text) = std::str::from_utf8(name) else {
+            return match &entry.kind {
+                VirtualKind::Difference(difference) => difference.child(self, own_ino, name),
+                _ => Ok(None),
+            };
+        };
+        Ok(match &entry.kind {
+            VirtualKind::Root => match TOP.iter().find(|(top, _)| *top == text) {
+                Some((_, ino)) => Some(Child::Located(self.attributes(*ino)?)),
+                None => None,
+            },
+            VirtualKind::Snapshots => {
+                catalog.of_source(text).next().map(|_| Child::Virtual(VirtualEntry::source(text)))
+            }
+            VirtualKind::Source { source } if name == LATEST => {
+                let newest = catalog.of_source(source).next_back();
+                newest.map(|it| Child::Virtual(VirtualEntry::link(own_ino, LATEST, it.manifest.name.clone())))
+            }
+            VirtualKind::Source { source } => {
+                catalog.of_source(source).find(|it| it.manifest.name == text).cloned().map(Child::Snapshot)
+            }
+            VirtualKind::At => parse_when(text, (self.clock)()).ok().map(|_| at_time(text)),
+            VirtualKind::AtTime { when } => {
+                let time = parse_when(when, (self.clock)())?;
+                catalog.at(text, time).map(|it| link_to(own_ino, name, "../../", it))
+            }
+            VirtualKind::Ids => self.by_id(&catalog, own_ino, text),
+            VirtualKind::Tags => has_tag(&catalog, text).then(|| Child::Virtual(tag_directory(text))),
+            VirtualKind::Tag { tag } => catalog
+                .of_source(text)
+                .any(|it| it.tags.contains(tag))
+                .then(|| Child::Virtual(tag_source_directory(own_ino, tag, text))),
+            VirtualKind::TagSource { tag, source } => catalog
+                .of_source(source)
+                .find(|it| it.tags.contains(tag) && it.manifest.name == text)
+                .map(|it| link_to(own_ino, name, "../../../", it)),
+            VirtualKind::Diff => self.difference(&catalog, text)?,
+            VirtualKind::Difference(difference) => difference.child(self, own_ino, name)?,
+            VirtualKind::Link { .. } => return Err(not_a("directory", own_ino)),
+        })
+    }
+
+    fn by_id(&self, catalog: &Catalog, own_ino: u64, text: &str) -> Option<Child> {
+        let is_prefix = text.len() >= ID_PREFIX_MIN && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let mut fits = catalog.snapshots().filter(|it| is_prefix && it.id.to_string().starts_with(text));
+        let first = fits.next()?;
+        fits.next().is_none().then(|| link_to(own_ino, text.as_bytes(), "../", first))
+    }
+
+    /// `diff/A..B`: both named as on the command line.
+    fn difference(&self, catalog: &Catalog, text: &str) -> Result<Option<Child>> {
+        let Some((a, b)) = text.split_once("..") else { return Ok(None) };
+        let now = (self.clock)();
+        let found = SnapshotSpec::parse(a, now)
+            .and_then(|a| catalog.find(&a))
+            .and_then(|a| Ok((a, catalog.find(&SnapshotSpec::parse(b, now)?)?)));
+        match found {
+            Ok((a, b)) => Ok(Some(Child::Virtual(DifferenceDirectory::top(text, &a, &b)))),
+            // Whatever does not name two snapshots is no entry of this directory.
+            Err(Error::NotFound { .. } | Error::Ambiguous { .. } | Error::Invalid { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lists a virtual directory from behind the entry whose place is `offset`.
+    pub(super) fn list_virtual(&self, ino: u64, offset: u64, emit: &mut dyn FnMut(Listed) -> bool) -> Result<()> {
+        let entry = self.virtual_entries.get(ino)?;
+        if let VirtualKind::Difference(difference) = &entry.kind {
+            return difference.list(self, ino, offset, emit);
+        }
+        for (name, next, child) in self.virtual_children(ino, &entry.kind)? {
+            if next <= offset {
+                continue;
+            }
+            let attributes = self.enter(child)?;
+            if !emit(Listed { name, next, attributes }) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// All children. Snapshots are counted by their sequence, so that a listing stays right while some come and go.
+    fn virtual_children(&self, ino: u64, kind: &VirtualKind) -> Result<Vec<Named>> {
+        let catalog = self.repository.catalog();
+        let by_place = |names: BTreeSet<String>, child: &dyn Fn(&str) -> Child| {
+            let numbered = (1u64..).zip(names);
+            numbered.map(|(place, name)| (name.clone().into_bytes(), place, child(&name))).collect::<Vec<Named>>()
+        };
+        Ok(match kind {
+            VirtualKind::Root => {
+                let top = (1u64..).zip(TOP);
+                let named = top.map(|(place, (name, top_ino))| {
+                    Ok((name.as_bytes().to_vec(), place, Child::Located(self.attributes(top_ino)?)))
+                });
+                named.collect::<Result<_>>()?
+            }
+            VirtualKind::Snapshots => {
+                let sources = catalog.sources().into_iter().map(str::to_string).collect();
+                by_place(sources, &|source| Child::Virtual(VirtualEntry::source(source)))
+            }
+            VirtualKind::Source { source } => {
+                let roots = catalog.of_source(source);
+                let roots =
+                    roots.map(|it| (it.manifest.name.clone().into_bytes(), it.sequence, Child::Snapshot(it.clone())));
+                roots.chain(self.latest_of(&catalog, ino, source)).collect()
+            }
+            VirtualKind::At => {
+                let days = catalog.snapshots().map(|it| it.manifest.started.to_rfc3339()[..DATE_BYTES].to_string());
+                by_place(days.collect(), &at_time)
+            }
+            VirtualKind::AtTime { when } => {
+                let time = parse_when(when, (self.clock)())?;
+                let newest = catalog.sources().into_iter().filter_map(|source| catalog.at(source, time));
+                let newest: HashMap<&str, &Arc<Snapshot>> =
+                    newest.map(|it| (it.manifest.source.as_str(), it)).collect();
+                let names = newest.keys().map(|source| source.to_string()).collect();
+                by_place(names, &|source| link_to(ino, source.as_bytes(), "../../", newest[source]))
+            }
+            VirtualKind::Ids => {
+                let all = catalog.snapshots();
+                all.map(|it| {
+                    let name = it.id.short().into_bytes();
+                    (name.clone(), it.sequence, link_to(ino, &name, "../", it))
+                })
+                .collect()
+            }
+            VirtualKind::Tags => {
+                let tags = catalog.snapshots().flat_map(|it| it.tags.iter().cloned()).collect();
+                by_place(tags, &|tag| Child::Virtual(tag_directory(tag)))
+            }
+            VirtualKind::Tag { tag } => {
+                let tagged = catalog.snapshots().filter(|it| it.tags.contains(tag));
+                let sources = tagged.map(|it| it.manifest.source.clone()).collect();
+                by_place(sources, &|source| Child::Virtual(tag_source_directory(ino, tag, source)))
+            }
+            VirtualKind::TagSource { tag, source } => {
+                let tagged = catalog.of_source(source).filter(|it| it.tags.contains(tag));
+                tagged
+                    .map(|it| {
+                        let name = it.manifest.name.clone().into_bytes();
+                        (name.clone(), it.sequence, link_to(ino, &name, "../../../", it))
+                    })
+                    .collect()
+            }
+            // Any two snapshots can be named; listing all pairs would help nobody.
+            VirtualKind::Diff => Vec::new(),
+            VirtualKind::Difference(_) => Vec::new(),
+            VirtualKind::Link { .. } => return Err(not_a("directory", ino)),
+        })
+    }
+
+    /// `latest` comes behind every snapshot of its source.
+    fn latest_of(&self, catalog: &Catalog, ino: u64, source: &str) -> Option<Named> {
+        let newest = catalog.of_source(source).next_back()?;
+        let link = VirtualEntry::link(ino, LATEST, newest.manifest.name.clone());
+        Some((LATEST.to_vec(), LATEST_PLACE, Child::Virtual(link)))
+    }
+}
+
+/// Behind every sequence that a snapshot can have.
+const LATEST_PLACE: u64 = 1 << 40;
+
+/// Length of `2026-11-22`.
+const DATE_BYTES: usize = 10;
+
+fn at_time(when: &str) -> Child {
+    let kind = VirtualKind::AtTime { when: when.to_string() };
+    Child::Virtual(VirtualEntry { key: format!("at/{when}").into_bytes(), parent: inode::AT, kind })
+}
+
+fn tag_directory(tag: &str) -> VirtualEntry {
+    let kind = VirtualKind::Tag { tag: tag.to_string() };
+    VirtualEntry { key: format!("tags/{tag}").into_bytes(), parent: inode::TAGS, kind }
+}
+
+fn tag_source_directory(parent: u64, tag: &str, source: &str) -> VirtualEntry {
+    let kind = VirtualKind::TagSource { tag: tag.to_string(), source: source.to_string() };
+    VirtualEntry { key: format!("tags/{tag}/{source}").into_bytes(), parent, kind }
+}
+
+fn has_tag(catalog: &Catalog, tag: &str) -> bool {
+    catalog.snapshots().any(|it| it.tags.contains(tag))
+}
+
+/// A symlink to a snapshot; `up` leads from its directory to the mount's root.
+fn link_to(parent: u64, name: &[u8], up: &str, snapshot: &Snapshot) -> Child {
+    let target = format!("{up}snapshots/{}/{}", snapshot.manifest.source, snapshot.manifest.name);
+    Child::Virtual(VirtualEntry::link(parent, name, target))
+}
