@@ -268,6 +268,14 @@ pub fn unseal<'a>(magic: &[u8; 8], bytes: &'a [u8], object: &str) -> Result<&'a 
     Ok(&frame[FRAME_HEADER_BYTES..])
 }
 
+/// Features of a sealed frame that must be known to write to the repository, and are not; 0 for none. What is too short to
+/// be a frame has none: [`unseal`] refuses it.
+pub fn unknown_write_features(frame: &[u8]) -> u32 {
+    let mut header = Decoder::new(frame);
+    let features = header.raw(8 + 2 + 4).and_then(|_| header.u32());
+    features.map_or(0, |features| features & !KNOWN_WRITE_FEATURES)
+}
+
 /// The refusal of a version or of read features from the future.
 pub fn refuse_unknown(version: u16, read_features: u32, object: &str) -> Result<()> {
     if version > FORMAT_VERSION {

@@ -7,6 +7,7 @@ pub mod content_writer;
 pub mod metadata;
 pub mod node;
 pub mod page;
+pub mod page_cursor;
 pub mod record;
 pub mod session;
 pub mod snapshot;
@@ -15,7 +16,7 @@ pub mod tree;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use crate::codec::{DecodeError, Decoder, Encoder, seal, unseal};
+use crate::codec::{DecodeError, Decoder, Encoder, seal, unknown_write_features, unseal};
 use crate::error::{Error, Result};
 use crate::id::{RepositoryId, SnapshotId, WriterId, hash};
 use crate::progress::Monitor;
@@ -55,6 +56,8 @@ pub struct Repository {
     id: RepositoryId,
     options: OpenOptions,
     monitor: Arc<dyn Monitor>,
+    /// The config asks for something that this version does not know before one may write.
+    foreign_config: bool,
     /// Names this process in the records that it appends.
     actor: WriterId,
     catalog: RwLock<Arc<Catalog>>,
@@ -100,6 +103,7 @@ impl Repository {
             id,
             options,
             monitor,
+            foreign_config: unknown_write_features(&config) != 0,
             actor: WriterId::random()?,
             catalog: RwLock::new(Arc::new(catalog)),
             refreshing: Mutex::new(()),
@@ -215,7 +219,7 @@ impl Repository {
         loop {
             self.refresh()?;
             let catalog = self.catalog();
-            catalog.check_writable()?;
+            self.check_writable(&catalog)?;
             let sequence = catalog.sequence + 1;
             let previous_hash = catalog.record_hash;
             let record = Record { sequence, previous_hash, writer, time: now, change: change(&catalog)? };
@@ -232,6 +236,14 @@ impl Repository {
                 return Ok(self.catalog());
             }
         }
+    }
+
+    fn check_writable(&self, catalog: &Catalog) -> Result<()> {
+        if self.foreign_config {
+            let reason = "this version can read it but must not write to it".into();
+            return Err(Error::Unsupported { object: "the repository's config".into(), reason });
+        }
+        catalog.check_writable()
     }
 
     /// Before the first record of a new folder: makes sure that the last one of the folder before is durable. Another
@@ -294,11 +306,22 @@ fn load_checkpoint(backend: &dyn Backend, monitor: &dyn Monitor) -> Result<Catal
     for listed in backend.list_after(CHECKPOINT_FOLDER, None)?.iter().rev() {
         let Some(sequence) = listed.key.rsplit('/').next().and_then(|name| name.parse().ok()) else { continue };
         let checkpoint = backend.get_range(&listed.key, ByteRange::Whole);
-        match checkpoint.and_then(|file| Catalog::decode(&file, sequence)) {
+        let decoded = checkpoint.and_then(|file| Catalog::decode(&file, sequence));
+        match decoded.and_then(|catalog| confirm_checkpoint(backend, catalog)) {
             Ok(catalog) => return Ok(catalog),
             // Whoever wrote it also wrote records that must be refused; they say so better.
             Err(error) => monitor.note(&format!("passing over checkpoint {sequence}: {error}")),
         }
     }
     Ok(Catalog::default())
+}
+
+/// A checkpoint counts only where its last record is there and is the one that it folded: a copy of a repository may have
+/// brought checkpoints of records that it did not bring.
+fn confirm_checkpoint(backend: &dyn Backend, catalog: Catalog) -> Result<Catalog> {
+    let file = backend.get_range(&record_key(catalog.sequence), ByteRange::Whole)?;
+    if hash(&file) == catalog.record_hash {
+        return Ok(catalog);
+    }
+    Err(Error::corrupt(format!("checkpoint {}", catalog.sequence), "the record that it ends with is another one"))
 }

@@ -1,8 +1,11 @@
 //! `ingest dir`: a snapshot of a live directory. One thread walks, several capture files, this one builds the tree.
 
-use std::os::fd::AsFd;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, bounded};
 use rustix::fs::{Mode, OFlags};
@@ -12,12 +15,12 @@ use crate::id::ChunkId;
 use crate::ingest::exclude::Excludes;
 use crate::ingest::file::{FileOutcome, Reading, base_node};
 use crate::ingest::hard_links::{FirstNames, SharedReads};
-use crate::ingest::walk::{Boundaries, Previous, QueuedJob, Step, Walk};
+use crate::ingest::walk::{Boundaries, Previous, QueuedJob, Step, Walk, is_in_mount_of};
 use crate::ingest::{IngestOptions, IngestReport};
 use crate::progress::{Counters, Monitor, Problem};
 use crate::repository::Repository;
 use crate::repository::metadata::{Captured, OwnerNames, stat_fd};
-use crate::repository::node::{DirectoryRoot, Node, NodeKind, Xattrs};
+use crate::repository::node::{DirectoryRoot, Node, NodeKind, Xattr, Xattrs};
 use crate::repository::session::WriteSession;
 use crate::repository::snapshot::{
     MANIFEST_PROBLEMS_MAX, Manifest, ManifestProblem, Snapshot, SnapshotKind, SnapshotStatus, check_label,
@@ -27,6 +30,9 @@ use crate::time::{Clock, Timestamp};
 
 /// Entries that may be under way between the walk and the tree.
 const STEPS_UNDER_WAY: usize = 1024;
+
+/// Entries that may wait to be captured. Each holds the descriptor of its directory, and a process has 1024 of them.
+const JOBS_UNDER_WAY: usize = 128;
 
 /// What `ingest dir` is told besides.
 #[derive(Debug, Clone)]
@@ -57,22 +63,23 @@ pub fn ingest_directory(
     monitor: &dyn Monitor,
 ) -> Result<IngestReport> {
     check_label("source", &options.common.source)?;
-    let excludes = Excludes::new(&options.path, &options.exclude, &options.exclude_files)?;
+    let excludes = Excludes::new(&options.exclude, &options.exclude_files)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(&options.path, flags, Mode::empty())
         .map_err(|cause| Error::io("open the directory", &options.path)(cause.into()))?;
     let captured = stat_fd(root.as_fd()).map_err(Error::io("look at", &options.path))?;
     let own_directory = own_directory(options, &captured)?;
+    refuse_own_mount(repository, options, &root, &captured)?;
     let started = clock();
     let catalog = repository.catalog();
     let parent = catalog.of_source(&options.common.source).rev().find(|it| is_comparable(it, options)).cloned();
     expect_as_much_as(parent.as_deref(), monitor);
     let purpose = format!("ingest dir {}", options.path.display());
     let session = WriteSession::open(repository, monitor.counters(), &options.common.host, &purpose, started)?;
-    let problems = ProblemList::new(monitor);
+    let watch = IngestWatch::new(monitor);
     let boundaries =
         Boundaries { excludes, one_file_system: options.one_file_system, own_directory, repository: repository.id() };
-    let built = build_tree(repository, options, &session, clock, &problems, boundaries, (root, captured), &parent);
+    let built = build_tree(repository, options, &session, clock, &watch, boundaries, (root, captured), &parent);
     let tree = match built {
         Ok(tree) => tree,
         Err(error) => {
@@ -83,7 +90,7 @@ pub fn ingest_directory(
             return Err(error);
         }
     };
-    let manifest = manifest(options, tree, parent.map(|it| it.id), (started, clock()), problems, monitor);
+    let manifest = manifest(options, tree, parent.map(|it| it.id), (started, clock()), watch, monitor);
     let snapshot = session.commit(manifest, clock())?;
     Ok(IngestReport { snapshot })
 }
@@ -92,15 +99,30 @@ pub fn ingest_directory(
 fn own_directory(options: &DirectoryOptions, root: &Captured) -> Result<Option<(u64, u64)>> {
     let Some(own) = &options.repository_directory else { return Ok(None) };
     let resolve = |path: &Path| path.canonicalize().map_err(Error::io("resolve", path));
-    if resolve(&options.path)?.starts_with(resolve(own)?) {
-        let value = options.path.display().to_string();
-        return Err(Error::invalid("directory", value, "it lies in the repository itself"));
-    }
+    let inside = resolve(&options.path)?.starts_with(resolve(own)?);
     let fd = rustix::fs::open(own, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|cause| Error::io("open the directory", own)(cause.into()))?;
     let captured = stat_fd(fd.as_fd()).map_err(Error::io("look at", own))?;
-    debug_assert!((captured.device, captured.inode) != (root.device, root.inode));
+    // A bind mount of it has another path.
+    if inside || (captured.device, captured.inode) == (root.device, root.inode) {
+        let value = options.path.display().to_string();
+        return Err(Error::invalid("directory", value, "it lies in the repository itself"));
+    }
     Ok(Some((captured.device, captured.inode)))
+}
+
+/// Refuses to ingest a directory of a mount of the repository: it would hold all that is there already.
+fn refuse_own_mount(
+    repository: &Repository,
+    options: &DirectoryOptions,
+    directory: &OwnedFd,
+    captured: &Captured,
+) -> Result<()> {
+    if is_in_mount_of(directory, captured, &repository.id()).map_err(Error::io("look above", &options.path))? {
+        let value = options.path.display().to_string();
+        return Err(Error::invalid("directory", value, "it lies in a mount of the repository itself"));
+    }
+    Ok(())
 }
 
 /// Whether what this snapshot tells of unchanged files holds for the directory now ingested: inode numbers mean
@@ -113,7 +135,7 @@ fn is_comparable(snapshot: &Snapshot, options: &DirectoryOptions) -> bool {
 }
 
 fn path_bytes(path: &Path) -> Vec<u8> {
-    std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec()
+    path.as_os_str().as_bytes().to_vec()
 }
 
 fn expect_as_much_as(parent: Option<&Snapshot>, monitor: &dyn Monitor) {
@@ -122,25 +144,41 @@ fn expect_as_much_as(parent: Option<&Snapshot>, monitor: &dyn Monitor) {
     }
 }
 
-/// Passes everything on, and keeps the first problems for the manifest.
-struct ProblemList<'a> {
+/// The monitor of all threads of one ingest: passes everything on, keeps the first problems for the manifest, and
+/// cancels the other threads once one has failed.
+struct IngestWatch<'a> {
     monitor: &'a dyn Monitor,
-    kept: std::sync::Mutex<(u64, Vec<ManifestProblem>)>,
+    kept: Mutex<(u64, Vec<ManifestProblem>)>,
+    failed: AtomicBool,
+    first_failure: Mutex<Option<Error>>,
 }
 
-impl<'a> ProblemList<'a> {
-    fn new(monitor: &'a dyn Monitor) -> ProblemList<'a> {
-        ProblemList { monitor, kept: std::sync::Mutex::default() }
+/// Every value guarded here is whole between two statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a> IngestWatch<'a> {
+    fn new(monitor: &'a dyn Monitor) -> IngestWatch<'a> {
+        let (kept, failed, first_failure) = Default::default();
+        IngestWatch { monitor, kept, failed, first_failure }
+    }
+
+    /// Ends the ingest. The first failure is the cause; the others follow from it.
+    fn fail(&self, error: Error) -> Error {
+        lock(&self.first_failure).get_or_insert(error);
+        self.failed.store(true, Ordering::Relaxed);
+        Error::Interrupted
     }
 }
 
-impl Monitor for ProblemList<'_> {
+impl Monitor for IngestWatch<'_> {
     fn counters(&self) -> &Counters {
         self.monitor.counters()
     }
 
     fn problem(&self, problem: Problem) {
-        let mut kept = self.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut kept = lock(&self.kept);
         kept.0 += 1;
         if kept.1.len() < MANIFEST_PROBLEMS_MAX {
             kept.1.push(ManifestProblem { path: path_bytes(&problem.path), reason: problem.reason.clone() });
@@ -154,7 +192,7 @@ impl Monitor for ProblemList<'_> {
     }
 
     fn is_cancelled(&self) -> bool {
-        self.monitor.is_cancelled()
+        self.failed.load(Ordering::Relaxed) || self.monitor.is_cancelled()
     }
 }
 
@@ -172,42 +210,44 @@ fn build_tree(
     options: &DirectoryOptions,
     session: &WriteSession,
     clock: &Clock,
-    monitor: &dyn Monitor,
+    watch: &IngestWatch,
     boundaries: Boundaries,
-    (root, captured): (std::os::fd::OwnedFd, Captured),
+    (root, captured): (OwnedFd, Captured),
     parent: &Option<Arc<Snapshot>>,
 ) -> Result<BuiltTree> {
     let owners = OwnerNames::new();
-    let reading = Reading { session, monitor, clock, owners: &owners, shared: SharedReads::default() };
+    let reading = Reading { session, monitor: watch, clock, owners: &owners, shared: SharedReads::default() };
     let tree = repository.tree()?;
     let previous = parent
         .as_ref()
         .filter(|_| !options.reread)
         .and_then(|it| it.manifest.root.directory().map(|root| Previous::new(tree, root, it.manifest.witnesses)));
-    std::thread::scope(|scope| {
+    let built = std::thread::scope(|scope| {
         let (steps, received_steps) = bounded(STEPS_UNDER_WAY);
-        let (jobs, received_jobs) = bounded::<QueuedJob>(STEPS_UNDER_WAY);
+        let (jobs, received_jobs) = bounded::<QueuedJob>(JOBS_UNDER_WAY);
         for _ in 0..options.threads.max(1) {
             let (jobs, reading) = (received_jobs.clone(), &reading);
-            scope.spawn(move || capture_all(&jobs, reading));
+            scope.spawn(move || capture_all(&jobs, reading, watch));
         }
         drop(received_jobs);
         scope.spawn(move || {
             // Whoever abandons the walk knows why.
-            let _ = Walk { boundaries, monitor, steps, jobs }.run(root, captured, previous);
+            let _ = Walk { boundaries, monitor: watch, steps, jobs }.run(root, captured, previous);
         });
         TreeBuilder { reading: &reading, first_names: FirstNames::default(), files: 0, has_xattrs: false }
             .build(received_steps)
-    })
+            .map_err(|error| watch.fail(error))
+    });
+    built.map_err(|error| lock(&watch.first_failure).take().unwrap_or(error))
 }
 
 /// Captures entries until the walk ends; after a failure of the repository the rest is only answered.
-fn capture_all(jobs: &Receiver<QueuedJob>, reading: &Reading) {
+fn capture_all(jobs: &Receiver<QueuedJob>, reading: &Reading, watch: &IngestWatch) {
     let mut lane = reading.session.chunks().data_lane();
     for QueuedJob { job, outcome } in jobs {
-        let captured = match reading.monitor.is_cancelled() {
+        let captured = match watch.is_cancelled() {
             true => Err(Error::Interrupted),
-            false => reading.capture(&job, &mut lane),
+            false => reading.capture(&job, &mut lane).map_err(|error| watch.fail(error)),
         };
         // A builder that failed no longer listens.
         let _ = outcome.send(captured);
@@ -265,14 +305,14 @@ impl<'a, 'r> TreeBuilder<'a, 'r> {
         &mut self,
         name: Vec<u8>,
         captured: &Captured,
-        xattrs: Vec<crate::repository::node::Xattr>,
+        xattrs: Vec<Xattr>,
         path: &mut Vec<u8>,
     ) -> Result<OpenDirectory<'a, 'r>> {
         let reading = self.reading;
         Counters::add(&reading.monitor.counters().entries, 1);
         let path_length = path.len();
         extend_path(path, &name);
-        let xattrs = reading.store_xattrs(xattrs)?;
+        let (xattrs, _) = reading.store_xattrs(xattrs, || OsStr::from_bytes(path).into())?;
         self.has_xattrs |= xattrs != Xattrs::None;
         let node = base_node(captured, reading.owners, xattrs, NodeKind::Directory(DirectoryRoot::default()));
         Ok(OpenDirectory { name, path_length, node, writer: DirectoryWriter::new(reading.session) })
@@ -316,10 +356,10 @@ fn manifest(
     tree: BuiltTree,
     parent: Option<crate::id::SnapshotId>,
     (started, finished): (Timestamp, Timestamp),
-    problems: ProblemList,
+    watch: IngestWatch,
     monitor: &dyn Monitor,
 ) -> Manifest {
-    let (problems, problem_list) = problems.kept.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (problems, problem_list) = watch.kept.into_inner().unwrap_or_else(PoisonError::into_inner);
     let counters = monitor.counters();
     Manifest {
         source: options.common.source.clone(),

@@ -13,8 +13,9 @@ pub(super) struct Excludes {
 
 impl Excludes {
     /// Reads patterns from the command line and from files of patterns.
-    pub fn new(root: &Path, patterns: &[String], files: &[PathBuf]) -> Result<Excludes> {
-        let mut builder = GitignoreBuilder::new(root);
+    pub fn new(patterns: &[String], files: &[PathBuf]) -> Result<Excludes> {
+        // All paths asked for are relative; a root would be stripped off those that happen to begin like it.
+        let mut builder = GitignoreBuilder::new(".");
         for file in files {
             if let Some(error) = builder.add(file) {
                 let value = file.display().to_string();

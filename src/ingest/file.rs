@@ -24,6 +24,7 @@ use crate::repository::page::PageSink;
 use crate::repository::session::WriteSession;
 use crate::repository::tree::Witness;
 use crate::store::DataLane;
+use crate::store::chunker::CHUNK_MAX_BYTES;
 use crate::time::{Clock, Timestamp};
 
 /// Bytes read from a file at once.
@@ -50,6 +51,9 @@ pub(super) struct Reading<'a, 'r> {
     pub owners: &'a OwnerNames,
     pub shared: SharedReads,
 }
+
+/// An entry, what tells next time that it is unchanged, and which file it is if that has several names.
+type CapturedEntry = (Node, Witness, Option<(FileKey, u32)>);
 
 /// One entry to capture.
 pub(super) struct FileJob {
@@ -103,9 +107,12 @@ impl Reading<'_, '_> {
     pub fn capture(&self, job: &FileJob, lane: &mut DataLane) -> Result<FileOutcome> {
         let outcome = self.capture_entry(job, lane);
         lane.release();
+        self.session.publish_if_due((self.clock)())?;
         match outcome {
             Ok((node, witness, linked)) => {
-                Counters::add(&self.monitor.counters().entries, 1);
+                let counters = self.monitor.counters();
+                Counters::add(&counters.entries, 1);
+                Counters::add(&counters.files, u64::from(matches!(node.kind, NodeKind::File { .. })));
                 Ok(FileOutcome::Captured { node: Box::new(node), witness, linked })
             }
             Err(CaptureError::Repository(error)) => Err(error),
@@ -119,20 +126,11 @@ impl Reading<'_, '_> {
         }
     }
 
-    fn capture_entry(
-        &self,
-        job: &FileJob,
-        lane: &mut DataLane,
-    ) -> Result<(Node, Witness, Option<(FileKey, u32)>), CaptureError> {
+    fn capture_entry(&self, job: &FileJob, lane: &mut DataLane) -> Result<CapturedEntry, CaptureError> {
         let directory = job.directory.as_fd();
         let captured = stat_at(directory, &job.name).map_err(source("look at it"))?;
-        let key = FileKey { device: captured.device, inode: captured.inode };
-        let linked = (captured.link_count > 1).then_some((key, captured.link_count));
-        if captured.file_type == FileType::File {
-            let (node, witness) = self.capture_file(job, captured, linked, lane)?;
-            return Ok((node, witness, linked));
-        }
         let kind = match captured.file_type {
+            FileType::File => return self.capture_file(job, captured, lane),
             FileType::Symlink => {
                 NodeKind::Symlink { target: read_link_at(directory, &job.name).map_err(source("read the link"))? }
             }
@@ -140,50 +138,42 @@ impl Reading<'_, '_> {
             FileType::Socket => NodeKind::Socket,
             FileType::CharacterDevice(number) => NodeKind::CharacterDevice(number),
             FileType::BlockDevice(number) => NodeKind::BlockDevice(number),
-            FileType::File | FileType::Directory => {
+            FileType::Directory => {
                 let cause = io::Error::other("it became a directory after its directory was listed");
                 return Err(CaptureError::Source { operation: "read it", cause });
             }
         };
-        let list = read_xattrs_at(directory, &job.name).map_err(source("read its attributes"))?;
-        let node = base_node(&captured, self.owners, self.store_xattrs(list)?, kind);
-        Ok((node, Witness::None, linked))
+        let (xattrs, _) = self.capture_xattrs(job, read_xattrs_at(directory, &job.name))?;
+        Ok((base_node(&captured, self.owners, xattrs, kind), Witness::None, FileKey::of_linked(&captured)))
     }
 
     fn capture_file(
         &self,
         job: &FileJob,
         captured: Captured,
-        linked: Option<(FileKey, u32)>,
         lane: &mut DataLane,
-    ) -> Result<(Node, Witness), CaptureError> {
+    ) -> Result<CapturedEntry, CaptureError> {
         let counters = self.monitor.counters();
-        Counters::add(&counters.files, 1);
         if let Some((content, xattrs, witness)) = unchanged(&captured, job) {
             Counters::add(&counters.files_unchanged, 1);
             Counters::add(&counters.bytes, content.size);
             let kind = NodeKind::File { content, torn: false };
-            return Ok((base_node(&captured, self.owners, xattrs, kind), witness));
+            return Ok((base_node(&captured, self.owners, xattrs, kind), witness, FileKey::of_linked(&captured)));
         }
-        let started = (self.clock)();
         let fd = open_file_at(job.directory.as_fd(), &job.name).map_err(source("open it"))?;
-        let (file, captured) = match linked {
-            None => self.read_settled(job, fd.as_fd(), lane)?,
+        // Not by the look before: another file may have taken the name since.
+        let opened = stat_fd(fd.as_fd()).map_err(source("look at it"))?;
+        let file = match FileKey::of_linked(&opened) {
+            None => self.read_settled(job, fd.as_fd(), opened, lane)?,
             Some((key, count)) => {
-                let file = self
-                    .shared
-                    .get_or_read(key, count, || self.read_settled(job, fd.as_fd(), lane).map(|(file, _)| file))?;
-                (file, stat_fd(fd.as_fd()).map_err(source("look at it"))?)
+                self.shared.get_or_read(key, count, || self.read_settled(job, fd.as_fd(), opened, lane))?
             }
         };
-        let list = read_xattrs_fd(fd.as_fd()).map_err(source("read its attributes"))?;
-        let settled = !file.torn && is_settled(captured.changed, started);
-        let witness = match settled {
-            true => Witness::Seen { changed: captured.changed, inode: captured.inode },
-            false => Witness::None,
-        };
-        let kind = NodeKind::File { content: file.content, torn: file.torn };
-        Ok((base_node(&captured, self.owners, self.store_xattrs(list)?, kind), witness))
+        let ReadFile { content, torn, captured, witness } = file;
+        let (xattrs, all) = self.capture_xattrs(job, read_xattrs_fd(fd.as_fd()))?;
+        let kind = NodeKind::File { content, torn };
+        let witness = if all { witness } else { Witness::None };
+        Ok((base_node(&captured, self.owners, xattrs, kind), witness, FileKey::of_linked(&captured)))
     }
 
     /// Reads a file until it did not change meanwhile, or the attempts are used up.
@@ -191,13 +181,14 @@ impl Reading<'_, '_> {
         &self,
         job: &FileJob,
         fd: BorrowedFd,
+        mut before: Captured,
         lane: &mut DataLane,
-    ) -> Result<(ReadFile, Captured), CaptureError> {
+    ) -> Result<ReadFile, CaptureError> {
+        let started = (self.clock)();
         let previous_class = match job.previous.as_ref().map(|(node, _)| &node.kind) {
             Some(NodeKind::File { content, .. }) if content.size > 0 => Some(content.class),
             _ => None,
         };
-        let mut before = stat_fd(fd).map_err(source("look at it"))?;
         for attempt in 1.. {
             if before.file_type != FileType::File {
                 let cause = io::Error::other("it is no regular file any more");
@@ -213,7 +204,11 @@ impl Reading<'_, '_> {
                     self.monitor.problem(Problem { path: job.path(), reason });
                 }
                 Counters::add(&self.monitor.counters().bytes, content.size);
-                return Ok((ReadFile { content, torn: !same }, after));
+                let witness = match same && is_settled(after.changed, started) {
+                    true => Witness::Seen { changed: after.changed, inode: after.inode },
+                    false => Witness::None,
+                };
+                return Ok(ReadFile { content, torn: !same, captured: after, witness });
             }
             before = after;
         }
@@ -228,11 +223,11 @@ impl Reading<'_, '_> {
         lane: &mut DataLane,
     ) -> Result<Content, CaptureError> {
         let mut buffer = vec![0u8; READ_BYTES.min(usize::try_from(captured.size).unwrap_or(READ_BYTES) + 1)];
-        let sniffed = rustix::io::pread(fd, &mut buffer, 0).map_err(source("read it"))?;
+        let sniffed =
+            rustix::io::retry_on_intr(|| rustix::io::pread(fd, &mut buffer[..], 0)).map_err(source("read it"))?;
         let class = class.unwrap_or_else(|| sniff(&buffer[..sniffed.min(SNIFF_BYTES)]));
         let mut writer = ContentWriter::new(lane, self.session, class);
-        let is_sparse = captured.blocks.saturating_mul(512) < captured.size;
-        if !is_sparse {
+        if !has_holes(fd, captured.size) {
             Counters::add(&self.monitor.counters().bytes_read, sniffed as u64);
             writer.write(&buffer[..sniffed])?;
             // A buffer that was not filled met the end: small files cost one read.
@@ -291,17 +286,45 @@ impl Reading<'_, '_> {
         Ok(at)
     }
 
-    /// Puts attributes where they belong: few into the node, many into a chunk.
-    pub fn store_xattrs(&self, list: Vec<Xattr>) -> Result<Xattrs> {
+    /// The attributes of an entry that were read, stored. Where they could not be read that is a problem, and the entry
+    /// does without them: then the second value is false.
+    fn capture_xattrs(&self, job: &FileJob, list: io::Result<Vec<Xattr>>) -> Result<(Xattrs, bool), CaptureError> {
+        match list {
+            Ok(list) => Ok(self.store_xattrs(list, || job.path())?),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Err(source("read its attributes")(cause)),
+            Err(cause) => {
+                let reason = format!("cannot read its attributes: {cause}");
+                self.monitor.problem(Problem { path: job.path(), reason });
+                Ok((Xattrs::None, false))
+            }
+        }
+    }
+
+    /// Puts attributes where they belong: few into the node, many into a chunk. More than a chunk holds are a problem
+    /// of the entry at `path`, which does without them: then the second value is false.
+    pub fn store_xattrs(&self, list: Vec<Xattr>, path: impl FnOnce() -> PathBuf) -> Result<(Xattrs, bool)> {
         if list.is_empty() {
-            return Ok(Xattrs::None);
+            return Ok((Xattrs::None, true));
         }
         let encoded = Xattrs::encode_list(&list);
         if encoded.len() <= XATTRS_INLINE_MAX_BYTES {
-            return Ok(Xattrs::Inline(list));
+            return Ok((Xattrs::Inline(list), true));
         }
-        self.session.put_page(&encoded).map(Xattrs::Chunk)
+        if encoded.len() > CHUNK_MAX_BYTES {
+            let bytes = encoded.len();
+            let reason = format!("cannot store its attributes: they take {bytes} bytes, more than {CHUNK_MAX_BYTES}");
+            self.monitor.problem(Problem { path: path(), reason });
+            return Ok((Xattrs::None, false));
+        }
+        Ok((Xattrs::Chunk(self.session.put_page(&encoded)?), true))
     }
+}
+
+/// Whether the filesystem tells of a hole in these bytes. Its count of blocks would not do: it counts blocks of
+/// attributes, and ones that are reserved but unwritten.
+fn has_holes(fd: BorrowedFd, size: u64) -> bool {
+    // A filesystem that cannot tell has none.
+    size > 0 && rustix::fs::seek(fd, SeekFrom::Hole(0)).is_ok_and(|hole| hole < size)
 }
 
 /// A node with everything that stat tells.

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::repository::content::Content;
+use crate::repository::metadata::Captured;
 use crate::repository::node::HardLink;
+use crate::repository::tree::Witness;
 
 /// Which file at the source: device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,11 +16,23 @@ pub(super) struct FileKey {
     pub inode: u64,
 }
 
+impl FileKey {
+    /// Key and number of names of a file that has several.
+    pub fn of_linked(captured: &Captured) -> Option<(FileKey, u32)> {
+        let key = FileKey { device: captured.device, inode: captured.inode };
+        (captured.link_count > 1).then_some((key, captured.link_count))
+    }
+}
+
 /// What reading a file gave, shared by its names.
 #[derive(Debug, Clone)]
 pub(super) struct ReadFile {
     pub content: Content,
     pub torn: bool,
+    /// The file as it was when it was read. A later look, at another of its names, may see a newer state, and must not
+    /// vouch for these bytes.
+    pub captured: Captured,
+    pub witness: Witness,
 }
 
 /// The place where the first reader of a file leaves what it read; empty after a failed attempt.

@@ -3,8 +3,11 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::error::{Error, Result};
 use crate::ingest::{IngestOptions, IngestReport};
@@ -24,6 +27,12 @@ const READ_BYTES: usize = 256 << 10;
 
 /// Bytes of a stream's end in which the expected text is looked for.
 const TAIL_BYTES: usize = 4096;
+
+/// A silent command is left alone so long before it is looked whether its output is still wanted.
+const LOOK_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+/// The same for a command that closed its output and has not ended.
+const LOOK_INTERVAL_AT_END: Duration = Duration::from_millis(5);
 
 /// Longest name of a stream: it becomes a file name.
 const NAME_MAX_BYTES: usize = 255;
@@ -235,12 +244,30 @@ impl StreamReading<'_, '_> {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let child = command.spawn().map_err(|cause| failed(format!("cannot be started: {cause}")))?;
         let mut child = KillOnDrop { child };
-        let mut output = child.child.stdout.take().ok_or_else(|| failed("has no output".into()))?;
-        let stored = self.store(&mut output, described)?;
-        // Closed first, or a command that still writes would wait for ever.
-        drop(output);
-        let status = child.child.wait().map_err(|cause| failed(format!("cannot be waited for: {cause}")))?;
+        let pipe = child.child.stdout.take().ok_or_else(|| failed("has no output".into()))?;
+        let stored = self.store(&mut CommandOutput { pipe }, described)?;
+        let status = self.wait(&mut child.child, described)?;
         if status.success() { Ok(stored) } else { Err(failed(format!("failed with {status}"))) }
+    }
+
+    /// Waits for the end of a command whose output has ended.
+    fn wait(&self, child: &mut Child, described: &str) -> Result<ExitStatus> {
+        loop {
+            let ended = child.try_wait().map_err(|cause| {
+                let reason = format!("cannot be waited for: {cause}");
+                Error::Command { command: described.into(), reason }
+            })?;
+            match ended {
+                Some(status) => return Ok(status),
+                None if self.is_given_up() => return Err(Error::Interrupted),
+                None => std::thread::sleep(LOOK_INTERVAL_AT_END),
+            }
+        }
+    }
+
+    /// Whether the user, or the failure of another stream, ended the ingest.
+    fn is_given_up(&self) -> bool {
+        self.monitor.is_cancelled() || self.failed.load(Ordering::Relaxed)
     }
 
     /// Stores bytes up to their end; also gives the last of them.
@@ -250,7 +277,7 @@ impl StreamReading<'_, '_> {
         let mut buffer = vec![0u8; READ_BYTES];
         let mut tail = Vec::new();
         loop {
-            if self.monitor.is_cancelled() || self.failed.load(Ordering::Relaxed) {
+            if self.is_given_up() {
                 return Err(Error::Interrupted);
             }
             let got = match reader.read(&mut buffer) {
@@ -270,6 +297,21 @@ impl StreamReading<'_, '_> {
             self.session.publish_if_due((self.clock)())?;
         }
         Ok((writer.finish()?, tail))
+    }
+}
+
+/// What a command prints. Reading is interrupted now and then, so that a silent command holds up nobody who has given up.
+struct CommandOutput {
+    pipe: ChildStdout,
+}
+
+impl Read for CommandOutput {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match poll(&mut [PollFd::new(&self.pipe, PollFlags::IN)], Some(&LOOK_INTERVAL))? {
+            // The reader looks whether it shall go on, and comes again.
+            0 => Err(io::ErrorKind::Interrupted.into()),
+            _ => self.pipe.read(buffer),
+        }
     }
 }
 

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rustix::fs::{Dir, FileType as EntryType};
+use rustix::fs::{Dir, FileType as EntryType, Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::error::Result;
 use crate::id::RepositoryId;
@@ -203,6 +204,8 @@ impl<'a> Walk<'a> {
         for entry in entries {
             let entry = match entry {
                 Ok(entry) => entry,
+                // It was removed after it was opened, which only an empty one can be.
+                Err(Errno::NOENT) => break,
                 Err(cause) => {
                     self.problem(path.to_path_buf(), format!("cannot list all of the directory: {cause}"));
                     break;
@@ -233,6 +236,29 @@ fn is_mount_of(fd: &OwnedFd, repository: &RepositoryId) -> bool {
     let mut value = [0u8; 64];
     rustix::fs::fgetxattr(fd, MOUNT_ATTRIBUTE, &mut value[..])
         .is_ok_and(|length| value.get(..length) == Some(repository.to_string().as_bytes()))
+}
+
+/// Whether this directory lies in a mount of the repository, at any depth.
+pub(super) fn is_in_mount_of(
+    directory: &OwnedFd,
+    captured: &Captured,
+    repository: &RepositoryId,
+) -> std::io::Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut here = rustix::fs::openat(directory, ".", flags, Mode::empty())?;
+    let mut inode = captured.inode;
+    loop {
+        if is_mount_of(&here, repository) {
+            return Ok(true);
+        }
+        let Ok(above) = rustix::fs::openat(&here, "..", flags, Mode::empty()) else { return Ok(false) };
+        let there = stat_fd(above.as_fd())?;
+        // Another filesystem begins, or `/` is its own parent.
+        if there.device != captured.device || there.inode == inode {
+            return Ok(false);
+        }
+        (here, inode) = (above, there.inode);
+    }
 }
 
 /// A directory of the previous snapshot, walked in step with the live one.

@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::codec::{DecodeError, Decoder, Encoder, seal, unseal};
+use crate::codec::{DecodeError, Decoder, Encoder, seal, unknown_write_features, unseal};
 use crate::error::{Error, Result};
 use crate::id::{SnapshotId, hash};
 use crate::repository::record::{Change, Record, decode_segment, encode_segment};
 use crate::repository::snapshot::{Manifest, Snapshot, SnapshotSpec};
 use crate::store::chunk_store::{Published, PublishedSegments};
 use crate::store::index::AppliedMark;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, parse_when};
 
 const CHECKPOINT_MAGIC: &[u8; 8] = b"YFS-CKPT";
 
@@ -82,9 +82,10 @@ impl Catalog {
     }
 
     /// The newest snapshot of a source that started at or before `time`; of two that started together, the one added later.
+    /// A start counts as its name tells it, in whole seconds: the time that people read there must find it.
     pub fn at<'a>(&'a self, source: &'a str, time: Timestamp) -> Option<&'a Arc<Snapshot>> {
         self.of_source(source)
-            .filter(|snapshot| snapshot.manifest.started <= time)
+            .filter(|snapshot| Timestamp { nanos: 0, ..snapshot.manifest.started } <= time)
             .max_by_key(|snapshot| (snapshot.manifest.started, snapshot.sequence))
     }
 
@@ -100,7 +101,10 @@ impl Catalog {
             }
             SnapshotSpec::At { source, time } => (self.at(source, *time), format!("{source}@{}", time.to_rfc3339())),
             SnapshotSpec::Name { source, name } => {
-                (self.of_source(source).find(|snapshot| snapshot.manifest.name == *name), format!("{source}@{name}"))
+                let named = self.of_source(source).find(|snapshot| snapshot.manifest.name == *name);
+                // Where no snapshot has it, it is a time like others; it does not depend on the present one.
+                let time = || parse_when(name, Timestamp::default()).ok();
+                (named.or_else(|| self.at(source, time()?)), format!("{source}@{name}"))
             }
         };
         found.cloned().ok_or(Error::NotFound { what: "snapshot", name })
@@ -155,6 +159,9 @@ impl Catalog {
         let object = || format!("catalog record {}", record.sequence);
         if record.sequence != self.sequence + 1 || record.previous_hash != self.record_hash {
             return Err(Error::corrupt(object(), "it does not continue the record before it"));
+        }
+        if unknown_write_features(file) != 0 {
+            self.unknown_record = Some(record.sequence);
         }
         match record.change {
             Change::WriterOpened { .. } => {}

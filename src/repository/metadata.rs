@@ -11,7 +11,7 @@ mod owners;
 #[cfg(test)]
 mod tests;
 
-pub use apply::{ApplyOptions, NotSet, apply_at, apply_fd, create_special_at, target_owner};
+pub use apply::{ApplyOptions, NotSet, apply_at, apply_fd, create_special_at, is_removable_xattr, target_owner};
 pub use capture::{
     Captured, FileType, XATTRS_MAX_BYTES, open_directory_at, open_file_at, read_link_at, read_xattrs_at,
     read_xattrs_fd, stat_at, stat_fd,

@@ -95,8 +95,7 @@ impl<'s, S: PageSink + ?Sized> PageTreeWriter<'s, S> {
         PageTreeWriter { sink, kind, levels: vec![OpenPage::default()] }
     }
 
-    /// Adds a leaf entry; `boundary` levels of pages end behind it. True where the leaf page was full whatever the
-    /// boundary says.
+    /// Adds a leaf entry; `boundary` levels of pages end behind it.
     pub fn push(&mut self, key: &[u8], value: &[u8], totals: Totals, boundary: u32) -> Result<()> {
         self.push_at(0, key, totals, boundary, |entries| {
             entries.raw(value);

@@ -219,7 +219,7 @@ pub enum SnapshotSpec {
     Latest { source: String, back: usize },
     /// `source@<time>`: the newest of the source not after that time.
     At { source: String, time: Timestamp },
-    /// `source@<name>`: by its directory name in the mount.
+    /// `source@<name>`: by its directory name in the mount; where there is none of that name, the time that it tells.
     Name { source: String, name: String },
 }
 
@@ -245,7 +245,11 @@ impl SnapshotSpec {
         if word == "latest" {
             return Ok(SnapshotSpec::Latest { source, back });
         }
-        if when.len() > NAME_STEM_BYTES && when.as_bytes()[NAME_STEM_BYTES - 1] == b'Z' && when.contains('.') {
+        if let Some((stem, suffix)) = when.split_at_checked(NAME_STEM_BYTES)
+            && stem.ends_with('Z')
+            && (suffix.is_empty() || suffix.starts_with('.'))
+            && crate::time::parse_when(stem, now).is_ok()
+        {
             return Ok(SnapshotSpec::Name { source, name: when.into() });
         }
         Ok(SnapshotSpec::At { source, time: crate::time::parse_when(when, now)? })
@@ -286,8 +290,9 @@ mod tests {
         assert_eq!(parse("shop@latest~2"), SnapshotSpec::Latest { source: "shop".into(), back: 2 });
         assert_eq!(parse("shop~"), SnapshotSpec::Latest { source: "shop".into(), back: 1 });
         assert!(matches!(parse("shop@2026-11-20"), SnapshotSpec::At { .. }));
-        let name = "2026-11-20T100000Z.001";
-        assert_eq!(parse(&format!("shop@{name}")), SnapshotSpec::Name { source: "shop".into(), name: name.into() });
+        for name in ["2026-11-20T100000Z", "2026-11-20T100000Z.001"] {
+            assert_eq!(parse(&format!("shop@{name}")), SnapshotSpec::Name { source: "shop".into(), name: name.into() });
+        }
         assert!(SnapshotSpec::parse("shop@sometime", now).is_err());
     }
 }

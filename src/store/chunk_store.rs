@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::ChunkId;
 use crate::progress::Monitor;
 use crate::store::backend::{Backend, ByteRange};
@@ -123,6 +123,14 @@ impl ChunkStore {
             }
             other => other,
         };
+        let done = match done {
+            Err(Error::Index { operation, reason }) => {
+                // A full disk, say: everything can still be read, it only takes memory.
+                log::warn!("cannot {operation} the chunk index ({reason}); keeping it in memory");
+                self.index.overlay(published.mark, &mut self.packs_of(&published.segments))
+            }
+            other => other,
+        };
         done.map(|()| *known = published)
     }
 
@@ -168,10 +176,12 @@ impl ChunkStore {
         Some(Missing { to: published.mark, packs })
     }
 
-    /// The footers of every pack that these segments name, read one at a time.
+    /// The footers of every pack that these segments name, read one at a time. Damaged and missing ones are passed over:
+    /// only what they held is lost then.
     fn packs_of<'a>(&'a self, segments: &'a [Published]) -> impl Iterator<Item = Result<PackChunks>> + 'a {
-        segments.iter().flat_map(|published| {
-            let (packs, failure) = match read_segment(self.backend.as_ref(), &published.segment) {
+        let packs = segments.iter().flat_map(|published| {
+            let packs = read_segment(self.backend.as_ref(), &published.segment);
+            let (packs, failure) = match packs {
                 Ok(packs) => (packs, None),
                 Err(error) => (Vec::new(), Some(Err(error))),
             };
@@ -181,6 +191,13 @@ impl ChunkStore {
                 Ok(PackChunks { pack: summary.name, chunks: chunks.collect() })
             });
             footers.chain(failure)
+        });
+        packs.filter(|pack| match pack {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                log::error!("passing over a pack: {error}");
+                false
+            }
+            _ => true,
         })
     }
 }

@@ -209,7 +209,7 @@ impl Application<'_> {
             Err(cause) => return self.not_set.push(NotSet { what: "extended attributes".into(), cause }),
         };
         let (present, wanted) = (by_name(&present), by_name(wanted));
-        let is_extra = |name: &[u8]| is_removable(name) && !wanted.contains_key(name);
+        let is_extra = |name: &[u8]| is_removable_xattr(name) && !wanted.contains_key(name);
         let extra: Vec<&[u8]> = present.keys().copied().filter(|name| is_extra(name)).collect();
         let missing: Vec<_> = wanted.iter().filter(|(name, value)| present.get(*name) != Some(value)).collect();
         if extra.is_empty() && missing.is_empty() {
@@ -325,7 +325,7 @@ fn title(xattr_name: &[u8]) -> String {
 
 /// True if an attribute that the source did not have is to go. Names in `system.` other than ACLs are views of
 /// something else.
-fn is_removable(name: &[u8]) -> bool {
+pub fn is_removable_xattr(name: &[u8]) -> bool {
     let is_view = name.starts_with(b"system.") && !name.starts_with(b"system.posix_acl_");
     !is_view && !KEPT_XATTRS.iter().any(|kept| name.starts_with(kept))
 }

@@ -12,8 +12,9 @@ use rustix::io::Errno;
 use crate::repository::node::{DeviceNumber, NodeKind, Xattr};
 use crate::time::Timestamp;
 
-/// The attributes of one entry may take this many bytes in all, names and values; more is an error.
-pub const XATTRS_MAX_BYTES: usize = 16 << 20;
+/// The attributes of one entry may take this many bytes in all, names and values; more is an error. Encoded they fit one
+/// chunk.
+pub const XATTRS_MAX_BYTES: usize = (1 << 20) - (64 << 10);
 
 /// No single attribute value, and no list of names, is longer: the kernel's own limit.
 const XATTR_READ_MAX_BYTES: usize = 64 << 10;

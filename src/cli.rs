@@ -1,0 +1,139 @@
+//! The command line: words become calls of the library, results become text or JSON, failures become exit codes.
+//! Nothing else prints, exits or reads the clock.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use self::exit::CommandResult;
+use self::invocation::Invocation;
+
+mod cat;
+mod completions;
+mod diff;
+mod entry;
+mod exit;
+mod find;
+mod forget;
+mod ingest;
+mod init;
+mod invocation;
+mod logger;
+mod ls;
+mod man;
+mod mount;
+mod output;
+mod progress;
+mod show;
+mod snapshots;
+mod tag;
+mod umount;
+mod walk;
+
+/// Snapshots of databases and directories that you can mount
+///
+/// Yesterfs keeps point-in-time snapshots of databases and directory trees in a repository, and mounts them as
+/// ordinary read-only directories.
+///
+/// A snapshot SNAP is named by the start of its id (4 digits or more), as SOURCE@TIME for the newest of a source that
+/// began not after TIME, as SOURCE@latest, or as SOURCE@latest~2 for the second before the latest; SOURCE alone means
+/// its latest. TIME is an RFC 3339 time (colons, seconds and zone may be left out; then it is UTC), a date, month or
+/// year (its end), now, today, yesterday, or a span such as 2h-ago or 1h30m-ago. SNAP:/PATH names a path in it.
+#[derive(Parser)]
+#[command(name = "yesterfs", version, after_help = exit::TABLE, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Directory of the repository
+    #[arg(long, global = true, env = "YESTERFS_REPO", hide_env_values = true, value_name = "DIR")]
+    pub repo: Option<PathBuf>,
+
+    /// Tell more; -vv tells much more
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+
+    /// Print only results and failures: no progress, no notes, no summaries
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+
+    /// How a mount starts itself again to serve in the background
+    #[arg(long, global = true, hide = true)]
+    pub in_background: bool,
+}
+
+/// Declares each command once: its module, its arguments, and the call that runs it.
+macro_rules! commands {
+    ($($name:ident => $module:ident),* $(,)?) => {
+        #[derive(Subcommand)]
+        enum Command {
+            $($name($module::$name),)*
+        }
+
+        impl Command {
+            fn run(self, invocation: &Invocation) -> CommandResult {
+                match self {
+                    $(Command::$name(args) => $module::run(args, invocation),)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    Init => init,
+    Ingest => ingest,
+    Snapshots => snapshots,
+    Show => show,
+    Ls => ls,
+    Cat => cat,
+    Find => find,
+    Tag => tag,
+    Forget => forget,
+    Diff => diff,
+    Mount => mount,
+    Umount => umount,
+    Completions => completions,
+    Man => man,
+}
+
+/// Runs the command that the command line asks for, and reports how it ended.
+pub fn main() -> ExitCode {
+    raise_open_files_limit();
+    let cli = Cli::parse();
+    logger::start(cli.global.quiet, cli.global.verbose);
+    let invocation = Invocation::new(cli.global);
+    let result = cli.command.run(&invocation);
+    if let Err(failure) = &result {
+        exit::report(failure);
+    }
+    ExitCode::from(exit::code(&result))
+}
+
+/// Packs and index files are kept open; the usual soft limit of 1024 is for programs that use `select(2)`.
+fn raise_open_files_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // Where it is refused, the old limit stays, and whoever runs into it says so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

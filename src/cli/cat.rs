@@ -1,0 +1,42 @@
+//! `yesterfs cat`
+
+use std::ffi::OsString;
+
+use clap::Args;
+use yesterfs::error::Error;
+use yesterfs::repository::node::NodeKind;
+
+use super::exit::{CommandResult, Outcome};
+use super::invocation::{Invocation, lossy};
+use super::output::write_out;
+
+/// Bytes that are read and written at a time.
+const PIECE_BYTES: usize = 1024 * 1024;
+
+/// Write files of snapshots to standard output
+#[derive(Args)]
+pub struct Cat {
+    /// A file in a snapshot
+    #[arg(value_name = "SNAP:/PATH", required = true)]
+    targets: Vec<OsString>,
+}
+
+pub fn run(args: Cat, invocation: &Invocation) -> CommandResult {
+    let repository = invocation.open_quietly()?;
+    let contents = repository.contents()?;
+    let mut piece = Vec::with_capacity(PIECE_BYTES);
+    for name in &args.targets {
+        let target = invocation.target(&repository, name)?;
+        let NodeKind::File { content, .. } = &target.node.kind else {
+            return Err(Error::invalid("path", lossy(name), "only regular files can be written out").into());
+        };
+        let mut offset = 0;
+        while offset < content.size {
+            piece.clear();
+            contents.read(content, offset, PIECE_BYTES, &mut piece)?;
+            write_out(&piece)?;
+            offset += piece.len() as u64;
+        }
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,60 @@
+//! `yesterfs forget`
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use yesterfs::id::SnapshotId;
+
+use super::exit::{CommandResult, Outcome};
+use super::invocation::{Invocation, snapshot_name};
+use super::output::Output;
+use super::snapshots::snapshot_record;
+
+/// Take snapshots out of the repository's history
+///
+/// They disappear from lists and mounts. Their data stays: no room is reclaimed yet.
+#[derive(Args)]
+pub struct Forget {
+    /// The snapshots
+    #[arg(value_name = "SNAP", required = true)]
+    snapshots: Vec<String>,
+
+    /// Only show what would be forgotten
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// Why; it is kept in the repository's history
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+
+    /// Print each snapshot as a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Forget, invocation: &Invocation) -> CommandResult {
+    let repository = invocation.open_quietly()?;
+    let mut doomed = BTreeMap::new();
+    for name in &args.snapshots {
+        let snapshot = invocation.snapshot(&repository, name)?;
+        doomed.insert(snapshot.sequence, snapshot);
+    }
+    if !args.dry_run {
+        let ids: Vec<SnapshotId> = doomed.values().map(|snapshot| snapshot.id).collect();
+        repository.forget(&ids, &args.reason, invocation.now)?;
+    }
+    let verb = if args.dry_run { "would forget" } else { "forgot" };
+    let mut output = Output::default();
+    for snapshot in doomed.values() {
+        if args.json {
+            output.record(&snapshot_record(snapshot).put("forgotten", !args.dry_run))?;
+        } else {
+            output.line(format!("{verb} {} {}", snapshot.id.short(), snapshot_name(snapshot)))?;
+        }
+    }
+    if !args.json && !args.dry_run && !invocation.quiet {
+        output.line("their data stays in the repository: no room is reclaimed yet")?;
+    }
+    output.flush()?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,134 @@
+//! `yesterfs ingest`: what its kinds share.
+
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use yesterfs::error::{Error, Result};
+use yesterfs::ingest::{IngestOptions, IngestReport};
+use yesterfs::progress::{Counters, Monitor};
+use yesterfs::repository::metadata::OwnerNames;
+use yesterfs::repository::snapshot::SnapshotStatus;
+
+use super::exit::{CommandResult, Outcome};
+use super::invocation::{Invocation, snapshot_name};
+use super::output::{Output, counted, human_duration, human_ratio, human_size};
+use super::progress::{Show, Terminal, stderr_line};
+use super::snapshots::snapshot_record;
+
+mod dir;
+mod stream;
+
+/// Make a snapshot
+#[derive(Args)]
+pub struct Ingest {
+    #[command(subcommand)]
+    kind: Kind,
+}
+
+#[derive(Subcommand)]
+enum Kind {
+    Dir(dir::Dir),
+    Stream(stream::Stream),
+}
+
+pub fn run(args: Ingest, invocation: &Invocation) -> CommandResult {
+    match args.kind {
+        Kind::Dir(args) => dir::run(args, invocation),
+        Kind::Stream(args) => stream::run(args, invocation),
+    }
+}
+
+/// Options of every kind of ingest.
+#[derive(Args)]
+struct Common {
+    /// The source whose next snapshot this is: letters, digits, ".", "_" and "-"
+    #[arg(long)]
+    source: String,
+
+    /// Tag the snapshot; may be repeated
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<String>,
+
+    /// Print progress, problems and the snapshot as JSON objects
+    #[arg(long)]
+    json: bool,
+}
+
+impl Common {
+    fn options(&self) -> IngestOptions {
+        let user = OwnerNames::new().user_name(rustix::process::getuid().as_raw());
+        IngestOptions {
+            source: self.source.clone(),
+            host: host_name(),
+            user: String::from_utf8_lossy(&user).into_owned(),
+            tags: self.tag.iter().cloned().collect(),
+        }
+    }
+
+    fn start_progress(&self, invocation: &Invocation) -> CommandResult<Arc<Terminal>> {
+        invocation.start_progress(if self.json { Show::Json } else { Show::Text }, self.json)
+    }
+
+    /// Tells what became of the ingest.
+    fn finish(&self, result: Result<IngestReport>, terminal: &Terminal, invocation: &Invocation) -> CommandResult {
+        terminal.finish();
+        let report = match result {
+            // Ctrl-C reaches the command as well; that it failed then is no news.
+            Err(Error::Command { .. }) if terminal.is_cancelled() => return Err(Error::Interrupted.into()),
+            result => result?,
+        };
+        let mut output = Output::default();
+        if self.json {
+            let counters = terminal.counters();
+            let record = snapshot_record(&report.snapshot)
+                .put("bytes_read", Counters::get(&counters.bytes_read))
+                .put("files_unchanged", Counters::get(&counters.files_unchanged))
+                .put("seconds", terminal.elapsed_seconds());
+            output.record(&record)?;
+        } else if !invocation.quiet {
+            print_summary(&report, terminal, &mut output)?;
+        }
+        output.flush()?;
+        Ok(match report.snapshot.manifest.status {
+            SnapshotStatus::Partial => Outcome::Partial,
+            SnapshotStatus::Complete | SnapshotStatus::Unverified => Outcome::Done,
+        })
+    }
+}
+
+fn print_summary(report: &IngestReport, terminal: &Terminal, output: &mut Output) -> CommandResult<()> {
+    let snapshot = &report.snapshot;
+    let manifest = &snapshot.manifest;
+    let bytes = manifest.root.totals().bytes;
+    let ratio = human_ratio(bytes, manifest.bytes_stored).map(|ratio| format!(" ({ratio})")).unwrap_or_default();
+    let unchanged = match Counters::get(&terminal.counters().files_unchanged) {
+        0 => String::new(),
+        count => format!(" ({} unchanged)", counted(count, "file", "files")),
+    };
+    output.line(format!("{} {} {}", snapshot.id.short(), snapshot_name(snapshot), manifest.status.name()))?;
+    output.line(format!(
+        "{}{unchanged}, {}; {} new, stored in {}{ratio}; {}",
+        counted(manifest.files, "file", "files"),
+        human_size(bytes),
+        human_size(manifest.bytes_new),
+        human_size(manifest.bytes_stored),
+        human_duration(terminal.elapsed_seconds()),
+    ))?;
+    match manifest.status {
+        SnapshotStatus::Complete => {}
+        SnapshotStatus::Partial => {
+            stderr_line(&format!("yesterfs: {}", counted(manifest.problems, "problem", "problems")));
+        }
+        SnapshotStatus::Unverified => {
+            stderr_line("yesterfs: standard input ended, but nothing shows that its producer was done");
+            stderr_line("hint: let yesterfs run the command, after --, or name how its output ends with --expect-end");
+        }
+    }
+    Ok(())
+}
+
+/// This machine's name, as the kernel tells it.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim_end().to_string()
+}

@@ -1,0 +1,171 @@
+//! Invocation: what every command needs: the repository that was named, the time, and snapshots by name.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use yesterfs::error::{Error, Result};
+use yesterfs::progress::Monitor;
+use yesterfs::repository::node::Node;
+use yesterfs::repository::snapshot::Snapshot;
+use yesterfs::repository::{OpenOptions, Repository};
+use yesterfs::store::backend::LocalBackend;
+use yesterfs::time::Timestamp;
+
+use super::GlobalArgs;
+use super::exit::{CommandResult, Failure};
+use super::progress::{Show, Terminal};
+
+/// The chunk index lies beside what it indexes.
+const INDEX_FOLDER: &str = "index";
+/// Decoded chunks and pages that are kept.
+const CACHE_BYTES: u64 = 64 << 20;
+/// What the chunk index keeps of itself.
+const INDEX_CACHE_BYTES: u64 = 32 << 20;
+
+/// What the global options say, and when the command began.
+pub struct Invocation {
+    repository: Option<PathBuf>,
+    pub quiet: bool,
+    pub verbose: bool,
+    /// True in the process that serves a mount in the background.
+    pub in_background: bool,
+    pub now: Timestamp,
+}
+
+impl Invocation {
+    pub fn new(global: GlobalArgs) -> Invocation {
+        Invocation {
+            repository: global.repo,
+            quiet: global.quiet,
+            verbose: global.verbose > 0,
+            in_background: global.in_background,
+            now: clock(),
+        }
+    }
+
+    /// The directory of the repository.
+    pub fn repository_directory(&self) -> CommandResult<PathBuf> {
+        self.repository
+            .clone()
+            .ok_or_else(|| Failure::Usage("no repository named: give --repo DIR or set YESTERFS_REPO".to_string()))
+    }
+
+    /// Opens the repository for a command that is soon done.
+    pub fn open_quietly(&self) -> CommandResult<Repository> {
+        self.open(Arc::new(Terminal::silent(self.quiet)))
+    }
+
+    pub fn open(&self, monitor: Arc<dyn Monitor>) -> CommandResult<Repository> {
+        let directory = self.repository_directory()?;
+        let options = OpenOptions {
+            index_directory: directory.join(INDEX_FOLDER),
+            cache_bytes: CACHE_BYTES,
+            index_cache_bytes: INDEX_CACHE_BYTES,
+        };
+        Ok(Repository::open(Arc::new(LocalBackend::new(directory)), options, monitor)?)
+    }
+
+    /// A monitor that draws; `json` as the command was told.
+    pub fn start_progress(&self, show: Show, json: bool) -> CommandResult<Arc<Terminal>> {
+        let failed = |source: io::Error| Failure::System { operation: "watch for signals", source };
+        Terminal::start(show, json, self.quiet).map(Arc::new).map_err(failed)
+    }
+
+    /// The snapshot that `name` means.
+    pub fn snapshot(&self, repository: &Repository, name: &str) -> Result<Arc<Snapshot>> {
+        repository.find(name, self.now)
+    }
+
+    /// The snapshot and the node that `SNAP[:/PATH]` means.
+    pub fn target(&self, repository: &Repository, name: &OsStr) -> Result<Target> {
+        let SnapshotPath { snapshot, path } = SnapshotPath::parse(name)?;
+        let snapshot = self.snapshot(repository, &snapshot)?;
+        let found = repository.tree()?.lookup_path(&snapshot.manifest.root, &path)?;
+        let node = found.ok_or_else(|| Error::NotFound { what: "path", name: lossy(name) })?;
+        Ok(Target { snapshot, path, node })
+    }
+}
+
+/// What time it is.
+pub fn clock() -> Timestamp {
+    Timestamp::from_system(SystemTime::now())
+}
+
+/// A place in a snapshot.
+pub struct Target {
+    pub snapshot: Arc<Snapshot>,
+    /// Relative to the snapshot's root, without slashes at its ends; empty for the root.
+    pub path: Vec<u8>,
+    pub node: Node,
+}
+
+/// `SNAP[:/PATH]` taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SnapshotPath {
+    pub snapshot: String,
+    /// Without slashes at its ends; empty for the root.
+    pub path: Vec<u8>,
+}
+
+impl SnapshotPath {
+    /// Splits at the first `:/`; a colon within a time is never followed by a slash.
+    pub fn parse(text: &OsStr) -> Result<SnapshotPath> {
+        let bytes = text.as_bytes();
+        let at = bytes.windows(2).position(|pair| pair == b":/");
+        let (snapshot, path) = match at {
+            Some(at) => (&bytes[..at], &bytes[at + 1..]),
+            None => (bytes.strip_suffix(b":").unwrap_or(bytes), &b""[..]),
+        };
+        let snapshot = std::str::from_utf8(snapshot)
+            .map_err(|_| Error::invalid("snapshot", lossy(text), "names of snapshots are plain ASCII"))?;
+        Ok(SnapshotPath { snapshot: snapshot.to_string(), path: SnapshotPath::names(path) })
+    }
+
+    /// A path without slashes at its ends and without doubled ones.
+    pub fn names(path: &[u8]) -> Vec<u8> {
+        let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).collect();
+        names.join(&b'/')
+    }
+}
+
+/// `text` for a message.
+pub fn lossy(text: &OsStr) -> String {
+    text.to_string_lossy().into_owned()
+}
+
+/// The name of a snapshot that people read, type again, and find in the mount: `lake@2026-11-22T100000Z`.
+pub fn snapshot_name(snapshot: &Snapshot) -> String {
+    format!("{}@{}", snapshot.manifest.source, snapshot.manifest.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn splits(text: &[u8], snapshot: &str, path: &[u8]) {
+        let expected = SnapshotPath { snapshot: snapshot.to_string(), path: path.to_vec() };
+        assert_eq!(SnapshotPath::parse(OsStr::from_bytes(text)).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_path_begins_at_the_first_colon_before_a_slash() {
+        splits(b"lake", "lake", b"");
+        splits(b"lake:", "lake", b"");
+        splits(b"lake:/", "lake", b"");
+        splits(b"lake:/a/b", "lake", b"a/b");
+        splits(b"lake:/a//b/", "lake", b"a/b");
+        splits(b"lake@2026-11-20T10:00:00+02:00:/a", "lake@2026-11-20T10:00:00+02:00", b"a");
+        splits(b"lake@latest~2:/a:/b", "lake@latest~2", b"a:/b");
+        splits(b"lake:/caf\xe9", "lake", b"caf\xe9");
+    }
+
+    #[test]
+    fn a_snapshot_that_is_not_utf_8_is_refused() {
+        assert!(SnapshotPath::parse(OsStr::from_bytes(b"l\xffke:/a")).is_err());
+    }
+}

@@ -1,0 +1,237 @@
+//! `yesterfs mount`
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use yesterfs::error::Error;
+use yesterfs::mount::daemon::{self, Background, Started};
+use yesterfs::mount::{Ended, MountOptions, Mounted, ReaddirPlus};
+use yesterfs::view::{Owner, View};
+
+use super::exit::{self, CommandResult, Failure, Outcome};
+use super::invocation::{Invocation, clock};
+use super::output::{Output, printable_path};
+use super::progress::Terminal;
+
+const TREE: &str = "\
+What it shows:
+  snapshots/SOURCE/NAME/      the snapshots; latest is the newest
+  at/TIME/SOURCE              the newest snapshot that began not after TIME
+  ids/ID                      snapshots by id
+  tags/TAG/SOURCE/NAME        snapshots by tag
+  diff/A..B/                  what differs between two snapshots";
+
+/// Mount the repository as a read-only directory
+///
+/// Returns when the mount answers, and serves it in the background. New snapshots appear by themselves. SIGTERM,
+/// SIGINT and SIGHUP unmount, and so does yesterfs umount.
+#[derive(Args)]
+#[command(after_help = TREE)]
+pub struct Mount {
+    /// Where to mount; a directory that exists
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+
+    /// Stay in the foreground until unmounted
+    #[arg(short, long)]
+    foreground: bool,
+
+    /// Let other users in, who see what owners, modes and ACLs let them see
+    #[arg(long)]
+    allow_other: bool,
+
+    /// Append messages to this file instead of dropping them, once in the background
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+
+    /// Whether listings bring along what stat(2) tells: always for ls -l and backup tools, auto for names alone
+    #[arg(long, value_name = "WHEN", default_value = "always")]
+    readdirplus: When,
+
+    /// Threads that answer the kernel; by default as many as the machine can use
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// Bytes that the kernel reads ahead, in KiB; takes root to change
+    #[arg(long, value_name = "KIB", default_value_t = 4096)]
+    read_ahead: u32,
+
+    /// Options as /etc/fstab and mount(8) write them: allow_other, log_file=FILE, readdirplus=WHEN, threads=N,
+    /// read_ahead=KIB; those that every filesystem has are taken and change nothing
+    #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
+    options: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum When {
+    Always,
+    Auto,
+}
+
+pub fn run(mut args: Mount, invocation: &Invocation) -> CommandResult {
+    args.apply_options()?;
+    if args.foreground || invocation.in_background {
+        return serve(&args, invocation);
+    }
+    // The child says itself why it fails; asking for the repository here only saves starting it.
+    invocation.repository_directory()?;
+    let arguments: Vec<OsString> =
+        std::iter::once("--in-background".into()).chain(std::env::args_os().skip(1)).collect();
+    match daemon::start(&arguments)? {
+        Started::Ready { process_id } => {
+            let mut output = Output::default();
+            if !invocation.quiet {
+                let place = printable_path(&args.directory);
+                output.line(format!("mounted on \"{place}\", served by process {process_id}"))?;
+            }
+            output.flush()?;
+            Ok(Outcome::Done)
+        }
+        Started::Ended { exit_code } => Err(Failure::Reported(exit_code.and_then(|code| u8::try_from(code).ok()))),
+    }
+}
+
+/// Mounts and serves until somebody unmounts or a signal comes.
+fn serve(args: &Mount, invocation: &Invocation) -> CommandResult {
+    let background = match invocation.in_background {
+        true => Some(Background::prepare(args.log_file.as_deref())?),
+        false => None,
+    };
+    let directory = invocation.repository_directory()?;
+    let repository = invocation.open(Arc::new(Terminal::silent(invocation.quiet)))?;
+    let owner = Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
+    let view = Arc::new(View::new(Arc::new(repository), owner, Box::new(clock))?);
+    let mut options = MountOptions::new(&args.directory, &directory);
+    options.repository_directory = Some(directory);
+    options.allow_other = args.allow_other;
+    options.readdirplus = match args.readdirplus {
+        When::Always => ReaddirPlus::Always,
+        When::Auto => ReaddirPlus::Auto,
+    };
+    options.threads = args.threads;
+    options.read_ahead_kib = args.read_ahead;
+    let mounted = yesterfs::mount::mount(view, &options)?;
+    stop_on_signals(&mounted)?;
+    log::info!("mounted on \"{}\"", printable_path(mounted.point()));
+    background.map(Background::ready).transpose()?;
+    match mounted.wait()? {
+        Ended::UnmountedOutside | Ended::Stopped => {}
+        Ended::StoppedBusy => log::warn!("unmounted while files were open; reading them fails from now on"),
+    }
+    Ok(Outcome::Done)
+}
+
+/// The first signal unmounts, the second ends the process at once.
+fn stop_on_signals(mounted: &Mounted) -> CommandResult<()> {
+    let failed = |source| Failure::System { operation: "watch for signals", source };
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;
+    let stopper = mounted.stopper();
+    let watch = move || {
+        for (count, _) in signals.forever().enumerate() {
+            match count {
+                0 => stopper.stop(),
+                _ => std::process::exit(i32::from(exit::INTERRUPTED)),
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".to_string()).spawn(watch).map_err(failed)?;
+    Ok(())
+}
+
+impl Mount {
+    /// Takes over what `-o` says.
+    fn apply_options(&mut self) -> CommandResult<()> {
+        for option in std::mem::take(&mut self.options) {
+            let refuse = |reason| Error::invalid("mount option", &*option, reason);
+            let (name, value) = option.split_once('=').unwrap_or((&option, ""));
+            match name {
+                "allow_other" => self.allow_other = true,
+                "log_file" => self.log_file = Some(value.into()),
+                "readdirplus" => {
+                    self.readdirplus = When::from_str(value, true).map_err(|_| refuse("expected always or auto"))?;
+                }
+                "threads" => self.threads = Some(value.parse().map_err(|_| refuse("expected a number"))?),
+                "read_ahead" => self.read_ahead = value.parse().map_err(|_| refuse("expected a number of KiB"))?,
+                _ if is_common_option(name) => {}
+                _ => return Err(refuse("there is no such option").into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Options that mount(8) hands to every filesystem. The mount is read-only whatever they say.
+fn is_common_option(name: &str) -> bool {
+    const COMMON: [&str; 30] = [
+        "",
+        "ro",
+        "rw",
+        "defaults",
+        "auto",
+        "noauto",
+        "user",
+        "nouser",
+        "users",
+        "owner",
+        "group",
+        "nofail",
+        "_netdev",
+        "exec",
+        "noexec",
+        "suid",
+        "nosuid",
+        "dev",
+        "nodev",
+        "sync",
+        "async",
+        "dirsync",
+        "atime",
+        "noatime",
+        "diratime",
+        "nodiratime",
+        "relatime",
+        "norelatime",
+        "strictatime",
+        "comment",
+    ];
+    COMMON.contains(&name) || name.starts_with("x-") || name.starts_with("X-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mount(options: &str) -> Mount {
+        Mount {
+            directory: PathBuf::from("/mnt"),
+            foreground: false,
+            allow_other: false,
+            log_file: None,
+            readdirplus: When::Always,
+            threads: None,
+            read_ahead: 4096,
+            options: options.split(',').map(str::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn an_fstab_line_says_what_the_options_say() {
+        let mut args =
+            mount("ro,nofail,x-systemd.automount,allow_other,threads=3,readdirplus=auto,log_file=/var/log/y");
+        assert!(args.apply_options().is_ok());
+        assert!(args.allow_other && args.readdirplus == When::Auto);
+        assert_eq!((args.threads, args.log_file), (Some(3), Some(PathBuf::from("/var/log/y"))));
+    }
+
+    #[test]
+    fn unknown_and_malformed_options_are_refused_by_name() {
+        for option in ["allow_others", "threads=many", "readdirplus=never", "read_ahead="] {
+            let failure = mount(&format!("ro,{option}")).apply_options().unwrap_err();
+            assert!(format!("{failure:?}").contains(option), "{failure:?}");
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! What the user sees while a verb works: a bar on a terminal, a line now and then in a file, JSON for programs.
+//! The verb only counts; a thread of its own draws from the counters.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{RecvTimeoutError, Sender};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use yesterfs::progress::{Counters, Monitor, Problem};
+
+use super::exit;
+use super::output::{Record, counted, human_duration, human_ratio, human_size, printable_path, write_out};
+
+/// Between two drawings of the bar.
+const BAR_INTERVAL: Duration = Duration::from_millis(100);
+/// Between two lines of JSON.
+const JSON_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two plain lines.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The bar on the terminal while there is one; other lines must go above it.
+static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Prints one line on standard error, above the bar if there is one. A closed standard error is no failure.
+pub fn stderr_line(line: &str) {
+    let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner);
+    let print = || {
+        let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+    };
+    match bar.as_ref() {
+        Some(bar) => bar.suspend(print),
+        None => print(),
+    }
+}
+
+/// How a command tells of its progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// Only problems and notes.
+    Nothing,
+    /// A bar if standard error is a terminal, else a line now and then.
+    Text,
+    /// Objects of type `progress` and `problem` on standard output.
+    Json,
+}
+
+/// The monitor of the command line.
+pub struct Terminal {
+    shared: Arc<Shared>,
+    ticker: Mutex<Option<Ticker>>,
+}
+
+struct Ticker {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+struct Shared {
+    counters: Counters,
+    problems: AtomicU64,
+    cancelled: Arc<AtomicBool>,
+    json: bool,
+    quiet: bool,
+    started: Instant,
+}
+
+impl Terminal {
+    /// A monitor for commands that are done at once: it prints problems and notes, and leaves signals alone.
+    pub fn silent(quiet: bool) -> Terminal {
+        Terminal { shared: Arc::new(Shared::new(false, quiet)), ticker: Mutex::default() }
+    }
+
+    /// A monitor for long work. The first Ctrl-C or SIGTERM asks the verb to stop, the second ends the process.
+    pub fn start(show: Show, json: bool, quiet: bool) -> io::Result<Terminal> {
+        let shared = Arc::new(Shared::new(json, quiet));
+        for signal in [SIGINT, SIGTERM] {
+            // In this order: the flag that the first signal sets makes the second one end the process.
+            signal_hook::flag::register_conditional_shutdown(
+                signal,
+                i32::from(exit::INTERRUPTED),
+                Arc::clone(&shared.cancelled),
+            )?;
+            signal_hook::flag::register(signal, Arc::clone(&shared.cancelled))?;
+        }
+        let ticker = match show {
+            Show::Nothing => None,
+            _ if quiet => None,
+            Show::Json => Some(Ticker::start(&shared, JSON_INTERVAL, Shared::print_json)?),
+            Show::Text if io::stderr().is_terminal() => Some(start_bar(&shared)?),
+            Show::Text => Some(Ticker::start(&shared, LINE_INTERVAL, Shared::print_line)?),
+        };
+        Ok(Terminal { shared, ticker: Mutex::new(ticker) })
+    }
+
+    /// Problems so far.
+    pub fn problem_count(&self) -> u64 {
+        self.shared.problems.load(Ordering::Relaxed)
+    }
+
+    /// Seconds since the work began.
+    pub fn elapsed_seconds(&self) -> f64 {
+        self.shared.started.elapsed().as_secs_f64()
+    }
+
+    /// Ends the drawing and takes the bar away.
+    pub fn finish(&self) {
+        let ticker = self.ticker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Ticker { stop, thread }) = ticker {
+            drop(stop);
+            // A panic in the drawing thread has been printed; the work itself is not touched by it.
+            let _ = thread.join();
+        }
+        if let Some(bar) = BAR.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl Monitor for Terminal {
+    fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    fn problem(&self, problem: Problem) {
+        self.shared.problems.fetch_add(1, Ordering::Relaxed);
+        if self.shared.json {
+            let record = Record::new("problem").put_path("path", &problem.path).put("reason", problem.reason);
+            print_record(&record);
+        } else {
+            stderr_line(&format!("yesterfs: \"{}\": {}", printable_path(&problem.path), problem.reason));
+        }
+    }
+
+    fn note(&self, text: &str) {
+        if !self.shared.quiet {
+            stderr_line(&format!("yesterfs: {text}"));
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.shared.cancelled.load(Ordering::Relaxed)
+    }
+}
+
+impl Ticker {
+    /// Calls `draw` at every `interval` until stopped.
+    fn start(
+        shared: &Arc<Shared>,
+        interval: Duration,
+        draw: impl Fn(&Shared, &mut Rate) + Send + 'static,
+    ) -> io::Result<Ticker> {
+        let shared = Arc::clone(shared);
+        let (stop, stopped) = crossbeam_channel::bounded(0);
+        let thread = std::thread::Builder::new().name("progress".to_string()).spawn(move || {
+            let mut rate = Rate::default();
+            while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+                rate.observe(Counters::get(&shared.counters.bytes), shared.started.elapsed());
+                draw(&shared, &mut rate);
+            }
+        })?;
+        Ok(Ticker { stop, thread })
+    }
+}
+
+fn start_bar(shared: &Arc<Shared>) -> io::Result<Ticker> {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+    bar.set_style(style("{spinner} {wide_msg}"));
+    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
+    Ticker::start(shared, BAR_INTERVAL, move |shared, rate| {
+        let expected = Counters::get(&shared.counters.bytes_expected);
+        if expected > 0 && bar.length() != Some(expected) {
+            bar.set_style(style("{percent:>3}% [{bar:24}] {wide_msg}").progress_chars("=> "));
+            bar.set_length(expected);
+        }
+        bar.set_message(shared.status(rate));
+        bar.set_position(Counters::get(&shared.counters.bytes));
+        bar.tick();
+    })
+}
+
+fn style(template: &str) -> ProgressStyle {
+    // The templates are constants of this file; a wrong one shows as a default bar, not as a failure.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// Prints a record on standard output. If that is closed, the end of the command tells.
+fn print_record(record: &Record) {
+    if let Ok(mut line) = serde_json::to_vec(record) {
+        line.push(b'\n');
+        let _ = write_out(&line);
+    }
+}
+
+impl Shared {
+    fn new(json: bool, quiet: bool) -> Shared {
+        Shared {
+            counters: Counters::default(),
+            problems: AtomicU64::new(0),
+            cancelled: Arc::default(),
+            json,
+            quiet,
+            started: Instant::now(),
+        }
+    }
+
+    fn print_line(&self, rate: &mut Rate) {
+        stderr_line(&format!("yesterfs: {}", self.status(rate)));
+    }
+
+    fn print_json(&self, _: &mut Rate) {
+        print_record(&counters_record(Record::new("progress"), &self.counters, self.started.elapsed().as_secs_f64()));
+    }
+
+    /// Entries, bytes, rate, time left, new bytes, in one line.
+    fn status(&self, rate: &Rate) -> String {
+        let counters = &self.counters;
+        let (bytes, expected) = (Counters::get(&counters.bytes), Counters::get(&counters.bytes_expected));
+        let entries = Counters::get(&counters.entries);
+        let mut parts = Vec::new();
+        if entries > 0 {
+            parts.push(counted(entries, "entry", "entries"));
+        }
+        parts.push(match expected {
+            0 => human_size(bytes),
+            _ => format!("{} of {}", human_size(bytes), human_size(expected)),
+        });
+        parts.push(format!("{}/s", human_size(rate.bytes_per_second as u64)));
+        if let Some(seconds) = rate.seconds_left(bytes, expected) {
+            parts.push(format!("{} left", human_duration(seconds.ceil())));
+        }
+        let (new, stored) = (Counters::get(&counters.bytes_new), Counters::get(&counters.bytes_stored));
+        if new > 0 {
+            let ratio = human_ratio(bytes, stored).map(|ratio| format!(" ({ratio})")).unwrap_or_default();
+            parts.push(format!("{} new{ratio}", human_size(new)));
+        }
+        if self.cancelled.load(Ordering::Relaxed) {
+            parts.push("stopping".to_string());
+        }
+        parts.join(", ")
+    }
+}
+
+/// The counters as fields of `record`.
+pub fn counters_record(record: Record, counters: &Counters, seconds: f64) -> Record {
+    record
+        .put("entries", Counters::get(&counters.entries))
+        .put("files", Counters::get(&counters.files))
+        .put("files_unchanged", Counters::get(&counters.files_unchanged))
+        .put("bytes", Counters::get(&counters.bytes))
+        .put("bytes_expected", Counters::get(&counters.bytes_expected))
+        .put("bytes_read", Counters::get(&counters.bytes_read))
+        .put("bytes_new", Counters::get(&counters.bytes_new))
+        .put("bytes_stored", Counters::get(&counters.bytes_stored))
+        .put("seconds", seconds)
+}
+
+/// Bytes a second, smoothed over some seconds.
+#[derive(Default)]
+struct Rate {
+    bytes_per_second: f64,
+    last_bytes: u64,
+    last_seconds: f64,
+}
+
+impl Rate {
+    /// A burst fades to a third in this time.
+    const SMOOTHING_SECONDS: f64 = 5.0;
+
+    fn observe(&mut self, bytes: u64, elapsed: Duration) {
+        let seconds = elapsed.as_secs_f64() - self.last_seconds;
+        if seconds <= 0.0 {
+            return;
+        }
+        let present = bytes.saturating_sub(self.last_bytes) as f64 / seconds;
+        let weight = if self.last_seconds == 0.0 { 1.0 } else { 1.0 - (-seconds / Self::SMOOTHING_SECONDS).exp() };
+        self.bytes_per_second += weight * (present - self.bytes_per_second);
+        self.last_bytes = bytes;
+        self.last_seconds = elapsed.as_secs_f64();
+    }
+
+    /// `None` while the end is not known.
+    fn seconds_left(&self, bytes: u64, expected: u64) -> Option<f64> {
+        let left = expected.checked_sub(bytes).filter(|left| *left > 0)?;
+        (self.bytes_per_second >= 1.0).then(|| left as f64 / self.bytes_per_second)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_follows_the_speed_and_tells_the_time_left() {
+        let mut rate = Rate::default();
+        rate.observe(1_000, Duration::from_secs(1));
+        assert_eq!(rate.bytes_per_second, 1_000.0);
+        assert_eq!(rate.seconds_left(1_000, 3_000), Some(2.0));
+        assert_eq!(rate.seconds_left(1_000, 0), None);
+        for second in 2..60 {
+            rate.observe(1_000 + 500 * (second - 1), Duration::from_secs(second));
+        }
+        assert!((rate.bytes_per_second - 500.0).abs() < 1.0, "{}", rate.bytes_per_second);
+    }
+
+    #[test]
+    fn the_status_names_what_is_known() {
+        let shared = Shared::new(false, false);
+        let rate = Rate { bytes_per_second: 1024.0, ..Rate::default() };
+        assert_eq!(shared.status(&rate), "0 B, 1.0 KiB/s");
+        Counters::add(&shared.counters.entries, 1_200);
+        Counters::add(&shared.counters.bytes, 2_048);
+        Counters::add(&shared.counters.bytes_expected, 4_096);
+        Counters::add(&shared.counters.bytes_new, 1_024);
+        Counters::add(&shared.counters.bytes_stored, 512);
+        let text = "1,200 entries, 2.0 KiB of 4.0 KiB, 1.0 KiB/s, 2.0 s left, 1.0 KiB new (4.0x)";
+        assert_eq!(shared.status(&rate), text);
+    }
+}

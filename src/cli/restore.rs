@@ -1,0 +1,174 @@
+//! `yesterfs restore`
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::Args;
+use yesterfs::restore::{Action, NotRestored, PlannedAction, RestoreOptions, RestoreReport, restore};
+
+use super::entry::type_name;
+use super::exit::{CommandResult, Outcome};
+use super::invocation::{Invocation, Target};
+use super::output::{Output, Record, counted, human_duration, human_size, printable};
+use super::progress::{Show, Terminal, stderr_line};
+
+/// Bring a snapshot, or a part of one, back into a directory
+///
+/// A directory's entries go into DIR, which becomes that directory; anything else goes into DIR under its own name.
+/// What is there already is read and compared, and only what differs is written. Without root, what could not be set
+/// (owners, some attributes, devices) is listed, and the exit status is 3.
+#[derive(Args)]
+pub struct Restore {
+    /// The snapshot, and the path in it; all of it if there is none
+    #[arg(value_name = "SNAP[:/PATH]")]
+    target: OsString,
+
+    /// The directory to restore into; it is made if it does not exist
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+
+    /// Change nothing, only show what would be done
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// Delete what is in DIR but not in the snapshot
+    #[arg(long)]
+    delete: bool,
+
+    /// Read everything back afterwards and compare it
+    #[arg(long)]
+    verify: bool,
+
+    /// Restore owners and groups by their numbers, even if their names are known here
+    #[arg(long)]
+    numeric_ids: bool,
+
+    /// Files written at the same time; by default as many as the machine has processors
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+
+    /// Print progress, problems, what could not be set and a summary as JSON objects; with --dry-run or -v, each action
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Restore, invocation: &Invocation) -> CommandResult {
+    let terminal = invocation.start_progress(if args.json { Show::Json } else { Show::Text }, args.json)?;
+    let repository = invocation.open(terminal.clone())?;
+    let Target { path, node, .. } = invocation.target(&repository, &args.target)?;
+    let threads = args.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let options = RestoreOptions {
+        to: args.to.clone(),
+        dry_run: args.dry_run,
+        delete: args.delete,
+        verify: args.verify,
+        numeric_ids: args.numeric_ids,
+        // One thread tells what it would do in the order of the tree.
+        threads: if args.dry_run { 1 } else { threads },
+        protected: vec![invocation.repository_directory()?],
+    };
+    let mut output = Output::default();
+    let mut printed = Ok(());
+    let tells_actions = args.dry_run || invocation.verbose;
+    let mut planned = |action: &PlannedAction<'_>| {
+        if tells_actions && printed.is_ok() {
+            printed = print_action(action, args.json, &mut output);
+        }
+    };
+    let result = restore(&repository, &node, &path, &options, terminal.as_ref(), &mut planned);
+    terminal.finish();
+    let report = result?;
+    printed?;
+    report.not_set.iter().try_for_each(|not_set| print_not_set(not_set, args.json, &mut output))?;
+    if args.json {
+        output.record(&summary_record(&report, &args, &terminal))?;
+    } else if !invocation.quiet {
+        print_summary(&report, &args, &terminal, &mut output)?;
+    }
+    output.flush()?;
+    Ok(match report {
+        RestoreReport { damaged: 1.., .. } => Outcome::Damaged,
+        RestoreReport { problems: 0, not_set_count: 0, .. } => Outcome::Done,
+        _ => Outcome::Partial,
+    })
+}
+
+fn print_action(planned: &PlannedAction<'_>, json: bool, output: &mut Output) -> std::io::Result<()> {
+    let name = match planned.action {
+        Action::Create => "create",
+        Action::Replace => "replace",
+        Action::Update => "update",
+        Action::SetMetadata => "set-metadata",
+        Action::Link => "link",
+        Action::Delete => "delete",
+    };
+    if json {
+        let record = Record::new("action").put("action", name).put("file_type", type_name(planned.letter));
+        output.record(&record.put_bytes("path", planned.path))
+    } else {
+        let path = if planned.path.is_empty() { b"." } else { planned.path };
+        output.line(format!("{name:<12} {}", printable(path)))
+    }
+}
+
+fn print_not_set(not_set: &NotRestored, json: bool, output: &mut Output) -> CommandResult<()> {
+    let NotRestored { path, what, cause } = not_set;
+    if json {
+        let record = Record::new("not_set").put_bytes("path", path);
+        output.record(&record.put("what", what.as_str()).put("reason", cause.as_str()))?;
+    } else {
+        stderr_line(&format!("yesterfs: \"{}\": cannot set {what}: {cause}", printable(path)));
+    }
+    Ok(())
+}
+
+fn print_summary(
+    report: &RestoreReport,
+    args: &Restore,
+    terminal: &Terminal,
+    output: &mut Output,
+) -> CommandResult<()> {
+    let (written, deleted) = if args.dry_run { ("to write", "to delete") } else { ("written", "deleted") };
+    let verified = match report.bytes_verified {
+        0 => String::new(),
+        bytes => format!("{} verified; ", human_size(bytes)),
+    };
+    output.line(format!(
+        "{} ({} different), {} {deleted}; {} {written}, {} already there; {verified}{}",
+        counted(report.entries, "entry", "entries"),
+        report.changed,
+        report.deleted,
+        human_size(report.bytes_written),
+        human_size(report.bytes_unchanged),
+        human_duration(terminal.elapsed_seconds()),
+    ))?;
+    if report.problems + report.not_set_count > 0 {
+        let problems = counted(report.problems, "problem", "problems");
+        let listed = report.not_set.len() as u64;
+        let unlisted = match report.not_set_count - listed.min(report.not_set_count) {
+            0 => String::new(),
+            count => format!(" ({count} of them not listed)"),
+        };
+        let not_set = counted(report.not_set_count, "thing", "things");
+        stderr_line(&format!("yesterfs: {problems}, {not_set} could not be set{unlisted}"));
+    }
+    Ok(())
+}
+
+fn summary_record(report: &RestoreReport, args: &Restore, terminal: &Terminal) -> Record {
+    Record::new("restore")
+        .put_path("to", &args.to)
+        .put("dry_run", args.dry_run)
+        .put("entries", report.entries)
+        .put("files", report.files)
+        .put("changed", report.changed)
+        .put("deleted", report.deleted)
+        .put("bytes_written", report.bytes_written)
+        .put("bytes_unchanged", report.bytes_unchanged)
+        .put("bytes_verified", report.bytes_verified)
+        .put("problems", report.problems)
+        .put("damaged", report.damaged)
+        .put("not_set", report.not_set_count)
+        .put("seconds", terminal.elapsed_seconds())
+}

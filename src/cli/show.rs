@@ -1,0 +1,80 @@
+//! `yesterfs show`
+
+use clap::Args;
+use yesterfs::repository::snapshot::Snapshot;
+
+use super::exit::{CommandResult, Outcome};
+use super::invocation::{Invocation, snapshot_name};
+use super::output::{Align, Output, Record, Table, counted, human_size, printable};
+use super::snapshots::snapshot_record;
+
+/// Show all that is known of a snapshot
+#[derive(Args)]
+pub struct Show {
+    /// The snapshot
+    #[arg(value_name = "SNAP")]
+    snapshot: String,
+
+    /// Print a JSON object for the snapshot, and one for each problem of its ingest
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Show, invocation: &Invocation) -> CommandResult {
+    let repository = invocation.open_quietly()?;
+    let snapshot = invocation.snapshot(&repository, &args.snapshot)?;
+    let mut output = Output::default();
+    if args.json {
+        print_records(&snapshot, &mut output)?;
+    } else {
+        print_text(&snapshot, &mut output)?;
+    }
+    output.flush()?;
+    Ok(Outcome::Done)
+}
+
+fn print_records(snapshot: &Snapshot, output: &mut Output) -> CommandResult<()> {
+    output.record(&snapshot_record(snapshot))?;
+    for problem in &snapshot.manifest.problem_list {
+        let record = Record::new("problem").put_bytes("path", &problem.path).put("reason", problem.reason.as_str());
+        output.record(&record)?;
+    }
+    Ok(())
+}
+
+fn print_text(snapshot: &Snapshot, output: &mut Output) -> CommandResult<()> {
+    let manifest = &snapshot.manifest;
+    let totals = manifest.root.totals();
+    let mut table = Table::untitled(&[Align::Left, Align::Left]);
+    let mut row = |title: &str, text: String| table.row(vec![title.to_string(), text]);
+    row("id", snapshot.id.to_string());
+    row("name", snapshot_name(snapshot));
+    row("status", manifest.status.name().to_string());
+    row("started", manifest.started.to_rfc3339());
+    row("finished", manifest.finished.to_rfc3339());
+    row("made from", format!("{} {}", manifest.kind.name(), printable(&manifest.origin)));
+    row("made by", format!("{}@{}", manifest.user, manifest.host));
+    row("compared with", manifest.parent.map_or("nothing".to_string(), |parent| parent.to_string()));
+    row("entries", counted(totals.descendants, "entry", "entries"));
+    row("files", counted(manifest.files, "file", "files"));
+    row("size", format!("{} ({} without holes)", bytes_text(totals.bytes), human_size(totals.data_bytes)));
+    row("new", format!("{}, stored in {}", bytes_text(manifest.bytes_new), human_size(manifest.bytes_stored)));
+    row("tags", snapshot.tags.iter().cloned().collect::<Vec<_>>().join(", "));
+    for (name, value) in &manifest.facts {
+        row(name, printable(value.as_bytes()));
+    }
+    row("problems", manifest.problems.to_string());
+    table.print(output)?;
+    for problem in &manifest.problem_list {
+        output.line(format!("  \"{}\": {}", printable(&problem.path), problem.reason))?;
+    }
+    let listed = manifest.problem_list.len() as u64;
+    if manifest.problems > listed {
+        output.line(format!("  and {} more that are not listed", manifest.problems - listed))?;
+    }
+    Ok(())
+}
+
+fn bytes_text(bytes: u64) -> String {
+    format!("{} ({bytes} bytes)", human_size(bytes))
+}

@@ -1,0 +1,103 @@
+//! `yesterfs snapshots`
+
+use std::sync::Arc;
+
+use clap::Args;
+use yesterfs::repository::snapshot::{Snapshot, check_label};
+
+use super::exit::{CommandResult, Outcome};
+use super::invocation::Invocation;
+use super::output::{Align, Output, Record, Table, human_count, human_size};
+
+/// List snapshots, oldest first
+#[derive(Args)]
+pub struct Snapshots {
+    /// Only snapshots of this source
+    source: Option<String>,
+
+    /// Only snapshots with this tag
+    #[arg(long)]
+    tag: Option<String>,
+
+    /// Print a JSON object a snapshot
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Snapshots, invocation: &Invocation) -> CommandResult {
+    if let Some(source) = &args.source {
+        check_label("source", source)?;
+    }
+    let repository = invocation.open_quietly()?;
+    let catalog = repository.catalog();
+    let is_wanted = |snapshot: &&Arc<Snapshot>| {
+        args.source.as_ref().is_none_or(|source| *source == snapshot.manifest.source)
+            && args.tag.as_ref().is_none_or(|tag| snapshot.tags.contains(tag))
+    };
+    let wanted = catalog.snapshots().filter(is_wanted);
+    let mut output = Output::default();
+    if args.json {
+        wanted.map(|snapshot| snapshot_record(snapshot)).try_for_each(|record| output.record(&record))?;
+    } else {
+        print_table(wanted, &mut output)?;
+    }
+    output.flush()?;
+    Ok(Outcome::Done)
+}
+
+fn print_table<'a>(snapshots: impl Iterator<Item = &'a Arc<Snapshot>>, output: &mut Output) -> CommandResult<()> {
+    use Align::{Left, Right};
+    let mut table = Table::new(&[
+        ("ID", Left),
+        ("SOURCE", Left),
+        ("NAME", Left),
+        ("STATUS", Left),
+        ("FILES", Right),
+        ("SIZE", Right),
+        ("NEW", Right),
+        ("TAGS", Left),
+    ]);
+    for snapshot in snapshots {
+        let manifest = &snapshot.manifest;
+        table.row(vec![
+            snapshot.id.short(),
+            manifest.source.clone(),
+            manifest.name.clone(),
+            manifest.status.name().to_string(),
+            human_count(manifest.files),
+            human_size(manifest.root.totals().bytes),
+            human_size(manifest.bytes_stored),
+            snapshot.tags.iter().cloned().collect::<Vec<_>>().join(","),
+        ]);
+    }
+    Ok(table.print(output)?)
+}
+
+/// A snapshot as a JSON object; `show` and `ingest` print the same.
+pub fn snapshot_record(snapshot: &Snapshot) -> Record {
+    let manifest = &snapshot.manifest;
+    let totals = manifest.root.totals();
+    let facts = manifest.facts.iter().fold(Record::default(), |facts, (name, value)| facts.put(name, value.as_str()));
+    Record::new("snapshot")
+        .put("id", snapshot.id.to_string())
+        .put("sequence", snapshot.sequence)
+        .put("source", manifest.source.as_str())
+        .put("name", manifest.name.as_str())
+        .put_time("started", manifest.started)
+        .put_time("finished", manifest.finished)
+        .put("kind", manifest.kind.name())
+        .put("status", manifest.status.name())
+        .put("host", manifest.host.as_str())
+        .put("user", manifest.user.as_str())
+        .put_bytes("origin", &manifest.origin)
+        .put("parent", manifest.parent.map(|parent| parent.to_string()))
+        .put("files", manifest.files)
+        .put("entries", totals.descendants)
+        .put("bytes", totals.bytes)
+        .put("data_bytes", totals.data_bytes)
+        .put("bytes_new", manifest.bytes_new)
+        .put("bytes_stored", manifest.bytes_stored)
+        .put("problems", manifest.problems)
+        .put("tags", snapshot.tags.iter().cloned().collect::<Vec<_>>())
+        .put_record("facts", facts)
+}

@@ -1,0 +1,528 @@
+//! The kernel's requests, translated: each is one call of [`View`] and one reply. What the calls mean is decided there.
+
+use std::cell::RefCell;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use fuser::{
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType, FopenFlags, Generation,
+    INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, PollEvents, PollFlags,
+    PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
+    ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
+    WriteFlags,
+};
+
+use super::decode_pool::{DecodePool, ReadJob};
+use super::{ReaddirPlus, errno};
+use crate::repository::node::DeviceNumber;
+use crate::time::Timestamp;
+use crate::view::{Attributes, EntryKind, Lookup, Seek, View};
+
+/// How long the kernel may keep what can never change: ten years.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// Asynchronous requests (readahead) that the kernel may have under way.
+const MAX_BACKGROUND: u16 = 64;
+
+/// Bytes of the largest request. The kernel derives from it how much it reads at once, although nothing is written.
+const MAX_REQUEST_BYTES: u32 = 1 << 20;
+
+/// What statfs counts space in.
+const STATFS_BLOCK_BYTES: u32 = 4096;
+const NAME_MAX_BYTES: u32 = 255;
+
+/// The attributes by which the kernel checks access beyond the mode bits.
+const ACL_XATTRS: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
+
+thread_local! {
+    /// Where a loop copies cached bytes for their reply; at most [`MAX_REQUEST_BYTES`].
+    static REPLY_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What [`fuser`] calls for each request, on several threads at once.
+pub(super) struct KernelEdge {
+    pub view: Arc<View>,
+    pub pool: DecodePool,
+    pub readdirplus: ReaddirPlus,
+    /// Answer the first open with ENOSYS: the kernel opens files by itself from then on, and keeps their pages.
+    pub opens_by_kernel: bool,
+    /// Let the kernel enforce ACLs. It then asks for them once per file, which takes a round trip.
+    pub enforce_acls: bool,
+}
+
+impl KernelEdge {
+    /// Sends an attribute's value or a list of names as getxattr and listxattr want them: only the length where
+    /// `size` is 0, ERANGE where it is too small.
+    fn send_xattr(bytes: &[u8], size: u32, reply: ReplyXattr) {
+        match u32::try_from(bytes.len()) {
+            Ok(length) if size == 0 => reply.size(length),
+            Ok(length) if length <= size => reply.data(bytes),
+            _ => reply.error(Errno::ERANGE),
+        }
+    }
+
+    /// What to answer for an attribute that is not there. EOPNOTSUPP makes `ls` and others stop asking about every
+    /// file. The kernel itself would take it for a failed access check, so it hears ENODATA about ACLs.
+    fn no_xattr(&self, ino: u64, name: &[u8]) -> Errno {
+        let kernel_asks = self.enforce_acls && ACL_XATTRS.contains(&name);
+        if kernel_asks || self.view.xattrs_supported(ino) { Errno::ENODATA } else { Errno::EOPNOTSUPP }
+    }
+
+    /// Answers from the cache if that holds all of it, and tells whether it did; `reply` comes back if not.
+    fn read_from_cache(&self, ino: u64, offset: u64, length: usize, reply: ReplyData) -> Option<ReplyData> {
+        REPLY_BUFFER.with_borrow_mut(|buffer| {
+            buffer.clear();
+            match self.view.read_cached(ino, offset, length, buffer) {
+                Ok(true) => reply.data(buffer),
+                Ok(false) => return Some(reply),
+                Err(error) => reply.error(errno::of(&error, "read", ino)),
+            }
+            None
+        })
+    }
+}
+
+/// How long the kernel may keep an entry and its attributes without asking again.
+fn time_to_live(lasting: bool) -> Duration {
+    if lasting { FOR_EVER } else { Duration::ZERO }
+}
+
+fn system_time(time: Timestamp) -> SystemTime {
+    let seconds = Duration::from_secs(time.seconds.unsigned_abs());
+    let whole = match time.seconds < 0 {
+        true => SystemTime::UNIX_EPOCH.checked_sub(seconds),
+        false => SystemTime::UNIX_EPOCH.checked_add(seconds),
+    };
+    let exact = whole.and_then(|whole| whole.checked_add(Duration::from_nanos(time.nanos.into())));
+    exact.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+fn file_type(kind: EntryKind) -> FileType {
+    match kind {
+        EntryKind::File => FileType::RegularFile,
+        EntryKind::Directory => FileType::Directory,
+        EntryKind::Symlink => FileType::Symlink,
+        EntryKind::Fifo => FileType::NamedPipe,
+        EntryKind::Socket => FileType::Socket,
+        EntryKind::CharacterDevice => FileType::CharDevice,
+        EntryKind::BlockDevice => FileType::BlockDevice,
+    }
+}
+
+/// A device number as the FUSE protocol carries it: 12 bits of major, 20 of minor, the minor's upper 12 on top.
+fn encode_device(device: DeviceNumber) -> u32 {
+    device.minor & 0xff | (device.major & 0xfff) << 8 | (device.minor & 0xfff00) << 12
+}
+
+fn file_attr(attributes: &Attributes) -> FileAttr {
+    let modified = system_time(attributes.modified);
+    FileAttr {
+        ino: INodeNo(attributes.ino),
+        size: attributes.size,
+        blocks: attributes.blocks,
+        // Access and change times are not stored.
+        atime: modified,
+        mtime: modified,
+        ctime: modified,
+        crtime: modified,
+        kind: file_type(attributes.kind),
+        perm: attributes.permissions & 0o7777,
+        nlink: attributes.link_count,
+        uid: attributes.uid,
+        gid: attributes.gid,
+        rdev: encode_device(attributes.device),
+        blksize: attributes.block_size,
+        flags: 0,
+    }
+}
+
+/// Inode number 0 in the reply to a lookup says "not there, and you may remember that".
+fn negative_entry() -> FileAttr {
+    FileAttr {
+        ino: INodeNo(0),
+        size: 0,
+        blocks: 0,
+        atime: SystemTime::UNIX_EPOCH,
+        mtime: SystemTime::UNIX_EPOCH,
+        ctime: SystemTime::UNIX_EPOCH,
+        crtime: SystemTime::UNIX_EPOCH,
+        kind: FileType::RegularFile,
+        perm: 0,
+        nlink: 0,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        blksize: 0,
+        flags: 0,
+    }
+}
+
+/// The kernel takes no reference on these two entries of a listing, and sends no forget for them.
+fn is_dot(name: &[u8]) -> bool {
+    name == b"." || name == b".."
+}
+
+impl fuser::Filesystem for KernelEdge {
+    fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        // Not FUSE_CACHE_SYMLINKS: the kernel would keep the target of `latest` for as long as its inode.
+        let mut wanted = vec![
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            InitFlags::FUSE_EXPLICIT_INVAL_DATA,
+            InitFlags::FUSE_EXPORT_SUPPORT,
+            InitFlags::FUSE_ASYNC_DIO,
+            InitFlags::FUSE_DO_READDIRPLUS,
+            InitFlags::FUSE_NO_OPEN_SUPPORT,
+        ];
+        if self.readdirplus == ReaddirPlus::Auto {
+            wanted.push(InitFlags::FUSE_READDIRPLUS_AUTO);
+        }
+        if self.enforce_acls {
+            wanted.push(InitFlags::FUSE_POSIX_ACL);
+        }
+        for capability in wanted {
+            // An older kernel has less; everything works without.
+            if let Err(missing) = config.add_capabilities(capability) {
+                log::debug!("the kernel has no {missing:?}");
+            }
+        }
+        let limits = [
+            config.set_max_background(MAX_BACKGROUND).map(u32::from).map_err(u32::from),
+            config.set_congestion_threshold(MAX_BACKGROUND).map(u32::from).map_err(u32::from),
+            config.set_max_write(MAX_REQUEST_BYTES),
+        ];
+        for nearest in limits.into_iter().filter_map(std::result::Result::err) {
+            log::debug!("a limit stays as it is; the nearest possible is {nearest}");
+        }
+        Ok(())
+    }
+
+    fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let found = match name.as_bytes() {
+            // NFS and open_by_handle_at ask so, to find an inode again by its number.
+            b"." => self.view.attributes(parent.0).map(Lookup::Found),
+            name => self.view.lookup(parent.0, name),
+        };
+        match found {
+            Ok(Lookup::Found(attributes)) => {
+                self.view.remember(attributes.ino);
+                reply.entry(&time_to_live(attributes.lasting), &file_attr(&attributes), Generation(0));
+            }
+            Ok(Lookup::Absent { lasting: true }) => reply.entry(&FOR_EVER, &negative_entry(), Generation(0)),
+            Ok(Lookup::Absent { lasting: false }) => reply.error(Errno::ENOENT),
+            Err(error) => reply.error(errno::of(&error, "lookup in the directory", parent.0)),
+        }
+    }
+
+    fn forget(&self, _request: &Request, ino: INodeNo, lookups: u64) {
+        self.view.forget(ino.0, lookups);
+    }
+
+    fn getattr(&self, _request: &Request, ino: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
+        match self.view.attributes(ino.0) {
+            Ok(attributes) => reply.attr(&time_to_live(attributes.lasting), &file_attr(&attributes)),
+            Err(error) => reply.error(errno::of(&error, "stat", ino.0)),
+        }
+    }
+
+    fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
+        match self.view.read_link(ino.0) {
+            Ok(target) => reply.data(&target),
+            Err(error) => reply.error(errno::of(&error, "readlink", ino.0)),
+        }
+    }
+
+    fn open(&self, _request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if flags.acc_mode() != OpenAccMode::O_RDONLY {
+            return reply.error(Errno::EROFS);
+        }
+        if self.opens_by_kernel {
+            return reply.error(Errno::ENOSYS);
+        }
+        match self.view.attributes(ino.0) {
+            Ok(found) if found.lasting => {
+                reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH);
+            }
+            Ok(_) => reply.opened(FileHandle(0), FopenFlags::FOPEN_NOFLUSH),
+            Err(error) => reply.error(errno::of(&error, "open", ino.0)),
+        }
+    }
+
+    fn read(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        _handle: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let Ok(length) = usize::try_from(size) else { return reply.error(Errno::EINVAL) };
+        self.pool.note_read(ino.0, offset..offset.saturating_add(size.into()));
+        if let Some(reply) = self.read_from_cache(ino.0, offset, length, reply) {
+            self.pool.read(ReadJob { ino: ino.0, offset, length, reply });
+        }
+    }
+
+    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        reply.ok();
+    }
+
+    fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        reply.ok();
+    }
+
+    fn opendir(&self, _request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        match self.view.attributes(ino.0) {
+            Ok(found) if found.lasting => {
+                reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR);
+            }
+            Ok(_) => reply.opened(FileHandle(0), FopenFlags::empty()),
+            Err(error) => reply.error(errno::of(&error, "open the directory", ino.0)),
+        }
+    }
+
+    fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        let listed = self.view.list(ino.0, offset, &mut |entry| {
+            let attributes = &entry.attributes;
+            !reply.add(INodeNo(attributes.ino), entry.next, file_type(attributes.kind), OsStr::from_bytes(&entry.name))
+        });
+        match listed {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(errno::of(&error, "list the directory", ino.0)),
+        }
+    }
+
+    fn readdirplus(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus) {
+        let listed = self.view.list(ino.0, offset, &mut |entry| {
+            let attributes = &entry.attributes;
+            let name = OsStr::from_bytes(&entry.name);
+            let keep = time_to_live(attributes.lasting);
+            let number = INodeNo(attributes.ino);
+            let full = reply.add(number, entry.next, name, &keep, &file_attr(attributes), Generation(0));
+            if !full && !is_dot(&entry.name) {
+                self.view.remember(attributes.ino);
+            }
+            !full
+        });
+        match listed {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(errno::of(&error, "list the directory", ino.0)),
+        }
+    }
+
+    fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        reply.ok();
+    }
+
+    fn statfs(&self, _request: &Request, ino: INodeNo, reply: ReplyStatfs) {
+        match self.view.statistics() {
+            Ok(found) => {
+                let block = u64::from(STATFS_BLOCK_BYTES);
+                let free = found.available_bytes / block;
+                let total = (found.used_bytes.div_ceil(block) + free).max(found.total_bytes / block);
+                reply.statfs(total, free, free, found.files, 0, STATFS_BLOCK_BYTES, NAME_MAX_BYTES, STATFS_BLOCK_BYTES);
+            }
+            Err(error) => reply.error(errno::of(&error, "statfs", ino.0)),
+        }
+    }
+
+    fn getxattr(&self, _request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        match self.view.xattr(ino.0, name.as_bytes()) {
+            Ok(Some(value)) => KernelEdge::send_xattr(&value, size, reply),
+            Ok(None) => reply.error(self.no_xattr(ino.0, name.as_bytes())),
+            Err(error) => reply.error(errno::of(&error, "getxattr", ino.0)),
+        }
+    }
+
+    fn listxattr(&self, _request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        if !self.view.xattrs_supported(ino.0) {
+            return reply.error(Errno::EOPNOTSUPP);
+        }
+        match self.view.xattr_names(ino.0) {
+            Ok(names) => {
+                let terminated: Vec<u8> = names.into_iter().flat_map(|name| [name, vec![0]].concat()).collect();
+                KernelEdge::send_xattr(&terminated, size, reply);
+            }
+            Err(error) => reply.error(errno::of(&error, "listxattr", ino.0)),
+        }
+    }
+
+    fn lseek(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+        let whence = match whence {
+            libc::SEEK_DATA => Seek::Data,
+            libc::SEEK_HOLE => Seek::Hole,
+            // The kernel does the others by itself.
+            _ => return reply.error(Errno::EINVAL),
+        };
+        let Ok(start) = u64::try_from(offset) else { return reply.error(Errno::ENXIO) };
+        match self.view.seek(ino.0, start, whence).map(|found| found.and_then(|found| i64::try_from(found).ok())) {
+            Ok(Some(found)) => reply.offset(found),
+            Ok(None) => reply.error(Errno::ENXIO),
+            Err(error) => reply.error(errno::of(&error, "seek", ino.0)),
+        }
+    }
+
+    // Everything below is refused. The mount is read-only, so the kernel refuses most of it before we are asked.
+
+    fn setattr(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _mode: Option<u32>,
+        _uid: Option<u32>,
+        _gid: Option<u32>,
+        _size: Option<u64>,
+        _atime: Option<TimeOrNow>,
+        _mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        _handle: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn mknod(&self, _: &Request, _: INodeNo, _: &OsStr, _mode: u32, _umask: u32, _device: u32, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn mkdir(&self, _: &Request, _: INodeNo, _: &OsStr, _mode: u32, _umask: u32, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn unlink(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn rmdir(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn symlink(&self, _: &Request, _: INodeNo, _: &OsStr, _target: &Path, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn rename(
+        &self,
+        _request: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _new_parent: INodeNo,
+        _new_name: &OsStr,
+        _flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn link(&self, _: &Request, _: INodeNo, _new_parent: INodeNo, _new_name: &OsStr, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn write(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _handle: FileHandle,
+        _offset: u64,
+        _data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn create(
+        &self,
+        _request: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        _flags: i32,
+        reply: ReplyCreate,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn setxattr(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _name: &OsStr,
+        _value: &[u8],
+        _flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn removexattr(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn fallocate(&self, _: &Request, _: INodeNo, _: FileHandle, _: u64, _: u64, _mode: i32, reply: ReplyEmpty) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn copy_file_range(
+        &self,
+        _request: &Request,
+        _ino_in: INodeNo,
+        _handle_in: FileHandle,
+        _offset_in: u64,
+        _ino_out: INodeNo,
+        _handle_out: FileHandle,
+        _offset_out: u64,
+        _length: u64,
+        _flags: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    // The rest is not supported; fuser's own answers to it would log a warning each time.
+
+    fn access(&self, _: &Request, _: INodeNo, _: AccessFlags, reply: ReplyEmpty) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn ioctl(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _handle: FileHandle,
+        _flags: IoctlFlags,
+        _command: u32,
+        _data: &[u8],
+        _out_size: u32,
+        reply: ReplyIoctl,
+    ) {
+        reply.error(Errno::ENOTTY);
+    }
+
+    fn poll(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _handle: FileHandle,
+        _notifier: PollNotifier,
+        _events: PollEvents,
+        _flags: PollFlags,
+        reply: ReplyPoll,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+}
