@@ -187,7 +187,7 @@ impl Page {
     pub fn open(id: ChunkId, bytes: Arc<[u8]>, kind: PageKind) -> Result<Page> {
         let mut header = Decoder::new(&bytes);
         let parts = (|| Ok::<_, DecodeError>((header.u8()?, header.u8()?, header.u32()?)))();
-        let (code, level, count) = parts.map_err(DecodeError::of(format!("tree page {id}")))?;
+        let (code, level, count) = parts.map_err(|error| DecodeError::of(format!("tree page {id}"))(error))?;
         let page = Page { bytes, id, level, count };
         let entries_at = PAGE_HEADER_BYTES as u64 + 4 * u64::from(count);
         if code != kind.code() || level > MAX_LEVELS || count == 0 || entries_at > page.bytes.len() as u64 {
@@ -226,7 +226,12 @@ impl Page {
             let key = decoder.bytes()?;
             Ok((key, decoder))
         })();
-        entry.map_err(DecodeError::of(format!("tree page {}", self.id)))
+        entry.map_err(|error| self.undecodable(error))
+    }
+
+    /// Only failures pay for the page's name.
+    fn undecodable(&self, error: DecodeError) -> Error {
+        self.corrupt(&error.to_string())
     }
 
     pub fn key(&self, at: u32) -> Result<&[u8]> {
@@ -236,7 +241,7 @@ impl Page {
     /// Decodes the value of a leaf entry.
     pub fn value<T>(&self, at: u32, decode: impl FnOnce(&mut Decoder) -> Result<T, DecodeError>) -> Result<T> {
         let (_, mut decoder) = self.entry(at)?;
-        decode(&mut decoder).map_err(DecodeError::of(format!("tree page {}", self.id)))
+        decode(&mut decoder).map_err(|error| self.undecodable(error))
     }
 
     /// Decodes an entry of an inner page.
