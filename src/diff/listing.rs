@@ -1,0 +1,298 @@
+//! Entries of a directory of either side, in order of names, as the walk takes them.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::Dir;
+
+use crate::diff::change::EntryFacts;
+use crate::error::{Error, Result};
+use crate::id::{ChunkId, RepositoryId};
+use crate::repository::metadata::{FileType, open_directory_at, read_link_at, stat_at, stat_fd};
+use crate::repository::node::{DirectoryRoot, Node, NodeKind};
+use crate::repository::page::PageKind;
+use crate::repository::page_cursor::{Head, PageCursor};
+use crate::store::ChunkStore;
+
+/// An entry of one side.
+pub(super) struct Item {
+    pub name: Vec<u8>,
+    pub facts: EntryFacts,
+    pub source: ItemSource,
+}
+
+/// Where the rest of an entry is found.
+pub(super) enum ItemSource {
+    Stored(Box<Node>),
+    /// In a live directory, under its name; it had this device and inode number.
+    Live {
+        inode: (u64, u64),
+    },
+}
+
+impl Item {
+    pub fn stored(name: Vec<u8>, node: Node) -> Item {
+        let target = match &node.kind {
+            NodeKind::Symlink { target } => Some(target.clone()),
+            _ => None,
+        };
+        let facts = EntryFacts {
+            file_type: FileType::of(&node.kind),
+            permissions: node.permissions,
+            uid: node.uid,
+            gid: node.gid,
+            modified: node.modified,
+            size: node.size(),
+            link_count: node.hard_link.as_ref().map_or(1, |link| link.count),
+            target,
+        };
+        Item { name, facts, source: ItemSource::Stored(Box::new(node)) }
+    }
+
+    /// The entry `name` of a live directory.
+    pub fn live(directory: BorrowedFd<'_>, name: Vec<u8>) -> io::Result<Item> {
+        let captured = stat_at(directory, OsStr::from_bytes(&name))?;
+        let target = match captured.file_type {
+            FileType::Symlink => Some(read_link_at(directory, OsStr::from_bytes(&name))?),
+            _ => None,
+        };
+        let is_directory = captured.file_type == FileType::Directory;
+        let size = match (&target, captured.file_type) {
+            (Some(target), _) => target.len() as u64,
+            (None, FileType::File) => captured.size,
+            (None, _) => 0,
+        };
+        let facts = EntryFacts {
+            file_type: captured.file_type,
+            permissions: captured.permissions,
+            uid: captured.uid,
+            gid: captured.gid,
+            modified: captured.modified,
+            size,
+            link_count: if is_directory { 1 } else { captured.link_count },
+            target,
+        };
+        Ok(Item { name, facts, source: ItemSource::Live { inode: (captured.device, captured.inode) } })
+    }
+
+    /// The stored directory that this is.
+    pub fn stored_directory(&self) -> Option<&DirectoryRoot> {
+        match &self.source {
+            ItemSource::Stored(node) => node.directory(),
+            ItemSource::Live { .. } => None,
+        }
+    }
+}
+
+/// What is left of one directory of one side.
+pub(super) enum Listing<'a> {
+    /// That side has no directory here.
+    Nothing,
+    Stored(PageCursor<'a>),
+    Live(LiveDirectory),
+}
+
+/// What a listing stands at.
+pub(super) enum ListingHead {
+    End,
+    /// A page of entries that was not read yet, and its level where that is known.
+    Page(ChunkId, Option<u8>),
+    Entry,
+}
+
+impl<'a> Listing<'a> {
+    pub fn stored(chunks: &'a ChunkStore, directory: &DirectoryRoot) -> Listing<'a> {
+        Listing::Stored(PageCursor::new(chunks, PageKind::Directory, directory.page))
+    }
+
+    pub fn head(&mut self) -> Result<ListingHead> {
+        match self {
+            Listing::Nothing => Ok(ListingHead::End),
+            Listing::Stored(cursor) => Ok(match cursor.head()? {
+                Head::End => ListingHead::End,
+                Head::Page(page) => ListingHead::Page(page.id, page.level),
+                Head::Entry => ListingHead::Entry,
+            }),
+            Listing::Live(directory) => {
+                directory.look_ahead()?;
+                Ok(if directory.next.is_some() { ListingHead::Entry } else { ListingHead::End })
+            }
+        }
+    }
+
+    /// Name of the entry that the listing stands at.
+    pub fn name(&self) -> Result<Option<&[u8]>> {
+        match self {
+            Listing::Nothing => Ok(None),
+            Listing::Stored(cursor) => cursor.entry().map(|(page, at)| page.key(at)).transpose(),
+            Listing::Live(directory) => Ok(directory.next.as_ref().map(|item| item.name.as_slice())),
+        }
+    }
+
+    /// All entries still to come have greater names than this one. `None` where nothing is known.
+    pub fn name_before(&self) -> Result<Option<&[u8]>> {
+        match self {
+            Listing::Stored(cursor) => cursor.key_before(),
+            _ => Ok(None),
+        }
+    }
+
+    /// Reads the page that the listing stands at.
+    pub fn open(&mut self) -> Result<()> {
+        match self {
+            Listing::Stored(cursor) => cursor.open(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Passes over what the listing stands at.
+    pub fn pass(&mut self) {
+        match self {
+            Listing::Nothing => {}
+            Listing::Stored(cursor) => cursor.pass(),
+            Listing::Live(directory) => directory.next = None,
+        }
+    }
+
+    /// Takes the entry that the listing stands at.
+    pub fn take(&mut self) -> Result<Option<Item>> {
+        match self {
+            Listing::Nothing => Ok(None),
+            Listing::Stored(cursor) => {
+                let Some((page, at)) = cursor.entry() else { return Ok(None) };
+                let item = Item::stored(page.key(at)?.to_vec(), page.value(at, Node::decode)?);
+                cursor.pass();
+                Ok(Some(item))
+            }
+            Listing::Live(directory) => Ok(directory.next.take()),
+        }
+    }
+
+    /// Entries below the page that the listing stands at, at any depth; 0 where that is not known.
+    pub fn descendants(&self) -> u64 {
+        match self {
+            Listing::Stored(cursor) => match cursor.head() {
+                Ok(Head::Page(page)) => page.totals.map_or(0, |totals| totals.descendants),
+                _ => 0,
+            },
+            _ => 0,
+        }
+    }
+}
+
+/// An open live directory: its names are read at once, its entries looked at one by one.
+pub(super) struct LiveDirectory {
+    /// Closed while the walk is far below; see [`LiveDirectory::reopen_from`].
+    fd: Option<OwnedFd>,
+    identity: (u64, u64),
+    /// Names still to come, the next one last.
+    names: Vec<Vec<u8>>,
+    /// The next entry, looked at already.
+    next: Option<Item>,
+    own: Own,
+}
+
+/// The attribute by which the root of a mount tells whose it is.
+const MOUNT_ATTRIBUTE: &str = "user.yesterfs.repository";
+
+/// What a live side has of the repository itself: as an ingest does, the walk passes over it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Own {
+    /// Device and inode number of the repository's directory.
+    pub directory: Option<(u64, u64)>,
+    /// Its id, by which a mount of it is recognised.
+    pub repository: Option<RepositoryId>,
+}
+
+impl Own {
+    /// Whether `item`, in the directory `parent` of device `parent_device`, is the repository or a mount of it.
+    fn has(&self, parent: BorrowedFd<'_>, parent_device: u64, item: &Item) -> bool {
+        let ItemSource::Live { inode } = item.source else { return false };
+        if item.facts.file_type != FileType::Directory {
+            return false;
+        }
+        let Some(repository) = self.repository.filter(|_| inode.0 != parent_device) else {
+            return self.directory == Some(inode);
+        };
+        let mut value = [0u8; 2 * RepositoryId::LEN];
+        let is_mount = open_directory_at(parent, OsStr::from_bytes(&item.name)).is_ok_and(|fd| {
+            rustix::fs::fgetxattr(&fd, MOUNT_ATTRIBUTE, &mut value[..]).is_ok_and(|length| length == value.len())
+        });
+        self.directory == Some(inode) || is_mount && value == repository.to_string().as_bytes()
+    }
+}
+
+impl LiveDirectory {
+    /// The directory that `fd` is open on, without its entries: a place to look at single names.
+    pub fn unlisted(fd: OwnedFd, own: Own) -> io::Result<LiveDirectory> {
+        let captured = stat_fd(fd.as_fd())?;
+        let identity = (captured.device, captured.inode);
+        Ok(LiveDirectory { fd: Some(fd), identity, names: Vec::new(), next: None, own })
+    }
+
+    /// The directory `name` in this one, with its names; `inode` is what it had when it was looked at.
+    pub fn enter(&self, name: &[u8], inode: (u64, u64)) -> io::Result<LiveDirectory> {
+        let fd = open_directory_at(self.fd()?, OsStr::from_bytes(name))?;
+        let mut directory = LiveDirectory::unlisted(fd, self.own)?;
+        if directory.identity != inode {
+            return Err(io::Error::other("another directory took its place meanwhile"));
+        }
+        directory.names = read_names(directory.fd()?)?;
+        directory.names.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(directory)
+    }
+
+    /// The open directory.
+    pub fn fd(&self) -> io::Result<BorrowedFd<'_>> {
+        self.fd.as_ref().map(AsFd::as_fd).ok_or_else(|| io::Error::other("the directory is closed"))
+    }
+
+    /// Closes the directory until [`LiveDirectory::reopen_from`].
+    pub fn close(&mut self) {
+        self.fd = None;
+    }
+
+    /// Opens the directory again through `..` of the directory `below` in it, if it was closed.
+    pub fn reopen_from(&mut self, below: &LiveDirectory) -> io::Result<()> {
+        if self.fd.is_some() {
+            return Ok(());
+        }
+        let fd = open_directory_at(below.fd()?, OsStr::new(".."))?;
+        let captured = stat_fd(fd.as_fd())?;
+        if (captured.device, captured.inode) != self.identity {
+            return Err(io::Error::other("a directory below it was moved meanwhile"));
+        }
+        self.fd = Some(fd);
+        Ok(())
+    }
+
+    /// Looks at the next entry that is still there.
+    fn look_ahead(&mut self) -> Result<()> {
+        while self.next.is_none() {
+            let Some(name) = self.names.pop() else { return Ok(()) };
+            let fd = self.fd().map_err(Error::io("look at an entry", ""))?;
+            match Item::live(fd, name) {
+                Ok(item) if self.own.has(fd, self.identity.0, &item) => {}
+                Ok(item) => self.next = Some(item),
+                // It went since the directory was listed.
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+                Err(cause) => return Err(Error::io("look at an entry", "")(cause)),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_names(fd: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(fd)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(name.to_vec());
+        }
+    }
+    Ok(names)
+}

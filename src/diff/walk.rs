@@ -1,0 +1,510 @@
+//! The walk over both trees side by side, in tree order.
+
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::diff::attributes::{same_acls, same_others};
+use crate::diff::change::{Action, Change, Differences, EntryFacts, Itemized, type_letter};
+use crate::diff::contents::{Bytes, LiveFile, same_bytes};
+use crate::diff::hard_links::{FirstNames, MovedFirstNames};
+use crate::diff::listing::{Item, ItemSource, Listing, ListingHead, LiveDirectory, Own};
+use crate::diff::{DiffOptions, DiffSummary, Side};
+use crate::error::{Error, ErrorKind, Result};
+use crate::progress::{Counters, Monitor, Problem};
+use crate::repository::metadata::{FileType, open_file_at, read_xattrs_at, stat_fd};
+use crate::repository::node::{NodeKind, Xattr, Xattrs};
+use crate::repository::tree::TreeReader;
+use crate::store::ChunkStore;
+
+/// Live directories that a side keeps open at once; those further up are closed and opened again on the way back.
+const OPEN_DIRECTORIES_MAX: usize = 64;
+
+/// One comparison.
+pub(super) struct Walk<'a, 'e> {
+    sides: [SideState<'a>; 2],
+    root_name: Vec<u8>,
+    monitor: &'e dyn Monitor,
+    emit: &'e mut dyn FnMut(Change) -> Result<()>,
+    /// The directories that the walk is in.
+    stack: Vec<Frame<'a>>,
+    /// Of the entry at hand, relative to the compared trees.
+    path: Vec<u8>,
+    moved: MovedFirstNames,
+    /// False where a live side hides `trusted.` attributes.
+    with_trusted: bool,
+    summary: DiffSummary,
+}
+
+/// What the walk knows of one side.
+struct SideState<'a> {
+    /// Of a snapshot.
+    chunks: Option<&'a ChunkStore>,
+    first_names: FirstNames,
+}
+
+const A: usize = 0;
+const B: usize = 1;
+
+/// The directory, on both sides, that the walk is in; or what its root entries are found in.
+struct Frame<'a> {
+    sides: [Listing<'a>; 2],
+    path_length: usize,
+}
+
+/// Entries of one name.
+type Pair = [Option<Item>; 2];
+
+impl<'a, 'e> Walk<'a, 'e> {
+    pub fn new(
+        a: &Side<'a>,
+        b: &Side<'a>,
+        options: &DiffOptions,
+        monitor: &'e dyn Monitor,
+        emit: &'e mut dyn FnMut(Change) -> Result<()>,
+    ) -> Result<Walk<'a, 'e>> {
+        let is_live = |side: &Side| matches!(side, Side::Live(_));
+        let mut walk = Walk {
+            sides: [SideState::new(a)?, SideState::new(b)?],
+            root_name: options.root_name.clone(),
+            monitor,
+            emit,
+            stack: Vec::new(),
+            path: Vec::new(),
+            moved: MovedFirstNames::default(),
+            with_trusted: rustix::process::geteuid().is_root() || !(is_live(a) || is_live(b)),
+            summary: DiffSummary::default(),
+        };
+        let repository = [a, b].iter().find_map(|side| match side {
+            Side::Snapshot { repository, .. } => Some(repository.id()),
+            _ => None,
+        });
+        let own = Own { directory: options.own_directory, repository };
+        let ((root_a, place_a), (root_b, place_b)) = (open_root(a, own)?, open_root(b, own)?);
+        walk.visit_roots([root_a, root_b], &Frame { sides: [place_a, place_b], path_length: 0 })?;
+        Ok(walk)
+    }
+
+    pub fn run(mut self) -> Result<DiffSummary> {
+        while let Some(mut frame) = self.stack.pop() {
+            if self.monitor.is_cancelled() {
+                return Err(Error::Interrupted);
+            }
+            self.path.truncate(frame.path_length);
+            match self.next_pair(&mut frame) {
+                Ok(Some(pair)) => {
+                    self.go_to(&pair);
+                    let below = self.visit(&pair, &frame)?;
+                    self.stack.push(frame);
+                    self.enter(below);
+                }
+                Ok(None) => self.leave(frame),
+                Err(error) => {
+                    self.problem(error)?;
+                    self.leave(frame);
+                }
+            }
+        }
+        Ok(self.summary)
+    }
+
+    /// Puts the name of these entries behind the path of their directory.
+    fn go_to(&mut self, pair: &Pair) {
+        if !self.path.is_empty() {
+            self.path.push(b'/');
+        }
+        if let Some(item) = pair.iter().flatten().next() {
+            self.path.extend_from_slice(&item.name);
+        }
+    }
+
+    fn visit_roots(&mut self, roots: Pair, places: &Frame<'a>) -> Result<()> {
+        let is_directory = |item: &Item| item.facts.file_type == FileType::Directory;
+        if !roots.iter().flatten().all(is_directory) {
+            self.path = self.root_name.clone();
+        }
+        let below = self.visit(&roots, places)?;
+        self.enter(below);
+        Ok(())
+    }
+
+    fn enter(&mut self, below: Option<Frame<'a>>) {
+        let Some(below) = below else { return };
+        self.stack.push(below);
+        let Some(far_up) = self.stack.len().checked_sub(OPEN_DIRECTORIES_MAX + 1) else { return };
+        if let [frame, nearer, ..] = &mut self.stack[far_up..] {
+            for (listing, below) in frame.sides.iter_mut().zip(&nearer.sides) {
+                // Only through a directory in it can it be opened again.
+                if let (Listing::Live(directory), Listing::Live(_)) = (listing, below) {
+                    directory.close();
+                }
+            }
+        }
+    }
+
+    /// Goes back to the directory above, opening it again where it was closed.
+    fn leave(&mut self, mut below: Frame<'a>) {
+        while let Some(mut parent) = self.stack.pop() {
+            let Err(cause) = parent.reopen_from(&below) else {
+                self.stack.push(parent);
+                return;
+            };
+            self.path.truncate(parent.path_length);
+            self.report(format!("cannot open the directory again: {cause}"));
+            below = parent;
+        }
+    }
+
+    /// The next entries of a directory, by name; pages that both sides share are passed over.
+    fn next_pair(&mut self, frame: &mut Frame<'a>) -> Result<Option<Pair>> {
+        let [a, b] = &mut frame.sides;
+        loop {
+            match (a.head()?, b.head()?) {
+                (ListingHead::End, ListingHead::End) => return Ok(None),
+                (ListingHead::Page(page, _), ListingHead::Page(other, _)) if page == other => {
+                    self.summary.pages_skipped += 1;
+                    self.summary.entries_skipped += a.descendants();
+                    a.pass();
+                    b.pass();
+                }
+                // The higher one first: what is below it may equal the lower one.
+                (ListingHead::Page(_, Some(level)), ListingHead::Page(_, Some(other))) if level < other => {
+                    self.open_page(b)?;
+                }
+                (ListingHead::Page(..), ListingHead::Page(..) | ListingHead::End) => self.open_page(a)?,
+                (ListingHead::End, ListingHead::Page(..)) => self.open_page(b)?,
+                (ListingHead::Page(..), ListingHead::Entry) => {
+                    if comes_before_page(b, a)? {
+                        return Ok(Some([None, b.take()?]));
+                    }
+                    self.open_page(a)?;
+                }
+                (ListingHead::Entry, ListingHead::Page(..)) => {
+                    if comes_before_page(a, b)? {
+                        return Ok(Some([a.take()?, None]));
+                    }
+                    self.open_page(b)?;
+                }
+                (ListingHead::Entry, ListingHead::End) => return Ok(Some([a.take()?, None])),
+                (ListingHead::End, ListingHead::Entry) => return Ok(Some([None, b.take()?])),
+                (ListingHead::Entry, ListingHead::Entry) => {
+                    let order = a.name()?.cmp(&b.name()?);
+                    let taken_a = if order.is_le() { a.take()? } else { None };
+                    let taken_b = if order.is_ge() { b.take()? } else { None };
+                    return Ok(Some([taken_a, taken_b]));
+                }
+            }
+        }
+    }
+
+    fn open_page(&mut self, listing: &mut Listing<'a>) -> Result<()> {
+        self.summary.pages_read += 1;
+        listing.open()
+    }
+
+    /// Compares entries of one name; gives the directory to go into, if there is one.
+    fn visit(&mut self, pair: &Pair, place: &Frame<'a>) -> Result<Option<Frame<'a>>> {
+        self.count(pair);
+        if let Some(change) = self.change(pair, place)? {
+            self.summary.add(&change);
+            (self.emit)(change)?;
+        }
+        self.descend(pair, place)
+    }
+
+    fn count(&self, pair: &Pair) {
+        let counters = self.monitor.counters();
+        Counters::add(&counters.entries, 1);
+        let files = pair.iter().flatten().filter(|item| item.facts.file_type == FileType::File);
+        if let Some(size) = files.map(|item| item.facts.size).max() {
+            Counters::add(&counters.files, 1);
+            Counters::add(&counters.bytes, size);
+        }
+    }
+
+    /// What changed between entries of one name.
+    fn change(&mut self, pair: &Pair, place: &Frame<'a>) -> Result<Option<Change>> {
+        let first_before = self.first_name(A, pair);
+        let first_after = self.first_name(B, pair);
+        let (action, differences) = self.action(pair, place)?;
+        if first_after.as_ref() == Some(&self.path) {
+            self.moved.note(&self.path, first_before.as_ref());
+        }
+        let further = first_after.filter(|first| *first != self.path);
+        let is_link = further.is_some();
+        let links_to =
+            further.filter(|first| action == Action::Create || !self.moved.were_one(first, first_before.as_ref()));
+        if action == Action::Adjust && !differences.any() && links_to.is_none() {
+            return Ok(None);
+        }
+        let [before, after] = pair.each_ref().map(|item| item.as_ref().map(|item| item.facts.clone()));
+        let Some(shown) = after.as_ref().or(before.as_ref()) else { return Ok(None) };
+        let itemized = Itemized { action, letter: type_letter(shown.file_type), is_link, differences };
+        Ok(Some(Change { path: self.path.clone(), itemized, links_to, before, after }))
+    }
+
+    /// First name of the file, with several, that the entry of one side is a name of.
+    fn first_name(&mut self, side: usize, pair: &Pair) -> Option<Vec<u8>> {
+        let item = pair[side].as_ref()?;
+        let names = &mut self.sides[side].first_names;
+        match &item.source {
+            ItemSource::Stored(node) => node.hard_link.as_ref().map(|link| names.of_stored(link, &self.path)),
+            ItemSource::Live { .. } if item.facts.link_count < 2 => None,
+            ItemSource::Live { inode } => Some(names.of_live(*inode, item.facts.link_count, &self.path)),
+        }
+    }
+
+    fn action(&mut self, pair: &Pair, place: &Frame<'a>) -> Result<(Action, Differences)> {
+        let nothing = Differences::default();
+        let (a, b) = match pair {
+            [Some(a), Some(b)] => (a, b),
+            [_, None] => return Ok((Action::Delete, nothing)),
+            [None, _] => return Ok((Action::Create, nothing)),
+        };
+        if type_letter(a.facts.file_type) != type_letter(b.facts.file_type) {
+            return Ok((Action::Create, nothing));
+        }
+        let differences = self.differences(a, b, place)?;
+        let action = match (differences.content, b.facts.file_type) {
+            (false, _) => Action::Adjust,
+            (true, FileType::File) => Action::Transfer,
+            (true, _) => Action::Remake,
+        };
+        Ok((action, differences))
+    }
+
+    /// How entries of one type differ.
+    fn differences(&mut self, a: &Item, b: &Item, place: &Frame<'a>) -> Result<Differences> {
+        if let (ItemSource::Stored(node), ItemSource::Stored(other)) = (&a.source, &b.source)
+            && node == other
+        {
+            return Ok(Differences::default());
+        }
+        let (before, after) = (&a.facts, &b.facts);
+        let is_file = after.file_type == FileType::File;
+        let has_permissions = after.file_type != FileType::Symlink;
+        let size = is_file && before.size != after.size;
+        let content = match is_file && !size {
+            true => self.bytes_differ(a, b, place)?,
+            // A device's numbers are part of its type.
+            false => size || before.file_type != after.file_type || before.target != after.target,
+        };
+        let (acl, xattrs) = self.attributes_differ(a, b, place)?;
+        Ok(Differences {
+            content,
+            size,
+            modified: before.modified != after.modified,
+            permissions: has_permissions && before.permissions != after.permissions,
+            owner: before.uid != after.uid,
+            group: before.gid != after.gid,
+            acl: has_permissions && acl,
+            xattrs,
+        })
+    }
+
+    /// Whether files of one size hold different bytes; false where that cannot be told, which is a problem.
+    fn bytes_differ(&mut self, a: &Item, b: &Item, place: &Frame<'a>) -> Result<bool> {
+        if let (ItemSource::Stored(node), ItemSource::Stored(other)) = (&a.source, &b.source)
+            && let (NodeKind::File { content, .. }, NodeKind::File { content: others, .. }) = (&node.kind, &other.kind)
+            && content.body == others.body
+        {
+            return Ok(false);
+        }
+        let same = self.bytes_of(A, a, place).and_then(|bytes| {
+            let others = self.bytes_of(B, b, place)?;
+            same_bytes(bytes, others, self.monitor)
+        });
+        match same {
+            Ok(same) => Ok(!same),
+            Err(error) => self.problem(error).map(|()| false),
+        }
+    }
+
+    fn bytes_of<'x>(&self, side: usize, item: &'x Item, place: &Frame<'a>) -> Result<Bytes<'x>>
+    where
+        'a: 'x,
+    {
+        match (&item.source, self.sides[side].chunks, &place.sides[side]) {
+            (ItemSource::Stored(node), Some(chunks), _) => match &node.kind {
+                NodeKind::File { content, .. } => Ok(Bytes::Stored { chunks, content }),
+                _ => Err(not_there()),
+            },
+            (ItemSource::Live { inode }, _, Listing::Live(directory)) => {
+                let file = directory.fd().and_then(|fd| open_file_at(fd, OsStr::from_bytes(&item.name)));
+                let file = file.map_err(Error::io("open the file", ""))?;
+                let captured = stat_fd(file.as_fd()).map_err(Error::io("look at the file", ""))?;
+                if (captured.device, captured.inode) != *inode || captured.size != item.facts.size {
+                    let cause = std::io::Error::other("it changed meanwhile");
+                    return Err(Error::io("compare the file", "")(cause));
+                }
+                Ok(Bytes::Live(LiveFile::new(file, captured.size)))
+            }
+            _ => Err(not_there()),
+        }
+    }
+
+    /// Whether the ACLs, and whether the other attributes of two entries differ.
+    fn attributes_differ(&mut self, a: &Item, b: &Item, place: &Frame<'a>) -> Result<(bool, bool)> {
+        if let (ItemSource::Stored(node), ItemSource::Stored(other)) = (&a.source, &b.source)
+            && node.xattrs == other.xattrs
+        {
+            return Ok((false, false));
+        }
+        let lists = self.xattrs_of(A, a, place).and_then(|list| Ok((list, self.xattrs_of(B, b, place)?)));
+        match lists {
+            Ok((list, other)) => Ok((!same_acls(&list, &other), !same_others(&list, &other, self.with_trusted))),
+            Err(error) => self.problem(error).map(|()| (false, false)),
+        }
+    }
+
+    fn xattrs_of(&self, side: usize, item: &Item, place: &Frame<'a>) -> Result<Vec<Xattr>> {
+        match (&item.source, self.sides[side].chunks, &place.sides[side]) {
+            (ItemSource::Stored(node), _, _) if node.xattrs == Xattrs::None => Ok(Vec::new()),
+            (ItemSource::Stored(node), Some(chunks), _) => TreeReader::new(chunks).xattrs(node),
+            (ItemSource::Live { .. }, _, Listing::Live(directory)) => {
+                let list = directory.fd().and_then(|fd| read_xattrs_at(fd, OsStr::from_bytes(&item.name)));
+                list.map_err(Error::io("read its attributes", ""))
+            }
+            _ => Err(not_there()),
+        }
+    }
+
+    /// The directory to go into behind these entries: none where neither is one, or both are equal.
+    fn descend(&mut self, pair: &Pair, place: &Frame<'a>) -> Result<Option<Frame<'a>>> {
+        let [a, b] = pair;
+        let stored = |item: &Option<Item>| item.as_ref().and_then(Item::stored_directory).copied();
+        if let (Some(root), Some(other)) = (stored(a), stored(b))
+            && root.page == other.page
+        {
+            self.summary.pages_skipped += 1;
+            self.summary.entries_skipped += root.totals.descendants;
+            return Ok(None);
+        }
+        match (self.listing(A, a, place), self.listing(B, b, place)) {
+            (Ok(Listing::Nothing), Ok(Listing::Nothing)) => Ok(None),
+            (Ok(a), Ok(b)) => Ok(Some(Frame { sides: [a, b], path_length: self.path.len() })),
+            // With one side unread nothing can be said of what is below.
+            (Err(error), _) | (_, Err(error)) => self.problem(error).map(|()| None),
+        }
+    }
+
+    fn listing(&self, side: usize, item: &Option<Item>, place: &Frame<'a>) -> Result<Listing<'a>> {
+        let Some(item) = item.as_ref().filter(|item| item.facts.file_type == FileType::Directory) else {
+            return Ok(Listing::Nothing);
+        };
+        match (&item.source, self.sides[side].chunks, &place.sides[side]) {
+            (ItemSource::Stored(node), Some(chunks), _) => {
+                Ok(node.directory().map_or(Listing::Nothing, |root| Listing::stored(chunks, root)))
+            }
+            (ItemSource::Live { inode }, _, Listing::Live(directory)) => {
+                let below = directory.enter(&item.name, *inode);
+                below.map(Listing::Live).map_err(Error::io("open the directory", ""))
+            }
+            _ => Err(not_there()),
+        }
+    }
+
+    /// Reports what keeps the entry at hand from being compared, so that the walk can go on; gives back what it
+    /// cannot go on from.
+    fn problem(&mut self, error: Error) -> Result<()> {
+        if matches!(error, Error::Interrupted) {
+            return Err(error);
+        }
+        self.summary.damaged += u64::from(error.kind() == ErrorKind::Corrupt);
+        self.report(match &error {
+            // The problem names the path itself.
+            Error::Io { operation, path, source } if path.as_os_str().is_empty() => {
+                format!("cannot {operation}: {source}")
+            }
+            _ => error.to_string(),
+        });
+        Ok(())
+    }
+
+    fn report(&mut self, reason: String) {
+        self.summary.problems += 1;
+        let path = if self.path.is_empty() { b".".as_slice() } else { &self.path };
+        self.monitor.problem(Problem { path: PathBuf::from(OsStr::from_bytes(path)), reason });
+    }
+}
+
+/// Whether the entry that `entries` stands at has a name before all that `paged` has still to come.
+fn comes_before_page(entries: &Listing<'_>, paged: &Listing<'_>) -> Result<bool> {
+    Ok(matches!((entries.name()?, paged.name_before()?), (Some(name), Some(before)) if name <= before))
+}
+
+/// Every entry comes with the place that it was found in.
+fn not_there() -> Error {
+    Error::io("find the entry again", "")(std::io::Error::from(std::io::ErrorKind::NotFound))
+}
+
+impl<'a> Frame<'a> {
+    fn reopen_from(&mut self, below: &Frame<'a>) -> std::io::Result<()> {
+        for (listing, below) in self.sides.iter_mut().zip(&below.sides) {
+            if let (Listing::Live(directory), Listing::Live(below)) = (listing, below) {
+                directory.reopen_from(below)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> SideState<'a> {
+    fn new(side: &Side<'a>) -> Result<SideState<'a>> {
+        Ok(match side {
+            Side::Snapshot { repository, path, .. } => {
+                SideState { chunks: Some(repository.chunks()?), first_names: FirstNames::new(path.clone()) }
+            }
+            _ => SideState { chunks: None, first_names: FirstNames::new(Vec::new()) },
+        })
+    }
+}
+
+/// The compared entry of one side, and the place where it is found.
+fn open_root<'a>(side: &Side<'a>, own: Own) -> Result<(Option<Item>, Listing<'a>)> {
+    let path = match side {
+        Side::Nothing => return Ok((None, Listing::Nothing)),
+        Side::Snapshot { root, .. } => return Ok((Some(Item::stored(Vec::new(), root.clone())), Listing::Nothing)),
+        Side::Live(path) => path,
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let (place, name) = match rustix::fs::open(path, flags | OFlags::NOFOLLOW, Mode::empty()) {
+        Ok(fd) => (fd, b".".to_vec()),
+        // Some other entry: it is found by its name in the directory that it is in.
+        Err(Errno::NOTDIR) => {
+            let name = path.file_name().unwrap_or_default().as_bytes().to_vec();
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let fd = rustix::fs::open(parent, flags, Mode::empty());
+            (fd.map_err(|errno| Error::io("open the directory", parent)(errno.into()))?, name)
+        }
+        Err(Errno::NOENT) => return Err(Error::NotFound { what: "directory", name: path.display().to_string() }),
+        Err(errno) => return Err(Error::io("open the directory", path)(errno.into())),
+    };
+    let place = LiveDirectory::unlisted(place, own).map_err(Error::io("look at", path))?;
+    let item = place.fd().and_then(|fd| Item::live(fd, name)).map_err(Error::io("look at", path))?;
+    Ok((Some(item), Listing::Live(place)))
+}
+
+impl DiffSummary {
+    fn add(&mut self, change: &Change) {
+        let count = match (change.itemized.action, &change.before) {
+            (Action::Delete, _) => &mut self.removed,
+            (Action::Create, None) => &mut self.added,
+            (Action::Create | Action::Transfer | Action::Remake, _) => &mut self.changed,
+            (Action::Adjust, _) => &mut self.metadata_only,
+        };
+        *count += 1;
+        if change.itemized.action != Action::Adjust {
+            let bytes = |facts: &Option<EntryFacts>| match facts {
+                Some(facts) if facts.file_type == FileType::File => facts.size,
+                _ => 0,
+            };
+            self.bytes_before = self.bytes_before.saturating_add(bytes(&change.before));
+            self.bytes_after = self.bytes_after.saturating_add(bytes(&change.after));
+        }
+    }
+}
