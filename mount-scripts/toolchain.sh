@@ -205,10 +205,9 @@ Then run this again."
 
 require_fuse() {
     if [ ! -e /dev/fuse ] && [ "$(id -u)" = 0 ]; then modprobe fuse 2>/dev/null || true; fi
-    # An ordinary user need not be able to open it: fusermount3 does, as root.
-    if [ -c /dev/fuse ] && { [ "$(id -u)" != 0 ] || (: <>/dev/fuse) 2>/dev/null; }; then return; fi
-    die "there is no usable /dev/fuse, without which nothing can be mounted.
-  On a machine of your own:  modprobe fuse
+    if (: <>/dev/fuse) 2>/dev/null; then return; fi
+    die "cannot open /dev/fuse, without which nothing can be mounted.
+  On a machine of your own:  modprobe fuse; and if $(id -un) may not open it: chmod 666 /dev/fuse
   In a container:            start it with --device /dev/fuse --cap-add SYS_ADMIN (Docker also: --security-opt apparmor=unconfined)"
 }
 

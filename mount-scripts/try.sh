@@ -113,6 +113,8 @@ make_workplace() {
     # The server runs as another user than root, and has to pass through.
     if [ "$(id -u)" = 0 ]; then chmod 711 "$work"; fi
     cd "$work"
+    # As /proc/self/mounts names it.
+    work=$(pwd -P)
     mkdir bin mnt
     ln -s "$(readlink -f "${YESTERFS_BIN:-$CARGO_TARGET_DIR/release/yesterfs}")" bin/yesterfs
     PATH=$work/bin:$PATH
@@ -212,7 +214,7 @@ first_snapshots() {
 
 change_both() {
     chapter "Time passes: rows and files change"
-    run "mariadb $client shop --execute='update orders set status = \"refunded\" where id % 100 = 7'"
+    run "mariadb $client shop --execute='update orders set status = \"refunded\" where id between 48000 and 48499'"
     run "mariadb $client shop --execute='delete from orders where id between 20000 and 20100'"
     run "$checksums shop | sed 's/.*[.]//' | tee shop.now"
     run "echo 'listen = 9090' >> lake/etc/app.conf && chmod 600 lake/etc/passwd"

@@ -10,6 +10,7 @@ use self::exit::CommandResult;
 use self::invocation::Invocation;
 
 mod cat;
+mod check;
 mod completions;
 mod diff;
 mod entry;
@@ -25,6 +26,7 @@ mod man;
 mod mount;
 mod output;
 mod progress;
+mod restore;
 mod show;
 mod snapshots;
 mod tag;
@@ -56,6 +58,10 @@ pub struct GlobalArgs {
     /// Directory of the repository
     #[arg(long, global = true, env = "YESTERFS_REPO", hide_env_values = true, value_name = "DIR")]
     pub repo: Option<PathBuf>,
+
+    /// Memory for decoded chunks and directories, in MiB; the chunk index takes 32 MiB more
+    #[arg(long, global = true, value_name = "MIB", default_value_t = 64)]
+    pub cache: u64,
 
     /// Tell more; -vv tells much more
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
@@ -98,7 +104,9 @@ commands! {
     Find => find,
     Tag => tag,
     Forget => forget,
+    Check => check,
     Diff => diff,
+    Restore => restore,
     Mount => mount,
     Umount => umount,
     Completions => completions,

@@ -278,6 +278,9 @@ pub fn unknown_write_features(frame: &[u8]) -> u32 {
 
 /// The refusal of a version or of read features from the future.
 pub fn refuse_unknown(version: u16, read_features: u32, object: &str) -> Result<()> {
+    if version == 0 {
+        return Err(Error::corrupt(object, "it has format version 0, which never was"));
+    }
     if version > FORMAT_VERSION {
         let reason = format!("it has format version {version}, this one reads up to {FORMAT_VERSION}");
         return Err(Error::Unsupported { object: object.into(), reason });

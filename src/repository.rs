@@ -261,7 +261,7 @@ impl Repository {
     /// A checkpoint only saves time: failing to write one fails nothing.
     fn write_checkpoint_if_due(&self, sequence: u64) {
         let catalog = self.catalog();
-        if sequence % CHECKPOINT_EVERY_RECORDS != 0 || catalog.sequence != sequence {
+        if !sequence.is_multiple_of(CHECKPOINT_EVERY_RECORDS) || catalog.sequence != sequence {
             return;
         }
         let written = (|| {

@@ -158,7 +158,7 @@ impl View {
                 Ok(found.map_or(Lookup::Absent { lasting: true }, |child| Lookup::Found(child.attributes())))
             }
             Place::Virtual => {
-                let entry = self.virtual_entries.get(parent)?;
+                let entry = self.virtual_entry(parent)?;
                 if name == b".." {
                     return self.attributes(entry.parent).map(Lookup::Found);
                 }
@@ -178,7 +178,7 @@ impl View {
                 Ok(self.snapshots.locate(&self.repository, sequence, position)?.attributes())
             }
             Place::Virtual => {
-                let entry = self.virtual_entries.get(ino)?;
+                let entry = self.virtual_entry(ino)?;
                 Ok(self.virtual_attributes(ino, &entry))
             }
         }
@@ -190,7 +190,7 @@ impl View {
             Place::InSnapshot { sequence, position } => {
                 self.snapshots.locate(&self.repository, sequence, position)?.link_target()
             }
-            Place::Virtual => self.virtual_entries.get(ino)?.link_target(),
+            Place::Virtual => self.virtual_entry(ino)?.link_target(),
         }
     }
 
@@ -201,7 +201,7 @@ impl View {
             Place::InSnapshot { sequence, position } => {
                 self.snapshots.locate(&self.repository, sequence, position)?.parent
             }
-            Place::Virtual => self.virtual_entries.get(ino)?.parent,
+            Place::Virtual => self.virtual_entry(ino)?.parent,
         };
         for (place, (name, dot)) in [(&b"."[..], ino), (&b".."[..], parent)].into_iter().enumerate() {
             let next = place as u64 + 1;
@@ -261,15 +261,13 @@ impl View {
         }
     }
 
-    /// The value of an extended attribute; facts of a snapshot on its root among them.
+    /// The value of an extended attribute; on the root of a snapshot its facts too, unless the source had one of that name.
     pub fn xattr(&self, ino: u64, name: &[u8]) -> Result<Option<Vec<u8>>> {
-        if let Some(fact) = std::str::from_utf8(name).ok().and_then(|name| name.strip_prefix(FACT_PREFIX))
-            && let Some(value) = self.fact(ino, fact)?
-        {
-            return Ok(Some(value));
+        if let Some(stored) = self.stored_xattrs(ino)?.into_iter().find(|xattr| xattr.name == name) {
+            return Ok(Some(stored.value));
         }
-        let found = self.stored_xattrs(ino)?.into_iter().find(|xattr| xattr.name == name);
-        Ok(found.map(|xattr| xattr.value))
+        let fact = std::str::from_utf8(name).ok().and_then(|name| name.strip_prefix(FACT_PREFIX));
+        fact.map_or(Ok(None), |fact| self.fact(ino, fact))
     }
 
     /// Names of the extended attributes that the source had; facts are not listed, or copies would differ.

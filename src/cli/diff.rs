@@ -126,7 +126,8 @@ impl<'a> Sides<'a> {
     fn live(&self, argument: &OsStr) -> Result<Side<'a>> {
         let directory = Path::new(argument);
         if self.path.is_empty() {
-            return Ok(Side::Live(directory.to_path_buf()));
+            // What the user names may be a symlink to it; a missing one is told by the comparison.
+            return Ok(Side::Live(directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf())));
         }
         let place: PathBuf = directory.join(OsStr::from_bytes(&self.path));
         match place.symlink_metadata() {

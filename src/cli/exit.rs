@@ -65,7 +65,7 @@ pub const TABLE: &str = "\
 Exit status:
     0  done; diff: no difference
     1  diff found differences; nothing else ends with 1
-    2  wrong usage; a name that is not there, fits several or is taken; an unusable value
+    2  wrong usage; a name that is unknown, ambiguous or taken; an unusable value
     3  done in part: something could not be read or set, and was reported
     4  the repository is damaged
     5  the repository was written by a newer yesterfs
@@ -142,7 +142,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::NotFound { what: "path", .. } => "yesterfs ls SNAP:/PATH lists what there is",
         Error::Ambiguous { .. } => "write more digits of the id",
         Error::Unsupported { .. } => "update yesterfs on this machine",
-        Error::Interrupted => "what was stored so far is kept: the same command, run again, goes on from there",
+        Error::Interrupted => "run the same command again; what was stored so far is kept",
         Error::Io { source, .. } | Error::Backend { source, .. } => return io_hint(source),
         _ if error.kind() == ErrorKind::Corrupt => {
             "yesterfs check --read-data names every snapshot and path that is affected"

@@ -40,7 +40,7 @@ pub fn run(args: Ingest, invocation: &Invocation) -> CommandResult {
 
 /// Options of every kind of ingest.
 #[derive(Args)]
-struct Common {
+struct SnapshotArgs {
     /// The source whose next snapshot this is: letters, digits, ".", "_" and "-"
     #[arg(long)]
     source: String,
@@ -54,7 +54,7 @@ struct Common {
     json: bool,
 }
 
-impl Common {
+impl SnapshotArgs {
     fn options(&self) -> IngestOptions {
         let user = OwnerNames::new().user_name(rustix::process::getuid().as_raw());
         IngestOptions {

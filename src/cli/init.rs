@@ -45,15 +45,15 @@ pub fn run(args: Init, invocation: &Invocation) -> CommandResult {
 
 /// A repository shares its directory with nothing else. One that is there already is for the library to tell.
 fn refuse_unless_empty(directory: &Path) -> Result<()> {
+    if directory.join("config").exists() {
+        return Ok(());
+    }
     let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(Error::io("list", directory))?,
     };
     for entry in entries {
         let name = entry.map_err(Error::io("list", directory))?.file_name();
-        if name == "config" {
-            return Ok(());
-        }
         if name != "lost+found" {
             let reason = format!("it is not empty, \"{}\" is in it", printable_path(&name));
             return Err(Error::invalid("directory", lossy(directory.as_os_str()), reason));

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,14 +22,14 @@ use super::progress::{Show, Terminal};
 
 /// The chunk index lies beside what it indexes.
 const INDEX_FOLDER: &str = "index";
-/// Decoded chunks and pages that are kept.
-const CACHE_BYTES: u64 = 64 << 20;
 /// What the chunk index keeps of itself.
 const INDEX_CACHE_BYTES: u64 = 32 << 20;
 
 /// What the global options say, and when the command began.
 pub struct Invocation {
     repository: Option<PathBuf>,
+    /// Decoded chunks and pages that are kept.
+    pub cache_bytes: u64,
     pub quiet: bool,
     pub verbose: bool,
     /// True in the process that serves a mount in the background.
@@ -40,6 +41,7 @@ impl Invocation {
     pub fn new(global: GlobalArgs) -> Invocation {
         Invocation {
             repository: global.repo,
+            cache_bytes: global.cache.saturating_mul(1 << 20),
             quiet: global.quiet,
             verbose: global.verbose > 0,
             in_background: global.in_background,
@@ -63,7 +65,7 @@ impl Invocation {
         let directory = self.repository_directory()?;
         let options = OpenOptions {
             index_directory: directory.join(INDEX_FOLDER),
-            cache_bytes: CACHE_BYTES,
+            cache_bytes: self.cache_bytes,
             index_cache_bytes: INDEX_CACHE_BYTES,
         };
         Ok(Repository::open(Arc::new(LocalBackend::new(directory)), options, monitor)?)
@@ -93,6 +95,11 @@ impl Invocation {
 /// What time it is.
 pub fn clock() -> Timestamp {
     Timestamp::from_system(SystemTime::now())
+}
+
+/// How many threads a command that was told `wanted` uses: one a processor unless told otherwise.
+pub fn processors(wanted: Option<NonZeroUsize>) -> usize {
+    wanted.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
 }
 
 /// A place in a snapshot.

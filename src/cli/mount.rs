@@ -114,6 +114,8 @@ fn serve(args: &Mount, invocation: &Invocation) -> CommandResult {
     };
     options.threads = args.threads;
     options.read_ahead_kib = args.read_ahead;
+    // What was prefetched must not push itself out of the cache.
+    options.prefetch_budget_bytes = options.prefetch_budget_bytes.min(invocation.cache_bytes / 2);
     let mounted = yesterfs::mount::mount(view, &options)?;
     stop_on_signals(&mounted)?;
     log::info!("mounted on \"{}\"", printable_path(mounted.point()));
@@ -166,39 +168,12 @@ impl Mount {
 
 /// Options that mount(8) hands to every filesystem. The mount is read-only whatever they say.
 fn is_common_option(name: &str) -> bool {
-    const COMMON: [&str; 30] = [
-        "",
-        "ro",
-        "rw",
-        "defaults",
-        "auto",
-        "noauto",
-        "user",
-        "nouser",
-        "users",
-        "owner",
-        "group",
-        "nofail",
-        "_netdev",
-        "exec",
-        "noexec",
-        "suid",
-        "nosuid",
-        "dev",
-        "nodev",
-        "sync",
-        "async",
-        "dirsync",
-        "atime",
-        "noatime",
-        "diratime",
-        "nodiratime",
-        "relatime",
-        "norelatime",
-        "strictatime",
-        "comment",
-    ];
-    COMMON.contains(&name) || name.starts_with("x-") || name.starts_with("X-")
+    const COMMON: &str = "ro rw defaults auto noauto user nouser users owner group nofail _netdev exec noexec suid \
+         nosuid dev nodev sync async dirsync atime noatime diratime nodiratime relatime norelatime strictatime comment";
+    name.is_empty()
+        || COMMON.split(' ').any(|common| common == name)
+        || name.starts_with("x-")
+        || name.starts_with("X-")
 }
 
 #[cfg(test)]

@@ -172,11 +172,15 @@ pub fn counted(count: u64, one: &str, many: &str) -> String {
 
 /// `0.4 s`, `1 min 12 s`, `3 h 5 min`.
 pub fn human_duration(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        _ if seconds < 59.95 => format!("{seconds:.1} s"),
-        0..3_600 => format!("{} min {} s", whole / 60, whole % 60),
-        _ => format!("{} h {} min", whole / 3_600, whole / 60 % 60),
+    if seconds < 59.95 { format!("{seconds:.1} s") } else { human_whole_duration(seconds.round() as u64) }
+}
+
+/// `12 s`, `1 min 12 s`, `3 h 5 min`.
+pub fn human_whole_duration(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
     }
 }
 

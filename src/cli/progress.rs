@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use yesterfs::progress::{Counters, Monitor, Problem};
 
 use super::exit;
-use super::output::{Record, counted, human_duration, human_ratio, human_size, printable_path, write_out};
+use super::output::{Record, counted, human_ratio, human_size, human_whole_duration, printable_path, write_out};
 
 /// Between two drawings of the bar.
 const BAR_INTERVAL: Duration = Duration::from_millis(100);
@@ -96,11 +96,6 @@ impl Terminal {
         Ok(Terminal { shared, ticker: Mutex::new(ticker) })
     }
 
-    /// Problems so far.
-    pub fn problem_count(&self) -> u64 {
-        self.shared.problems.load(Ordering::Relaxed)
-    }
-
     /// Seconds since the work began.
     pub fn elapsed_seconds(&self) -> f64 {
         self.shared.started.elapsed().as_secs_f64()
@@ -179,7 +174,7 @@ fn start_bar(shared: &Arc<Shared>) -> io::Result<Ticker> {
     Ticker::start(shared, BAR_INTERVAL, move |shared, rate| {
         let expected = Counters::get(&shared.counters.bytes_expected);
         if expected > 0 && bar.length() != Some(expected) {
-            bar.set_style(style("{percent:>3}% [{bar:24}] {wide_msg}").progress_chars("=> "));
+            bar.set_style(style("{percent:>3}% [{bar:12}] {wide_msg}").progress_chars("=> "));
             bar.set_length(expected);
         }
         bar.set_message(shared.status(rate));
@@ -221,22 +216,21 @@ impl Shared {
         print_record(&counters_record(Record::new("progress"), &self.counters, self.started.elapsed().as_secs_f64()));
     }
 
-    /// Entries, bytes, rate, time left, new bytes, in one line.
+    /// Bytes, rate, time left, entries, new bytes, in one line; a narrow terminal cuts off its end.
     fn status(&self, rate: &Rate) -> String {
         let counters = &self.counters;
         let (bytes, expected) = (Counters::get(&counters.bytes), Counters::get(&counters.bytes_expected));
-        let entries = Counters::get(&counters.entries);
-        let mut parts = Vec::new();
-        if entries > 0 {
-            parts.push(counted(entries, "entry", "entries"));
-        }
-        parts.push(match expected {
+        let mut parts = vec![match expected {
             0 => human_size(bytes),
             _ => format!("{} of {}", human_size(bytes), human_size(expected)),
-        });
+        }];
         parts.push(format!("{}/s", human_size(rate.bytes_per_second as u64)));
         if let Some(seconds) = rate.seconds_left(bytes, expected) {
-            parts.push(format!("{} left", human_duration(seconds.ceil())));
+            parts.push(format!("{} left", human_whole_duration(seconds.ceil() as u64)));
+        }
+        let entries = Counters::get(&counters.entries);
+        if entries > 0 {
+            parts.push(counted(entries, "entry", "entries"));
         }
         let (new, stored) = (Counters::get(&counters.bytes_new), Counters::get(&counters.bytes_stored));
         if new > 0 {
@@ -322,7 +316,7 @@ mod tests {
         Counters::add(&shared.counters.bytes_expected, 4_096);
         Counters::add(&shared.counters.bytes_new, 1_024);
         Counters::add(&shared.counters.bytes_stored, 512);
-        let text = "1,200 entries, 2.0 KiB of 4.0 KiB, 1.0 KiB/s, 2.0 s left, 1.0 KiB new (4.0x)";
+        let text = "2.0 KiB of 4.0 KiB, 1.0 KiB/s, 2 s left, 1,200 entries, 1.0 KiB new (4.0x)";
         assert_eq!(shared.status(&rate), text);
     }
 }

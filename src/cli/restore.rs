@@ -9,8 +9,8 @@ use yesterfs::restore::{Action, NotRestored, PlannedAction, RestoreOptions, Rest
 
 use super::entry::type_name;
 use super::exit::{CommandResult, Outcome};
-use super::invocation::{Invocation, Target};
-use super::output::{Output, Record, counted, human_duration, human_size, printable};
+use super::invocation::{Invocation, Target, processors};
+use super::output::{Output, Record, counted, human_count, human_duration, human_size, printable};
 use super::progress::{Show, Terminal, stderr_line};
 
 /// Bring a snapshot, or a part of one, back into a directory
@@ -57,7 +57,6 @@ pub fn run(args: Restore, invocation: &Invocation) -> CommandResult {
     let terminal = invocation.start_progress(if args.json { Show::Json } else { Show::Text }, args.json)?;
     let repository = invocation.open(terminal.clone())?;
     let Target { path, node, .. } = invocation.target(&repository, &args.target)?;
-    let threads = args.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let options = RestoreOptions {
         to: args.to.clone(),
         dry_run: args.dry_run,
@@ -65,7 +64,7 @@ pub fn run(args: Restore, invocation: &Invocation) -> CommandResult {
         verify: args.verify,
         numeric_ids: args.numeric_ids,
         // One thread tells what it would do in the order of the tree.
-        threads: if args.dry_run { 1 } else { threads },
+        threads: if args.dry_run { 1 } else { processors(args.threads) },
         protected: vec![invocation.repository_directory()?],
     };
     let mut output = Output::default();
@@ -129,16 +128,19 @@ fn print_summary(
     terminal: &Terminal,
     output: &mut Output,
 ) -> CommandResult<()> {
-    let (written, deleted) = if args.dry_run { ("to write", "to delete") } else { ("written", "deleted") };
+    let [changed, deleted, written] = match args.dry_run {
+        true => ["to change", "to delete", "to write"],
+        false => ["changed", "deleted", "written"],
+    };
     let verified = match report.bytes_verified {
         0 => String::new(),
         bytes => format!("{} verified; ", human_size(bytes)),
     };
     output.line(format!(
-        "{} ({} different), {} {deleted}; {} {written}, {} already there; {verified}{}",
+        "{}, {} {changed}, {} {deleted}; {} {written}, {} already there; {verified}{}",
         counted(report.entries, "entry", "entries"),
-        report.changed,
-        report.deleted,
+        human_count(report.changed),
+        human_count(report.deleted),
         human_size(report.bytes_written),
         human_size(report.bytes_unchanged),
         human_duration(terminal.elapsed_seconds()),

@@ -212,6 +212,7 @@ impl Reading<'_, '_> {
             }
             before = after;
         }
+        // The last attempt returns, and there is at least one.
         unreachable!("the loop ends by its attempts")
     }
 
@@ -232,7 +233,9 @@ impl Reading<'_, '_> {
             writer.write(&buffer[..sniffed])?;
             // A buffer that was not filled met the end: small files cost one read.
             if sniffed == buffer.len() {
-                self.read_range(fd, sniffed as u64, u64::MAX, &mut buffer, &mut writer)?;
+                // One byte more tells that it grew; all more would be an endless race with a fast writer.
+                let end = captured.size.saturating_add(1);
+                self.read_range(fd, sniffed as u64, end, &mut buffer, &mut writer)?;
             }
             return Ok(writer.finish()?);
         }

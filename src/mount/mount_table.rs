@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_line_with_spaces_in_its_names_is_understood() {
-        let line = br"36 35 0:52 / /mnt/with\040space\134 ro,nosuid shared:1 master:2 - fuse.yesterfs /srv/my\040repo ro,user_id=0";
+        let line = br"36 35 0:52 / /mnt/with\040space\134 ro shared:1 master:2 - fuse.yesterfs /srv/my\040repo ro";
         let entry = parse_line(line).unwrap();
         assert_eq!(entry.point, Path::new("/mnt/with space\\"));
         assert_eq!(entry.device, "0:52");

@@ -27,7 +27,7 @@ pub fn checkpoint_key(sequence: u64) -> String {
 pub const SNAPSHOT_SEQUENCE_MAX: u64 = (1 << 24) - 1;
 
 /// The history up to record `sequence`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Catalog {
     /// The last record that is folded in; 0 for none.
     pub sequence: u64,
@@ -40,19 +40,6 @@ pub struct Catalog {
     segments: Arc<Vec<Published>>,
     /// A record that this version does not understand: it must not write after it.
     unknown_record: Option<u64>,
-}
-
-impl Default for Catalog {
-    fn default() -> Catalog {
-        Catalog {
-            sequence: 0,
-            record_hash: [0; 32],
-            snapshots: BTreeMap::new(),
-            snapshots_added: 0,
-            segments: Arc::default(),
-            unknown_record: None,
-        }
-    }
 }
 
 impl Catalog {

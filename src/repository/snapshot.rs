@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn specs_are_read_as_documented() {
         let now = Timestamp { seconds: 1_800_000_000, nanos: 0 };
-        let parse = |text| SnapshotSpec::parse(text, now).unwrap();
+        let parse = |text: &str| SnapshotSpec::parse(text, now).unwrap();
         assert_eq!(parse("DEADbeef"), SnapshotSpec::Id("deadbeef".into()));
         assert_eq!(parse("shop"), SnapshotSpec::Latest { source: "shop".into(), back: 0 });
         assert_eq!(parse("shop@latest~2"), SnapshotSpec::Latest { source: "shop".into(), back: 2 });

@@ -31,7 +31,8 @@ impl Witness {
         };
     }
 
-    fn decode(decoder: &mut Decoder) -> Result<Witness, DecodeError> {
+    /// Reads one, as an entry of a page of witnesses holds it.
+    pub fn decode(decoder: &mut Decoder) -> Result<Witness, DecodeError> {
         Ok(match decoder.u8()? {
             0 => Witness::None,
             1 => Witness::Seen { changed: decoder.time()?, inode: decoder.varint()? },

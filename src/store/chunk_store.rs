@@ -95,6 +95,23 @@ impl ChunkStore {
         }
     }
 
+    /// [`ChunkStore::locate`] for many chunks, in their order, at less than the price of each alone.
+    pub fn locate_many(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>> {
+        match self.index.get_many(ids) {
+            Err(Error::Index { operation, reason }) => {
+                log::warn!("cannot {operation} the chunk index ({reason}); rebuilding it from the packs");
+                self.rebuild_index()?;
+                self.index.get_many(ids)
+            }
+            found => found,
+        }
+    }
+
+    /// Builds the index anew from segments and packs: for `check`, where the two do not agree.
+    pub fn rebuild_index(&self) -> Result<()> {
+        self.rebuild(&lock(&self.published))
+    }
+
     /// How far the index on disk has followed the catalog, whoever moved it; `None` where it must be built.
     pub fn index_mark(&self) -> Option<AppliedMark> {
         self.index.refresh().ok().and_then(|()| self.index.mark())

@@ -1,7 +1,7 @@
 //! ChunkWriter: one writing session's way into packs. Dedup, compression and appending happen in the caller's thread;
 //! every data lane fills a pack of its own, so that a file lies in one piece and threads do not wait for each other.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +12,7 @@ use crate::progress::Counters;
 use crate::store::chunk_store::ChunkStore;
 use crate::store::chunker::CHUNK_MAX_BYTES;
 use crate::store::compress::compress;
-use crate::store::pack::{FinishedPack, PackKind, PackWriter, encode_record};
+use crate::store::pack::{self, FinishedPack, PackKind, PackWriter, encode_record};
 
 /// A data pack is finished once it is this long.
 pub const DATA_PACK_BYTES: u64 = 32 << 20;
@@ -34,6 +34,9 @@ pub struct ChunkWriter<'a> {
     finished: Mutex<Vec<FinishedPack>>,
     /// Chunks in packs of this session that no record has published yet: the index does not know them.
     session: [Mutex<HashSet<ChunkId>>; SESSION_SHARDS],
+    /// Older packs that this session relies on, and whether they are there. An index that says so is not enough: a pack that
+    /// was lost meanwhile would leave every later snapshot broken, while its chunks may still be at hand here.
+    relied_on: Mutex<HashMap<WriterObject, bool>>,
 }
 
 #[derive(Default)]
@@ -65,6 +68,7 @@ impl<'a> ChunkWriter<'a> {
             pages: Mutex::default(),
             finished: Mutex::default(),
             session: Default::default(),
+            relied_on: Mutex::default(),
         }
     }
 
@@ -118,10 +122,26 @@ impl<'a> ChunkWriter<'a> {
     /// Whether the caller has to store this chunk. Asked once a chunk: the first asker is told yes and must do it.
     /// Only published packs and this very session count as knowing a chunk.
     fn is_new(&self, id: &ChunkId) -> Result<bool> {
-        if lock(self.shard(id)).contains(id) || self.store.locate(id)?.is_some() {
+        if lock(self.shard(id)).contains(id) {
             return Ok(false);
         }
-        Ok(lock(self.shard(id)).insert(*id))
+        match self.store.locate(id)? {
+            Some(location) if self.is_there(&location.pack)? => Ok(false),
+            _ => Ok(lock(self.shard(id)).insert(*id)),
+        }
+    }
+
+    /// Whether a published pack is really there; asked of the backend once a pack.
+    fn is_there(&self, pack: &WriterObject) -> Result<bool> {
+        if let Some(known) = lock(&self.relied_on).get(pack) {
+            return Ok(*known);
+        }
+        let there = pack::is_there(self.store.backend().as_ref(), pack)?;
+        if !there {
+            log::warn!("pack {pack} is lost or cut short: storing again what it held");
+        }
+        lock(&self.relied_on).insert(*pack, there);
+        Ok(there)
     }
 
     fn append(

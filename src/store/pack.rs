@@ -2,7 +2,7 @@
 //! lists their ids. Format: `docs/format.md` section 4.
 
 use crate::codec::{DecodeError, Decoder, Encoder, FORMAT_VERSION, refuse_unknown, seal, unseal};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChunkId, WriterId, WriterObject};
 use crate::store::backend::{Backend, ByteRange, Created, PutNew};
 use crate::store::chunker::CHUNK_MAX_BYTES;
@@ -207,6 +207,16 @@ fn read_footer_from(backend: &dyn Backend, name: &WriterObject, last_bytes: u64)
     let start = end.len() - with_trailer as usize;
     let frame = &end[start..start + frame_bytes as usize];
     decode_footer(unseal(FOOTER_MAGIC, frame, &format!("the footer of {object}"))?, &object)
+}
+
+/// Whether a published pack is still there and ends as a pack does. Cheap; `check` looks closer.
+pub fn is_there(backend: &dyn Backend, name: &WriterObject) -> Result<bool> {
+    let end = backend.get_range(&pack_key(name), ByteRange::Last { length: TRAILER_BYTES as u64 });
+    match end.and_then(|end| frame_length(&end, &format!("pack {name}"))) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The footer's length from the trailer, which are the last bytes of `end`.

@@ -189,13 +189,11 @@ impl VirtualEntries {
         }
     }
 
+    /// Dropping what has no references left is up to the sweep: another request may just have been told of the entry, and
+    /// be about to refer to it.
     pub fn forget(&self, ino: u64, lookups: u64) {
-        let mut table = self.lock();
-        if let Some(known) = table.named.get_mut(&ino) {
+        if let Some(known) = self.lock().named.get_mut(&ino) {
             known.references = known.references.saturating_sub(lookups);
-            if known.references == 0 {
-                table.named.remove(&ino);
-            }
         }
     }
 }
@@ -227,6 +225,18 @@ const TOP: [(&str, u64); 5] = [
 type Named = (Vec<u8>, u64, Child);
 
 impl View {
+    /// The virtual entry with a number. A source is found even where nobody looked it up: a snapshot that is opened by its
+    /// number, as NFS does, leads up to it.
+    pub(super) fn virtual_entry(&self, ino: u64) -> Result<Arc<VirtualEntry>> {
+        let found = self.virtual_entries.get(ino);
+        if !matches!(found, Err(Error::NotFound { .. })) {
+            return found;
+        }
+        let catalog = self.repository.catalog();
+        let source = catalog.sources().into_iter().find(|source| source_ino(source) == ino);
+        source.map_or(found, |source| Ok(self.virtual_entries.enter(VirtualEntry::source(source)).1))
+    }
+
     /// The child `name` of a virtual directory.
     pub(super) fn virtual_child(&self, own_ino: u64, entry: &VirtualEntry, name: &[u8]) -> Result<Option<Child>> {
         let catalog = self.repository.catalog();
@@ -274,7 +284,8 @@ impl View {
 
     fn by_id(&self, catalog: &Catalog, own_ino: u64, text: &str) -> Option<Child> {
         let is_prefix = text.len() >= ID_PREFIX_MIN && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let mut fits = catalog.snapshots().filter(|it| is_prefix && it.id.to_string().starts_with(text));
+        let prefix = text.to_ascii_lowercase();
+        let mut fits = catalog.snapshots().filter(|it| is_prefix && it.id.to_string().starts_with(&prefix));
         let first = fits.next()?;
         fits.next().is_none().then(|| link_to(own_ino, text.as_bytes(), "../", first))
     }
@@ -296,7 +307,7 @@ impl View {
 
     /// Lists a virtual directory from behind the entry whose place is `offset`.
     pub(super) fn list_virtual(&self, ino: u64, offset: u64, emit: &mut dyn FnMut(Listed) -> bool) -> Result<()> {
-        let entry = self.virtual_entries.get(ino)?;
+        let entry = self.virtual_entry(ino)?;
         if let VirtualKind::Difference(difference) = &entry.kind {
             return difference.list(self, ino, offset, emit);
         }
@@ -312,12 +323,16 @@ impl View {
         Ok(())
     }
 
-    /// All children. Snapshots are counted by their sequence, so that a listing stays right while some come and go.
+    /// All children. The place of a snapshot is its sequence, that of others follows from their name, so that a listing
+    /// stays right while some come and go.
     fn virtual_children(&self, ino: u64, kind: &VirtualKind) -> Result<Vec<Named>> {
         let catalog = self.repository.catalog();
         let by_place = |names: BTreeSet<String>, child: &dyn Fn(&str) -> Child| {
-            let numbered = (1u64..).zip(names);
-            numbered.map(|(place, name)| (name.clone().into_bytes(), place, child(&name))).collect::<Vec<Named>>()
+            let place = |name: &str| ino_of_key(name.as_bytes());
+            let named = names.iter().map(|name| (name.clone().into_bytes(), place(name), child(name)));
+            let mut named: Vec<Named> = named.collect();
+            named.sort_by_key(|(_, place, _)| *place);
+            named
         };
         Ok(match kind {
             VirtualKind::Root => {

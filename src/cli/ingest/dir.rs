@@ -7,9 +7,9 @@ use clap::Args;
 use yesterfs::error::Error;
 use yesterfs::ingest::directory::{DirectoryOptions, ingest_directory};
 
-use super::Common;
+use super::SnapshotArgs;
 use crate::cli::exit::CommandResult;
-use crate::cli::invocation::{Invocation, clock};
+use crate::cli::invocation::{Invocation, clock, processors};
 
 /// Make a snapshot of a directory
 ///
@@ -23,7 +23,7 @@ pub struct Dir {
     path: PathBuf,
 
     #[command(flatten)]
-    common: Common,
+    snapshot: SnapshotArgs,
 
     /// Leave out what matches this pattern, in the syntax of .gitignore; may be repeated
     #[arg(long, value_name = "PATTERN")]
@@ -47,21 +47,20 @@ pub struct Dir {
 }
 
 pub fn run(args: Dir, invocation: &Invocation) -> CommandResult {
-    let terminal = args.common.start_progress(invocation)?;
+    let terminal = args.snapshot.start_progress(invocation)?;
     let repository = invocation.open(terminal.clone())?;
-    let threads = args.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     // Absolute, because the snapshot keeps it for people elsewhere.
     let path = std::path::absolute(&args.path).map_err(Error::io("find", &args.path))?;
     let options = DirectoryOptions {
-        common: args.common.options(),
+        common: args.snapshot.options(),
         path,
         exclude: args.exclude,
         exclude_files: args.exclude_file,
         one_file_system: args.one_file_system,
         reread: args.reread,
-        threads,
+        threads: processors(args.threads),
         repository_directory: Some(invocation.repository_directory()?),
     };
     let result = ingest_directory(&repository, &options, &clock, terminal.as_ref());
-    args.common.finish(result, &terminal, invocation)
+    args.snapshot.finish(result, &terminal, invocation)
 }

@@ -1,13 +1,16 @@
 //! `yesterfs ingest stream`
 
 use std::ffi::OsString;
-use std::io;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::os::fd::AsFd;
 
 use clap::Args;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use yesterfs::ingest::stream::{StreamInput, StreamOptions, StreamSpec, ingest_streams};
 
-use super::Common;
-use crate::cli::exit::CommandResult;
+use super::SnapshotArgs;
+use crate::cli::exit::{CommandResult, Failure};
 use crate::cli::invocation::{Invocation, clock};
 
 const EXAMPLES: &str = "\
@@ -25,7 +28,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Stream {
     #[command(flatten)]
-    common: Common,
+    snapshot: SnapshotArgs,
 
     /// File name of the stream that comes from COMMAND or from standard input
     #[arg(long, required_unless_present = "stream", conflicts_with = "stream")]
@@ -45,23 +48,50 @@ pub struct Stream {
 }
 
 pub fn run(args: Stream, invocation: &Invocation) -> CommandResult {
-    let terminal = args.common.start_progress(invocation)?;
+    if args.stream.is_empty() && args.command.is_empty() && io::stdin().is_terminal() {
+        let text = "standard input is a terminal: pipe the stream in, or name the command that prints it after --";
+        return Err(Failure::Usage(text.to_string()));
+    }
+    let terminal = args.snapshot.start_progress(invocation)?;
     let repository = invocation.open(terminal.clone())?;
-    let single = args.name.map(|name| {
+    let single = args.name.map(|name| -> CommandResult<StreamSpec> {
         let input = match args.command.is_empty() {
-            true => StreamInput::Reader(Box::new(io::stdin())),
+            true => StreamInput::Reader(Box::new(StandardInput::open()?)),
             false => StreamInput::Command(args.command),
         };
-        StreamSpec { name, input }
+        Ok(StreamSpec { name, input })
     });
     let lines = args.stream.into_iter().map(|(name, line)| StreamSpec { name, input: StreamInput::Shell(line) });
     let options = StreamOptions {
-        common: args.common.options(),
-        streams: single.into_iter().chain(lines).collect(),
+        common: args.snapshot.options(),
+        streams: single.transpose()?.into_iter().chain(lines).collect(),
         expect_end: args.expect_end,
     };
     let result = ingest_streams(&repository, options, &clock, terminal.as_ref());
-    args.common.finish(result, &terminal, invocation)
+    args.snapshot.finish(result, &terminal, invocation)
+}
+
+/// Between two looks whether the user asked to stop.
+const LOOK_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// Standard input, read unbuffered. Reading is interrupted now and then, so that Ctrl-C ends the wait for a silent
+/// producer.
+struct StandardInput(File);
+
+impl StandardInput {
+    fn open() -> CommandResult<StandardInput> {
+        let failed = |source| Failure::System { operation: "open standard input", source };
+        Ok(StandardInput(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?.into()))
+    }
+}
+
+impl Read for StandardInput {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&LOOK_INTERVAL))? {
+            0 => Err(io::ErrorKind::Interrupted.into()),
+            _ => self.0.read(buffer),
+        }
+    }
 }
 
 fn parse_stream(text: &str) -> Result<(String, String), String> {
