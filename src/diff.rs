@@ -39,6 +39,8 @@ mod change;
 mod contents;
 mod hard_links;
 mod listing;
+mod pairs;
+mod root;
 mod walk;
 
 use std::path::PathBuf;
@@ -46,6 +48,7 @@ use std::path::PathBuf;
 use crate::error::Result;
 use crate::progress::Monitor;
 use crate::repository::Repository;
+use crate::repository::metadata::FileType;
 use crate::repository::node::Node;
 
 pub use change::{Action, Change, Differences, EntryFacts, Itemized, rsync_name};
@@ -107,6 +110,25 @@ impl DiffSummary {
     /// Whether no difference was found.
     pub fn is_equal(&self) -> bool {
         self.added + self.removed + self.changed + self.metadata_only == 0
+    }
+
+    /// Counts one change.
+    fn add(&mut self, change: &Change) {
+        let count = match (change.itemized.action, &change.before) {
+            (Action::Delete, _) => &mut self.removed,
+            (Action::Create, None) => &mut self.added,
+            (Action::Create | Action::Transfer | Action::Remake, _) => &mut self.changed,
+            (Action::Adjust, _) => &mut self.metadata_only,
+        };
+        *count += 1;
+        if change.itemized.action != Action::Adjust {
+            let bytes = |facts: &Option<EntryFacts>| match facts {
+                Some(facts) if facts.file_type == FileType::File => facts.size,
+                _ => 0,
+            };
+            self.bytes_before = self.bytes_before.saturating_add(bytes(&change.before));
+            self.bytes_after = self.bytes_after.saturating_add(bytes(&change.after));
+        }
     }
 }
 

@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::view::{Invalidation, View};
 
 mod attachment;
+mod attributes;
 pub mod daemon;
 mod decode_pool;
 mod errno;

@@ -182,7 +182,7 @@ impl Diff {
         // Lines of both streams that meet on a terminal come in this order.
         output.flush()?;
         if !invocation.quiet {
-            stderr_line(&lines.join(", "));
+            stderr_line(&if summary.is_equal() { "no difference".to_string() } else { lines.join(", ") });
         }
         Ok(())
     }

@@ -221,8 +221,10 @@ fn same_stored(mut a: ExtentStream<'_>, mut b: ExtentStream<'_>, monitor: &dyn M
                 a.pass_page();
                 b.pass_page();
             }
-            // The higher one first: what is below it may equal the lower one.
-            (Next::Page(_, Some(level)), Next::Page(_, Some(other))) if level < other => b.open()?,
+            // The higher one first: what is below it may equal the lower one. Of a root the level is not known.
+            (Next::Page(_, Some(level)), Next::Page(_, other)) if other.is_none_or(|other| level < other) => {
+                b.open()?
+            }
             (Next::Page(..), _) => a.open()?,
             (_, Next::Page(..)) => b.open()?,
             (Next::Piece(piece), Next::Piece(other)) => {

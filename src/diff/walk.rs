@@ -3,16 +3,15 @@
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
+use std::path::PathBuf;
 
 use crate::diff::attributes::{same_acls, same_others};
-use crate::diff::change::{Action, Change, Differences, EntryFacts, Itemized, type_letter};
+use crate::diff::change::{Action, Change, Differences, Itemized, type_letter};
 use crate::diff::contents::{Bytes, LiveFile, same_bytes};
 use crate::diff::hard_links::{FirstNames, MovedFirstNames};
-use crate::diff::listing::{Item, ItemSource, Listing, ListingHead, LiveDirectory, Own};
+use crate::diff::listing::{Item, ItemSource, Listing, Own};
+use crate::diff::pairs::{Pair, next_pair};
+use crate::diff::root::open_root;
 use crate::diff::{DiffOptions, DiffSummary, Side};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Counters, Monitor, Problem};
@@ -56,9 +55,6 @@ struct Frame<'a> {
     path_length: usize,
 }
 
-/// Entries of one name.
-type Pair = [Option<Item>; 2];
-
 impl<'a, 'e> Walk<'a, 'e> {
     pub fn new(
         a: &Side<'a>,
@@ -95,7 +91,7 @@ impl<'a, 'e> Walk<'a, 'e> {
                 return Err(Error::Interrupted);
             }
             self.path.truncate(frame.path_length);
-            match self.next_pair(&mut frame) {
+            match next_pair(&mut frame.sides, &mut self.summary) {
                 Ok(Some(pair)) => {
                     self.go_to(&pair);
                     let below = self.visit(&pair, &frame)?;
@@ -157,53 +153,6 @@ impl<'a, 'e> Walk<'a, 'e> {
             self.report(format!("cannot open the directory again: {cause}"));
             below = parent;
         }
-    }
-
-    /// The next entries of a directory, by name; pages that both sides share are passed over.
-    fn next_pair(&mut self, frame: &mut Frame<'a>) -> Result<Option<Pair>> {
-        let [a, b] = &mut frame.sides;
-        loop {
-            match (a.head()?, b.head()?) {
-                (ListingHead::End, ListingHead::End) => return Ok(None),
-                (ListingHead::Page(page, _), ListingHead::Page(other, _)) if page == other => {
-                    self.summary.pages_skipped += 1;
-                    self.summary.entries_skipped += a.descendants();
-                    a.pass();
-                    b.pass();
-                }
-                // The higher one first: what is below it may equal the lower one.
-                (ListingHead::Page(_, Some(level)), ListingHead::Page(_, Some(other))) if level < other => {
-                    self.open_page(b)?;
-                }
-                (ListingHead::Page(..), ListingHead::Page(..) | ListingHead::End) => self.open_page(a)?,
-                (ListingHead::End, ListingHead::Page(..)) => self.open_page(b)?,
-                (ListingHead::Page(..), ListingHead::Entry) => {
-                    if comes_before_page(b, a)? {
-                        return Ok(Some([None, b.take()?]));
-                    }
-                    self.open_page(a)?;
-                }
-                (ListingHead::Entry, ListingHead::Page(..)) => {
-                    if comes_before_page(a, b)? {
-                        return Ok(Some([a.take()?, None]));
-                    }
-                    self.open_page(b)?;
-                }
-                (ListingHead::Entry, ListingHead::End) => return Ok(Some([a.take()?, None])),
-                (ListingHead::End, ListingHead::Entry) => return Ok(Some([None, b.take()?])),
-                (ListingHead::Entry, ListingHead::Entry) => {
-                    let order = a.name()?.cmp(&b.name()?);
-                    let taken_a = if order.is_le() { a.take()? } else { None };
-                    let taken_b = if order.is_ge() { b.take()? } else { None };
-                    return Ok(Some([taken_a, taken_b]));
-                }
-            }
-        }
-    }
-
-    fn open_page(&mut self, listing: &mut Listing<'a>) -> Result<()> {
-        self.summary.pages_read += 1;
-        listing.open()
     }
 
     /// Compares entries of one name; gives the directory to go into, if there is one.
@@ -432,11 +381,6 @@ impl<'a, 'e> Walk<'a, 'e> {
     }
 }
 
-/// Whether the entry that `entries` stands at has a name before all that `paged` has still to come.
-fn comes_before_page(entries: &Listing<'_>, paged: &Listing<'_>) -> Result<bool> {
-    Ok(matches!((entries.name()?, paged.name_before()?), (Some(name), Some(before)) if name <= before))
-}
-
 /// Every entry comes with the place that it was found in.
 fn not_there() -> Error {
     Error::io("find the entry again", "")(std::io::Error::from(std::io::ErrorKind::NotFound))
@@ -461,50 +405,5 @@ impl<'a> SideState<'a> {
             }
             _ => SideState { chunks: None, first_names: FirstNames::new(Vec::new()) },
         })
-    }
-}
-
-/// The compared entry of one side, and the place where it is found.
-fn open_root<'a>(side: &Side<'a>, own: Own) -> Result<(Option<Item>, Listing<'a>)> {
-    let path = match side {
-        Side::Nothing => return Ok((None, Listing::Nothing)),
-        Side::Snapshot { root, .. } => return Ok((Some(Item::stored(Vec::new(), root.clone())), Listing::Nothing)),
-        Side::Live(path) => path,
-    };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let (place, name) = match rustix::fs::open(path, flags | OFlags::NOFOLLOW, Mode::empty()) {
-        Ok(fd) => (fd, b".".to_vec()),
-        // Some other entry: it is found by its name in the directory that it is in.
-        Err(Errno::NOTDIR) => {
-            let name = path.file_name().unwrap_or_default().as_bytes().to_vec();
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let fd = rustix::fs::open(parent, flags, Mode::empty());
-            (fd.map_err(|errno| Error::io("open the directory", parent)(errno.into()))?, name)
-        }
-        Err(Errno::NOENT) => return Err(Error::NotFound { what: "directory", name: path.display().to_string() }),
-        Err(errno) => return Err(Error::io("open the directory", path)(errno.into())),
-    };
-    let place = LiveDirectory::unlisted(place, own).map_err(Error::io("look at", path))?;
-    let item = place.fd().and_then(|fd| Item::live(fd, name)).map_err(Error::io("look at", path))?;
-    Ok((Some(item), Listing::Live(place)))
-}
-
-impl DiffSummary {
-    fn add(&mut self, change: &Change) {
-        let count = match (change.itemized.action, &change.before) {
-            (Action::Delete, _) => &mut self.removed,
-            (Action::Create, None) => &mut self.added,
-            (Action::Create | Action::Transfer | Action::Remake, _) => &mut self.changed,
-            (Action::Adjust, _) => &mut self.metadata_only,
-        };
-        *count += 1;
-        if change.itemized.action != Action::Adjust {
-            let bytes = |facts: &Option<EntryFacts>| match facts {
-                Some(facts) if facts.file_type == FileType::File => facts.size,
-                _ => 0,
-            };
-            self.bytes_before = self.bytes_before.saturating_add(bytes(&change.before));
-            self.bytes_after = self.bytes_after.saturating_add(bytes(&change.after));
-        }
     }
 }

@@ -364,14 +364,7 @@ impl View {
                 let names = newest.keys().map(|source| source.to_string()).collect();
                 by_place(names, &|source| link_to(ino, source.as_bytes(), "../../", newest[source]))
             }
-            VirtualKind::Ids => {
-                let all = catalog.snapshots();
-                all.map(|it| {
-                    let name = it.id.short().into_bytes();
-                    (name.clone(), it.sequence, link_to(ino, &name, "../", it))
-                })
-                .collect()
-            }
+            VirtualKind::Ids => catalog.snapshots().map(|it| named_link(ino, it.id.short(), "../", it)).collect(),
             VirtualKind::Tags => {
                 let tags = catalog.snapshots().flat_map(|it| it.tags.iter().cloned()).collect();
                 by_place(tags, &|tag| Child::Virtual(tag_directory(tag)))
@@ -383,12 +376,7 @@ impl View {
             }
             VirtualKind::TagSource { tag, source } => {
                 let tagged = catalog.of_source(source).filter(|it| it.tags.contains(tag));
-                tagged
-                    .map(|it| {
-                        let name = it.manifest.name.clone().into_bytes();
-                        (name.clone(), it.sequence, link_to(ino, &name, "../../../", it))
-                    })
-                    .collect()
+                tagged.map(|it| named_link(ino, it.manifest.name.clone(), "../../../", it)).collect()
             }
             // Any two snapshots can be named; listing all pairs would help nobody.
             VirtualKind::Diff => Vec::new(),
@@ -434,4 +422,10 @@ fn has_tag(catalog: &Catalog, tag: &str) -> bool {
 fn link_to(parent: u64, name: &[u8], up: &str, snapshot: &Snapshot) -> Child {
     let target = format!("{up}snapshots/{}/{}", snapshot.manifest.source, snapshot.manifest.name);
     Child::Virtual(VirtualEntry::link(parent, name, target))
+}
+
+/// The same, as an entry of a listing in order of snapshots.
+fn named_link(parent: u64, name: String, up: &str, snapshot: &Snapshot) -> Named {
+    let name = name.into_bytes();
+    (name.clone(), snapshot.sequence, link_to(parent, &name, up, snapshot))
 }

@@ -3,7 +3,10 @@
 
 pub mod faulty;
 pub mod fidelity;
+pub mod mounted;
 pub mod repository;
+pub mod stored;
+pub mod watcher;
 
 /// Bytes that look random and are the same in every run.
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {

@@ -3,20 +3,22 @@
 //! An object is written to a file without a name, synced, and only then linked to its final name. So no crash leaves
 //! a torn object, and where the filesystem knows unnamed files it leaves no litter either.
 
+mod put;
+
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{AtFlags, CWD, FsWord, Mode, OFlags, RenameFlags};
+use rustix::fs::Mode;
 use rustix::io::Errno;
 
-use super::{Backend, ByteRange, Created, Listed, PutNew, Space, check_key, is_key_component, too_short};
+use super::{Backend, ByteRange, Listed, PutNew, Space, check_key, is_key_component, too_short};
 use crate::error::{Error, Result};
+use put::{LocalPut, NewFile, start_named, start_unnamed};
 
 /// Descriptors kept open for reading, so that a random read of a pack costs one system call.
 const OPEN_OBJECTS_MAX: usize = 128;
@@ -24,19 +26,9 @@ const OPEN_OBJECTS_MAX: usize = 128;
 /// Folders remembered as durable; beyond it they are forgotten and merely synced once more.
 const DURABLE_FOLDERS_MAX: usize = 4096;
 
-/// Smaller writes are gathered up to this many bytes; larger ones go straight to the file.
-const WRITE_BUFFER_BYTES: usize = 1 << 20;
-
-/// The system is asked to start writing to disk each time that so much has come together. Then the final fsync of a
-/// pack of 64 MiB finds little to do: about 5 ms instead of 32 ms (measured on ext4 on a virtual disk).
-const WRITE_BEHIND_BYTES: u64 = 4 << 20;
-
 /// A range up to this long is read without asking for the object's size first. A longer one is checked against it
 /// before memory is taken, because the range may come from a damaged reference.
 const UNCHECKED_READ_BYTES: u64 = 1 << 20;
-
-/// What the names of temporary files start with. No key has a dot, so they never look like objects.
-const TEMPORARY_PREFIX: &str = ".tmp-";
 
 /// Objects as files below a folder. Any number of processes may use one folder at once.
 ///
@@ -380,171 +372,11 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// A file without a name in `folder`; `None` where that cannot be done, or not safely.
-fn start_unnamed(folder: &Path, mode: u32) -> io::Result<Option<File>> {
-    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let file = match rustix::io::retry_on_intr(|| rustix::fs::open(folder, flags, Mode::from_raw_mode(mode))) {
-        Ok(descriptor) => File::from(descriptor),
-        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => return Ok(None),
-        Err(errno) => return Err(errno.into()),
-    };
-    // Many versions of Btrfs do not log the fsync of an unnamed file: linked later, it could come out of a crash with
-    // its name and without its bytes.
-    const BTRFS_MAGIC: FsWord = 0x9123_683e_u32 as FsWord;
-    let on_btrfs = rustix::fs::fstatfs(&file)?.f_type == BTRFS_MAGIC;
-    // Only /proc can give it a name later.
-    let can_link = !on_btrfs && descriptor_path(&file).exists();
-    Ok(can_link.then_some(file))
-}
-
-/// Where the system shows an open file that has no name.
-fn descriptor_path(file: &File) -> PathBuf {
-    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
-}
-
-/// A new file in `folder` under a temporary name. One that a crash left behind keeps its name.
-fn start_named(folder: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
-    static STARTED: AtomicU64 = AtomicU64::new(0);
-    loop {
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!("{TEMPORARY_PREFIX}{}-{number}", std::process::id()));
-        match File::options().write(true).create_new(true).mode(mode).open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            started => return started.map(|file| (file, path)),
-        }
-    }
-}
-
-/// A file that grows at its end, and is written to disk meanwhile.
-struct NewFile {
-    file: File,
-    written_bytes: u64,
-    /// As far as the system was asked to write to disk.
-    started_bytes: u64,
-}
-
-impl NewFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.written_bytes += bytes.len() as u64;
-        if self.written_bytes - self.started_bytes >= WRITE_BEHIND_BYTES {
-            self.start_writing_to_disk();
-        }
-        Ok(())
-    }
-
-    fn start_writing_to_disk(&mut self) {
-        // The last page may not be full yet; it would only be written twice.
-        let end = self.written_bytes & !0xffff;
-        if let (Ok(offset), Ok(length)) = (self.started_bytes.try_into(), (end - self.started_bytes).try_into()) {
-            // SAFETY: the call gets no memory, and the descriptor is open as long as `self.file` is.
-            unsafe { libc::sync_file_range(self.file.as_raw_fd(), offset, length, libc::SYNC_FILE_RANGE_WRITE) };
-            // A refusal is of no matter, and a failing disk is told by the fsync, which writes all that is left.
-        }
-        self.started_bytes = end;
-    }
-}
-
-/// An object on its way into the place.
-struct LocalPut {
-    place: Arc<Place>,
-    key: String,
-    file: NewFile,
-    /// The file's name for now, where the filesystem cannot do without; removed on drop.
-    temporary: Option<PathBuf>,
-    /// Bytes that are not yet in the file.
-    buffer: Vec<u8>,
-    /// True after a write failed: nobody knows what is in the file, so it must not get a name.
-    torn: bool,
-}
-
-impl LocalPut {
-    fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.buffer.len() + bytes.len() > WRITE_BUFFER_BYTES {
-            self.flush()?;
-        }
-        if bytes.len() >= WRITE_BUFFER_BYTES {
-            return self.file.append(bytes);
-        }
-        self.buffer.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.append(&self.buffer)?;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    /// Gives the file its final name, unless that is taken.
-    fn publish(&mut self) -> io::Result<Created> {
-        let path = self.place.path(&self.key);
-        let linked = match &self.temporary {
-            None => rustix::fs::linkat(CWD, descriptor_path(&self.file.file), CWD, &path, AtFlags::SYMLINK_FOLLOW),
-            Some(temporary) => rename_new(&self.file.file, temporary, &path),
-        };
-        match linked {
-            Ok(()) => {
-                self.temporary = None;
-                Ok(Created::New)
-            }
-            Err(Errno::EXIST) => Ok(Created::AlreadyThere),
-            Err(errno) => Err(errno.into()),
-        }
-    }
-}
-
-/// Renames create-only; by a second link and removal of the first where the filesystem (NFS) has no such rename.
-fn rename_new(file: &File, from: &Path, to: &Path) -> Result<(), Errno> {
-    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
-        renamed => return renamed,
-    }
-    match rustix::fs::link(from, to) {
-        // A server that answered, but not in time, is asked again, and then finds its own link.
-        Err(Errno::EXIST) if rustix::fs::fstat(file)?.st_nlink == 2 => {}
-        linked => linked?,
-    }
-    // The object is there; a temporary name that cannot go is only litter.
-    let _ = rustix::fs::unlink(from);
-    Ok(())
-}
-
-impl PutNew for LocalPut {
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.add(bytes).map_err(|source| {
-            self.torn = true;
-            self.place.failed("write", &self.key, source)
-        })
-    }
-
-    fn finish(mut self: Box<Self>) -> Result<Created> {
-        if self.torn {
-            let source = io::Error::other("an earlier write of it failed");
-            return Err(self.place.failed("publish", &self.key, source));
-        }
-        self.flush().map_err(|source| self.place.failed("write", &self.key, source))?;
-        self.file.file.sync_all().map_err(|source| self.place.failed("sync", &self.key, source))?;
-        let created = self.publish().map_err(|source| self.place.failed("publish", &self.key, source))?;
-        // Also for an object that was there: its maker may not have come this far, and the caller relies on it now.
-        let folder = self.place.folder(&self.key);
-        self.place.sync_way_to(&folder).map_err(|source| self.place.failed("sync the folder of", &self.key, source))?;
-        Ok(created)
-    }
-}
-
-impl Drop for LocalPut {
-    fn drop(&mut self) {
-        if let Some(temporary) = &self.temporary {
-            // Left behind it is only litter under a hidden name.
-            let _ = fs::remove_file(temporary);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::put::{TEMPORARY_PREFIX, WRITE_BUFFER_BYTES};
     use super::*;
+    use crate::store::backend::Created;
 
     /// A place on a filesystem that has no unnamed files.
     fn without_unnamed_files(root: &Path) -> LocalBackend {

@@ -1,0 +1,523 @@
+//! What a user types and gets: results, exit codes, messages, JSON.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const YESTERFS: &str = env!("CARGO_BIN_EXE_yesterfs");
+
+/// A directory with a repository, and a directory `lake` to ingest.
+struct Stage {
+    directory: TempDir,
+}
+
+impl Stage {
+    fn new() -> Stage {
+        let stage = Stage { directory: TempDir::new().unwrap() };
+        stage.succeed(&["init"]);
+        fs::create_dir_all(stage.lake().join("sub/deep")).unwrap();
+        fs::write(stage.lake().join("a.txt"), "some text\n").unwrap();
+        fs::write(stage.lake().join("sub/b.sql"), "insert into b values (1);\n".repeat(1000)).unwrap();
+        fs::write(stage.lake().join("sub/deep/c.sql"), "").unwrap();
+        symlink("a.txt", stage.lake().join("link")).unwrap();
+        stage
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn lake(&self) -> PathBuf {
+        self.path("lake")
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(YESTERFS);
+        command.env("YESTERFS_REPO", self.path("repo")).current_dir(self.directory.path());
+        command.args(words).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Ran {
+        Ran::of(self.command(words).output().unwrap())
+    }
+
+    /// Standard output of a command that must succeed without a word on standard error.
+    #[track_caller]
+    fn succeed(&self, words: &[&str]) -> String {
+        let ran = self.run(words);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{words:?}: {}", ran.stdout);
+        ran.stdout
+    }
+
+    /// Standard error of a command that must fail with this code and print nothing else.
+    #[track_caller]
+    fn fail(&self, code: i32, words: &[&str]) -> String {
+        let ran = self.run(words);
+        assert_eq!((ran.code, ran.stdout.as_str()), (code, ""), "{words:?}: {}", ran.stderr);
+        ran.stderr
+    }
+
+    #[track_caller]
+    fn records(&self, words: &[&str]) -> Vec<Value> {
+        records(&self.succeed(words))
+    }
+
+    #[track_caller]
+    fn ingest(&self) {
+        self.succeed(&["ingest", "dir", "lake", "--source", "lake"]);
+    }
+}
+
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Ran {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let code = output.status.code().unwrap_or_else(|| panic!("{}", output.status));
+        Ran { code, stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+/// Every line as a JSON object with a type.
+#[track_caller]
+fn records(text: &str) -> Vec<Value> {
+    let parse = |line: &str| -> Value { serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")) };
+    let records: Vec<Value> = text.lines().map(parse).collect();
+    records.iter().for_each(|record| assert!(record["type"].is_string(), "{record}"));
+    records
+}
+
+#[track_caller]
+fn lines_in_order(text: &str, expected: &[&str]) {
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn the_first_ten_minutes_without_a_mount() {
+    let stage = Stage::new();
+    let ingested = stage.succeed(&["ingest", "dir", "lake", "--source", "lake", "--tag", "first"]);
+    assert!(ingested.contains("complete") && ingested.contains("3 files"), "{ingested}");
+    let snapshots = stage.succeed(&["snapshots"]);
+    assert!(snapshots.lines().nth(1).is_some_and(|row| row.contains("lake") && row.ends_with("first")), "{snapshots}");
+    lines_in_order(&stage.succeed(&["ls", "lake"]), &["a.txt", "link", "sub"]);
+    lines_in_order(&stage.succeed(&["ls", "-R", "lake:/sub"]), &["b.sql", "deep", "deep/c.sql"]);
+    assert_eq!(stage.succeed(&["cat", "lake:/a.txt"]), "some text\n");
+    assert_eq!(stage.succeed(&["cat", "lake:/sub/b.sql"]).len(), 26_000);
+    let long = stage.succeed(&["ls", "-l", "lake:/link"]);
+    assert!(long.starts_with("lrwxrwxrwx") && long.ends_with("link -> a.txt\n"), "{long}");
+    let shown = stage.succeed(&["show", "lake"]);
+    assert!(shown.contains(&format!("directory {}", stage.lake().display())), "{shown}");
+}
+
+#[test]
+fn what_find_prints_is_what_cat_takes() {
+    let stage = Stage::new();
+    stage.ingest();
+    fs::write(stage.path("lake/a.txt"), "other text\n").unwrap();
+    stage.ingest();
+    let found = stage.succeed(&["find", "--all", "a.txt"]);
+    let contents: Vec<String> = found.lines().map(|place| stage.succeed(&["cat", place])).collect();
+    assert_eq!(contents, ["some text\n", "other text\n"], "{found}");
+    assert_eq!(stage.succeed(&["find", "lake", "*.sql"]).lines().count(), 2);
+    assert_eq!(stage.succeed(&["find", "lake", "/sub/*.sql"]).lines().count(), 1);
+    assert_eq!(stage.succeed(&["find", "lake", "/**/*.sql"]).lines().count(), 2);
+    assert_eq!(stage.succeed(&["find", "nothing"]), "");
+}
+
+#[test]
+fn snapshots_are_named_by_id_time_and_place_in_line() {
+    let stage = Stage::new();
+    stage.ingest();
+    std::thread::sleep(Duration::from_millis(1100));
+    stage.ingest();
+    let all = stage.records(&["snapshots", "--json"]);
+    let id_of = |name: &str| stage.records(&["show", name, "--json"])[0]["id"].clone();
+    let (first, second) = (&all[0]["id"], &all[1]["id"]);
+    assert_eq!(all.len(), 2);
+    for name in ["lake", "lake@latest", "lake@now", "lake@today", "lake@0s-ago", second.as_str().unwrap()] {
+        assert_eq!(id_of(name), *second, "{name}");
+    }
+    for name in ["lake~1", "lake@latest~1", "lake@latest~", &first.as_str().unwrap()[..12]] {
+        assert_eq!(id_of(name), *first, "{name}");
+    }
+    for snapshot in &all {
+        let by_name = format!("lake@{}", snapshot["name"].as_str().unwrap());
+        let by_time = format!("lake@{}", snapshot["started"].as_str().unwrap());
+        assert_eq!(id_of(&by_name), snapshot["id"], "{by_name}");
+        assert_eq!(id_of(&by_time), snapshot["id"], "{by_time}");
+    }
+    let too_old = stage.fail(2, &["show", "lake@1990"]);
+    assert!(too_old.contains("lake@1990") && too_old.contains("hint: "), "{too_old}");
+}
+
+#[test]
+fn tags_come_and_go_and_forgotten_snapshots_are_gone() {
+    let stage = Stage::new();
+    stage.ingest();
+    stage.ingest();
+    lines_in_order(&stage.succeed(&["tag", "lake", "--add", "keep", "--add", "audit"]), &["audit", "keep"]);
+    lines_in_order(&stage.succeed(&["tag", "lake", "--remove", "audit"]), &["keep"]);
+    assert_eq!(stage.records(&["snapshots", "--tag", "keep", "--json"]).len(), 1);
+    let planned = stage.succeed(&["forget", "--dry-run", "lake~1"]);
+    assert!(planned.starts_with("would forget "), "{planned}");
+    assert_eq!(stage.records(&["snapshots", "--json"]).len(), 2);
+    let forgotten = stage.succeed(&["forget", "lake~1", "lake~1", "--reason", "test"]);
+    assert!(forgotten.contains("no room is reclaimed yet") && forgotten.matches("forgot ").count() == 1, "{forgotten}");
+    assert_eq!(stage.records(&["snapshots", "--json"]).len(), 1);
+    stage.fail(2, &["show", "lake~1"]);
+    stage.fail(2, &["tag", "lake", "--add", "not/a/tag"]);
+}
+
+#[test]
+fn streams_become_files_and_failed_commands_nothing() {
+    let stage = Stage::new();
+    let dump = ["ingest", "stream", "--source", "shop", "--name", "dump.sql", "--", "sh", "-c"];
+    let with = |line| [&dump[..], &[line]].concat();
+    stage.succeed(&with("printf 'create table t;\\n'"));
+    assert_eq!(stage.succeed(&["cat", "shop:/dump.sql"]), "create table t;\n");
+    let failed = stage.fail(6, &with("echo half; exit 3"));
+    assert!(failed.contains("exit status: 3") && failed.contains("no snapshot was made"), "{failed}");
+    stage.fail(6, &with("true"));
+    stage.fail(6, &["ingest", "stream", "--source", "shop", "--name", "x", "--", "no-such-program"]);
+    stage.succeed(&["ingest", "stream", "--source", "shop", "--stream", "a=echo 1", "--stream", "b=echo 2 | cat"]);
+    assert_eq!(stage.succeed(&["cat", "shop:/a", "shop:/b"]), "1\n2\n");
+    assert_eq!(stage.records(&["snapshots", "--json"]).len(), 2);
+}
+
+#[test]
+fn standard_input_is_unverified_unless_its_end_is_known() {
+    let stage = Stage::new();
+    let ingest = |more: &[&str]| {
+        let words = [&["ingest", "stream", "--source", "shop", "--name", "dump.sql"], more].concat();
+        let mut child =
+            stage.command(&words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        child.as_mut().unwrap().stdin.take().unwrap().write_all(b"data\n-- Dump completed on a day\n").unwrap();
+        Ran::of(child.unwrap().wait_with_output().unwrap())
+    };
+    let unverified = ingest(&[]);
+    assert_eq!(unverified.code, 0);
+    assert!(unverified.stdout.contains("unverified") && unverified.stderr.contains("--expect-end"));
+    let verified = ingest(&["--expect-end", "-- Dump completed"]);
+    assert!(verified.stdout.contains("complete") && verified.stderr.is_empty(), "{}", verified.stderr);
+    assert!(ingest(&["--expect-end", "-- The end"]).stdout.contains("unverified"));
+}
+
+#[test]
+fn names_that_are_not_utf_8_survive_every_output() {
+    let stage = Stage::new();
+    let name = std::ffi::OsString::from_vec(b"caf\xe9\n".to_vec());
+    fs::write(stage.lake().join(&name), "x").unwrap();
+    stage.ingest();
+    assert!(stage.succeed(&["ls", "lake"]).contains("caf\\#351\\#012\n"));
+    for words in [&["ls", "lake", "--json"], &["find", "caf*", "--json"]] {
+        let records = stage.records(words);
+        let entry = records.iter().find(|entry| !entry["path_hex"].is_null()).unwrap_or_else(|| panic!("{records:?}"));
+        assert_eq!((&entry["path_hex"], &entry["path"]), (&"2f636166e90a".into(), &"/caf\u{fffd}\n".into()));
+    }
+    let place = [b"lake:/".as_slice(), b"caf\xe9\n"].concat();
+    let output = stage.command(&["cat"]).arg(std::ffi::OsString::from_vec(place)).output().unwrap();
+    assert_eq!(output.stdout, b"x");
+}
+
+#[test]
+fn json_of_an_ingest_tells_progress_and_the_snapshot() {
+    let stage = Stage::new();
+    let words = ["ingest", "stream", "--source", "shop", "--name", "slow", "--json", "--"];
+    let records = stage.records(&[&words[..], &["sh", "-c", "echo a; sleep 2; echo b"]].concat());
+    let (last, before) = records.split_last().unwrap();
+    assert!(!before.is_empty() && before.iter().all(|record| record["type"] == "progress"), "{before:?}");
+    assert_eq!(before[0]["bytes_read"], 2);
+    assert_eq!((&last["type"], &last["bytes"], &last["status"]), (&"snapshot".into(), &4.into(), &"complete".into()));
+    assert_eq!(*last, {
+        let mut shown = stage.records(&["show", "shop", "--json"])[0].clone();
+        for name in ["bytes_read", "files_unchanged", "seconds"] {
+            shown[name] = last[name].clone();
+        }
+        shown
+    });
+}
+
+#[test]
+fn what_cannot_be_read_makes_the_snapshot_partial() {
+    let stage = Stage::new();
+    fs::set_permissions(stage.path("lake/a.txt"), fs::Permissions::from_mode(0o000)).unwrap();
+    let ran = as_ordinary_user(&stage, &["ingest", "dir", "lake", "--source", "lake"]);
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert!(ran.stderr.contains("a.txt\": ") && ran.stderr.contains("ermission denied"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("partial"), "{}", ran.stdout);
+    let ran = as_ordinary_user(&stage, &["ingest", "dir", "lake", "--source", "lake", "--json"]);
+    let records = records(&ran.stdout);
+    let problem = records.iter().find(|record| record["type"] == "problem").unwrap();
+    assert_eq!(problem["path"], "a.txt", "{problem}");
+    assert_eq!(records.last().unwrap()["problems"], 1);
+    let shown = as_ordinary_user(&stage, &["show", "lake"]);
+    assert!(shown.stdout.contains("problems       1") && shown.stdout.contains("a.txt\": "), "{}", shown.stdout);
+}
+
+/// Runs a command as a user who is not root, and who owns the stage.
+fn as_ordinary_user(stage: &Stage, words: &[&str]) -> Ran {
+    const NOBODY: u32 = 65_534;
+    if !rustix::process::geteuid().is_root() {
+        return stage.run(words);
+    }
+    // The directory that programs are built in may be closed to others.
+    let program = stage.path("yesterfs");
+    if !program.exists() {
+        fs::copy(YESTERFS, &program).unwrap();
+        own_all(stage.directory.path(), NOBODY);
+    }
+    let mut command = Command::new(program);
+    command.env("YESTERFS_REPO", stage.path("repo")).current_dir(stage.directory.path()).args(words);
+    Ran::of(command.uid(NOBODY).gid(NOBODY).output().unwrap())
+}
+
+fn own_all(path: &Path, owner: u32) {
+    if path.is_symlink() {
+        return;
+    }
+    chown(path, Some(owner), Some(owner)).unwrap();
+    if path.is_dir() {
+        fs::read_dir(path).unwrap().for_each(|entry| own_all(&entry.unwrap().path(), owner));
+    }
+}
+
+#[test]
+fn diff_ends_with_1_for_differences_and_with_nothing_else() {
+    let stage = Stage::new();
+    stage.ingest();
+    fs::write(stage.path("lake/a.txt"), "other text, longer\n").unwrap();
+    fs::write(stage.path("lake/sub/new"), "").unwrap();
+    fs::remove_file(stage.path("lake/link")).unwrap();
+    stage.ingest();
+    let ran = stage.run(&["diff", "lake~1", "lake"]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    let expected =
+        [".d..t...... ./", ">fcst...... a.txt", "*deleting   link", ".d..t...... sub/", ">f+++++++++ sub/new"];
+    lines_in_order(&ran.stdout, &expected);
+    assert!(ran.stderr.contains("1 entry added, 1 entry removed, 1 entry changed"), "{}", ran.stderr);
+    assert_eq!(stage.run(&["diff", "lake", "lake"]).code, 0);
+    assert_eq!(stage.run(&["diff", "lake", "./lake"]).code, 0, "nothing changed since the ingest");
+    assert_eq!(stage.run(&["diff", "./lake", "./lake"]).code, 0);
+    assert_eq!(stage.run(&["diff", "lake~1", "./lake", "sub"]).code, 1);
+    lines_in_order(&stage.run(&["diff", "lake~1", "lake", "sub/new"]).stdout, &[">f+++++++++ new"]);
+    lines_in_order(&stage.run(&["diff", "--name-only", "lake~1:/sub", "lake:/sub"]).stdout, &[".", "new"]);
+    let records = records(&stage.run(&["diff", "--json", "lake~1", "lake"]).stdout);
+    assert_eq!(records.len(), 6);
+    assert_eq!(records[1]["after"]["size"], 19);
+    assert_eq!(records[5]["equal"], false);
+    let statistics = stage.run(&["diff", "--stat", "lake~1", "lake"]).stdout;
+    assert!(statistics.starts_with("1 entry added\n"), "{statistics}");
+    stage.fail(2, &["diff", "lake", "lake", "no/such/path"]);
+    stage.fail(2, &["diff", "lake", "sea"]);
+    stage.fail(2, &["diff", "lake", "./sea"]);
+}
+
+#[test]
+fn a_restore_is_planned_shown_and_done() {
+    let stage = Stage::new();
+    stage.ingest();
+    let planned = stage.succeed(&["restore", "lake", "--to", "back", "--dry-run"]);
+    assert!(planned.contains("create       sub/deep/c.sql\n"), "{planned}");
+    assert!(!stage.path("back").exists());
+    stage.succeed(&["restore", "lake", "--to", "back", "--verify"]);
+    assert_eq!(stage.run(&["diff", "lake", "./back"]).stdout, "");
+    fs::write(stage.path("back/extra"), "").unwrap();
+    let deleting = stage.succeed(&["restore", "lake", "--to", "back", "--delete", "-v"]);
+    assert!(deleting.contains("delete       extra\n"), "{deleting}");
+    stage.succeed(&["restore", "lake:/sub/b.sql", "--to", "one"]);
+    assert_eq!(fs::metadata(stage.path("one/b.sql")).unwrap().len(), 26_000);
+    let record = stage.records(&["restore", "lake", "--to", "back", "--json"]).pop().unwrap();
+    assert_eq!((&record["type"], &record["bytes_written"]), (&"restore".into(), &0.into()));
+    stage.fail(2, &["restore", "lake:/nowhere", "--to", "back"]);
+}
+
+#[test]
+fn what_an_ordinary_user_cannot_set_is_listed_and_ends_with_3() {
+    assert!(rustix::process::geteuid().is_root(), "this test gives files away: run it as root");
+    let stage = Stage::new();
+    chown(stage.path("lake/a.txt"), Some(1234), Some(1234)).unwrap();
+    stage.ingest();
+    let ran = as_ordinary_user(&stage, &["restore", "lake", "--to", "back"]);
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert!(ran.stderr.contains("\"a.txt\": cannot set owner"), "{}", ran.stderr);
+    assert_eq!(fs::read_to_string(stage.path("back/a.txt")).unwrap(), "some text\n");
+    let ran = as_ordinary_user(&stage, &["restore", "lake", "--to", "back", "--json"]);
+    assert!(records(&ran.stdout).iter().any(|it| it["type"] == "not_set" && it["path"] == "a.txt"), "{}", ran.stdout);
+}
+
+#[test]
+fn damage_ends_with_4_and_names_what_is_affected() {
+    let stage = Stage::new();
+    stage.ingest();
+    assert_eq!(stage.run(&["check", "--read-data"]).code, 0);
+    for pack in files_below(&stage.path("repo/packs")) {
+        let mut bytes = fs::read(&pack).unwrap();
+        // Behind the header and the first record's own header.
+        bytes[60] ^= 1;
+        fs::set_permissions(&pack, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&pack, bytes).unwrap();
+    }
+    let listed = stage.run(&["cat", "lake:/sub/b.sql"]);
+    assert_eq!(listed.code, 4, "{}", listed.stderr);
+    assert!(listed.stderr.contains("is damaged") && listed.stderr.contains("hint: "), "{}", listed.stderr);
+    let checked = stage.run(&["check", "--read-data"]);
+    assert_eq!(checked.code, 4, "{}", checked.stderr);
+    assert!(checked.stdout.contains("lake@"), "{}", checked.stdout);
+    let damages = records(&stage.run(&["check", "--read-data", "--json"]).stdout);
+    assert!(damages.iter().any(|record| record["type"] == "damage"), "{damages:?}");
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_repository_of_the_future_is_refused_politely() {
+    let stage = Stage::new();
+    let config = stage.path("repo/config");
+    let mut bytes = fs::read(&config).unwrap();
+    // The format version stands behind the magic; the hash of all before it stands at the end.
+    bytes[8] = 99;
+    let body = bytes.len() - 32;
+    let seal = yesterfs::id::hash(&bytes[..body]);
+    bytes[body..].copy_from_slice(&seal);
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&config, bytes).unwrap();
+    let refused = stage.fail(5, &["snapshots"]);
+    assert!(refused.contains("newer yesterfs") && refused.contains("hint: update"), "{refused}");
+}
+
+#[test]
+fn wrong_words_end_with_2_and_say_what_is_wrong() {
+    let stage = Stage::new();
+    stage.ingest();
+    let cases: [(&[&str], &str); 12] = [
+        (&["frobnicate"], "frobnicate"),
+        (&["init"], "already exists"),
+        (&["show", "sea"], "no snapshot \"sea"),
+        (&["show", "lake@sometime"], "expected a time"),
+        (&["show", "dead"], "no snapshot \"dead\""),
+        (&["ls", "lake:/nowhere"], "no path \"lake:/nowhere\""),
+        (&["cat", "lake:/sub"], "only regular files"),
+        (&["find", "["], "pattern \"[\""),
+        (&["ingest", "dir", "lake", "--source", "a/b"], "source \"a/b\""),
+        (&["ingest", "stream", "--source", "shop"], "--name"),
+        (&["mount", "-o", "bogus", "lake"], "mount option \"bogus\""),
+        (&["--repo", "nowhere", "snapshots"], "/nowhere\"\nhint: make one"),
+    ];
+    for (words, told) in cases {
+        let message = stage.fail(2, words);
+        assert!(message.contains(told), "{words:?}: {message}");
+    }
+    let nameless = Ran::of(stage.command(&["snapshots"]).env_remove("YESTERFS_REPO").output().unwrap());
+    assert_eq!(nameless.code, 2);
+    assert!(nameless.stderr.contains("--repo"), "{}", nameless.stderr);
+    let full = stage.fail(2, &["init", "lake"]);
+    assert!(full.contains("not empty"), "{full}");
+}
+
+#[test]
+fn a_closed_standard_output_ends_a_command_quietly() {
+    let stage = Stage::new();
+    fs::write(stage.path("lake/large"), vec![b'x'; 4 << 20]).unwrap();
+    stage.ingest();
+    let mut child =
+        stage.command(&["cat", "lake:/large"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = [0u8; 10];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    assert_eq!((ran.code, ran.stderr.as_str()), (141, ""));
+    let full = Ran::of(stage.command(&["ls", "lake"]).stdout(fs::File::create("/dev/full").unwrap()).output().unwrap());
+    assert_eq!(full.code, 6);
+    assert!(full.stderr.contains("No space left"), "{}", full.stderr);
+}
+
+#[test]
+fn an_interrupted_ingest_ends_with_130_and_leaves_no_snapshot() {
+    let stage = Stage::new();
+    let words = ["ingest", "stream", "--source", "shop", "--name", "endless", "--json", "--", "sh", "-c"];
+    let endless = [&words[..], &["while :; do echo line; done"]].concat();
+    let mut child = stage.command(&endless).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut progress = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut progress).unwrap();
+    assert!(progress.contains("progress"), "{progress}");
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+    let since = Instant::now();
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    assert!(since.elapsed() < Duration::from_secs(20));
+    assert_eq!(ran.code, 130, "{}", ran.stderr);
+    assert!(ran.stderr.contains("interrupted") && ran.stderr.contains("same command again"), "{}", ran.stderr);
+    assert_eq!(stage.succeed(&["snapshots", "--json"]), "");
+}
+
+#[test]
+fn ctrl_c_ends_the_wait_for_a_silent_producer() {
+    let stage = Stage::new();
+    let words = ["ingest", "stream", "--source", "shop", "--name", "silent", "--json"];
+    let mut command = stage.command(&words);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Held open: nothing comes, and no end.
+    let producer = child.stdin.take().unwrap();
+    let mut progress = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut progress).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    drop(producer);
+    assert_eq!(ran.code, 130, "{}", ran.stderr);
+}
+
+#[test]
+fn help_completions_and_manual_cover_every_command() {
+    let stage = Stage::new();
+    let help = stage.succeed(&["--help"]);
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let commands: Vec<&str> = listed.filter_map(|line| line.split_whitespace().next()).collect();
+    let expected = [
+        "init",
+        "ingest",
+        "snapshots",
+        "show",
+        "ls",
+        "cat",
+        "find",
+        "tag",
+        "forget",
+        "check",
+        "diff",
+        "restore",
+        "mount",
+        "umount",
+        "completions",
+        "man",
+        "help",
+    ];
+    assert_eq!(commands, expected);
+    assert!(help.contains("Exit status:") && help.contains("130  interrupted"), "{help}");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = stage.succeed(&["completions", shell]);
+        assert!(expected.iter().all(|command| script.contains(command)), "{shell}");
+    }
+    stage.succeed(&["man", "--out", "manual"]);
+    for command in expected.iter().filter(|command| **command != "help") {
+        let page = fs::read_to_string(stage.path(&format!("manual/yesterfs-{command}.1"))).unwrap();
+        assert!(page.contains(".TH"), "{command}");
+        stage.succeed(&[command, "--help"]);
+    }
+    assert!(stage.succeed(&["man", "ingest", "dir"]).contains("ingest"));
+}

@@ -1,0 +1,678 @@
+//! A reader of repositories, written from `docs/format.md` and from nothing else: it shares no line with the library.
+//! Where the repository is not as the document says, it panics with what it found.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::listing::{Body, Line, Runs};
+
+pub type Id = [u8; 32];
+
+/// BLAKE3 of some bytes.
+pub fn hash(bytes: &[u8]) -> Id {
+    *blake3::hash(bytes).as_bytes()
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Takes an encoded value apart (section 1).
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn raw(&mut self, length: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(length);
+        self.0 = rest;
+        taken
+    }
+
+    fn id(&mut self) -> Id {
+        self.raw(32).try_into().unwrap()
+    }
+
+    fn u8(&mut self) -> u8 {
+        self.raw(1)[0]
+    }
+
+    fn u16(&mut self) -> u16 {
+        u16::from_le_bytes(self.raw(2).try_into().unwrap())
+    }
+
+    fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.raw(4).try_into().unwrap())
+    }
+
+    fn u64(&mut self) -> u64 {
+        u64::from_le_bytes(self.raw(8).try_into().unwrap())
+    }
+
+    fn varint(&mut self) -> u64 {
+        let mut value = 0u128;
+        for place in 0..10 {
+            let byte = self.u8();
+            value |= u128::from(byte & 0x7f) << (7 * place);
+            if byte < 0x80 {
+                assert!(place == 0 || byte != 0, "a varint is not the shortest");
+                return value.try_into().expect("a varint of more than 64 bits");
+            }
+        }
+        panic!("a varint of more than ten bytes")
+    }
+
+    fn bytes(&mut self) -> &'a [u8] {
+        let length = self.varint();
+        self.raw(length as usize)
+    }
+
+    fn text(&mut self) -> String {
+        String::from_utf8(self.bytes().to_vec()).unwrap()
+    }
+
+    fn time(&mut self) -> (i64, u32) {
+        let zigzag = self.varint();
+        let seconds = if zigzag.is_multiple_of(2) { (zigzag / 2) as i64 } else { -((zigzag / 2) as i64) - 1 };
+        let nanos = self.varint();
+        assert!(nanos < 1_000_000_000);
+        (seconds, nanos as u32)
+    }
+
+    fn optional_id(&mut self) -> Option<Id> {
+        match self.u8() {
+            0 => None,
+            1 => Some(self.id()),
+            form => panic!("an optional id of form {form}"),
+        }
+    }
+
+    fn list<T>(&mut self, mut item: impl FnMut(&mut Bytes<'a>) -> T) -> Vec<T> {
+        let count = self.varint();
+        (0..count).map(|_| item(self)).collect()
+    }
+
+    fn end(&self) {
+        assert!(self.0.is_empty(), "{} bytes are left over", self.0.len());
+    }
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+/// The body of a frame (section 1).
+fn body_of<'a>(magic: &str, file: &'a [u8]) -> Bytes<'a> {
+    let (frame, sum) = file.split_at(file.len() - 32);
+    let mut header = Bytes(frame);
+    assert_eq!(header.raw(8), magic.as_bytes());
+    assert_eq!(hash(frame), sum, "the hash of a {magic}");
+    assert_eq!((header.u16(), header.u32(), header.u32()), (1, 0, 0), "version and features of a {magic}");
+    header
+}
+
+/// The same frame after `change` was made to all before its hash.
+pub fn reseal(file: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut frame = file[..file.len() - 32].to_vec();
+    change(&mut frame);
+    let sum = hash(&frame);
+    frame.extend(sum);
+    frame
+}
+
+/// Where a chunk's record lies.
+struct Place {
+    pack: PathBuf,
+    offset: usize,
+    length: usize,
+    plain_bytes: u64,
+}
+
+/// What a manifest says (section 10).
+pub struct Manifest {
+    pub id: Id,
+    /// Its place among all that were ever added.
+    sequence: u64,
+    encoded: Vec<u8>,
+    pub source: String,
+    pub status: u8,
+    root: Node,
+    witnesses: Option<Id>,
+    pub files: u64,
+    pub has_xattrs: bool,
+    pub tags: BTreeSet<String>,
+}
+
+/// Entries, directories, descendants, bytes, data bytes (section 6).
+type Totals = [u64; 5];
+
+fn totals(input: &mut Bytes) -> Totals {
+    std::array::from_fn(|_| input.varint())
+}
+
+fn plus(a: Totals, b: Totals) -> Totals {
+    std::array::from_fn(|field| a[field] + b[field])
+}
+
+#[derive(Clone)]
+struct Node {
+    line: Line,
+    xattrs_chunk: Option<Id>,
+    content: Option<Content>,
+    directory: Option<(Option<Id>, Totals)>,
+}
+
+#[derive(Clone)]
+enum Content {
+    Inline(Vec<u8>),
+    Extents(Vec<Extent>),
+    Tree(Id, Totals),
+}
+
+#[derive(Clone)]
+struct Extent {
+    length: u64,
+    /// Chunk and offset; a hole has none.
+    chunk: Option<(Id, u64)>,
+}
+
+impl Extent {
+    /// Section 7.
+    fn read(input: &mut Bytes) -> Extent {
+        let form = input.u8();
+        let length = input.varint();
+        assert!(length > 0 && form <= 2);
+        let chunk = (form > 0).then(|| (input.id(), if form == 2 { input.varint() } else { 0 }));
+        Extent { length, chunk }
+    }
+
+    fn totals(&self) -> Totals {
+        [1, 0, 0, self.length, if self.chunk.is_some() { self.length } else { 0 }]
+    }
+}
+
+fn attribute_list(input: &mut Bytes) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let list = input.list(|item| (item.bytes().to_vec(), item.bytes().to_vec()));
+    assert!(list.is_sorted_by(|a, b| a.0 < b.0), "attributes are not in order");
+    list
+}
+
+impl Node {
+    /// Section 6.
+    fn read(input: &mut Bytes) -> Node {
+        let (letter, bits) = (input.u8(), input.u8());
+        assert!(bits < 16 && bits & 3 != 3);
+        let permissions = input.u16();
+        let (uid, gid) = (input.varint() as u32, input.varint() as u32);
+        let (owner, group) = (input.bytes().to_vec(), input.bytes().to_vec());
+        let modified = input.time();
+        let xattrs = if bits & 1 != 0 { attribute_list(input) } else { Vec::new() };
+        let xattrs_chunk = (bits & 2 != 0).then(|| input.id());
+        let first_path = (bits & 4 != 0).then(|| {
+            assert!(input.varint() > 1, "a hard link with one name");
+            input.bytes().to_vec()
+        });
+        let mut content = None;
+        let mut directory = None;
+        let body = match letter {
+            b'f' => {
+                content = Some(Content::read(input));
+                Body::Nothing
+            }
+            b'd' => {
+                directory = Some(match input.u8() {
+                    0 => (None, Totals::default()),
+                    form => {
+                        assert_eq!(form, 1);
+                        (Some(input.id()), totals(input))
+                    }
+                });
+                Body::Nothing
+            }
+            b'l' => Body::Target(input.bytes().to_vec()),
+            b'c' | b'b' => Body::Device(input.varint() as u32, input.varint() as u32),
+            b'p' | b's' => Body::Nothing,
+            _ => panic!("a node of type {letter}"),
+        };
+        let line =
+            Line { letter: letter.into(), permissions, uid, gid, owner, group, modified, xattrs, first_path, body };
+        Node { line, xattrs_chunk, content, directory }
+    }
+
+    fn totals(&self) -> Totals {
+        match (&self.content, &self.directory) {
+            (Some(content), _) => {
+                let [.., bytes, data] = content.totals();
+                [1, 0, 1, bytes, data]
+            }
+            (_, Some((_, [_, _, descendants, bytes, data]))) => [1, 1, 1 + descendants, *bytes, *data],
+            _ => [1, 0, 1, 0, 0],
+        }
+    }
+}
+
+impl Content {
+    /// Section 7.
+    fn read(input: &mut Bytes) -> Content {
+        assert!(input.u8() <= 1, "an unknown chunk class");
+        match input.u8() {
+            0 => Content::Inline(input.bytes().to_vec()),
+            1 => Content::Extents(input.list(Extent::read)),
+            2 => Content::Tree(input.id(), totals(input)),
+            form => panic!("a content of form {form}"),
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        match self {
+            Content::Inline(bytes) => [0, 0, 0, bytes.len() as u64, bytes.len() as u64],
+            Content::Extents(list) => list.iter().map(Extent::totals).fold(Totals::default(), plus),
+            Content::Tree(_, totals) => *totals,
+        }
+    }
+}
+
+/// An entry of a tree of pages: key, value, totals, and how many levels of pages end behind it.
+struct TreeEntry {
+    key: Vec<u8>,
+    value: Vec<u8>,
+    totals: Totals,
+    boundary: usize,
+}
+
+/// The number *b* of section 8.
+fn boundary(hash: &Id) -> usize {
+    let low = u64::from_le_bytes(hash[..8].try_into().unwrap());
+    low.trailing_zeros() as usize / 7
+}
+
+/// An open repository.
+pub struct Reader {
+    root: PathBuf,
+    places: HashMap<Id, Place>,
+    /// In the order in which they were added.
+    pub snapshots: Vec<Manifest>,
+    /// The kinds of all records.
+    pub changes: Vec<u8>,
+    snapshots_added: u64,
+    /// The hash of the last record, and the published segments with their records, encoded as a checkpoint has them.
+    last_record: Id,
+    segments: Vec<Vec<u8>>,
+}
+
+impl Reader {
+    /// Reads config, records, segments and footers, from the first record on.
+    pub fn open(root: &Path) -> Reader {
+        let config = fs::read(root.join("config")).unwrap();
+        let mut body = body_of("YFS-CONF", &config);
+        body.raw(16);
+        body.time();
+        let mut reader = Reader {
+            root: root.to_path_buf(),
+            places: HashMap::new(),
+            snapshots: Vec::new(),
+            changes: Vec::new(),
+            snapshots_added: 0,
+            last_record: [0; 32],
+            segments: Vec::new(),
+        };
+        for sequence in 1u64.. {
+            let path = root.join(format!("catalog/{:017}/{sequence:020}", sequence / 1000));
+            if !path.exists() {
+                break;
+            }
+            let file = fs::read(&path).unwrap();
+            reader.apply(&file, sequence);
+            reader.last_record = hash(&file);
+        }
+        reader
+    }
+
+    /// Section 9.
+    fn apply(&mut self, file: &[u8], sequence: u64) {
+        let mut body = body_of("YFS-RCRD", file);
+        assert_eq!((body.u64(), body.id()), (sequence, self.last_record), "number and predecessor of a record");
+        body.raw(8);
+        body.time();
+        let kind = body.u8();
+        self.changes.push(kind);
+        match kind {
+            1 => drop((body.text(), body.text())),
+            2 => self.publish(&mut body),
+            3 => {
+                self.publish(&mut body);
+                self.snapshots_added += 1;
+                self.snapshots.push(read_manifest(body.bytes(), self.snapshots_added));
+            }
+            4 => {
+                let gone = body.list(Bytes::id);
+                body.text();
+                self.snapshots.retain(|snapshot| !gone.contains(&snapshot.id));
+            }
+            5 => {
+                let id = body.id();
+                let (added, removed) = (body.list(Bytes::text), body.list(Bytes::text));
+                if let Some(snapshot) = self.snapshots.iter_mut().find(|snapshot| snapshot.id == id) {
+                    snapshot.tags.retain(|tag| !removed.contains(tag));
+                    snapshot.tags.extend(added);
+                }
+            }
+            _ => panic!("a change of kind {kind}"),
+        }
+        body.end();
+    }
+
+    /// Reads the segments that a record names (section 5), and the footers of their packs.
+    fn publish(&mut self, record: &mut Bytes) {
+        let sequence = self.changes.len() as u64;
+        for (writer, number, file_hash) in record.list(|item| (hex(item.raw(8)), item.varint(), item.id())) {
+            let file = fs::read(self.root.join(format!("segments/{writer}-{number}"))).unwrap();
+            assert_eq!(hash(&file), file_hash, "the segment is not the one that the record names");
+            let name = [unhex(&writer), varint(number), file_hash.to_vec()].concat();
+            self.segments.push([varint(sequence), name].concat());
+            let mut body = body_of("YFS-SEGM", &file);
+            assert_eq!((hex(body.raw(8)), u64::from(body.u32())), (writer, number));
+            body.list(|pack| {
+                let (kind, writer, number) = (pack.u8(), pack.raw(8), pack.varint());
+                self.read_footer(kind, writer, number, std::array::from_fn(|_| pack.varint()));
+            });
+            body.end();
+        }
+    }
+
+    /// The body that a checkpoint behind the last record must have (section 11).
+    fn checkpoint_body(&self) -> Vec<u8> {
+        let mut body = (self.changes.len() as u64).to_le_bytes().to_vec();
+        body.extend(self.last_record);
+        body.extend(varint(self.snapshots_added));
+        body.extend(varint(0));
+        body.extend(varint(self.segments.len() as u64));
+        body.extend(self.segments.concat());
+        body.extend(varint(self.snapshots.len() as u64));
+        for Manifest { sequence, encoded, tags, .. } in &self.snapshots {
+            body.extend([varint(*sequence), varint(encoded.len() as u64), encoded.clone()].concat());
+            body.extend(varint(tags.len() as u64));
+            tags.iter().for_each(|tag| body.extend([varint(tag.len() as u64), tag.clone().into_bytes()].concat()));
+        }
+        body
+    }
+
+    /// Reads the checkpoint behind the last record.
+    pub fn check_checkpoint(&self) {
+        let file = fs::read(self.root.join(format!("checkpoints/{:020}", self.changes.len()))).unwrap();
+        assert_eq!(
+            body_of("YFS-CKPT", &file).0,
+            self.checkpoint_body(),
+            "the checkpoint does not say what the records say"
+        );
+    }
+
+    /// Section 4. `told` is what the segment says: file bytes, footer bytes, chunks, plain bytes.
+    fn read_footer(&mut self, kind: u8, writer: &[u8], number: u64, told: [u64; 4]) {
+        let folder = writer[0] ^ (number & 0xff) as u8;
+        let pack = self.root.join(format!("packs/{folder:02x}/{}-{number}", hex(writer)));
+        let file = fs::read(&pack).unwrap();
+        let mut header = Bytes(&file);
+        assert_eq!((header.raw(8), header.u16(), header.u32()), (&b"YFS-PACK"[..], 1, 0));
+        assert_eq!((header.u8(), header.raw(8), u64::from(header.u32())), (kind, writer, number));
+        let mut offset = file.len() - header.0.len();
+        assert_eq!(offset, 27);
+
+        let mut trailer = Bytes(&file[file.len() - 12..]);
+        let frame_bytes = trailer.u32() as usize;
+        assert_eq!(trailer.raw(8), b"YFS-PEND");
+        let frame = &file[file.len() - 12 - frame_bytes..file.len() - 12];
+        let mut footer = body_of("YFS-FOOT", frame);
+        let entries = footer.list(|item| (item.id(), item.varint() as usize, item.varint()));
+        footer.end();
+        let plain_bytes: u64 = entries.iter().map(|entry| entry.2).sum();
+        assert_eq!(told, [file.len() as u64, frame_bytes as u64 + 12, entries.len() as u64, plain_bytes]);
+        for (id, length, plain_bytes) in entries {
+            self.places.insert(id, Place { pack: pack.clone(), offset, length, plain_bytes });
+            offset += length;
+        }
+        assert_eq!(offset, file.len() - 12 - frame_bytes, "records do not end where the footer begins");
+    }
+
+    /// The plain bytes of a chunk (section 4).
+    fn chunk(&self, id: &Id) -> Vec<u8> {
+        let place = self.places.get(id).unwrap_or_else(|| panic!("no pack holds chunk {}", hex(id)));
+        let pack = fs::read(&place.pack).unwrap();
+        let mut record = Bytes(&pack[place.offset..place.offset + place.length]);
+        let codec = record.u8();
+        assert_eq!(record.varint(), place.plain_bytes);
+        assert_eq!(record.varint(), 0, "a chunk with bases");
+        let payload = record.bytes();
+        record.end();
+        let plain = match codec {
+            0 => payload.to_vec(),
+            1 => lz4_flex::block::decompress(payload, place.plain_bytes as usize).unwrap(),
+            _ => panic!("a chunk of codec {codec}"),
+        };
+        assert_eq!((hash(&plain), plain.len() as u64), (*id, place.plain_bytes));
+        plain
+    }
+
+    /// All entries of a snapshot by their paths; that of the root is empty.
+    pub fn list(&self, snapshot: &Manifest) -> BTreeMap<Vec<u8>, Line> {
+        let mut lines = BTreeMap::new();
+        self.list_node(Vec::new(), &snapshot.root, &mut lines);
+        assert_eq!(snapshot.files, lines.values().filter(|line| line.letter == 'f').count() as u64);
+        assert_eq!(snapshot.has_xattrs, lines.values().any(|line| !line.xattrs.is_empty()));
+        self.check_witnesses(snapshot.root.directory.unwrap().0, snapshot.witnesses);
+        lines
+    }
+
+    fn list_node(&self, path: Vec<u8>, node: &Node, lines: &mut BTreeMap<Vec<u8>, Line>) {
+        let mut line = node.line.clone();
+        if let Some(id) = &node.xattrs_chunk {
+            let chunk = self.chunk(id);
+            let mut input = Bytes(&chunk);
+            line.xattrs = attribute_list(&mut input);
+            input.end();
+        }
+        if let Some(content) = &node.content {
+            let (bytes, runs) = self.read(content);
+            line.body = Body::File { size: bytes.len() as u64, hash: hex(&hash(&bytes)), runs };
+        }
+        if let Some((root, _)) = node.directory {
+            for TreeEntry { key: name, value, .. } in self.directory(root) {
+                let child = Node::read(&mut Bytes(&value));
+                let separator: &[u8] = if path.is_empty() { b"" } else { b"/" };
+                self.list_node([&path, separator, &name].concat(), &child, lines);
+            }
+        }
+        lines.insert(path, line);
+    }
+
+    fn directory(&self, root: Option<Id>) -> Vec<TreeEntry> {
+        let entries = self.tree(b'D', root, |key, value| {
+            let mut input = Bytes(value);
+            let node = Node::read(&mut input);
+            input.end();
+            (node.totals(), boundary(&hash(key)))
+        });
+        assert!(entries.is_sorted_by(|a, b| a.key < b.key), "names are not in order");
+        entries
+    }
+
+    /// The bytes of a content, and where it has data.
+    fn read(&self, content: &Content) -> (Vec<u8>, Runs) {
+        let extents = match content {
+            Content::Inline(bytes) => return (bytes.clone(), Runs::of(0, bytes.len() as u64)),
+            Content::Extents(list) => list.clone(),
+            Content::Tree(root, _) => {
+                let leaf = |key: &[u8], value: &[u8]| {
+                    assert!(key.is_empty());
+                    let extent = Extent::read(&mut Bytes(value));
+                    (extent.totals(), extent.chunk.map_or(0, |(id, _)| boundary(&id)))
+                };
+                let entries = self.tree(b'C', Some(*root), leaf);
+                entries.iter().map(|entry| Extent::read(&mut Bytes(&entry.value))).collect()
+            }
+        };
+        let (mut bytes, mut runs) = (Vec::new(), Runs::default());
+        for Extent { length, chunk } in extents {
+            match chunk {
+                None => bytes.resize(bytes.len() + length as usize, 0),
+                Some((id, offset)) => {
+                    runs.add(bytes.len() as u64, length);
+                    bytes.extend(&self.chunk(&id)[offset as usize..][..length as usize]);
+                }
+            }
+        }
+        (bytes, runs)
+    }
+
+    /// Goes through witnesses beside their directory, and down where they go down (section 8).
+    fn check_witnesses(&self, directory: Option<Id>, witnesses: Option<Id>) {
+        if witnesses.is_none() {
+            return;
+        }
+        let entries = self.directory(directory);
+        let mut names = entries.iter();
+        // Their pages end where the names say.
+        let witnesses = self.tree(b'W', witnesses, |_, _| {
+            ([1, 0, 0, 0, 0], names.next().map_or(0, |entry| boundary(&hash(&entry.key))))
+        });
+        assert_eq!(entries.len(), witnesses.len());
+        for (entry, witness) in entries.iter().zip(&witnesses) {
+            let node = Node::read(&mut Bytes(&entry.value));
+            let mut input = Bytes(&witness.value);
+            match (input.u8(), node.directory) {
+                (0, None) => {}
+                (1, None) => {
+                    assert_eq!(node.line.letter, 'f');
+                    let _seen = (input.time(), input.varint());
+                }
+                (2, Some(_)) => {}
+                (3, Some((below, _))) => self.check_witnesses(below, Some(input.id())),
+                (form, _) => panic!("a witness of form {form} for a {}", node.line.letter),
+            }
+            input.end();
+        }
+    }
+
+    /// The leaf entries of a tree of pages, whose totals and boundaries `describe` tells; the pages must be exactly those
+    /// that the boundary rule makes.
+    fn tree(
+        &self,
+        kind: u8,
+        root: Option<Id>,
+        mut describe: impl FnMut(&[u8], &[u8]) -> (Totals, usize),
+    ) -> Vec<TreeEntry> {
+        let Some(root) = root else { return Vec::new() };
+        let mut entries = Vec::new();
+        self.leaves(kind, root, 10, &mut |key, value| {
+            let (totals, boundary) = describe(key, value);
+            entries.push(TreeEntry { key: key.to_vec(), value: value.to_vec(), totals, boundary });
+        });
+        assert_eq!(build(kind, &entries), Some(root), "the pages are not those of the boundary rule");
+        entries
+    }
+
+    fn leaves(&self, kind: u8, page: Id, above: u8, leaf: &mut impl FnMut(&[u8], &[u8])) {
+        let bytes = self.chunk(&page);
+        let mut header = Bytes(&bytes);
+        let (found, level, count) = (header.u8(), header.u8(), header.u32());
+        assert!(found == kind && level < above && count > 0);
+        let starts: Vec<u32> = (0..count).map(|_| header.u32()).collect();
+        let entries = header.0;
+        let ends = starts[1..].iter().copied().chain([entries.len() as u32]);
+        for (start, end) in starts.iter().zip(ends) {
+            let mut entry = Bytes(&entries[*start as usize..end as usize]);
+            let key = entry.bytes();
+            match level {
+                0 => leaf(key, entry.0),
+                _ => self.leaves(kind, entry.id(), level, leaf),
+            }
+        }
+    }
+}
+
+fn read_manifest(bytes: &[u8], sequence: u64) -> Manifest {
+    let mut input = Bytes(bytes);
+    let source = input.text();
+    let _name = (input.text(), input.time(), input.time());
+    let kind = input.u8();
+    assert!(kind == b'd' || kind == b's');
+    let status = input.u8();
+    let _origin = (input.text(), input.text(), input.bytes());
+    let root = Node::read(&mut input);
+    let (witnesses, _parent) = (input.optional_id(), input.optional_id());
+    let files = input.varint();
+    let has_xattrs = input.u8() == 1;
+    let _counts = (input.varint(), input.varint(), input.varint());
+    input.list(|item| drop((item.bytes(), item.text())));
+    let tags = input.list(Bytes::text).into_iter().collect();
+    input.list(|item| drop((item.text(), item.text())));
+    input.end();
+    let encoded = bytes.to_vec();
+    Manifest { id: hash(bytes), sequence, encoded, source, status, root, witnesses, files, has_xattrs, tags }
+}
+
+/// A level of a tree that is being built.
+#[derive(Default)]
+struct Level {
+    count: u32,
+    starts: Vec<u8>,
+    entries: Vec<u8>,
+    totals: Totals,
+    key: Vec<u8>,
+    made: u32,
+    last: Option<Id>,
+}
+
+/// The root page of the tree that these entries make (section 8).
+fn build(kind: u8, entries: &[TreeEntry]) -> Option<Id> {
+    let mut levels: Vec<Level> = Vec::new();
+    for entry in entries {
+        add(&mut levels, kind, 0, &entry.key, &entry.value, entry.totals, entry.boundary);
+    }
+    let mut level = 0;
+    loop {
+        let open = levels.get(level)?;
+        if open.count > 0 {
+            end_page(&mut levels, kind, level, 0);
+        }
+        match &levels[level] {
+            Level { made: 1, last, .. } => return *last,
+            _ => level += 1,
+        }
+    }
+}
+
+fn add(levels: &mut Vec<Level>, kind: u8, at: usize, key: &[u8], value: &[u8], totals: Totals, boundary: usize) {
+    if at == levels.len() {
+        levels.push(Level::default());
+    }
+    let open = &mut levels[at];
+    open.count += 1;
+    open.starts.extend((open.entries.len() as u32).to_le_bytes());
+    open.entries.extend(varint(key.len() as u64));
+    open.entries.extend(key);
+    open.entries.extend(value);
+    open.totals = plus(open.totals, totals);
+    open.key = key.to_vec();
+    if boundary > at || open.count == 1024 || open.entries.len() >= 65_536 {
+        end_page(levels, kind, at, boundary);
+    }
+}
+
+fn end_page(levels: &mut Vec<Level>, kind: u8, at: usize, boundary: usize) {
+    let Level { count, starts, entries, totals, key, made, .. } = std::mem::take(&mut levels[at]);
+    let page = [&[kind, at as u8][..], &count.to_le_bytes(), &starts, &entries].concat();
+    let id = hash(&page);
+    levels[at] = Level { made: made + 1, last: Some(id), ..Level::default() };
+    let sums = totals.map(varint).concat();
+    add(levels, kind, at + 1, &key, &[&id[..], &sums].concat(), totals, boundary);
+}
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}

@@ -1,0 +1,255 @@
+//! Repositories that are really mounted: by the program that users run, on the kernel that is there.
+
+// Every test program uses its own part of this.
+#![allow(dead_code)]
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Gid, Uid};
+use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
+use tempfile::TempDir;
+use yesterfs::ingest::directory::ingest_directory;
+use yesterfs::progress::Recorder;
+use yesterfs::repository::Repository;
+use yesterfs::store::backend::LocalBackend;
+use yesterfs::time::Timestamp;
+
+use super::repository::{directory_options, open};
+
+const YESTERFS: &str = env!("CARGO_BIN_EXE_yesterfs");
+
+/// A directory with a repository, and room for what is ingested and mounted.
+pub struct Stage {
+    directory: TempDir,
+}
+
+impl Stage {
+    /// With an empty repository.
+    pub fn new() -> Stage {
+        let stage = Stage { directory: TempDir::new().unwrap() };
+        stage.succeed(&["init"]);
+        stage
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A new directory.
+    pub fn make_directory(&self, name: &str) -> PathBuf {
+        fs::create_dir_all(self.path(name)).unwrap();
+        self.path(name)
+    }
+
+    /// Lets users other than root come by.
+    pub fn open_to_all(&self) {
+        fs::set_permissions(self.directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    pub fn repository(&self) -> PathBuf {
+        self.path("repo")
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(YESTERFS);
+        command.arg("--repo").arg(self.repository()).args(words).stdin(Stdio::null());
+        command
+    }
+
+    /// What a command that must succeed prints.
+    #[track_caller]
+    pub fn succeed(&self, words: &[&str]) -> String {
+        text(run(&mut self.command(words)))
+    }
+
+    /// Makes a snapshot of `directory`, and returns its name.
+    #[track_caller]
+    pub fn ingest(&self, directory: &Path, source: &str) -> String {
+        let said = self.succeed(&["ingest", "dir", directory.to_str().unwrap(), "--source", source, "--json"]);
+        let snapshot: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+        snapshot["name"].as_str().unwrap().to_string()
+    }
+
+    /// Makes a snapshot of `directory` by a clock that shows `now`, and returns its name.
+    pub fn ingest_at(&self, directory: &Path, source: &str, now: Timestamp) -> String {
+        let options = directory_options(directory, source);
+        let report = ingest_directory(&self.open(), &options, &move || now, &Recorder::default()).unwrap();
+        report.snapshot.manifest.name.clone()
+    }
+
+    /// The repository, read by the library.
+    pub fn open(&self) -> Repository {
+        let backend = Arc::new(LocalBackend::new(self.repository()));
+        open(self.directory.path(), backend, Arc::new(Recorder::default())).unwrap()
+    }
+
+    #[track_caller]
+    pub fn mount(&self) -> Mount {
+        self.mount_with("mount", &[])
+    }
+
+    /// Mounts on a new directory `name`.
+    #[track_caller]
+    pub fn mount_with(&self, name: &str, options: &[&str]) -> Mount {
+        let mount = Mount { point: self.make_directory(name), log: self.path(&format!("{name}.log")) };
+        let mut command = self.command(&["mount", "--log-file"]);
+        run(command.arg(&mount.log).args(options).arg(&mount.point));
+        mount
+    }
+}
+
+/// A mount that ends with this value, at the latest when its test does.
+pub struct Mount {
+    point: PathBuf,
+    log: PathBuf,
+}
+
+impl Mount {
+    pub fn point(&self) -> &Path {
+        &self.point
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.point.join(name)
+    }
+
+    /// The newest snapshot of a source, by a path without symlinks.
+    #[track_caller]
+    pub fn latest(&self, source: &str) -> PathBuf {
+        fs::canonicalize(self.point.join("snapshots").join(source).join("latest")).unwrap()
+    }
+
+    /// What the serving process complained about.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Unmounts as a user does.
+    #[track_caller]
+    pub fn unmount(self) {
+        run(Command::new(YESTERFS).arg("umount").arg(&self.point));
+        assert!(!is_mounted(&self.point));
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("log of the mount: {}", fs::read_to_string(&self.log).unwrap_or_default());
+        }
+        if is_mounted(&self.point) && rustix::mount::unmount(&self.point, UnmountFlags::DETACH).is_err() {
+            let _ = Command::new("fusermount3").arg("-uz").arg(&self.point).status();
+        }
+    }
+}
+
+fn is_mounted(point: &Path) -> bool {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    table.lines().any(|line| line.split(' ').nth(4) == point.to_str())
+}
+
+/// Fails with what to install where one of these programs, given with its package, is missing.
+#[track_caller]
+pub fn need(programs: &[(&str, &str)]) {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    for (program, package) in programs {
+        let is_there = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+        assert!(is_there, "this test needs the program \"{program}\": apt-get install {package}");
+    }
+}
+
+/// Fails where the test is not run by root.
+#[track_caller]
+pub fn need_root() {
+    assert!(rustix::process::geteuid().is_root(), "this test acts as several users: run it as root");
+}
+
+/// What a program that must succeed wrote.
+#[track_caller]
+pub fn run(command: &mut Command) -> Vec<u8> {
+    command.env("LC_ALL", "C").env("TZ", "UTC").stdin(Stdio::null());
+    let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}: {complaints}{}", output.status, lossy(&output.stdout));
+    output.stdout
+}
+
+/// What a program wrote that must succeed and complain about nothing.
+#[track_caller]
+pub fn run_quietly(command: &mut Command) -> Vec<u8> {
+    command.env("LC_ALL", "C").env("TZ", "UTC").stdin(Stdio::null());
+    let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let complaints = lossy(&output.stderr);
+    assert!(output.status.success() && complaints.is_empty(), "{command:?}: {}: {complaints}", output.status);
+    output.stdout
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(4000)]).into_owned()
+}
+
+pub fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap()
+}
+
+/// The error number of a call that must fail.
+pub fn errno<T>(result: io::Result<T>) -> Option<Errno> {
+    result.err().and_then(|error| Errno::from_io_error(&error))
+}
+
+/// Names in a directory, sorted.
+#[track_caller]
+pub fn names(directory: impl AsRef<Path>) -> Vec<String> {
+    let directory = directory.as_ref();
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{directory:?}: {error}"));
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// What a path is: device and inode.
+#[track_caller]
+pub fn identity(path: impl AsRef<Path>) -> (u64, u64) {
+    let path = path.as_ref();
+    let stat = fs::metadata(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    (stat.dev(), stat.ino())
+}
+
+/// Waits for what must become true within `limit`.
+#[track_caller]
+pub fn within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}: not within {limit:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Makes the kernel forget pages, names and inodes that nobody uses. Needs root.
+pub fn drop_caches() {
+    fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
+}
+
+/// Runs `action` as an ordinary user, in a thread of its own: user and group belong to a thread, as the kernel sees it.
+pub fn as_user<T: Send>(uid: u32, gid: u32, action: impl FnOnce() -> T + Send) -> T {
+    let become_user = || {
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        rustix::thread::set_thread_groups(&[])?;
+        rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+        rustix::thread::set_thread_res_uid(uid, uid, uid)
+    };
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            become_user().unwrap_or_else(|errno| panic!("cannot become user {uid}: {errno}"));
+            action()
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
