@@ -84,7 +84,8 @@ impl Catalog {
         let (found, name) = match spec {
             SnapshotSpec::Id(prefix) => return self.by_prefix(prefix),
             SnapshotSpec::Latest { source, back } => {
-                (self.of_source(source).rev().nth(*back), format!("{source}@latest~{back}"))
+                let suffix = if *back == 0 { String::new() } else { format!("~{back}") };
+                (self.of_source(source).rev().nth(*back), format!("{source}@latest{suffix}"))
             }
             SnapshotSpec::At { source, time } => (self.at(source, *time), format!("{source}@{}", time.to_rfc3339())),
             SnapshotSpec::Name { source, name } => {
