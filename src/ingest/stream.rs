@@ -64,15 +64,35 @@ pub struct StreamOptions {
 }
 
 impl StreamInput {
-    /// How people would write it.
+    /// How people would write it, without its passwords: it is kept in the snapshot for everyone who may read that.
     fn describe(&self) -> String {
         match self {
             StreamInput::Command(words) => {
-                words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+                words.iter().map(|word| without_password(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
             }
-            StreamInput::Shell(line) => line.clone(),
+            StreamInput::Shell(line) => line.split(' ').map(without_password).collect::<Vec<_>>().join(" "),
             StreamInput::Reader(_) => "standard input".into(),
         }
+    }
+}
+
+/// A word of a command with `***` in place of the password in `--password=x`, `-px` (as MySQL's and MariaDB's programs
+/// take it), `PASSWORD=x`, and `scheme://user:x@host`.
+fn without_password(word: &str) -> String {
+    if let Some((option, _)) = word.split_once('=')
+        && option.to_ascii_lowercase().ends_with("password")
+    {
+        return format!("{option}=***");
+    }
+    if let Some((scheme, rest)) = word.split_once("://")
+        && let Some((user, host)) = rest.split_once('@')
+        && let Some((user, _)) = user.split_once(':')
+    {
+        return format!("{scheme}://{user}:***@{host}");
+    }
+    match word.strip_prefix("-p") {
+        Some(password) if !password.is_empty() && !password.starts_with('-') => "-p***".into(),
+        _ => word.into(),
     }
 }
 
@@ -366,7 +386,23 @@ fn directory_of(
 
 #[cfg(test)]
 mod tests {
-    use super::ends_with;
+    use super::{ends_with, without_password};
+
+    #[test]
+    fn passwords_are_not_kept() {
+        let kept = [
+            ("--password=secret", "--password=***"),
+            ("MYSQL_PASSWORD=secret", "MYSQL_PASSWORD=***"),
+            ("-psecret", "-p***"),
+            ("postgres://me:secret@db/shop", "postgres://me:***@db/shop"),
+            ("-p", "-p"),
+            ("--single-transaction", "--single-transaction"),
+            ("--port=3306", "--port=3306"),
+        ];
+        for (word, shown) in kept {
+            assert_eq!(without_password(word), shown);
+        }
+    }
 
     #[test]
     fn the_expected_end_may_stand_at_the_very_end_or_begin_the_last_line() {
