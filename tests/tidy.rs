@@ -31,7 +31,7 @@ const DOORS: [(&str, &[&str]); 23] = [
     ("indicatif", &["src/cli/progress.rs"]),
     ("jiff", &["src/time.rs"]),
     // System calls that rustix lacks.
-    ("libc", &["src/store/backend/local.rs", "src/mount"]),
+    ("libc", &["src/store/backend/local", "src/mount"]),
     ("log", ANYWHERE),
     ("lz4_flex", &["src/store/compress.rs"]),
     ("nix", &["src/repository/metadata/owners.rs"]),
@@ -326,7 +326,10 @@ fn unwraps(source: &Source) -> Vec<String> {
 fn unsafe_code(source: &Source) -> Vec<String> {
     let lines = source.code.iter().enumerate();
     let unsafe_lines = lines.filter(|(_, line)| places(line, "unsafe").next().is_some());
-    let unexplained = unsafe_lines.filter(|(number, _)| !has_comment(source, *number, "SAFETY: "));
+    // A statement that is broken over two lines has its comment above the first.
+    let is_explained =
+        |line: usize| [line, line.saturating_sub(1)].iter().any(|it| has_comment(source, *it, "SAFETY: "));
+    let unexplained = unsafe_lines.filter(|(number, _)| !is_explained(*number));
     unexplained.map(|(number, _)| source.complaint(number, "`unsafe` without a SAFETY comment")).collect()
 }
 
@@ -683,6 +686,8 @@ mod rules {
     #[test]
     fn unexplained_unsafe_code_is_found() {
         complains(unsafe_code(&source("src/a.rs", "unsafe { x }")), &["SAFETY"]);
+        complains(unsafe_code(&source("src/a.rs", "// SAFETY: it is so.\nlet a =\n    unsafe { x };")), &[]);
+        complains(unsafe_code(&source("src/a.rs", "// SAFETY: it is so.\na();\nb();\nunsafe { x };")), &["SAFETY"]);
         complains(unsafe_code(&source("src/a.rs", "// SAFETY: it is\n// so.\nunsafe { x }\nlet not_unsafe = 1;")), &[]);
     }
 

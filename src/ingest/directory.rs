@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, bounded};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Dir, Mode, OFlags};
 
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
@@ -68,6 +68,7 @@ pub fn ingest_directory(
     let root = rustix::fs::open(&options.path, flags, Mode::empty())
         .map_err(|cause| Error::io("open the directory", &options.path)(cause.into()))?;
     let captured = stat_fd(root.as_fd()).map_err(Error::io("look at", &options.path))?;
+    require_listing(&root, &options.path)?;
     let own_directory = own_directory(options, &captured)?;
     refuse_own_mount(repository, options, &root, &captured)?;
     let started = clock();
@@ -93,6 +94,12 @@ pub fn ingest_directory(
     let manifest = manifest(options, tree, parent.map(|it| it.id), (started, clock()), watch, monitor);
     let snapshot = session.commit(manifest, clock())?;
     Ok(IngestReport { snapshot })
+}
+
+/// Fails where the directory can be opened, but not listed: an empty snapshot would say that all was deleted.
+fn require_listing(root: &OwnedFd, path: &Path) -> Result<()> {
+    let listed = Dir::read_from(root).and_then(|mut entries| entries.next().transpose());
+    listed.map(|_| ()).map_err(|cause| Error::io("list the directory", path)(cause.into()))
 }
 
 /// Device and inode of the repository's directory; refuses to ingest it or a directory in it.
@@ -216,11 +223,17 @@ fn build_tree(
     parent: &Option<Arc<Snapshot>>,
 ) -> Result<BuiltTree> {
     let owners = OwnerNames::new();
-    let reading = Reading { session, monitor: watch, clock, owners: &owners, shared: SharedReads::default() };
+    let reading = Reading {
+        session,
+        monitor: watch,
+        clock,
+        owners: &owners,
+        shared: SharedReads::default(),
+        reread: options.reread,
+    };
     let tree = repository.tree()?;
     let previous = parent
         .as_ref()
-        .filter(|_| !options.reread)
         .and_then(|it| it.manifest.root.directory().map(|root| Previous::new(tree, root, it.manifest.witnesses)));
     let built = std::thread::scope(|scope| {
         let (steps, received_steps) = bounded(STEPS_UNDER_WAY);

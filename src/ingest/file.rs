@@ -50,6 +50,8 @@ pub(super) struct Reading<'a, 'r> {
     pub clock: &'a Clock,
     pub owners: &'a OwnerNames,
     pub shared: SharedReads,
+    /// Read every file, also those that are certainly the same.
+    pub reread: bool,
 }
 
 /// An entry, what tells next time that it is unchanged, and which file it is if that has several names.
@@ -154,7 +156,8 @@ impl Reading<'_, '_> {
         lane: &mut DataLane,
     ) -> Result<CapturedEntry, CaptureError> {
         let counters = self.monitor.counters();
-        if let Some((content, xattrs, witness)) = unchanged(&captured, job) {
+        let known = if self.reread { None } else { unchanged(&captured, job) };
+        if let Some((content, xattrs, witness)) = known {
             Counters::add(&counters.files_unchanged, 1);
             Counters::add(&counters.bytes, content.size);
             let kind = NodeKind::File { content, torn: false };
