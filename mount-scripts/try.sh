@@ -272,7 +272,7 @@ show_differences() {
     explain "The same as files:"
     run "find mnt/diff/lake@latest~1..lake@latest/ | sort"
     explain "Nothing differs from the directory as it is now. Exit code 0."
-    run "yesterfs diff lake@latest lake"
+    run "yesterfs diff lake@latest ./lake"
 }
 
 restore() {

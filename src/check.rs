@@ -12,10 +12,11 @@ mod history;
 mod packs;
 mod trees;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::id::WriterId;
 use crate::progress::Monitor;
 use crate::repository::Repository;
 use crate::repository::catalog::Catalog;
@@ -95,6 +96,7 @@ pub fn check(repository: &Repository, options: CheckOptions, monitor: &dyn Monit
         monitor,
         report: CheckReport::default(),
         places: HashMap::new(),
+        writers: HashSet::new(),
     };
     check.history()?;
     let packs = check.packs()?;
@@ -112,6 +114,8 @@ struct Check<'r> {
     report: CheckReport,
     /// How often each damaged object was named.
     places: HashMap<String, u32>,
+    /// Writers that a record opened.
+    writers: HashSet<WriterId>,
 }
 
 impl Check<'_> {

@@ -28,6 +28,7 @@ use crate::repository::tree::TreeReader;
 use crate::store::ChunkStore;
 use crate::store::backend::{Backend, ByteRange, Created};
 use crate::store::index::{ChunkIndex, IndexOptions};
+use crate::store::pack::PACK_FOLDER;
 use crate::time::Timestamp;
 
 const CONFIG_MAGIC: &[u8; 8] = b"YFS-CONF";
@@ -58,6 +59,8 @@ pub struct Repository {
     monitor: Arc<dyn Monitor>,
     /// The config asks for something that this version does not know before one may write.
     foreign_config: bool,
+    /// See [`Repository::lost_history`].
+    lost_history: Option<String>,
     /// Names this process in the records that it appends.
     actor: WriterId,
     catalog: RwLock<Arc<Catalog>>,
@@ -97,20 +100,46 @@ impl Repository {
         };
         let mut body = Decoder::new(unseal(CONFIG_MAGIC, &config, "the repository's config")?);
         let id = body.array().map(RepositoryId).map_err(DecodeError::of("the repository's config"))?;
-        let catalog = load_checkpoint(backend.as_ref(), monitor.as_ref())?;
-        let repository = Repository {
+        let (catalog, newest_checkpoint) = load_checkpoint(backend.as_ref(), monitor.as_ref())?;
+        let mut repository = Repository {
             backend,
             id,
             options,
             monitor,
             foreign_config: unknown_write_features(&config) != 0,
+            lost_history: None,
             actor: WriterId::random()?,
             catalog: RwLock::new(Arc::new(catalog)),
             refreshing: Mutex::new(()),
             chunks: OnceLock::new(),
         };
         repository.refresh()?;
+        repository.lost_history = repository.find_lost_history(newest_checkpoint)?;
+        if let Some(evidence) = &repository.lost_history {
+            repository.monitor.note(&format!("the catalog is not whole: {evidence}"));
+        }
         Ok(repository)
+    }
+
+    /// Evidence that the newest records are gone, which no record itself can tell.
+    fn find_lost_history(&self, newest_checkpoint: u64) -> Result<Option<String>> {
+        let last = self.catalog().sequence;
+        if newest_checkpoint > last {
+            return Ok(Some(format!(
+                "a checkpoint of record {newest_checkpoint} is there, but records end with {last}"
+            )));
+        }
+        // The record that opens a writer comes before everything that it writes.
+        if last == 0 && !self.backend.list_after(PACK_FOLDER, None)?.is_empty() {
+            return Ok(Some("packs are there, but no record at all".into()));
+        }
+        Ok(None)
+    }
+
+    /// Why the catalog is known to have lost its newest records; nothing is written then, or they could never be put
+    /// back.
+    pub fn lost_history(&self) -> Option<&str> {
+        self.lost_history.as_deref()
     }
 
     pub fn id(&self) -> RepositoryId {
@@ -243,6 +272,10 @@ impl Repository {
             let reason = "this version can read it but must not write to it".into();
             return Err(Error::Unsupported { object: "the repository's config".into(), reason });
         }
+        if let Some(evidence) = &self.lost_history {
+            let reason = format!("{evidence}; put the records back before anything is written");
+            return Err(Error::corrupt(format!("the catalog in {}", self.backend.name()), reason));
+        }
         catalog.check_writable()
     }
 
@@ -301,19 +334,21 @@ impl Repository {
     }
 }
 
-/// The newest checkpoint that can be read; an empty catalog where there is none, since every record is still there.
-fn load_checkpoint(backend: &dyn Backend, monitor: &dyn Monitor) -> Result<Catalog> {
+/// The newest checkpoint that can be read, and the number of the newest that is there; an empty catalog where there is none, since every record is still there.
+fn load_checkpoint(backend: &dyn Backend, monitor: &dyn Monitor) -> Result<(Catalog, u64)> {
+    let mut newest = 0;
     for listed in backend.list_after(CHECKPOINT_FOLDER, None)?.iter().rev() {
         let Some(sequence) = listed.key.rsplit('/').next().and_then(|name| name.parse().ok()) else { continue };
+        newest = newest.max(sequence);
         let checkpoint = backend.get_range(&listed.key, ByteRange::Whole);
         let decoded = checkpoint.and_then(|file| Catalog::decode(&file, sequence));
         match decoded.and_then(|catalog| confirm_checkpoint(backend, catalog)) {
-            Ok(catalog) => return Ok(catalog),
+            Ok(catalog) => return Ok((catalog, newest)),
             // Whoever wrote it also wrote records that must be refused; they say so better.
             Err(error) => monitor.note(&format!("passing over checkpoint {sequence}: {error}")),
         }
     }
-    Ok(Catalog::default())
+    Ok((Catalog::default(), newest))
 }
 
 /// A checkpoint counts only where its last record is there and is the one that it folded: a copy of a repository may have

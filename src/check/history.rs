@@ -6,7 +6,7 @@ use crate::check::Check;
 use crate::error::{Error, Result};
 use crate::id::hash;
 use crate::repository::catalog::{CHECKPOINT_FOLDER, Catalog, checkpoint_key};
-use crate::repository::record::{Record, record_key};
+use crate::repository::record::{Change, Record, record_key};
 use crate::store::backend::ByteRange;
 
 impl Check<'_> {
@@ -23,6 +23,9 @@ impl Check<'_> {
             }
         }
         self.report.records = self.catalog.sequence;
+        if let Some(evidence) = self.repository.lost_history() {
+            self.damaged("the catalog", format!("its newest records are gone: {evidence}"));
+        }
         if folded.is_some_and(|folded| folded.encode() != self.catalog.encode()) {
             self.damaged("the catalog", "its records tell another history than the checkpoint it was opened from");
         }
@@ -50,6 +53,9 @@ impl Check<'_> {
             let broken = || Error::corrupt(format!("catalog record {sequence}"), "it does not continue the one before");
             if continues { Ok(record) } else { Err(broken()) }
         });
+        if let Ok(Record { writer, change: Change::WriterOpened { .. }, .. }) = &record {
+            self.writers.insert(*writer);
+        }
         let followed = record.and_then(|record| match folded.as_mut() {
             Some(folded) => folded.follow(record, &file),
             None => Ok(()),

@@ -7,16 +7,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::check::{Check, object_and_reason};
 use crate::error::{Error, Result};
-use crate::id::{ChunkId, WriterObject};
+use crate::id::{ChunkId, WriterId, WriterObject};
 use crate::progress::{Counters, Monitor};
 use crate::store::ChunkStore;
 use crate::store::backend::ByteRange;
 use crate::store::pack::{
-    FooterEntry, PACK_HEADER_BYTES, PackSummary, decode_record, pack_key, read_footer_of, verify_header,
+    FooterEntry, PACK_FOLDER, PACK_HEADER_BYTES, PackSummary, decode_record, pack_key, read_footer_of, verify_header,
 };
 use crate::store::segment::read_segment;
-
-const PACK_FOLDER: &str = "packs";
 
 /// Chunks that are looked up together.
 const LOOKUP_BATCH: usize = 1024;
@@ -57,7 +55,9 @@ impl Check<'_> {
                 }
             }
         }
-        self.report.packs_unreferenced = listed.map_or(0, |listed| listed.len() as u64);
+        let unreferenced = listed.unwrap_or_default();
+        self.report.packs_unreferenced = unreferenced.len() as u64;
+        self.strange_packs(unreferenced.keys())?;
         if index_is_wrong {
             self.repository.chunks()?.rebuild_index()?;
             self.rebuilt("the chunk index did not agree with the packs; it is built anew".into());
@@ -66,6 +66,26 @@ impl Check<'_> {
             self.read_data(&summaries, &mut packs)?;
         }
         Ok(packs)
+    }
+
+    /// Packs of writers that no record opened: a writer's record comes before its first pack, so records are gone.
+    fn strange_packs<'k>(&mut self, keys: impl Iterator<Item = &'k String>) -> Result<()> {
+        let known = |key: &String| {
+            let name = key.rsplit('/').next().and_then(|name| name.split_once('-'));
+            let writer = name.and_then(|(writer, _)| WriterId::from_hex(writer).ok());
+            writer.is_none_or(|writer| self.writers.contains(&writer))
+        };
+        let strange: Vec<&String> = keys.filter(|key| !known(key)).collect();
+        // A writer that was opened since the check began is in records that were not looked at.
+        if !strange.is_empty()
+            && !self.repository.refresh()?
+            && self.repository.catalog().sequence == self.catalog.sequence
+        {
+            for key in strange {
+                self.damaged("the catalog", format!("records are gone: none opened the writer of {key}"));
+            }
+        }
+        Ok(())
     }
 
     /// The packs that segments name.

@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
+use yesterfs::Error;
+use yesterfs::repository::snapshot::Manifest;
 use yesterfs::restore::{Action, NotRestored, PlannedAction, RestoreOptions, RestoreReport, restore};
 
 use super::entry::type_name;
@@ -33,8 +35,14 @@ pub struct Restore {
     dry_run: bool,
 
     /// Delete what is in DIR but not in the snapshot
+    ///
+    /// Refused for a partial snapshot: it does not have what could not be read when it was made.
     #[arg(long)]
     delete: bool,
+
+    /// Let --delete also delete what a partial snapshot may only have failed to read
+    #[arg(long, requires = "delete")]
+    delete_unread: bool,
 
     /// Read everything back afterwards and compare it
     #[arg(long)]
@@ -53,10 +61,26 @@ pub struct Restore {
     json: bool,
 }
 
+/// An entry that could not be read is not in the snapshot, and would be deleted as if it had not been there.
+fn require_whole(manifest: &Manifest) -> Result<(), Error> {
+    if manifest.problems == 0 {
+        return Ok(());
+    }
+    let problems = counted(manifest.problems, "problem", "problems");
+    let reason = format!(
+        "the snapshot is partial ({problems} when it was made), and what it could not read would be deleted; \
+         leave it out, or add --delete-unread"
+    );
+    Err(Error::invalid("option", "--delete", reason))
+}
+
 pub fn run(args: Restore, invocation: &Invocation) -> CommandResult {
     let terminal = invocation.start_progress(if args.json { Show::Json } else { Show::Text }, args.json)?;
     let repository = invocation.open(terminal.clone())?;
-    let Target { path, node, .. } = invocation.target(&repository, &args.target)?;
+    let Target { snapshot, path, node } = invocation.target(&repository, &args.target)?;
+    if args.delete && !args.delete_unread {
+        require_whole(&snapshot.manifest)?;
+    }
     let options = RestoreOptions {
         to: args.to.clone(),
         dry_run: args.dry_run,

@@ -76,7 +76,11 @@ pub fn ingest_directory(
     let parent = catalog.of_source(&options.common.source).rev().find(|it| is_comparable(it, options)).cloned();
     expect_as_much_as(parent.as_deref(), monitor);
     let purpose = format!("ingest dir {}", options.path.display());
-    let session = WriteSession::open(repository, monitor.counters(), &options.common.host, &purpose, started)?;
+    let mut session = WriteSession::open(repository, monitor.counters(), &options.common.host, &purpose, started)?;
+    if options.reread {
+        session = session.verifying_known();
+    }
+    let options = &DirectoryOptions { reread: must_read_all(options, &session, monitor), ..options.clone() };
     let watch = IngestWatch::new(monitor);
     let boundaries =
         Boundaries { excludes, one_file_system: options.one_file_system, own_directory, repository: repository.id() };
@@ -94,6 +98,18 @@ pub fn ingest_directory(
     let manifest = manifest(options, tree, parent.map(|it| it.id), (started, clock()), watch, monitor);
     let snapshot = session.commit(manifest, clock())?;
     Ok(IngestReport { snapshot })
+}
+
+/// Whether everything is read: as told, or because packs are lost and what they held may still be at hand here.
+fn must_read_all(options: &DirectoryOptions, session: &WriteSession, monitor: &dyn Monitor) -> bool {
+    if let [first, ..] = session.lost_packs() {
+        let count = session.lost_packs().len();
+        monitor.note(&format!(
+            "{count} packs (such as {first}) are lost or cut short: reading every file, to store again what they held"
+        ));
+        return true;
+    }
+    options.reread
 }
 
 /// Fails where the directory can be opened, but not listed: an empty snapshot would say that all was deleted.

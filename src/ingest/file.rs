@@ -33,12 +33,10 @@ const READ_BYTES: usize = 256 << 10;
 /// Attempts at a file that changes while it is read; then it is stored as last read, and flagged.
 const READ_ATTEMPTS: u32 = 3;
 
-/// A change this close to the reading may be followed by another with the same ctime: kernels stamp files by a clock
-/// that ticks every 1 to 10 ms.
-const TICK_NANOS: i64 = 20_000_000;
-
-/// The same where times have whole seconds only, as old filesystems keep them; FAT keeps every second one.
-const COARSE_TICK_NANOS: i64 = 2_000_000_000;
+/// A file changed less than this before it was read may change again without its ctime telling. Kernels stamp files by a
+/// clock that ticks every 1 to 10 ms, old filesystems by whole seconds; and stores through a mapping stamp a page only
+/// when it was clean, which it is half a minute after the last stamp, when the system has written it back.
+const SETTLED_AFTER_NANOS: i64 = 60_000_000_000;
 
 /// How many of the first bytes tell text from binary, as git does: a zero byte means binary.
 const SNIFF_BYTES: usize = 8000;
@@ -362,8 +360,7 @@ fn unchanged(captured: &Captured, job: &FileJob) -> Option<(Content, Xattrs, Wit
 /// ctime telling.
 fn is_settled(changed: Timestamp, started: Timestamp) -> bool {
     let nanos = |time: Timestamp| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
-    let tick = if changed.nanos == 0 { COARSE_TICK_NANOS } else { TICK_NANOS };
-    nanos(changed) + i128::from(tick) <= nanos(started)
+    nanos(changed) + i128::from(SETTLED_AFTER_NANOS) <= nanos(started)
 }
 
 fn sniff(first: &[u8]) -> ChunkClass {

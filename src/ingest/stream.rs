@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -41,7 +42,7 @@ const NAME_MAX_BYTES: usize = 255;
 pub enum StreamInput {
     /// A program and its arguments.
     Command(Vec<OsString>),
-    /// A line for `/bin/sh -c`.
+    /// A line for a shell; a pipeline fails when any part of it fails, where the machine has bash.
     Shell(String),
     /// Bytes whose producer nobody watches.
     Reader(Box<dyn Read + Send>),
@@ -108,6 +109,13 @@ pub fn ingest_streams(
 ) -> Result<IngestReport> {
     let StreamOptions { common, mut streams, expect_end } = options;
     check_label("source", &common.source)?;
+    if expect_end.as_deref().is_some_and(|text| text.trim().is_empty()) {
+        return Err(Error::invalid(
+            "expected end",
+            "",
+            "every output ends with nothing: give the text that must be there",
+        ));
+    }
     streams.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
     check_names(&streams)?;
     let origin = streams.iter().map(|stream| stream.input.describe()).collect::<Vec<_>>().join("\n");
@@ -159,6 +167,19 @@ pub fn ingest_streams(
     let snapshot = session.commit(manifest, clock())?;
     Ok(IngestReport { snapshot })
 }
+
+/// The shell for command lines. One that lets a pipeline fail when any part of it fails, where there is one: a dump that
+/// broke off must not look whole because the program that compresses it ended well.
+fn shell() -> Command {
+    if Path::new(PIPEFAIL_SHELL).exists() {
+        let mut shell = Command::new(PIPEFAIL_SHELL);
+        shell.args(["-o", "pipefail"]);
+        return shell;
+    }
+    Command::new("/bin/sh")
+}
+
+const PIPEFAIL_SHELL: &str = "/bin/bash";
 
 fn check_names(streams: &[StreamSpec]) -> Result<()> {
     if streams.is_empty() {
@@ -240,7 +261,7 @@ impl StreamReading<'_, '_> {
                 self.run(command, &described)?
             }
             StreamInput::Shell(line) => {
-                let mut command = Command::new("/bin/sh");
+                let mut command = shell();
                 command.arg("-c").arg(line);
                 self.run(command, &described)?
             }

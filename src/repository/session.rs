@@ -25,6 +25,7 @@ pub struct WriteSession<'r> {
     repository: &'r Repository,
     writer: WriterId,
     chunks: ChunkWriter<'r>,
+    lost_packs: Vec<WriterObject>,
     next_segment: AtomicU32,
     publishing: Mutex<()>,
 }
@@ -40,10 +41,25 @@ impl<'r> WriteSession<'r> {
     ) -> Result<WriteSession<'r>> {
         let writer = WriterId::random()?;
         let chunks = ChunkWriter::new(repository.chunks()?, writer, counters);
+        let lost_packs = repository.chunks()?.lost_packs()?;
+        chunks.distrust(&lost_packs);
         repository.append(writer, now, |_| {
             Ok(Change::WriterOpened { host: host.to_string(), purpose: purpose.to_string() })
         })?;
-        Ok(WriteSession { repository, writer, chunks, next_segment: AtomicU32::new(0), publishing: Mutex::new(()) })
+        let (next_segment, publishing) = (AtomicU32::new(0), Mutex::new(()));
+        Ok(WriteSession { repository, writer, chunks, lost_packs, next_segment, publishing })
+    }
+
+    /// Published packs that were gone or cut short when the session began. What they held is stored again where it is
+    /// met; an ingest that meets it reads everything then.
+    pub fn lost_packs(&self) -> &[WriterObject] {
+        &self.lost_packs
+    }
+
+    /// The same, but every chunk that is known already is read and verified before it is relied on.
+    pub fn verifying_known(mut self) -> WriteSession<'r> {
+        self.chunks = self.chunks.verifying_known();
+        self
     }
 
     /// Where chunks are put.
@@ -87,8 +103,9 @@ impl<'r> WriteSession<'r> {
     /// Ends a session that makes no snapshot, keeping what it stored for the next attempt.
     pub fn abandon(self, now: Timestamp) -> Result<()> {
         let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.chunks.finish_open()?;
-        self.publish_finished(now)
+        // What was finished before is published also where the rest cannot be, on a full disk say.
+        let finished = self.chunks.finish_open();
+        self.publish_finished(now).and(finished)
     }
 
     /// Ends the session with a snapshot: it exists once this returns. The manifest's name is set here.

@@ -1,15 +1,16 @@
 //! ChunkStore: reads chunks by id, verified, through a bounded cache; keeps the chunk index in step with what the
 //! catalog says is published.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::ChunkId;
+use crate::id::{ChunkId, WriterObject};
 use crate::progress::Monitor;
 use crate::store::backend::{Backend, ByteRange};
 use crate::store::cache::ByteCache;
 use crate::store::index::{Applied, AppliedMark, ChunkIndex, Location, Missing, OVERLAY_MAX_CHUNKS, PackChunks};
-use crate::store::pack::{decode_record, pack_key, read_footer_of};
+use crate::store::pack::{PACK_FOLDER, decode_record, pack_key, read_footer_of};
 use crate::store::segment::{SegmentRef, read_segment};
 
 /// A segment and the catalog record that published it.
@@ -140,14 +141,16 @@ impl ChunkStore {
             }
             other => other,
         };
-        let done = match done {
-            Err(Error::Index { operation, reason }) => {
-                // A full disk, say: everything can still be read, it only takes memory.
-                log::warn!("cannot {operation} the chunk index ({reason}); keeping it in memory");
-                self.index.overlay(published.mark, &mut self.packs_of(&published.segments))
-            }
-            other => other,
-        };
+        let done = done.or_else(|error| {
+            // A full disk, or one pack that cannot be read now: what can be found is still found, it only takes memory.
+            // The index itself stays behind, so that the next one tries again.
+            monitor.note(&format!("keeping the chunk index in memory: {error}"));
+            let readable = self.packs_of(&published.segments).filter(|pack| {
+                let unreadable = pack.as_ref().err();
+                unreadable.inspect(|error| log::error!("passing over a pack: {error}")).is_none()
+            });
+            self.index.overlay(published.mark, &mut { readable })
+        });
         done.map(|()| *known = published)
     }
 
@@ -181,6 +184,25 @@ impl ChunkStore {
                 self.index.overlay(published.mark, &mut self.packs_of(unseen))
             }
         }
+    }
+
+    /// Published packs that are gone or not as long as they were, by the backend's listing. What cannot be told by a
+    /// listing is not asked: `check` looks closer.
+    pub fn lost_packs(&self) -> Result<Vec<WriterObject>> {
+        let segments = lock(&self.published).segments.clone();
+        let listed = self.backend.list_after(PACK_FOLDER, None)?;
+        let sizes: HashMap<String, u64> = listed.into_iter().map(|listed| (listed.key, listed.size_bytes)).collect();
+        let mut lost = Vec::new();
+        for published in segments.iter() {
+            let packs = match read_segment(self.backend.as_ref(), &published.segment) {
+                // Which packs a damaged segment names, nobody knows any more.
+                Err(error) if error.kind() == ErrorKind::Corrupt => continue,
+                packs => packs?,
+            };
+            let gone = packs.iter().filter(|pack| sizes.get(&pack_key(&pack.name)) != Some(&pack.file_bytes));
+            lost.extend(gone.map(|pack| pack.name));
+        }
+        Ok(lost)
     }
 
     /// What an index with this mark lacks.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::codec::Encoder;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChunkId, WriterId, WriterObject};
 use crate::progress::Counters;
 use crate::store::chunk_store::ChunkStore;
@@ -37,6 +37,8 @@ pub struct ChunkWriter<'a> {
     /// Older packs that this session relies on, and whether they are there. An index that says so is not enough: a pack that
     /// was lost meanwhile would leave every later snapshot broken, while its chunks may still be at hand here.
     relied_on: Mutex<HashMap<WriterObject, bool>>,
+    /// Read every known chunk before relying on it, so that a damaged one is stored again.
+    verifies_known: bool,
 }
 
 #[derive(Default)]
@@ -69,7 +71,19 @@ impl<'a> ChunkWriter<'a> {
             finished: Mutex::default(),
             session: Default::default(),
             relied_on: Mutex::default(),
+            verifies_known: false,
         }
+    }
+
+    /// The same, but every chunk that is known already is read and verified before it is relied on.
+    pub fn verifying_known(mut self) -> ChunkWriter<'a> {
+        self.verifies_known = true;
+        self
+    }
+
+    /// Never relies on these packs: what they hold is stored again.
+    pub fn distrust(&self, packs: &[WriterObject]) {
+        lock(&self.relied_on).extend(packs.iter().map(|pack| (*pack, false)));
     }
 
     /// A lane for one thread's data; released or dropped, it leaves its half-full pack to others.
@@ -126,8 +140,23 @@ impl<'a> ChunkWriter<'a> {
             return Ok(false);
         }
         match self.store.locate(id)? {
-            Some(location) if self.is_there(&location.pack)? => Ok(false),
+            Some(location) if self.is_there(&location.pack)? && self.is_whole(id)? => Ok(false),
             _ => Ok(lock(self.shard(id)).insert(*id)),
+        }
+    }
+
+    /// Whether a known chunk can be read, where this session looks that closely.
+    fn is_whole(&self, id: &ChunkId) -> Result<bool> {
+        if !self.verifies_known {
+            return Ok(true);
+        }
+        match self.store.load(id) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                log::warn!("storing a chunk again: {error}");
+                Ok(false)
+            }
+            Err(error) => Err(error),
         }
     }
 

@@ -45,10 +45,13 @@ impl PackKind {
     }
 }
 
+/// The folder of all packs.
+pub const PACK_FOLDER: &str = "packs";
+
 /// The key of a pack in the backend. The folder mixes the number in, so that one large ingest spreads over all of them.
 pub fn pack_key(pack: &WriterObject) -> String {
     let folder = pack.writer.0[0] ^ pack.number.to_le_bytes()[0];
-    format!("packs/{folder:02x}/{pack}")
+    format!("{PACK_FOLDER}/{folder:02x}/{pack}")
 }
 
 /// One slot of a pack's footer.

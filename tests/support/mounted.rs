@@ -7,13 +7,14 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 use yesterfs::ingest::directory::ingest_directory;
 use yesterfs::progress::Recorder;
@@ -98,10 +99,11 @@ impl Stage {
     /// Mounts on a new directory `name`.
     #[track_caller]
     pub fn mount_with(&self, name: &str, options: &[&str]) -> Mount {
-        let mount = Mount { point: self.make_directory(name), log: self.path(&format!("{name}.log")) };
+        let (point, log) = (self.make_directory(name), self.path(&format!("{name}.log")));
         let mut command = self.command(&["mount", "--log-file"]);
-        run(command.arg(&mount.log).args(options).arg(&mount.point));
-        mount
+        let said = text(run(command.arg(&log).args(options).arg(&point)));
+        let process = said.split_whitespace().next_back().and_then(|word| word.parse().ok());
+        Mount { point, log, process: process.unwrap_or_else(|| panic!("no process id in {said:?}")) }
     }
 }
 
@@ -109,6 +111,7 @@ impl Stage {
 pub struct Mount {
     point: PathBuf,
     log: PathBuf,
+    process: i32,
 }
 
 impl Mount {
@@ -124,6 +127,19 @@ impl Mount {
     #[track_caller]
     pub fn latest(&self, source: &str) -> PathBuf {
         fs::canonicalize(self.point.join("snapshots").join(source).join("latest")).unwrap()
+    }
+
+    /// Sends a signal to the serving process.
+    pub fn signal(&self, signal: Signal) {
+        let process = Pid::from_raw(self.process).expect("a process id");
+        rustix::process::kill_process(process, signal).unwrap();
+    }
+
+    /// The most memory that the serving process ever had.
+    pub fn peak_memory_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process)).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() << 10
     }
 
     /// What the serving process complained about.
@@ -174,21 +190,31 @@ pub fn need_root() {
 /// What a program that must succeed wrote.
 #[track_caller]
 pub fn run(command: &mut Command) -> Vec<u8> {
-    command.env("LC_ALL", "C").env("TZ", "UTC").stdin(Stdio::null());
-    let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}: {complaints}{}", output.status, lossy(&output.stdout));
+    let output = output_of(command);
+    let said = [lossy(&output.stderr), lossy(&output.stdout)].concat();
+    assert!(output.status.success(), "{command:?}: {}: {said}", output.status);
     output.stdout
 }
 
 /// What a program wrote that must succeed and complain about nothing.
 #[track_caller]
 pub fn run_quietly(command: &mut Command) -> Vec<u8> {
-    command.env("LC_ALL", "C").env("TZ", "UTC").stdin(Stdio::null());
-    let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let output = output_of(command);
     let complaints = lossy(&output.stderr);
     assert!(output.status.success() && complaints.is_empty(), "{command:?}: {}: {complaints}", output.status);
     output.stdout
+}
+
+/// Runs a program until it ends, or is ended after two minutes: a mount that hangs shall not hang the test.
+#[track_caller]
+pub fn output_of(command: &Command) -> Output {
+    let mut limited = Command::new("timeout");
+    limited.args(["--kill-after=5", "120"]).arg(command.get_program()).args(command.get_args());
+    if let Some(directory) = command.get_current_dir() {
+        limited.current_dir(directory);
+    }
+    limited.env("LC_ALL", "C").env("TZ", "UTC").stdin(Stdio::null());
+    limited.output().unwrap_or_else(|error| panic!("cannot run {limited:?}: {error}"))
 }
 
 fn lossy(bytes: &[u8]) -> String {
