@@ -49,7 +49,7 @@ use crate::store::ChunkStore;
 pub use file::IN_PLACE_MIN_BYTES;
 
 /// Entries that may wait for a thread. Each may hold a directory open.
-const QUEUE_ENTRIES: usize = 256;
+const QUEUE_ENTRIES: usize = 64;
 
 /// Entries of [`RestoreReport::not_set`]; further ones are only counted.
 pub const NOT_SET_MAX: usize = 1000;

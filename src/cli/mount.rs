@@ -124,7 +124,9 @@ fn serve(args: &Mount, invocation: &Invocation) -> CommandResult {
         Ended::UnmountedOutside | Ended::Stopped => {}
         Ended::StoppedBusy => log::warn!("unmounted while files were open; reading them fails from now on"),
     }
-    Ok(Outcome::Done)
+    // At once, without the destructors of RocksDB's globals: threads that still serve open files, or look for news, use
+    // them, and would end the process by a fault.
+    signal_hook::low_level::exit(i32::from(exit::code(&Ok(Outcome::Done))))
 }
 
 /// The first signal unmounts, the second ends the process at once.
@@ -136,7 +138,7 @@ fn stop_on_signals(mounted: &Mounted) -> CommandResult<()> {
         for (count, _) in signals.forever().enumerate() {
             match count {
                 0 => stopper.stop(),
-                _ => std::process::exit(i32::from(exit::INTERRUPTED)),
+                _ => signal_hook::low_level::exit(i32::from(exit::INTERRUPTED)),
             }
         }
     };

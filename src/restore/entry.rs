@@ -172,14 +172,17 @@ impl Run<'_> {
         self.settle(job, temporary)
     }
 
-    fn settle(&self, job: &Job, temporary: Temporary<'_>) -> Result<()> {
+    fn settle(&self, job: &Job, mut temporary: Temporary<'_>) -> Result<()> {
         let (dir, name) = (temporary.dir, job.file_name());
-        let found = self.look(dir, name, &job.path)?;
-        if found.is_some_and(|found| found.file_type == FileType::Directory) {
-            self.check_way(dir, name, &job.path)?;
-            self.clear_way(dir, name, &job.path)?;
-        }
-        temporary.settle(name).map_err(Error::io("put in place", self.tally.full_path(&job.path)))
+        let settled = match temporary.settle(name) {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                self.check_way(dir, name, &job.path)?;
+                self.clear_way(dir, name, &job.path)?;
+                temporary.settle(name)
+            }
+            settled => settled,
+        };
+        settled.map_err(Error::io("put in place", self.tally.full_path(&job.path)))
     }
 
     /// Makes an entry a further name of its leader.

@@ -147,7 +147,10 @@ impl Run<'_> {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let fd = rustix::fs::openat(dir, name, flags, Permissions::RUSR | Permissions::WUSR)
                     .map_err(|errno| failed("create")(errno.into()))?;
-                resize(fd.as_fd(), content.size).map_err(|errno| failed("resize")(errno.into()))?;
+                // Without holes, writing gives it its size.
+                if content.data_bytes < content.size {
+                    resize(fd.as_fd(), content.size).map_err(|errno| failed("resize")(errno.into()))?;
+                }
                 self.each_extent(content, |placed| {
                     self.write_extent(job, fd.as_fd(), content, placed).map(ControlFlow::Continue)
                 })?;
@@ -382,9 +385,9 @@ impl<'f> Existing<'f> {
         let end = end.min(self.size);
         let mut at = start;
         while let Some((data, data_end)) = next_data(self.fd, at, end)? {
-            // Only whole blocks can be holes.
+            // Only whole blocks can be holes, the last one whatever its length.
             let first_whole = data.next_multiple_of(self.block_bytes);
-            let last_whole = data_end - data_end % self.block_bytes;
+            let last_whole = if data_end == self.size { data_end } else { data_end - data_end % self.block_bytes };
             if strict && first_whole < last_whole {
                 return Ok(false);
             }
@@ -442,11 +445,15 @@ fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8], mut at: u64) -> Result<(), Er
 
 /// Makes a range a hole, or zeros where the filesystem has no holes. Does nothing where there is no data.
 fn make_hole(fd: BorrowedFd<'_>, start: u64, end: u64) -> Result<(), Errno> {
+    let stat = rustix::fs::fstat(fd)?;
+    let size = u64::try_from(stat.st_size).unwrap_or(0);
+    let block_bytes = u64::try_from(stat.st_blksize).unwrap_or(0).max(1);
     let mut at = start;
-    let size = u64::try_from(rustix::fs::fstat(fd)?.st_size).unwrap_or(0);
     while let Some((data, data_end)) = next_data(fd, at, end.min(size))? {
+        // At the end of the file, the rest of the last block is not data either, and only then is all of it a hole.
+        let punched_to = if data_end == size { data_end.next_multiple_of(block_bytes) } else { data_end };
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        match rustix::fs::fallocate(fd, flags, data, data_end - data) {
+        match rustix::fs::fallocate(fd, flags, data, punched_to - data) {
             Ok(()) => at = data_end,
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
                 let length = (data_end - data).min(ZEROS_BYTES as u64);

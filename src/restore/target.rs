@@ -125,7 +125,7 @@ impl<'d> Temporary<'d> {
     }
 
     /// Gives it its name, in the place of whatever but a directory is there.
-    pub fn settle(mut self, name: &OsStr) -> io::Result<()> {
+    pub fn settle(&mut self, name: &OsStr) -> io::Result<()> {
         rustix::fs::renameat(self.dir, &self.name, self.dir, name)?;
         self.settled = true;
         Ok(())

@@ -22,7 +22,7 @@ use crate::restore::target::{Directory, Place, identity};
 use crate::restore::{Action, Mode, Run};
 
 /// Directories on the way down that are held open.
-const OPEN_LEVELS: usize = 64;
+const OPEN_LEVELS: usize = 32;
 
 /// Groups of hard links whose first name lies outside of what is restored, remembered by name; files of further ones
 /// are restored each for itself.

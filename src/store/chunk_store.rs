@@ -142,11 +142,14 @@ impl ChunkStore {
             other => other,
         };
         let done = done.or_else(|error| {
+            if error.kind() == ErrorKind::Unsupported {
+                return Err(error);
+            }
             // A full disk, or one pack that cannot be read now: what can be found is still found, it only takes memory.
             // The index itself stays behind, so that the next one tries again.
             monitor.note(&format!("keeping the chunk index in memory: {error}"));
             let readable = self.packs_of(&published.segments).filter(|pack| {
-                let unreadable = pack.as_ref().err();
+                let unreadable = pack.as_ref().err().filter(|error| error.kind() != ErrorKind::Unsupported);
                 unreadable.inspect(|error| log::error!("passing over a pack: {error}")).is_none()
             });
             self.index.overlay(published.mark, &mut { readable })

@@ -429,3 +429,39 @@ fn named_link(parent: u64, name: String, up: &str, snapshot: &Snapshot) -> Named
     let name = name.into_bytes();
     (name.clone(), snapshot.sequence, link_to(parent, &name, up, snapshot))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_just_told_of_stays_while_its_last_reference_goes() {
+        let entries = VirtualEntries::new();
+        let (ino, _) = entries.enter(VirtualEntry::source("lake"));
+        entries.remember(ino);
+        // Another lookup finds it, and before that is counted, the kernel forgets the first one.
+        entries.enter(VirtualEntry::source("lake"));
+        entries.forget(ino, 1);
+        entries.remember(ino);
+        assert!(entries.get(ino).is_ok());
+    }
+
+    #[test]
+    fn the_table_stays_small_and_what_is_referred_to_stays_in_it() {
+        let entries = VirtualEntries::new();
+        let held: Vec<u64> = (0..100)
+            .map(|number| {
+                let (ino, _) = entries.enter(VirtualEntry::source(&format!("held-{number}")));
+                entries.remember(ino);
+                ino
+            })
+            .collect();
+        for number in 0..50_000 {
+            let (ino, _) = entries.enter(VirtualEntry::source(&format!("visited-{number}")));
+            entries.remember(ino);
+            entries.forget(ino, 1);
+        }
+        assert!(entries.lock().named.len() <= UNREFERENCED_MAX + 1, "{}", entries.lock().named.len());
+        assert!(held.iter().all(|ino| entries.get(*ino).is_ok()));
+    }
+}

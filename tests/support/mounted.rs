@@ -142,6 +142,12 @@ impl Mount {
         peak.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() << 10
     }
 
+    /// What the serving process has read so far, of packs mostly.
+    pub fn bytes_read(&self) -> u64 {
+        let counters = fs::read_to_string(format!("/proc/{}/io", self.process)).unwrap();
+        counters.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
+    }
+
     /// What the serving process complained about.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()

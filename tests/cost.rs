@@ -1,0 +1,187 @@
+//! What each verb costs in calls of the storage: on an object store every one of them is a round trip and a price.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use support::faulty::{Counts, FaultyBackend};
+use support::repository::{TestRepository, directory_options, now, open, read_file};
+use yesterfs::ingest::directory::{DirectoryOptions, ingest_directory};
+use yesterfs::progress::Recorder;
+use yesterfs::repository::Repository;
+use yesterfs::store::backend::LocalBackend;
+
+/// A repository opened by a process that counts its calls.
+struct Counted {
+    repository: Repository,
+    backend: Arc<FaultyBackend>,
+}
+
+impl Counted {
+    fn open(place: &TestRepository) -> Counted {
+        let backend = Arc::new(FaultyBackend::recording(Arc::new(LocalBackend::new(place.path("repo")))));
+        let repository = open(&place.path(""), backend.clone(), Arc::new(Recorder::default())).unwrap();
+        Counted { repository, backend }
+    }
+
+    /// The calls that `work` makes.
+    fn cost(&self, work: impl FnOnce(&Repository)) -> Counts {
+        let before = self.backend.counts();
+        work(&self.repository);
+        let after = self.backend.counts();
+        Counts {
+            put_new: after.put_new - before.put_new,
+            write: after.write - before.write,
+            finish: after.finish - before.finish,
+            get_range: after.get_range - before.get_range,
+            list_after: after.list_after - before.list_after,
+            delete: after.delete - before.delete,
+            space: after.space - before.space,
+        }
+    }
+}
+
+fn ingest(repository: &Repository, path: &Path) {
+    // One thread, or the number of packs would depend on who was faster.
+    let options = DirectoryOptions { threads: 1, ..directory_options(path, "lake") };
+    ingest_directory(repository, &options, &now, &Recorder::default()).unwrap();
+}
+
+/// A tree of 20 directories with ten files each; a chunk for each file, a page for each directory.
+fn make_source(place: &TestRepository) -> PathBuf {
+    let source = place.path("source");
+    for directory in 0..20 {
+        let directory_path = source.join(format!("d{directory}"));
+        fs::create_dir_all(&directory_path).unwrap();
+        for file in 0..10u64 {
+            fs::write(directory_path.join(format!("f{file}")), support::noise(directory * 10 + file, 2000)).unwrap();
+        }
+    }
+    support::wait_until_settled();
+    source
+}
+
+const NOTHING: Counts = Counts { put_new: 0, write: 0, finish: 0, get_range: 0, list_after: 0, delete: 0, space: 0 };
+
+/// A record is looked for, put, and read back with whatever else came.
+const ONE_RECORD: Counts = Counts { put_new: 1, write: 1, finish: 1, get_range: 1, list_after: 2, delete: 0, space: 0 };
+
+#[test]
+fn listing_snapshots_reads_the_records_and_nothing_else() {
+    let place = TestRepository::new();
+    let source = make_source(&place);
+    (0..3).for_each(|_| ingest(&place.repository, &source));
+    let counted = Counted::open(&place);
+    assert_eq!(counted.repository.catalog().snapshots().count(), 3);
+    // The config, and two records an ingest; checkpoints and records are listed once.
+    assert_eq!(counted.backend.counts(), Counts { get_range: 1 + 2 * 3, list_after: 2, ..NOTHING });
+    // To see that there is no news costs one call.
+    let cost = counted.cost(|repository| assert!(!repository.refresh().unwrap()));
+    assert_eq!(cost, Counts { list_after: 1, ..NOTHING });
+}
+
+#[test]
+fn a_long_history_is_read_from_its_checkpoint() {
+    let place = TestRepository::new();
+    let source = place.path("source");
+    fs::create_dir(&source).unwrap();
+    ingest(&place.repository, &source);
+    let id = place.repository.catalog().snapshots().next().unwrap().id;
+    while place.repository.catalog().sequence < 300 {
+        place.repository.change_tags(id, &["tag".into()], &[], now()).unwrap();
+    }
+    let counted = Counted::open(&place);
+    assert_eq!(counted.repository.catalog().sequence, 300);
+    // The config, the checkpoint, the record that it must end with, and the records behind it.
+    assert_eq!(counted.backend.counts(), Counts { get_range: 1 + 2 + (300 - 256), list_after: 2, ..NOTHING });
+}
+
+#[test]
+fn tag_and_forget_cost_one_record() {
+    let place = TestRepository::new();
+    let source = place.path("source");
+    fs::create_dir(&source).unwrap();
+    ingest(&place.repository, &source);
+    let counted = Counted::open(&place);
+    let id = counted.repository.catalog().snapshots().next().unwrap().id;
+    let cost = counted.cost(|repository| repository.change_tags(id, &["tag".into()], &[], now()).unwrap());
+    assert_eq!(cost, ONE_RECORD);
+    let cost = counted.cost(|repository| repository.forget(&[id], "test", now()).unwrap());
+    assert_eq!(cost, ONE_RECORD);
+}
+
+#[test]
+fn an_ingest_of_nothing_costs_two_records() {
+    let place = TestRepository::new();
+    let source = place.path("source");
+    fs::create_dir(&source).unwrap();
+    let counted = Counted::open(&place);
+    let cost = counted.cost(|repository| ingest(repository, &source));
+    // The packs are listed once, to see that none is lost.
+    assert_eq!(cost, Counts { put_new: 2, write: 2, finish: 2, get_range: 2, list_after: 5, ..NOTHING });
+}
+
+#[test]
+fn an_unchanged_tree_costs_two_records_and_the_reading_of_its_pages() {
+    let place = TestRepository::new();
+    let source = make_source(&place);
+    let counted = Counted::open(&place);
+    let first = counted.cost(|repository| ingest(repository, &source));
+    // A pack of data, one of pages, the segment, two records; each of the two packs is written by its chunks.
+    assert_eq!((first.put_new, first.finish), (2 + 1 + 2, 2 + 1 + 2));
+    assert_eq!(first.write, (200 + 2) + (2 * 21 + 2) + 1 + 2);
+    // Another process has no page at hand: a page of entries and one of witnesses for each of the 21 directories. That
+    // the pack of pages is still there is asked once; the segment tells which packs there must be.
+    let again = Counted::open(&place);
+    again.repository.chunks().unwrap();
+    let cost = again.cost(|repository| ingest(repository, &source));
+    assert_eq!(cost, Counts { put_new: 2, write: 2, finish: 2, get_range: 2 + 2 * 21 + 2, list_after: 5, ..NOTHING });
+    // With the pages at hand only the records remain.
+    let warm = again.cost(|repository| ingest(repository, &source));
+    assert_eq!(warm, Counts { put_new: 2, write: 2, finish: 2, get_range: 2 + 2, list_after: 5, ..NOTHING });
+}
+
+#[test]
+fn one_file_costs_its_directories_and_its_chunks() {
+    let place = TestRepository::new();
+    let source = make_source(&place);
+    fs::write(source.join("d7/large"), support::noise(1, 1_000_000)).unwrap();
+    ingest(&place.repository, &source);
+    let counted = Counted::open(&place);
+    let repository = &counted.repository;
+    let cost = counted.cost(|repository| drop(repository.chunks().unwrap()));
+    // The index is at hand and belongs to this history.
+    assert!(cost.get_range <= 1 && cost.list_after == 0, "{cost:?}");
+    let snapshot = repository.catalog().snapshots().next().unwrap().clone();
+    let small = counted.cost(|repository| {
+        assert!(read_file(repository, &snapshot, b"d3/f4").unwrap() == support::noise(34, 2000));
+    });
+    // The root, the directory, the chunk.
+    assert_eq!(small, Counts { get_range: 3, ..NOTHING });
+    let again = counted.cost(|repository| drop(read_file(repository, &snapshot, b"d3/f4").unwrap()));
+    assert_eq!(again, NOTHING);
+    let missing = counted.cost(|repository| {
+        let found = repository.tree().unwrap().lookup_path(&snapshot.manifest.root, b"d3/nothing/at/all").unwrap();
+        assert_eq!(found, None);
+    });
+    assert_eq!(missing, NOTHING);
+    let large = counted.cost(|repository| drop(read_file(repository, &snapshot, b"d7/large").unwrap()));
+    // The directory, the page of extents, and about 15 chunks of 64 KiB.
+    assert!((2 + 5..2 + 40).contains(&large.get_range), "{large:?}");
+}
+
+#[test]
+fn a_rebuilt_index_reads_segments_and_footers() {
+    let place = TestRepository::new();
+    let source = make_source(&place);
+    ingest(&place.repository, &source);
+    fs::write(source.join("d1/f1"), b"changed, and longer than what is kept inline".repeat(20)).unwrap();
+    ingest(&place.repository, &source);
+    fs::remove_dir_all(place.path("repo/index")).unwrap();
+    let counted = Counted::open(&place);
+    let cost = counted.cost(|repository| drop(repository.chunks().unwrap()));
+    // Two segments of two packs.
+    assert_eq!(cost, Counts { get_range: 2 + 4, ..NOTHING });
+}

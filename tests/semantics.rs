@@ -1,0 +1,377 @@
+//! What `docs/semantics.md` promises of the mount: every sentence has a test, here or in the other tests of the mount.
+
+mod support;
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::fs::XattrFlags;
+use support::mounted::{Mount, Stage, errno, identity, names, run_quietly, within};
+use support::noise;
+
+/// The sentences of section 3, in their order, each with the test that shows it.
+const PROMISES: &[(&str, &str)] = &[
+    (
+        "`at/` lists the days of all snapshots, `ids/` the first twelve digits of every id, `diff/` nothing; all take any \
+         name that can be understood.",
+        "listings_of_at_ids_and_diff",
+    ),
+    ("`A` and `B` are named as on the command line.", "differences_are_shown_as_files"),
+    (
+        "Everything is read-only: every call that would write gives EROFS.",
+        "every_write_like_call_gives_erofs_to_root_and_to_owners",
+    ),
+    ("Inside a snapshot nothing ever changes.", "a_snapshot_stays_while_its_source_changes"),
+    (
+        "New snapshots appear, and forgotten ones disappear, within a second, without remounting.",
+        "a_new_snapshot_is_everywhere_within_a_second_and_a_forgotten_one_nowhere",
+    ),
+    (
+        "Files that are open in a snapshot when it is forgotten give errors from then on.",
+        "files_of_a_forgotten_snapshot_give_errors",
+    ),
+    (
+        "Every field of `stat` is as ingested but: `st_ino` and `st_dev`; `st_nlink` of directories, which counts their \
+         subdirectories; `st_size` of directories (4096); `st_blocks`, which counts data without holes; access and change \
+         time, which equal the modification time.",
+        "fields_of_stat_that_are_not_as_ingested",
+    ),
+    (
+        "A file's `st_nlink` is that of the source, even where some of its names are not in the snapshot.",
+        "names_outside_of_the_snapshot_count",
+    ),
+    ("Names of one file in a snapshot share an inode number.", "hard_links_are_one_inode_and_count_their_names"),
+    (
+        "Inode numbers are the same after a remount, in every mount of the repository.",
+        "a_remount_tells_the_same_of_every_entry_and_inode_numbers_too",
+    ),
+    (
+        "SEEK_HOLE and SEEK_DATA find the holes that the source had.",
+        "seeking_data_and_holes_from_any_offset_answers_as_the_source_does",
+    ),
+    ("Extended attributes and ACLs are as ingested.", "getfattr_and_getfacl_dump_the_same"),
+    (
+        "Where a snapshot has none at all, asking gives EOPNOTSUPP.",
+        "facts_of_a_snapshot_are_attributes_of_its_root_that_no_listing_shows",
+    ),
+    (
+        "ACLs are enforced for other users with `--allow-other`.",
+        "with_allow_other_modes_owners_and_acls_decide_who_may_read",
+    ),
+    (
+        "Facts of a snapshot are attributes of its root that are not listed, so that copies do not take them along: \
+         `getfattr -n user.yesterfs.id`, and `source`, `name`, `time`, `finished`, `status`, `kind`, `host`, `user`, \
+         `origin`, `parent`, `files`, `entries`, `bytes`, `problems`, `tags`, `repository`, and whatever further facts the \
+         snapshot has.",
+        "every_fact_is_told_and_no_copy_takes_it_along",
+    ),
+    (
+        "An attribute that the source had by such a name comes first.",
+        "attributes_of_the_source_are_shown_even_where_a_fact_has_their_name",
+    ),
+    (
+        "`statfs` shows the logical bytes and the entries of all snapshots as used, the free space of the repository's \
+         place as free.",
+        "statfs_tells_the_logical_size_of_all_snapshots_and_the_space_left_where_the_repository_is",
+    ),
+    (
+        "Damaged data is EIO on exactly the range that it touches, and is logged with chunk and pack.",
+        "a_flipped_byte_in_a_pack_is_eio_on_that_chunk_and_nothing_else",
+    ),
+    (
+        "It is never short data, and never \"not found\".",
+        "a_damaged_directory_page_is_eio_and_never_an_empty_directory",
+    ),
+    ("Without root, the mount is its user's own.", "an_ordinary_user_mounts_through_fusermount3"),
+    (
+        "With `--allow-other`, other users see what stored owners, modes and ACLs let them see.",
+        "with_allow_other_modes_owners_and_acls_decide_who_may_read",
+    ),
+    ("SIGTERM, SIGINT and SIGHUP unmount.", "signals_unmount"),
+    (
+        "A mount whose process was killed gives ENOTCONN, never an empty directory.",
+        "a_killed_daemon_leaves_an_error_and_never_an_empty_directory",
+    ),
+    (
+        "A mount over or inside its own repository is refused.",
+        "mount_points_that_cannot_be_used_are_refused_with_the_reason",
+    ),
+    ("Memory does not grow with what is visited.", "memory_stays_bounded_whatever_is_visited"),
+    (
+        "`diff/A..B`: `added` holds what only B has, `removed` what only A has, `changed` what both have but not the same, \
+         as B has it.",
+        "what_differs_is_sorted_into_added_removed_and_changed",
+    ),
+    ("An entry of another type is both added and removed.", "what_differs_is_sorted_into_added_removed_and_changed"),
+    (
+        "Directories are there as far as they lead to something; a directory whose own metadata differ is in `changed`.",
+        "what_differs_is_sorted_into_added_removed_and_changed",
+    ),
+    (
+        "It compares what is stored, so an entry may be in `changed` that `yesterfs diff` does not print: one with another \
+         number of names, or with the same bytes cut in other chunks.",
+        "another_number_of_names_is_a_change_of_what_is_stored",
+    ),
+];
+
+#[test]
+fn every_sentence_about_the_mount_has_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = fs::read_to_string(root.join("docs/semantics.md")).unwrap();
+    let promised: Vec<&str> = PROMISES.iter().map(|(sentence, _)| *sentence).collect();
+    assert_eq!(
+        sentences(&document, "## 3. The mount"),
+        promised,
+        "the document and the tests promise different things"
+    );
+    let tests = text_below(&root.join("tests"));
+    for (sentence, test) in PROMISES {
+        assert!(tests.contains(&format!("fn {test}(")), "{sentence:?}: there is no test {test}");
+    }
+}
+
+/// The sentences of a section, without its block of code.
+fn sentences(document: &str, heading: &str) -> Vec<String> {
+    let (_, section) = document.split_once(&format!("{heading}\n")).unwrap_or_else(|| panic!("no section {heading:?}"));
+    let section = section.split("\n## ").next().unwrap();
+    let prose: Vec<&str> = section.split("```").step_by(2).collect();
+    let items = prose.concat().replace("\n- ", "\n\n");
+    let items = items.split("\n\n").map(|item| item.split_whitespace().collect::<Vec<_>>().join(" "));
+    items
+        .flat_map(|item| {
+            let count = item.matches(". ").count();
+            let ends = (0..=count).map(move |at| if at < count { "." } else { "" });
+            item.split(". ").zip(ends).map(|(sentence, end)| format!("{sentence}{end}")).collect::<Vec<_>>()
+        })
+        .filter(|sentence| !sentence.is_empty())
+        .collect()
+}
+
+/// All that stands in the sources below a directory.
+fn text_below(directory: &Path) -> String {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let texts = entries.map(|path| match path.extension() {
+        _ if path.is_dir() => text_below(&path),
+        Some(extension) if extension == "rs" => fs::read_to_string(&path).unwrap(),
+        _ => String::new(),
+    });
+    texts.collect()
+}
+
+#[test]
+fn listings_of_at_ids_and_diff() {
+    let stage = Stage::new();
+    let source = stage.make_directory("source");
+    stage.ingest(&source, "lake");
+    let mount = stage.mount();
+    let snapshot = shown(&stage, "lake");
+    let id = snapshot["id"].as_str().unwrap();
+    assert_eq!(names(mount.path("at")), [&snapshot["name"].as_str().unwrap()[..10]]);
+    assert_eq!(names(mount.path("ids")), [&id[..12]]);
+    assert_eq!(names(mount.path("diff")), [""; 0]);
+    let root = identity(mount.latest("lake"));
+    for way in ["at/1s-ago".into(), format!("ids/{}", &id[..4]), format!("ids/{id}"), "diff/lake..lake@latest".into()] {
+        within(Duration::from_secs(3), &way, || mount.path(&way).exists());
+    }
+    assert_eq!(identity(mount.path(&format!("ids/{}", id[..4].to_uppercase()))), root);
+}
+
+fn shown(stage: &Stage, snapshot: &str) -> serde_json::Value {
+    serde_json::from_str(&stage.succeed(&["show", snapshot, "--json"])).unwrap()
+}
+
+#[test]
+fn a_snapshot_stays_while_its_source_changes() {
+    let stage = Stage::new();
+    let source = stage.make_directory("source");
+    let bytes = noise(1, 3 << 20);
+    fs::write(source.join("file"), &bytes).unwrap();
+    fs::write(source.join("gone"), "gone").unwrap();
+    stage.ingest(&source, "lake");
+    let mount = stage.mount();
+    let root = mount.latest("lake");
+    let mut open = File::open(root.join("file")).unwrap();
+    open.read_exact(&mut [0; 1000]).unwrap();
+    let before = fs::metadata(root.join("file")).unwrap();
+    fs::write(source.join("file"), noise(2, 3 << 20)).unwrap();
+    fs::remove_file(source.join("gone")).unwrap();
+    stage.ingest(&source, "lake");
+    within(Duration::from_secs(1), "the new snapshot", || mount.latest("lake") != root);
+    let mut rest = Vec::new();
+    open.read_to_end(&mut rest).unwrap();
+    assert!(rest == bytes[1000..]);
+    assert!(fs::read(root.join("file")).unwrap() == bytes);
+    assert_eq!(fs::read(root.join("gone")).unwrap(), b"gone");
+    let after = fs::metadata(root.join("file")).unwrap();
+    assert_eq!((before.ino(), before.mtime_nsec()), (after.ino(), after.mtime_nsec()));
+    assert!(fs::read(mount.latest("lake").join("file")).unwrap() == noise(2, 3 << 20));
+}
+
+#[test]
+fn files_of_a_forgotten_snapshot_give_errors() {
+    let stage = Stage::new();
+    let source = stage.make_directory("source");
+    fs::write(source.join("file"), noise(1, 8 << 20)).unwrap();
+    stage.ingest(&source, "lake");
+    let mount = stage.mount();
+    let open = File::open(mount.latest("lake").join("file")).unwrap();
+    stage.succeed(&["forget", "lake"]);
+    within(Duration::from_secs(1), "it disappears", || names(mount.path("snapshots")).is_empty());
+    let read = open.read_at(&mut [0; 1000], 5 << 20);
+    assert!(errno(read).is_some(), "a file of a forgotten snapshot was read");
+}
+
+#[test]
+fn fields_of_stat_that_are_not_as_ingested() {
+    let stage = Stage::new();
+    let source = stage.make_directory("source");
+    for name in ["one", "two", "three"] {
+        fs::create_dir(source.join(name)).unwrap();
+    }
+    fs::write(source.join("file"), noise(1, 1000)).unwrap();
+    let sparse = File::create(source.join("sparse")).unwrap();
+    sparse.set_len(1 << 30).unwrap();
+    sparse.write_all_at(&[1; 4096], 1 << 20).unwrap();
+    stage.ingest(&source, "lake");
+    let mount = stage.mount();
+    let root = mount.latest("lake");
+    let stat = |name: &str| fs::metadata(root.join(name)).unwrap();
+    assert_eq!((stat("").nlink(), stat("one").nlink()), (5, 2));
+    assert_eq!((stat("").size(), stat("one").size()), (4096, 4096));
+    assert_eq!((stat("file").blocks(), stat("sparse").blocks(), stat("sparse").size()), (2, 8, 1 << 30));
+    for name in ["", "one", "file"] {
+        let (stat, modified) = (stat(name), fs::metadata(source.join(name)).unwrap());
+        let modified = (modified.mtime(), modified.mtime_nsec());
+        assert_eq!((stat.mtime(), stat.mtime_nsec()), modified, "{name}");
+        assert_eq!((stat.atime(), stat.atime_nsec()), modified, "{name}");
+        assert_eq!((stat.ctime(), stat.ctime_nsec()), modified, "{name}");
+    }
+    fs::read(root.join("file")).unwrap();
+    assert_eq!(stat("file").atime(), stat("file").mtime(), "reading is no access that shows");
+}
+
+#[test]
+fn names_outside_of_the_snapshot_count() {
+    let stage = Stage::new();
+    let source = stage.make_directory("source");
+    fs::write(source.join("file"), "text").unwrap();
+    fs::hard_link(source.join("file"), stage.path("outside")).unwrap();
+    stage.ingest(&source, "lake");
+    assert_eq!(fs::metadata(stage.mount().latest("lake").join("file")).unwrap().nlink(), 2);
+}
+
+#[test]
+fn every_fact_is_told_and_no_copy_takes_it_along() {
+    let stage = Stage::new();
+    let source = stage.make_directory("source");
+    rustix::fs::setxattr(&source, "user.own", b"1", XattrFlags::empty()).unwrap();
+    stage.ingest(&source, "lake");
+    stage.succeed(&["ingest", "dir", source.to_str().unwrap(), "--source", "lake", "--tag", "gold"]);
+    let mount = stage.mount();
+    let root = mount.latest("lake");
+    let facts =
+        "id source name time finished status kind host user origin parent files entries bytes problems tags repository";
+    for fact in facts.split(' ') {
+        let mut value = vec![0; 1000];
+        let length = rustix::fs::getxattr(&root, format!("user.yesterfs.{fact}"), &mut value[..]);
+        let length = length.unwrap_or_else(|errno| panic!("{fact}: {errno}"));
+        assert!(length > 0, "{fact} is empty");
+    }
+    let copy = stage.path("copy");
+    run_quietly(Command::new("cp").arg("-a").arg(&root).arg(&copy));
+    let mut list = vec![0; 1000];
+    let length = rustix::fs::listxattr(&copy, &mut list[..]).unwrap();
+    assert_eq!(&list[..length], b"user.own\0");
+}
+
+#[test]
+fn signals_unmount() {
+    use rustix::process::Signal;
+    let stage = Stage::new();
+    for (name, signal) in [("term", Signal::TERM), ("int", Signal::INT), ("hup", Signal::HUP)] {
+        let mount = stage.mount_with(name, &[]);
+        mount.signal(signal);
+        within(Duration::from_secs(20), name, || fs::read_dir(mount.point()).unwrap().count() == 0);
+        assert_eq!(mount.log(), "");
+    }
+}
+
+/// The default of `--cache`, the chunk index, and what threads and tables take.
+const MEMORY_MAX_BYTES: u64 = 256 << 20;
+
+#[test]
+fn memory_stays_bounded_whatever_is_visited() {
+    let stage = Stage::new();
+    let source = stage.make_directory("source");
+    for directory in 0..200 {
+        fs::create_dir(source.join(format!("{directory}"))).unwrap();
+        for file in 0..100 {
+            fs::write(source.join(format!("{directory}/{file}")), format!("{directory} {file}\n").repeat(30)).unwrap();
+        }
+    }
+    fs::write(source.join("large"), noise(5, 100 << 20)).unwrap();
+    stage.ingest(&source, "lake");
+    fs::set_permissions(source.join("large"), fs::Permissions::from_mode(0o600)).unwrap();
+    stage.ingest(&source, "lake");
+    let mount = stage.mount();
+    let visit = |mount: &Mount| {
+        let mut tar = Command::new("sh");
+        tar.args(["-c", "tar --create --file=- . | wc -c >/dev/null"]).current_dir(mount.point());
+        run_quietly(&mut tar);
+    };
+    visit(&mount);
+    let peak = mount.peak_memory_bytes();
+    assert!(peak < MEMORY_MAX_BYTES, "{} MiB", peak >> 20);
+}
+
+#[test]
+fn what_differs_is_sorted_into_added_removed_and_changed() {
+    let stage = Stage::new();
+    let source = stage.make_directory("source");
+    for name in ["same/file", "own/file", "deep/below/changed", "deep/below/same", "gone/file", "type"] {
+        fs::create_dir_all(source.join(name).parent().unwrap()).unwrap();
+        fs::write(source.join(name), "before").unwrap();
+    }
+    let first = stage.ingest(&source, "lake");
+    fs::set_permissions(source.join("own"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(source.join("deep/below/changed"), "after, and longer").unwrap();
+    fs::remove_dir_all(source.join("gone")).unwrap();
+    fs::remove_file(source.join("type")).unwrap();
+    fs::create_dir_all(source.join("type/new")).unwrap();
+    let second = stage.ingest(&source, "lake");
+    let mount = stage.mount();
+    let difference = mount.path(&format!("diff/lake@{first}..lake@{second}"));
+    let listed = |part: &str| {
+        let mut find = Command::new("find");
+        find.args([".", "-mindepth", "1", "-printf", "%P %y %s\\n"]).current_dir(difference.join(part));
+        let mut lines: Vec<String> =
+            support::mounted::text(run_quietly(&mut find)).lines().map(str::to_string).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(listed("added"), ["type d 4096", "type/new d 4096"]);
+    assert_eq!(listed("removed"), ["gone d 4096", "gone/file f 6", "type f 6"]);
+    let changed = ["deep d 4096", "deep/below d 4096", "deep/below/changed f 17", "own d 4096"];
+    assert_eq!(listed("changed"), changed);
+    assert_eq!(fs::metadata(difference.join("changed/own")).unwrap().permissions().mode() & 0o7777, 0o700);
+    let file = difference.join("changed/deep/below/changed");
+    assert_eq!(identity(file), identity(mount.latest("lake").join("deep/below/changed")));
+}
+
+#[test]
+fn another_number_of_names_is_a_change_of_what_is_stored() {
+    let stage = Stage::new();
+    let source = stage.make_directory("source");
+    fs::write(source.join("file"), "text").unwrap();
+    let first = stage.ingest(&source, "lake");
+    fs::hard_link(source.join("file"), stage.path("outside")).unwrap();
+    let second = stage.ingest(&source, "lake");
+    let (a, b) = (format!("lake@{first}"), format!("lake@{second}"));
+    assert_eq!(stage.succeed(&["diff", &a, &b]), "");
+    let mount = stage.mount();
+    assert_eq!(names(mount.path(&format!("diff/{a}..{b}/changed"))), ["file"]);
+}
