@@ -49,7 +49,7 @@ fn ingest(place: &TestRepository, streams: Vec<StreamSpec>) -> Result<StoredTree
 #[track_caller]
 fn assert_fails(place: &TestRepository, streams: Vec<StreamSpec>, words: &[&str]) {
     let before = place.reopen().unwrap().catalog().snapshots().count();
-    let error = ingest(place, streams).err().expect("it was to fail");
+    let Err(error) = ingest(place, streams) else { panic!("it was to fail") };
     assert!(matches!(error, Error::Command { .. }), "{error:?}");
     let message = error.to_string();
     assert!(words.iter().all(|word| message.contains(word)) && message.contains("no snapshot"), "{message}");
