@@ -209,6 +209,7 @@ impl Drop for Attached {
 pub struct Mounted {
     attached: Attached,
     session: Option<JoinHandle<io::Result<()>>>,
+    refresh: Option<JoinHandle<()>>,
     /// Closed when the session has ended.
     ended: Receiver<()>,
     stop_requests: Receiver<()>,
@@ -254,9 +255,10 @@ impl Mounted {
             })
             .map_err(failed)?;
         let (builder, failed) = spawn("fuse-refresh");
-        builder.spawn(move || refresh_until(&watched, &view, &notifier)).map_err(failed)?;
+        let refresh = builder.spawn(move || refresh_until(&watched, &view, &notifier)).map_err(failed)?;
+        let (session, refresh) = (Some(session), Some(refresh));
         let (stopper, stop_requests) = bounded(1);
-        Ok(Mounted { attached, session: Some(session), ended, stop_requests, stopper: Stopper(stopper) })
+        Ok(Mounted { attached, session, refresh, ended, stop_requests, stopper: Stopper(stopper) })
     }
 
     /// The mount point, absolute and without symbolic links.
@@ -290,9 +292,12 @@ impl Mounted {
         }
     }
 
-    /// What the ended session said.
+    /// What the ended session said. No thread of the mount runs afterwards.
     fn join(&mut self) -> Result<()> {
-        let said = match self.session.take().map(JoinHandle::join) {
+        let session = self.session.take().map(JoinHandle::join);
+        // It has nothing to say; one that panicked has ended too.
+        let _ = self.refresh.take().map(JoinHandle::join);
+        let said = match session {
             None | Some(Ok(Ok(()))) => return Ok(()),
             Some(Ok(Err(error))) => error,
             Some(Err(_panic)) => io::Error::other("a thread panicked"),

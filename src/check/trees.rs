@@ -1,7 +1,6 @@
 //! Trees: every page, attribute list and chunk that a snapshot refers to is there, and totals add up.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use crate::check::packs::Packs;
 use crate::check::{Check, Damage, object_and_reason};
@@ -196,7 +195,7 @@ impl TreeCheck<'_, '_> {
     fn read_page(&mut self, reference: &Reference) -> Result<Page> {
         let id = reference.page;
         let page = match self.chunks.load(&id) {
-            Ok(bytes) => Page::open(id, Arc::from(bytes), reference.kind)?,
+            Ok(bytes) => Page::open(id, bytes, reference.kind)?,
             Err(error) => {
                 self.named.insert(id);
                 return Err(error);

@@ -97,6 +97,7 @@ pub fn run(mut args: Mount, invocation: &Invocation) -> CommandResult {
 
 /// Mounts and serves until somebody unmounts or a signal comes.
 fn serve(args: &Mount, invocation: &Invocation) -> CommandResult {
+    yesterfs::mount::daemon::share_one_heap();
     let background = match invocation.in_background {
         true => Some(Background::prepare(args.log_file.as_deref())?),
         false => None,

@@ -108,3 +108,14 @@ fn null_device() -> Result<File> {
     const NULL: &str = "/dev/null";
     OpenOptions::new().read(true).write(true).open(NULL).map_err(Error::io("open", NULL))
 }
+
+/// Lets all threads of this process share one heap. For a process that serves a mount: glibc gives threads heaps of their
+/// own, and every heap keeps the room that its threads once needed for chunks. With 16 loops that came to 249 MiB and
+/// grew, where one heap takes 172 MiB.
+pub fn share_one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it sets one number of the allocator, which looks at it under its own lock.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}

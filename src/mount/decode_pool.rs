@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select_biased};
 use fuser::ReplyData;
@@ -41,7 +41,8 @@ thread_local! {
     static LOOP_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The threads, and what waits for them. They end when this is dropped and the queues are empty.
+/// The threads, and what waits for them. Dropping it waits for their end: what the chunk index rests on is taken down
+/// when the process ends, and whoever still used it then would crash.
 pub(super) struct DecodePool {
     view: Arc<View>,
     /// Loops that read by themselves right now, and how many may.
@@ -53,6 +54,18 @@ pub(super) struct DecodePool {
     /// Bytes queued or being prefetched, at most `prefetch_budget_bytes`.
     prefetching_bytes: Arc<AtomicU64>,
     prefetch_budget_bytes: u64,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Drop for DecodePool {
+    fn drop(&mut self) {
+        // Without senders, the threads find the queues closed.
+        (self.reads, self.prefetches) = (bounded(0).0, bounded(0).0);
+        for thread in self.threads.drain(..) {
+            // One that panicked has ended too.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl DecodePool {
@@ -62,6 +75,7 @@ impl DecodePool {
         let (reads, read_jobs) = bounded(READ_QUEUE);
         let (prefetches, prefetch_jobs) = bounded(PREFETCH_QUEUE);
         let prefetching_bytes = Arc::new(AtomicU64::new(0));
+        let mut threads = Vec::with_capacity(loops);
         for number in 0..loops {
             let worker = Worker {
                 view: view.clone(),
@@ -69,10 +83,8 @@ impl DecodePool {
                 prefetches: prefetch_jobs.clone(),
                 prefetching_bytes: prefetching_bytes.clone(),
             };
-            thread::Builder::new()
-                .name(format!("decode-{number}"))
-                .spawn(move || worker.run())
-                .map_err(Error::io("start a thread of", "the decode pool"))?;
+            let thread = thread::Builder::new().name(format!("decode-{number}")).spawn(move || worker.run());
+            threads.push(thread.map_err(Error::io("start a thread of", "the decode pool"))?);
         }
         Ok(DecodePool {
             view,
@@ -83,6 +95,7 @@ impl DecodePool {
             read_ahead: Mutex::default(),
             prefetching_bytes,
             prefetch_budget_bytes,
+            threads,
         })
     }
 

@@ -68,7 +68,7 @@ impl ChunkStore {
     /// [`Error::ChunkMissing`] where no published pack holds it; [`Error::ChunkCorrupt`], [`Error::ObjectMissing`]
     /// where its pack is damaged or gone.
     pub fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        self.cache.get_or_load(id, || self.load(id).map(Arc::from))
+        self.cache.get_or_load(id, || self.load(id))
     }
 
     /// The chunk if it is at hand without touching the disk.
@@ -77,7 +77,7 @@ impl ChunkStore {
     }
 
     /// Reads a chunk past the cache: for `check`, which must see the disk, and for data that is used once.
-    pub fn load(&self, id: &ChunkId) -> Result<Vec<u8>> {
+    pub fn load(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
         let location = self.locate(id)?.ok_or(Error::ChunkMissing { id: *id })?;
         let range = ByteRange::At { offset: location.offset, length: u64::from(location.record_bytes) };
         let record = self.backend.get_range(&pack_key(&location.pack), range)?;

@@ -1,5 +1,7 @@
 //! Compression of one chunk: the door to lz4. Which codec a chunk has stands in its record.
 
+use std::sync::Arc;
+
 use crate::codec::DecodeError;
 
 /// How a chunk's payload becomes its plain bytes. Codes: `docs/format.md` section 4.
@@ -51,16 +53,20 @@ pub fn compress(plain: &[u8], out: &mut Vec<u8>) -> Codec {
 }
 
 /// The plain bytes of a payload. `plain_bytes` is what the record promises; the caller bounds it.
-pub fn decompress(codec: Codec, payload: &[u8], plain_bytes: usize) -> Result<Vec<u8>, DecodeError> {
+///
+/// Made in the one piece of memory that stays: other large ones, given back at once, would scatter those that stay.
+pub fn decompress(codec: Codec, payload: &[u8], plain_bytes: usize) -> Result<Arc<[u8]>, DecodeError> {
     match codec {
-        Codec::Raw if payload.len() == plain_bytes => Ok(payload.to_vec()),
+        Codec::Raw if payload.len() == plain_bytes => Ok(Arc::from(payload)),
         Codec::Raw => Err(DecodeError { reason: "the payload does not have the length of the chunk", at: 0 }),
         Codec::Lz4 => {
-            let mut plain = vec![0u8; plain_bytes];
-            match lz4_flex::block::decompress_into(payload, &mut plain) {
-                Ok(written) if written == plain_bytes => Ok(plain),
-                Ok(_) => Err(DecodeError { reason: "lz4 gives fewer bytes than the chunk has", at: 0 }),
-                Err(_) => Err(DecodeError { reason: "not an lz4 block", at: 0 }),
+            let mut plain: Arc<[u8]> = std::iter::repeat_n(0, plain_bytes).collect();
+            // Nobody else has it yet.
+            let written = Arc::get_mut(&mut plain).map(|plain| lz4_flex::block::decompress_into(payload, plain));
+            match written {
+                Some(Ok(written)) if written == plain_bytes => Ok(plain),
+                Some(Err(_)) => Err(DecodeError { reason: "not an lz4 block", at: 0 }),
+                _ => Err(DecodeError { reason: "lz4 gives fewer bytes than the chunk has", at: 0 }),
             }
         }
     }
@@ -76,7 +82,7 @@ mod tests {
         fn payloads_come_back(plain: Vec<u8>) {
             let mut payload = Vec::new();
             let codec = compress(&plain, &mut payload);
-            prop_assert_eq!(decompress(codec, &payload, plain.len()).unwrap(), plain);
+            prop_assert_eq!(&decompress(codec, &payload, plain.len()).unwrap()[..], plain);
         }
 
         #[test]

@@ -1,6 +1,8 @@
 //! Pack: one immutable file of many chunks, `packs/<2 hex>/<writer>-<n>`; every chunk describes itself, and a footer
 //! lists their ids. Format: `docs/format.md` section 4.
 
+use std::sync::Arc;
+
 use crate::codec::{DecodeError, Decoder, Encoder, FORMAT_VERSION, refuse_unknown, seal, unseal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChunkId, WriterId, WriterObject};
@@ -153,7 +155,7 @@ pub fn encode_record(codec: Codec, plain_bytes: usize, payload: &[u8], record: &
 ///
 /// # Errors
 /// [`Error::ChunkCorrupt`] where they are not what was written, [`Error::Unsupported`] for a codec from the future.
-pub fn decode_record(record: &[u8], id: &ChunkId, pack: &WriterObject) -> Result<Vec<u8>> {
+pub fn decode_record(record: &[u8], id: &ChunkId, pack: &WriterObject) -> Result<Arc<[u8]>> {
     let corrupt = |reason: String| Error::ChunkCorrupt { id: *id, pack: pack.to_string(), reason };
     let mut decoder = Decoder::new(record);
     let parts = (|| {

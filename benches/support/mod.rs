@@ -1,0 +1,225 @@
+//! What the benchmarks and the memory test share: the real binary and how much memory it took, made data, a served
+//! mount.
+//!
+//! The kernel hands the peak of a process down to the programs that it starts: whoever measures here must stay small.
+
+#![allow(dead_code)]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+const YESTERFS: &str = env!("CARGO_BIN_EXE_yesterfs");
+
+/// Bytes made and written at once.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Numbers that are the same in every run.
+pub struct Noise(pub u64);
+
+impl Noise {
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        for part in bytes.chunks_mut(8) {
+            part.copy_from_slice(&self.next().to_le_bytes()[..part.len()]);
+        }
+    }
+
+    pub fn bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.fill(&mut bytes);
+        bytes
+    }
+
+    /// Writes `length` bytes that do not compress.
+    pub fn write(&mut self, out: &mut impl Write, mut length: u64) {
+        let mut piece = vec![0; PIECE_BYTES];
+        while length > 0 {
+            let some = length.min(PIECE_BYTES as u64);
+            let piece = &mut piece[..some as usize];
+            self.fill(piece);
+            out.write_all(piece).expect("room for noise");
+            length -= some;
+        }
+    }
+}
+
+/// What a step took.
+pub struct Taken {
+    pub seconds: f64,
+    /// Of the process that did the work, since it was started.
+    pub peak_bytes: u64,
+}
+
+/// How much a step worked on.
+#[derive(Clone, Copy)]
+pub enum Size {
+    Bytes(u64),
+    Entries(u64),
+}
+
+pub fn print_machine(place: &Path) {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(" unknown");
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!(
+        "machine: {}, {cores} cores, Linux {}, load {}, in {}",
+        model.trim_start_matches([' ', '\t', ':']),
+        kernel.trim(),
+        load.split(' ').next().unwrap_or_default(),
+        place.display()
+    );
+}
+
+pub fn print_heading() {
+    println!("{:<36} {:>16} {:>9} {:>16} {:>10}", "step", "size", "seconds", "rate", "peak MiB");
+}
+
+pub fn report(step: &str, size: Size, taken: &Taken) {
+    let (amount, rate) = match size {
+        Size::Bytes(bytes) => {
+            let mega = bytes as f64 / 1e6;
+            (format!("{mega:.1} MB"), format!("{:.1} MB/s", mega / taken.seconds))
+        }
+        Size::Entries(entries) => (format!("{entries} entries"), format!("{:.0} /s", entries as f64 / taken.seconds)),
+    };
+    let peak = mebibytes(taken.peak_bytes);
+    println!("{step:<36} {amount:>16} {:>9.3} {rate:>16} {peak:>10.1}", taken.seconds);
+}
+
+pub fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / 1048576.0
+}
+
+/// Waits for a child; tells how it ended and its peak memory.
+fn wait(child: &Child) -> (ExitStatus, u64) {
+    let mut status = 0;
+    // SAFETY: rusage is plain numbers, for which zeros are a value; wait4 fills both of what it is given.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::wait4(child.id() as libc::pid_t, &mut status, 0, &mut usage);
+        usage
+    };
+    (ExitStatus::from_raw(status), usage.ru_maxrss as u64 * 1024)
+}
+
+/// A directory with a repository, and room for what is ingested and mounted.
+pub struct Workplace {
+    pub place: PathBuf,
+}
+
+impl Workplace {
+    /// In the directory `place`, with an empty repository.
+    pub fn new(place: &Path) -> Workplace {
+        let workplace = Workplace { place: place.to_path_buf() };
+        workplace.run(&["init"], 0);
+        workplace
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.place.join(name)
+    }
+
+    pub fn command<I: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = I>) -> Command {
+        let mut command = Command::new(YESTERFS);
+        command.arg("--quiet").arg("--repo").arg(self.path("repository")).args(words);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+
+    /// Runs a command of the tool; `expected` is its exit code.
+    #[track_caller]
+    pub fn run<I: AsRef<OsStr>>(&self, words: &[I], expected: i32) -> Taken {
+        let started = Instant::now();
+        let mut command = self.command(words);
+        let (status, peak_bytes) = wait(&command.spawn().expect("the binary"));
+        let seconds = started.elapsed().as_secs_f64();
+        assert_eq!(status.code(), Some(expected), "{command:?}");
+        Taken { seconds, peak_bytes }
+    }
+
+    #[track_caller]
+    pub fn ingest(&self, directory: &Path, source: &str) -> Taken {
+        let words = [OsStr::new("ingest"), "dir".as_ref(), directory.as_os_str(), "--source".as_ref(), source.as_ref()];
+        self.run(&words, 0)
+    }
+
+    /// Mounts on the directory `name`, which is made.
+    pub fn mount(&self, name: &str) -> Daemon {
+        let point = self.path(name);
+        fs::create_dir_all(&point).expect("a mount point");
+        let words = [OsStr::new("mount"), "--foreground".as_ref(), point.as_os_str()];
+        let mut child = self.command(words).spawn().expect("the binary");
+        while !point.join("snapshots").is_dir() {
+            assert!(child.try_wait().expect("the daemon").is_none(), "the mount ended");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Daemon { child, point }
+    }
+}
+
+/// A mount in the foreground, so that its memory can be asked for.
+pub struct Daemon {
+    child: Child,
+    point: PathBuf,
+}
+
+impl Daemon {
+    /// The newest snapshot of a source, without symlinks.
+    pub fn latest(&self, source: &str) -> PathBuf {
+        fs::canonicalize(self.point.join("snapshots").join(source).join("latest")).expect("a snapshot")
+    }
+
+    /// The most memory that it had in RAM so far.
+    pub fn peak_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the daemon runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel tells the peak");
+        let kib: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib * 1024
+    }
+
+    pub fn taken(&self, elapsed: Duration) -> Taken {
+        Taken { seconds: elapsed.as_secs_f64(), peak_bytes: self.peak_bytes() }
+    }
+
+    /// Unmounts as a user does.
+    pub fn stop(mut self) {
+        let ended = Command::new(YESTERFS).arg("--quiet").arg("umount").arg(&self.point).status();
+        assert!(ended.expect("the binary").success(), "umount failed");
+        assert!(self.child.wait().expect("the daemon's end").success(), "the daemon failed");
+    }
+}
+
+impl Drop for Daemon {
+    /// After a failed check nothing may stay mounted.
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            let _ = Command::new(YESTERFS).arg("--quiet").arg("umount").arg(&self.point).status();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Runs a program of the system on `arguments`, reads all that it writes through a pipe, and returns how much that was:
+/// tar, for one, reads no file when it sees that nobody wants the bytes.
+#[track_caller]
+pub fn drain(program: &str, arguments: &[&OsStr]) -> u64 {
+    let mut command = Command::new(program);
+    let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().expect(program);
+    let mut output = child.stdout.take().expect("a pipe");
+    let bytes = io::copy(&mut output, &mut io::sink()).expect("its output");
+    assert!(child.wait().expect("its end").success(), "{command:?} failed");
+    bytes
+}
