@@ -162,6 +162,15 @@ fn snapshots_of_one_second_get_names_of_their_own() {
     assert_sound(&place.repository).iter().for_each(|tree| assert_holds(tree, &source));
 }
 
+/// Counts one less when its thread ends, also by a failed assertion, or those who wait for zero would hang.
+struct CountDown<'a>(&'a AtomicUsize);
+
+impl Drop for CountDown<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn many_threads_and_repositories_write_and_read_at_once() {
     const ROUNDS: usize = 6;
@@ -172,6 +181,7 @@ fn many_threads_and_repositories_write_and_read_at_once() {
         for (number, source) in sources.iter().enumerate() {
             let (place, writing) = (&place, &writing);
             scope.spawn(move || {
+                let _done = CountDown(writing);
                 for round in 0..ROUNDS {
                     let repository = place.reopen().unwrap();
                     // Each its own lineage, and all of them a common one.
@@ -179,7 +189,6 @@ fn many_threads_and_repositories_write_and_read_at_once() {
                     let snapshot = ingest(&repository, source, &lineage);
                     assert_holds(&stored_tree(&repository, &snapshot).unwrap(), source);
                 }
-                writing.fetch_sub(1, Ordering::SeqCst);
             });
         }
         // In one open repository, one thread refreshes and others read what they see, as a mount does.

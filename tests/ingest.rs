@@ -9,8 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::mount::{MountFlags, UnmountFlags};
@@ -111,6 +111,11 @@ fn a_directory_comes_back_and_the_second_ingest_reads_nothing() {
     assert_eq!(second.counters.bytes_new, 0);
     assert_eq!(second.counters.files_unchanged, 3);
     assert_eq!(second.snapshot.manifest.root, first.snapshot.manifest.root);
+
+    // However its path is written.
+    for same in ["source/", "source//", "./source/."] {
+        assert_eq!(place.ingest(&place.path(same), "lake").counters.bytes_read, 0, "{same}");
+    }
 
     let again = place.try_ingest(&source, "lake", |options| options.reread = true).unwrap();
     assert_eq!((again.counters.bytes_read, again.counters.bytes_new), (5_000_005, 0));
@@ -687,10 +692,15 @@ fn many_directories_need_few_descriptors() {
         make(&source, &[&format!("d{number}/file")]);
     }
     let most = AtomicUsize::new(0);
+    let (calls, walker) = (AtomicUsize::new(0), OnceLock::new());
     let watcher = Watcher::new(|_: &Recorder| {
+        // The one who lists asks first. The others are held up, so that it gets as far ahead as it may.
+        if *walker.get_or_init(|| std::thread::current().id()) != std::thread::current().id() {
+            std::thread::sleep(Duration::from_micros(500));
+            return;
+        }
         // Counting costs time; every now and then will do.
-        static CALLS: AtomicUsize = AtomicUsize::new(0);
-        if CALLS.fetch_add(1, Ordering::Relaxed).is_multiple_of(50) {
+        if calls.fetch_add(1, Ordering::Relaxed) % 50 == 0 {
             let prefix = source.as_os_str().as_bytes();
             let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
             let ours = open.filter_map(|fd| fs::read_link(fd.path()).ok());
@@ -701,7 +711,7 @@ fn many_directories_need_few_descriptors() {
     let snapshot = ingest_watched(&place, &directory_options(&source, "lake"), &watcher);
     assert_eq!(snapshot.manifest.files, 2000);
     let most = most.load(Ordering::SeqCst);
-    assert!((2..200).contains(&most), "{most} descriptors were open at once");
+    assert!((20..200).contains(&most), "{most} descriptors were open at once");
 }
 
 /// A repository that counts what it reads, over the same place.

@@ -219,7 +219,7 @@ fn files_of_a_forgotten_snapshot_give_errors() {
     stage.ingest(&source, "lake");
     let mount = stage.mount();
     let open = File::open(mount.latest("lake").join("file")).unwrap();
-    stage.succeed(&["forget", "lake"]);
+    stage.succeed(&["forget", "lake@latest"]);
     within(Duration::from_secs(1), "it disappears", || names(mount.path("snapshots")).is_empty());
     let read = open.read_at(&mut [0; 1000], 5 << 20);
     assert!(errno(read).is_some(), "a file of a forgotten snapshot was read");

@@ -55,6 +55,8 @@ fn a_lost_pack_is_stored_again_by_the_next_ingest() {
     let (repository, _) = reopen(&place);
     let bytes = read_file(&repository.unwrap(), &healed.snapshot, b"data").unwrap();
     assert_eq!(bytes, support::noise(1, 300_000));
+    // Once is enough: the pack stays lost, but nothing of this source needs it any more.
+    assert_eq!(place.ingest(&source, "lake").counters.bytes_read, 0);
 }
 
 #[test]
@@ -178,6 +180,35 @@ fn an_empty_expectation_verifies_nothing() {
     let words = ["ingest", "stream", "--source", "s", "--name", "n", "--expect-end", " ", "--", "echo", "abc"];
     let refused = yesterfs(directory.path(), &words);
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+}
+
+#[test]
+fn standard_input_that_ends_otherwise_than_told_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(yesterfs(directory.path(), &["init"]).status.success());
+    let words = "--repo repo ingest stream --source s --name n --expect-end 'Dump completed'";
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("printf half | {} {words}", env!("CARGO_BIN_EXE_yesterfs")));
+    let ended = shell.current_dir(directory.path()).output().unwrap();
+    assert_eq!(ended.status.code(), Some(3), "{ended:?}");
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("may be cut short"), "{ended:?}");
+    let listed = yesterfs(directory.path(), &["snapshots", "--json"]).stdout;
+    assert!(String::from_utf8_lossy(&listed).contains("unverified"));
+}
+
+#[test]
+fn snapshots_to_forget_are_named_exactly() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path();
+    assert!(yesterfs(place, &["init"]).status.success());
+    assert!(
+        yesterfs(place, &["ingest", "stream", "--source", "s", "--name", "n", "--", "echo", "abc"]).status.success()
+    );
+    for vague in ["s", "s@now", "s@2100-01-01"] {
+        assert_eq!(yesterfs(place, &["forget", vague]).status.code(), Some(2), "{vague}");
+    }
+    assert!(yesterfs(place, &["forget", "s@latest"]).status.success());
+    assert_eq!(yesterfs(place, &["snapshots", "s"]).status.code(), Some(2), "a source without snapshots is not known");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use yesterfs::Error;
 use yesterfs::id::SnapshotId;
+use yesterfs::repository::snapshot::Snapshot;
 
 use super::exit::{CommandResult, Outcome};
 use super::invocation::{Invocation, snapshot_name};
@@ -12,7 +14,8 @@ use super::snapshots::snapshot_record;
 
 /// Take snapshots out of the repository's history
 ///
-/// They disappear from lists and mounts. Their data stays: no room is reclaimed yet.
+/// They disappear from lists and mounts. Their data stays: no room is reclaimed yet. Each must be named exactly: by id,
+/// as SOURCE@NAME with its name in lists and mounts, as SOURCE@latest or as SOURCE~2.
 #[derive(Args)]
 pub struct Forget {
     /// The snapshots
@@ -32,11 +35,25 @@ pub struct Forget {
     json: bool,
 }
 
+/// A time means the newest snapshot before it, a source alone its latest: too easily another one than was meant.
+fn require_exact(name: &str, snapshot: &Snapshot) -> Result<(), Error> {
+    let is_exact = snapshot.id.to_string().starts_with(&name.to_ascii_lowercase())
+        || name == snapshot_name(snapshot)
+        || name.contains("@latest")
+        || name.contains('~');
+    if is_exact {
+        return Ok(());
+    }
+    let reason = format!("it may mean {}; give that name, or the id {}", snapshot_name(snapshot), snapshot.id.short());
+    Err(Error::invalid("name of a snapshot to forget", name, reason))
+}
+
 pub fn run(args: Forget, invocation: &Invocation) -> CommandResult {
     let repository = invocation.open_quietly()?;
     let mut doomed = BTreeMap::new();
     for name in &args.snapshots {
         let snapshot = invocation.snapshot(&repository, name)?;
+        require_exact(name, &snapshot)?;
         doomed.insert(snapshot.sequence, snapshot);
     }
     if !args.dry_run {

@@ -91,6 +91,8 @@ impl SnapshotArgs {
         output.flush()?;
         Ok(match report.snapshot.manifest.status {
             SnapshotStatus::Partial => Outcome::Partial,
+            // Standard input that did not end as told.
+            SnapshotStatus::Unverified if report.snapshot.manifest.problems > 0 => Outcome::Partial,
             SnapshotStatus::Complete | SnapshotStatus::Unverified => Outcome::Done,
         })
     }
@@ -121,7 +123,11 @@ fn print_summary(report: &IngestReport, terminal: &Terminal, output: &mut Output
         }
         SnapshotStatus::Unverified => {
             stderr_line("yesterfs: standard input ended, but nothing shows that its producer was done");
-            stderr_line("hint: let yesterfs run the command, after --, or name how its output ends with --expect-end");
+            if manifest.problems == 0 {
+                stderr_line(
+                    "hint: let yesterfs run the command, after --, or name how its output ends with --expect-end",
+                );
+            }
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
+use yesterfs::Error;
 use yesterfs::repository::snapshot::{Snapshot, check_label};
 
 use super::exit::{CommandResult, Outcome};
@@ -34,6 +35,19 @@ pub fn run(args: Snapshots, invocation: &Invocation) -> CommandResult {
         args.source.as_ref().is_none_or(|source| *source == snapshot.manifest.source)
             && args.tag.as_ref().is_none_or(|tag| snapshot.tags.contains(tag))
     };
+    // A misspelled name must not look like a source without snapshots.
+    for (what, name, is_known) in [
+        ("snapshot of source", &args.source, catalog.sources().contains(args.source.as_deref().unwrap_or_default())),
+        (
+            "snapshot with tag",
+            &args.tag,
+            catalog.snapshots().any(|it| args.tag.as_ref().is_some_and(|tag| it.tags.contains(tag))),
+        ),
+    ] {
+        if let (Some(name), false) = (name, is_known) {
+            return Err(Error::NotFound { what, name: name.clone() }.into());
+        }
+    }
     let wanted = catalog.snapshots().filter(is_wanted);
     let mut output = Output::default();
     if args.json {

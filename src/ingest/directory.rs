@@ -1,5 +1,6 @@
 //! `ingest dir`: a snapshot of a live directory. One thread walks, several capture files, this one builds the tree.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -11,7 +12,7 @@ use crossbeam_channel::{Receiver, bounded};
 use rustix::fs::{Dir, Mode, OFlags};
 
 use crate::error::{Error, Result};
-use crate::id::ChunkId;
+use crate::id::{ChunkId, WriterObject, hash};
 use crate::ingest::exclude::Excludes;
 use crate::ingest::file::{FileOutcome, Reading, base_node};
 use crate::ingest::hard_links::{FirstNames, SharedReads};
@@ -80,7 +81,12 @@ pub fn ingest_directory(
     if options.reread {
         session = session.verifying_known();
     }
-    let options = &DirectoryOptions { reread: must_read_all(options, &session, monitor), ..options.clone() };
+    let options =
+        &DirectoryOptions { reread: must_read_all(options, &session, parent.as_deref(), monitor), ..options.clone() };
+    let mut facts = BTreeMap::new();
+    if !session.lost_packs().is_empty() {
+        facts.insert(READ_FOR_LOST_PACKS.to_string(), lost_packs_digest(session.lost_packs()));
+    }
     let watch = IngestWatch::new(monitor);
     let boundaries =
         Boundaries { excludes, one_file_system: options.one_file_system, own_directory, repository: repository.id() };
@@ -96,16 +102,35 @@ pub fn ingest_directory(
         }
     };
     let manifest = manifest(options, tree, parent.map(|it| it.id), (started, clock()), watch, monitor);
-    let snapshot = session.commit(manifest, clock())?;
+    let snapshot = session.commit(Manifest { facts, ..manifest }, clock())?;
     Ok(IngestReport { snapshot })
 }
 
-/// Whether everything is read: as told, or because packs are lost and what they held may still be at hand here.
-fn must_read_all(options: &DirectoryOptions, session: &WriteSession, monitor: &dyn Monitor) -> bool {
-    if let [first, ..] = session.lost_packs() {
+/// The fact that tells for which lost packs everything was read: the next ingest of the source need not do it again.
+const READ_FOR_LOST_PACKS: &str = "read-for-lost-packs";
+
+/// A short name for a set of lost packs.
+fn lost_packs_digest(lost: &[WriterObject]) -> String {
+    let mut names: Vec<String> = lost.iter().map(WriterObject::to_string).collect();
+    names.sort_unstable();
+    hash(names.join(" ").as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether everything is read: as told, or because packs are lost, what they held may still be at hand here, and no
+/// ingest of this source has read everything since.
+fn must_read_all(
+    options: &DirectoryOptions,
+    session: &WriteSession,
+    parent: Option<&Snapshot>,
+    monitor: &dyn Monitor,
+) -> bool {
+    let healed = parent.and_then(|it| it.manifest.facts.get(READ_FOR_LOST_PACKS));
+    if let [first, ..] = session.lost_packs()
+        && healed != Some(&lost_packs_digest(session.lost_packs()))
+    {
         let count = session.lost_packs().len();
         monitor.note(&format!(
-            "{count} packs (such as {first}) are lost or cut short: reading every file, to store again what they held"
+            "packs are lost or cut short ({count}, such as {first}): reading every file, to store again what they held"
         ));
         return true;
     }
@@ -154,7 +179,8 @@ fn is_comparable(snapshot: &Snapshot, options: &DirectoryOptions) -> bool {
     let manifest = &snapshot.manifest;
     manifest.kind == SnapshotKind::Directory
         && manifest.host == options.common.host
-        && manifest.origin == path_bytes(&options.path)
+        // Not bytewise: a slash at the end makes no other directory.
+        && Path::new(OsStr::from_bytes(&manifest.origin)) == options.path
 }
 
 fn path_bytes(path: &Path) -> Vec<u8> {

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,14 +12,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::error::{Error, Result};
 use crate::ingest::{IngestOptions, IngestReport};
-use crate::progress::{Counters, Monitor};
+use crate::progress::{Counters, Monitor, Problem};
 use crate::repository::Repository;
 use crate::repository::content::{ChunkClass, Content};
 use crate::repository::content_writer::ContentWriter;
 use crate::repository::metadata::OwnerNames;
 use crate::repository::node::{DirectoryRoot, Node, NodeKind, Xattrs};
 use crate::repository::session::WriteSession;
-use crate::repository::snapshot::{Manifest, SnapshotKind, SnapshotStatus, check_label};
+use crate::repository::snapshot::{Manifest, ManifestProblem, SnapshotKind, SnapshotStatus, check_label};
 use crate::repository::tree::{DirectoryWriter, Witness};
 use crate::time::{Clock, Timestamp};
 
@@ -140,6 +140,7 @@ pub fn ingest_streams(
         }
     };
     let verified = !unwatched || (expect_end.is_some() && all_ended_well);
+    let problem_list = unexpected_ends(&files, expect_end.as_deref(), monitor);
     let (root, witnesses) = directory_of(&session, &files, started)?;
     let counters = monitor.counters();
     let manifest = Manifest {
@@ -159,13 +160,24 @@ pub fn ingest_streams(
         has_xattrs: false,
         bytes_new: Counters::get(&counters.bytes_new),
         bytes_stored: Counters::get(&counters.bytes_stored),
-        problems: 0,
-        problem_list: Vec::new(),
+        problems: problem_list.len() as u64,
+        problem_list,
         tags: common.tags,
         facts: Default::default(),
     };
     let snapshot = session.commit(manifest, clock())?;
     Ok(IngestReport { snapshot })
+}
+
+/// Streams that nobody watches and that do not end as they should: kept, since they cannot be had again, but told.
+fn unexpected_ends(files: &[StreamFile], expected: Option<&str>, monitor: &dyn Monitor) -> Vec<ManifestProblem> {
+    let cut_short = files.iter().filter(|file| !file.ended_well);
+    let tell = |file: &StreamFile| {
+        let reason = format!("it does not end with \"{}\": it may be cut short", expected.unwrap_or_default());
+        monitor.problem(Problem { path: PathBuf::from(&file.name), reason: reason.clone() });
+        ManifestProblem { path: file.name.clone().into_bytes(), reason }
+    };
+    cut_short.map(tell).collect()
 }
 
 /// The shell for command lines. One that lets a pipeline fail when any part of it fails, where there is one: a dump that

@@ -186,6 +186,8 @@ impl<'a> Walk<'a> {
         let xattrs = self.directory_xattrs(&fd, &path);
         let mut names = self.list(&fd, &path);
         names.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+        // A listing may tell a name twice that was taken by another entry meanwhile.
+        names.dedup_by(|a, b| a.0 == b.0);
         self.send(Step::Enter { name: name_bytes(name).to_vec(), captured: Box::new(captured), xattrs })?;
         stack.push(Frame { fd: Arc::new(fd), path, device: captured.device, names, previous });
         Ok(())

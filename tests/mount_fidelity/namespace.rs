@@ -333,7 +333,7 @@ fn a_new_snapshot_is_everywhere_within_a_second_and_a_forgotten_one_nowhere() {
     list_all();
     let forgotten = mount.path(&format!("snapshots/lake/{second}"));
     stage.succeed(&["forget", &format!("lake@{second}")]);
-    stage.succeed(&["forget", "sea"]);
+    stage.succeed(&["forget", "sea@latest"]);
     std::thread::sleep(SECOND);
     assert_eq!(errno(fs::metadata(&forgotten)), Some(Errno::NOENT));
     assert_eq!(errno(fs::read(forgotten.join("file"))), Some(Errno::NOENT));

@@ -34,7 +34,7 @@ pub struct Stream {
     #[arg(long, required_unless_present = "stream", conflicts_with = "stream")]
     name: Option<String>,
 
-    /// File name of a stream, and the line for /bin/sh that prints it; may be repeated
+    /// File name of a stream, and the command line for a shell that prints it; may be repeated
     #[arg(long, value_name = "NAME=COMMAND", value_parser = parse_stream)]
     stream: Vec<(String, String)>,
 
