@@ -93,6 +93,8 @@ fn the_exit_status_decides() {
     assert_fails(&place, vec![command("dump.sql", &["no-such-program-here"])], &["no-such-program-here", "started"]);
     assert_fails(&place, vec![command("dump.sql", &[])], &["empty"]);
     assert_fails(&place, vec![shell("dump.sql", "no-such-program-here")], &["exit status: 127"]);
+    // A dump that broke off in front of the program that compresses it.
+    assert_fails(&place, vec![shell("dump.gz", "(echo half; exit 6) | cat")], &["exit status: 6"]);
     assert_sound(&place.reopen().unwrap());
 }
 
@@ -127,6 +129,10 @@ fn a_command_that_ends_otherwise_than_expected_failed() {
     let error = run("echo '-- Dump completed'; echo x").err().unwrap();
     assert!(matches!(&error, Error::Command { .. }) && error.to_string().contains("does not end with"), "{error}");
     assert_eq!(place.reopen().unwrap().catalog().snapshots().count(), 1);
+    // Everything ends with nothing.
+    let empty = options(vec![shell("dump.sql", "echo x")], Some(" \n"));
+    let error = ingest_streams(&place.repository, empty, &now, &Recorder::default()).err().unwrap();
+    assert!(matches!(error, Error::Invalid { .. }), "{error}");
 }
 
 #[test]
