@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench memory [-- DIRECTORY]` works in a new directory below DIRECTORY (default: the system's
 //! temporary one), where it needs 7 GB, and removes it. The million files are made in /dev/shm where that has room
-//! (2 GB), since a disk takes long to make them.
+//! (3 GB), since a disk takes long to make them.
 
 mod support;
 
@@ -12,7 +12,9 @@ use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use support::{Noise, Size, Taken, Workplace, drain, mebibytes, print_heading, print_machine, report};
+use support::{
+    Daemon, Noise, Size, Taken, Workplace, drain, mebibytes, print_heading, print_machine, report, wait_until_settled,
+};
 
 /// Of every command.
 const COMMAND_BOUND_BYTES: u64 = 512 << 20;
@@ -21,6 +23,7 @@ const DAEMON_BOUND_BYTES: u64 = 256 << 20;
 
 const NOISE_BYTES: u64 = 1536 << 20;
 const TEXT_BYTES: u64 = 1 << 30;
+const LARGE_FILES: Size = Size::Bytes(NOISE_BYTES + TEXT_BYTES);
 /// Sparse files of a gigabyte, with an island of data in every piece.
 const SPARSE_FILES: u64 = 17;
 const SPARSE_BYTES: u64 = 1 << 30;
@@ -30,11 +33,16 @@ const ISLAND_BYTES: u64 = 64 << 10;
 const HUGE_BYTES: u64 = 1 << 40;
 const HUGE_ISLANDS: u64 = 64;
 
+/// As a mount has on eight cores and more.
+const MANY_THREADS: [&str; 2] = ["--threads", "16"];
+
 const DIRECTORIES: u64 = 1000;
 const FILES_A_DIRECTORY: u64 = 1000;
 const FILES_IN_WIDE_DIRECTORY: u64 = 100_000;
-/// Every so many files one is not empty: each of these takes a page of memory.
+/// Every so many files one is not empty (each of these takes a page of memory), and has up to this many bytes: few are
+/// kept with the file's entry, more are a chunk.
 const FILLED_EVERY: u64 = 4;
+const FILLED_MAX_BYTES: u64 = 2000;
 
 fn main() {
     let base =
@@ -75,20 +83,25 @@ impl Bench {
         let made = Instant::now();
         let logical_bytes = make_bytes(&tree);
         println!("{:.1} GB made in {:.1} s", logical_bytes as f64 / 1e9, made.elapsed().as_secs_f64());
+        wait_until_settled();
         print_heading();
-        let real = Size::Bytes(NOISE_BYTES + TEXT_BYTES);
         for step in ["ingest of large files, first", "ingest of large files, unchanged"] {
             let taken = self.workplace.ingest(&tree, "bytes");
-            self.check(step, real, &taken, COMMAND_BOUND_BYTES);
+            self.check(step, LARGE_FILES, &taken, COMMAND_BOUND_BYTES);
         }
         fs::remove_dir_all(&tree).expect("room");
-        self.command("check --read-data", real, &["check", "--read-data"]);
-        self.mounted_bytes(real);
+        self.command("check --read-data", LARGE_FILES, &["check", "--read-data"]);
+        self.mounted_bytes();
     }
 
     /// Several readers at once, through one mount.
-    fn mounted_bytes(&mut self, size: Size) {
-        let daemon = self.workplace.mount("mnt");
+    fn mounted_bytes(&mut self) {
+        let daemon = self.workplace.mount_with("mnt", &MANY_THREADS);
+        self.cat_large_files("cat of large files", &daemon);
+        daemon.stop();
+    }
+
+    fn cat_large_files(&mut self, step: &str, daemon: &Daemon) {
         let root = daemon.latest("bytes");
         let started = Instant::now();
         std::thread::scope(|scope| {
@@ -97,8 +110,7 @@ impl Bench {
                 scope.spawn(move || drain("cat", &[path.as_os_str()]));
             }
         });
-        self.check("cat of four of them at once", size, &daemon.taken(started.elapsed()), DAEMON_BOUND_BYTES);
-        daemon.stop();
+        self.check(step, LARGE_FILES, &daemon.taken(started.elapsed()), DAEMON_BOUND_BYTES);
     }
 
     fn many_entries(&mut self) {
@@ -108,6 +120,7 @@ impl Bench {
         let (tree, made) = (place.path().join("entries"), Instant::now());
         let entries = make_entries(&tree);
         println!("{entries} entries made in {:.1} s", made.elapsed().as_secs_f64());
+        wait_until_settled();
         print_heading();
         let size = Size::Entries(entries);
         for step in ["ingest of a million files, first", "ingest of a million files, unchanged"] {
@@ -118,7 +131,7 @@ impl Bench {
         self.command("diff of equal snapshots", size, &["diff", "entries@latest~1", "entries@latest"]);
         self.command("find", size, &["find", "entries@latest"]);
         self.command("check", size, &["check"]);
-        let daemon = self.workplace.mount("mnt");
+        let daemon = self.workplace.mount_with("mnt", &MANY_THREADS);
         let root = daemon.latest("entries");
         let find = ["-printf".as_ref(), "%p %s %m %T@\\n".as_ref()];
         let started = Instant::now();
@@ -127,6 +140,8 @@ impl Bench {
         let started = Instant::now();
         drain("tar", &["--directory".as_ref(), root.as_os_str(), "-cf".as_ref(), "-".as_ref(), ".".as_ref()]);
         self.check("tar", size, &daemon.taken(started.elapsed()), DAEMON_BOUND_BYTES);
+        // The worst for the heap: large chunks where small ones were.
+        self.cat_large_files("cat of large files after it", &daemon);
         daemon.stop();
     }
 }
@@ -180,7 +195,7 @@ fn make_entries(tree: &Path) -> u64 {
 fn fill_directory(directory: &Path, files: u64, noise: &mut Noise) {
     fs::create_dir_all(directory).expect("a directory of the tree");
     for number in 0..files {
-        let length = if number % FILLED_EVERY == 0 { 1 + noise.next() % 200 } else { 0 };
+        let length = if number % FILLED_EVERY == 0 { 1 + noise.next() % FILLED_MAX_BYTES } else { 0 };
         let bytes = noise.bytes(length as usize);
         fs::write(directory.join(format!("file-{number:06}")), bytes).expect("a file of the tree");
     }

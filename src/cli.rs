@@ -59,8 +59,8 @@ pub struct GlobalArgs {
     #[arg(long, global = true, env = "YESTERFS_REPO", hide_env_values = true, value_name = "DIR")]
     pub repo: Option<PathBuf>,
 
-    /// Memory for decoded chunks and directories, in MiB; the chunk index takes 32 MiB more
-    #[arg(long, global = true, value_name = "MIB", default_value_t = 64)]
+    /// Memory for decoded chunks and directories, in MiB; a mount takes at most 256 MiB in all with the default
+    #[arg(long, global = true, value_name = "MIB", default_value_t = 48)]
     pub cache: u64,
 
     /// Tell more; -vv tells much more

@@ -103,6 +103,11 @@ pub fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / 1048576.0
 }
 
+/// Waits until what was made is old enough that an ingest need not read it again next time.
+pub fn wait_until_settled() {
+    std::thread::sleep(Duration::from_secs(61));
+}
+
 /// Waits for a child; tells how it ended and its peak memory.
 fn wait(child: &Child) -> (ExitStatus, u64) {
     let mut status = 0;
@@ -158,10 +163,14 @@ impl Workplace {
 
     /// Mounts on the directory `name`, which is made.
     pub fn mount(&self, name: &str) -> Daemon {
+        self.mount_with(name, &[])
+    }
+
+    pub fn mount_with(&self, name: &str, options: &[&str]) -> Daemon {
         let point = self.path(name);
         fs::create_dir_all(&point).expect("a mount point");
-        let words = [OsStr::new("mount"), "--foreground".as_ref(), point.as_os_str()];
-        let mut child = self.command(words).spawn().expect("the binary");
+        let mut command = self.command(["mount", "--foreground"]);
+        let mut child = command.args(options).arg(&point).spawn().expect("the binary");
         while !point.join("snapshots").is_dir() {
             assert!(child.try_wait().expect("the daemon").is_none(), "the mount ended");
             std::thread::sleep(Duration::from_millis(1));

@@ -38,10 +38,20 @@ pub(super) struct ReadFile {
 /// The place where the first reader of a file leaves what it read; empty after a failed attempt.
 type SharedRead = Arc<Mutex<Option<ReadFile>>>;
 
+/// Files remembered at once, about 450 bytes each. In a tree of more (a farm of hard links), the names of some files are
+/// read one by one.
+const SHARED_READS_MAX: usize = 200_000;
+
 /// Files with several names that were read already. Holds an entry for each until all its names were met.
-#[derive(Default)]
 pub(super) struct SharedReads {
     reads: Mutex<HashMap<FileKey, (SharedRead, u32)>>,
+    max: usize,
+}
+
+impl Default for SharedReads {
+    fn default() -> SharedReads {
+        SharedReads { reads: Mutex::default(), max: SHARED_READS_MAX }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -59,6 +69,10 @@ impl SharedReads {
     ) -> Result<ReadFile, E> {
         let slot = {
             let mut reads = lock(&self.reads);
+            if reads.len() >= self.max && !reads.contains_key(&key) {
+                drop(reads);
+                return read();
+            }
             let (slot, met) = reads.entry(key).or_default();
             *met += 1;
             let slot = slot.clone();
@@ -91,5 +105,40 @@ impl FirstNames {
             self.names.remove(&key);
         }
         link
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::repository::content::{ChunkClass, ContentBody};
+    use crate::repository::metadata::stat_fd;
+
+    fn some_file() -> ReadFile {
+        let captured = stat_fd(tempfile::tempfile().unwrap().as_fd()).unwrap();
+        let body = ContentBody::Inline(Vec::new());
+        let content = Content { size: 0, data_bytes: 0, class: ChunkClass::Small, body };
+        ReadFile { content, torn: false, captured, witness: Witness::None }
+    }
+
+    #[test]
+    fn names_of_one_file_share_its_reading_while_there_is_room() {
+        let shared = SharedReads { max: 2, ..SharedReads::default() };
+        let readings = Cell::new(0);
+        let meet = |inode: u64| {
+            let read = || {
+                readings.set(readings.get() + 1);
+                Ok::<_, ()>(some_file())
+            };
+            shared.get_or_read(FileKey { device: 1, inode }, 2, read).unwrap();
+            readings.get()
+        };
+        assert_eq!([meet(1), meet(2), meet(3)], [1, 2, 3]);
+        // The third found no room, so its other name is read too.
+        assert_eq!([meet(1), meet(3), meet(2)], [3, 4, 4]);
+        assert!(lock(&shared.reads).len() <= 1);
     }
 }
