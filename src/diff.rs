@@ -34,12 +34,10 @@
 //!
 //! Names outside of what is compared do not count.
 
-mod attributes;
 mod change;
 mod contents;
 mod hard_links;
 mod listing;
-mod pairs;
 mod root;
 mod walk;
 
@@ -51,7 +49,8 @@ use crate::repository::Repository;
 use crate::repository::metadata::FileType;
 use crate::repository::node::Node;
 
-pub use change::{Action, Change, Differences, EntryFacts, Itemized, rsync_name};
+pub use crate::repository::comparison::{Differences, EntryFacts};
+pub use change::{Action, Change, Itemized, rsync_name};
 
 /// One of the two trees.
 #[expect(clippy::large_enum_variant, reason = "there are two of these, and never more")]

@@ -1,13 +1,16 @@
 //! The repository: names in, history out. The catalog of numbered records is the truth; everything else is found from it.
 
 pub mod catalog;
+pub mod comparison;
 pub mod content;
 pub mod content_reader;
 pub mod content_writer;
+pub mod entry_cursor;
 pub mod metadata;
 pub mod node;
 pub mod page;
 pub mod page_cursor;
+pub mod pairs;
 pub mod record;
 pub mod session;
 pub mod snapshot;

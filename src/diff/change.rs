@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use crate::repository::comparison::{Differences, EntryFacts};
 use crate::repository::metadata::FileType;
-use crate::time::Timestamp;
 
 /// One difference between the two sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,23 +17,6 @@ pub struct Change {
     pub before: Option<EntryFacts>,
     /// The entry on side B, unless it was removed.
     pub after: Option<EntryFacts>,
-}
-
-/// What an entry is, apart from its content and attributes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EntryFacts {
-    pub file_type: FileType,
-    /// Permission bits with set-id and sticky: the low 12 bits of `st_mode`.
-    pub permissions: u16,
-    pub uid: u32,
-    pub gid: u32,
-    pub modified: Timestamp,
-    /// Logical bytes of a file, target length of a symlink, otherwise 0.
-    pub size: u64,
-    /// Names that the file has; 1 for a directory. It may count names outside of what is compared.
-    pub link_count: u32,
-    /// Where a symlink leads.
-    pub target: Option<Vec<u8>>,
 }
 
 /// What happened to an entry: the eleven characters of `rsync -i`, as its [`fmt::Display`] writes them.
@@ -63,47 +46,19 @@ pub enum Action {
     Adjust,
 }
 
-/// The differences that rsync tells apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Differences {
-    /// `c`: bytes of a file; target of a symlink; kind or numbers of a device; fifo or socket.
-    pub content: bool,
-    /// `s`: files only.
-    pub size: bool,
-    /// `t`: to the nanosecond.
-    pub modified: bool,
-    /// `p`: not of symlinks, which have none of their own.
-    pub permissions: bool,
-    /// `o`: by number.
-    pub owner: bool,
-    /// `g`: by number.
-    pub group: bool,
-    /// `a`: what a POSIX ACL says beyond the permission bits.
-    pub acl: bool,
-    /// `x`: the other extended attributes.
-    pub xattrs: bool,
-}
-
-impl Differences {
-    /// True if there is any.
-    pub fn any(&self) -> bool {
-        *self != Differences::default()
-    }
-
-    /// The nine columns; rsync's seventh is the access time, which is never compared.
-    fn columns(&self) -> [(bool, char); 9] {
-        [
-            (self.content, 'c'),
-            (self.size, 's'),
-            (self.modified, 't'),
-            (self.permissions, 'p'),
-            (self.owner, 'o'),
-            (self.group, 'g'),
-            (false, 'u'),
-            (self.acl, 'a'),
-            (self.xattrs, 'x'),
-        ]
-    }
+/// The nine columns; rsync's seventh is the access time, which is never compared.
+fn columns(differences: &Differences) -> [(bool, char); 9] {
+    [
+        (differences.content, 'c'),
+        (differences.size, 's'),
+        (differences.modified, 't'),
+        (differences.permissions, 'p'),
+        (differences.owner, 'o'),
+        (differences.group, 'g'),
+        (false, 'u'),
+        (differences.acl, 'a'),
+        (differences.xattrs, 'x'),
+    ]
 }
 
 impl fmt::Display for Itemized {
@@ -123,8 +78,9 @@ impl fmt::Display for Itemized {
         if !self.differences.any() {
             return f.write_str("         ");
         }
-        let columns = self.differences.columns();
-        columns.iter().try_for_each(|(differs, letter)| write!(f, "{}", if *differs { *letter } else { '.' }))
+        columns(&self.differences)
+            .iter()
+            .try_for_each(|(differs, letter)| write!(f, "{}", if *differs { *letter } else { '.' }))
     }
 }
 
@@ -154,17 +110,6 @@ impl Change {
             (None, None) => {}
         }
         line
-    }
-}
-
-/// The letter of a type in rsync's second column.
-pub(super) fn type_letter(file_type: FileType) -> char {
-    match file_type {
-        FileType::File => 'f',
-        FileType::Directory => 'd',
-        FileType::Symlink => 'L',
-        FileType::CharacterDevice(_) | FileType::BlockDevice(_) => 'D',
-        FileType::Fifo | FileType::Socket => 'S',
     }
 }
 

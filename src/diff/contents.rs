@@ -1,5 +1,5 @@
-//! Whether two files hold the same bytes: from stored extents without reading what they share, from live files by
-//! reading them. Holes are zeros. Ends at the first difference; memory is bounded by two chunks.
+//! Whether a live file holds the same bytes as another one, live or stored. Holes are zeros. Ends at the first difference;
+//! memory is bounded by a chunk and two buffers.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -9,10 +9,7 @@ use rustix::io::Errno;
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
 use crate::progress::{Counters, Monitor};
-use crate::repository::content::{Content, ContentBody, Extent, ExtentSource};
-use crate::repository::page::PageKind;
-use crate::repository::page_cursor::{Head, PageCursor};
-use crate::store::ChunkStore;
+use crate::repository::comparison::{self, Piece, PieceSource, PieceStream, StoredBytes, ends_early, is_zero};
 
 /// Live files are read in pieces of this many bytes.
 const READ_BYTES: usize = 256 << 10;
@@ -22,7 +19,7 @@ const HASHED_MAX_BYTES: u64 = 1 << 20;
 
 /// One of the two files.
 pub(super) enum Bytes<'x> {
-    Stored { chunks: &'x ChunkStore, content: &'x Content },
+    Stored(StoredBytes<'x>),
     Live(LiveFile),
 }
 
@@ -32,18 +29,12 @@ pub(super) enum Bytes<'x> {
 /// Those of reading; [`Error::Interrupted`].
 pub(super) fn same_bytes(a: Bytes<'_>, b: Bytes<'_>, monitor: &dyn Monitor) -> Result<bool> {
     match (a, b) {
-        (Bytes::Stored { chunks, content }, Bytes::Stored { chunks: other_chunks, content: other }) => {
-            if content.size != other.size {
+        (Bytes::Stored(a), Bytes::Stored(b)) => comparison::same_bytes(a, b, &|| monitor.is_cancelled()),
+        (Bytes::Stored(stored), Bytes::Live(file)) | (Bytes::Live(file), Bytes::Stored(stored)) => {
+            if stored.content.size != file.size {
                 return Ok(false);
             }
-            same_stored(ExtentStream::new(chunks, content), ExtentStream::new(other_chunks, other), monitor)
-        }
-        (Bytes::Stored { chunks, content }, Bytes::Live(file))
-        | (Bytes::Live(file), Bytes::Stored { chunks, content }) => {
-            if content.size != file.size {
-                return Ok(false);
-            }
-            same_as_live(ExtentStream::new(chunks, content), file, monitor)
+            same_as_live(PieceStream::new(stored), file, monitor)
         }
         (Bytes::Live(a), Bytes::Live(b)) => {
             if a.size != b.size {
@@ -58,212 +49,8 @@ fn go_on(monitor: &dyn Monitor) -> Result<()> {
     if monitor.is_cancelled() { Err(Error::Interrupted) } else { Ok(()) }
 }
 
-/// A stretch of a stored content that has one source.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Piece<'x> {
-    length: u64,
-    source: PieceSource<'x>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum PieceSource<'x> {
-    Hole,
-    Chunk { id: ChunkId, offset: u64 },
-    Inline(&'x [u8]),
-}
-
-impl<'x> Piece<'x> {
-    fn of(extent: Extent) -> Piece<'x> {
-        let source = match extent.source {
-            ExtentSource::Hole => PieceSource::Hole,
-            ExtentSource::Chunk { id, offset } => PieceSource::Chunk { id, offset: u64::from(offset) },
-        };
-        Piece { length: extent.length, source }
-    }
-
-    /// What is left behind the first `taken` bytes.
-    fn behind(self, taken: u64) -> Option<Piece<'x>> {
-        let length = self.length.checked_sub(taken).filter(|length| *length > 0)?;
-        let source = match self.source {
-            PieceSource::Hole => PieceSource::Hole,
-            PieceSource::Chunk { id, offset } => PieceSource::Chunk { id, offset: offset.saturating_add(taken) },
-            PieceSource::Inline(bytes) => PieceSource::Inline(bytes.get(usize::try_from(taken).ok()?..)?),
-        };
-        Some(Piece { length, source })
-    }
-}
-
-/// A stored content from its beginning to its end, piece by piece or page by page.
-struct ExtentStream<'x> {
-    chunks: &'x ChunkStore,
-    /// What is left of the piece that was begun.
-    begun: Option<Piece<'x>>,
-    rest: Rest<'x>,
-}
-
-enum Rest<'x> {
-    List(std::slice::Iter<'x, Extent>),
-    Tree(PageCursor<'x>),
-}
-
-/// What a stream stands at.
-enum Next<'x> {
-    End,
-    /// An unread page of extents, and its level where that is known.
-    Page(ChunkId, Option<u8>),
-    Piece(Piece<'x>),
-}
-
-impl<'x> ExtentStream<'x> {
-    fn new(chunks: &'x ChunkStore, content: &'x Content) -> ExtentStream<'x> {
-        let (begun, rest) = match &content.body {
-            ContentBody::Inline(bytes) => {
-                let whole = Piece { length: bytes.len() as u64, source: PieceSource::Inline(bytes) };
-                (Some(whole).filter(|piece| piece.length > 0), Rest::List([].iter()))
-            }
-            ContentBody::Extents(extents) => (None, Rest::List(extents.iter())),
-            ContentBody::Tree { page, .. } => {
-                (None, Rest::Tree(PageCursor::new(chunks, PageKind::Content, Some(*page))))
-            }
-        };
-        ExtentStream { chunks, begun, rest }
-    }
-
-    fn next(&mut self) -> Result<Next<'x>> {
-        if let Some(piece) = self.begun {
-            return Ok(Next::Piece(piece));
-        }
-        let piece = match &mut self.rest {
-            Rest::List(extents) => extents.next().copied().map(Piece::of),
-            Rest::Tree(cursor) => match cursor.head()? {
-                Head::End => None,
-                Head::Page(page) => return Ok(Next::Page(page.id, page.level)),
-                Head::Entry => {
-                    let extent = cursor.entry().map(|(page, at)| page.value(at, Extent::decode)).transpose()?;
-                    cursor.pass();
-                    extent.map(Piece::of)
-                }
-            },
-        };
-        self.begun = piece;
-        Ok(piece.map_or(Next::End, Next::Piece))
-    }
-
-    /// The next piece, whatever pages have to be read for it.
-    fn next_piece(&mut self) -> Result<Option<Piece<'x>>> {
-        loop {
-            match self.next()? {
-                Next::End => return Ok(None),
-                Next::Page(..) => self.open()?,
-                Next::Piece(piece) => return Ok(Some(piece)),
-            }
-        }
-    }
-
-    fn open(&mut self) -> Result<()> {
-        match &mut self.rest {
-            Rest::Tree(cursor) => cursor.open(),
-            Rest::List(_) => Ok(()),
-        }
-    }
-
-    /// Passes over the page that the stream stands at.
-    fn pass_page(&mut self) {
-        if let Rest::Tree(cursor) = &mut self.rest {
-            cursor.pass();
-        }
-    }
-
-    /// Goes on by `taken` bytes of the piece that the stream stands at.
-    fn take(&mut self, taken: u64) {
-        self.begun = self.begun.and_then(|piece| piece.behind(taken));
-    }
-
-    /// The first `length` bytes of a piece, at hand for `use_bytes`; `None` for a hole.
-    fn with_bytes<T>(
-        &self,
-        piece: &Piece<'_>,
-        length: u64,
-        use_bytes: impl FnOnce(Option<&[u8]>) -> Result<T>,
-    ) -> Result<T> {
-        let part = |bytes: &[u8], offset: u64| {
-            let range = usize::try_from(offset).ok().zip(usize::try_from(length).ok());
-            range.and_then(|(offset, length)| Some((offset, bytes.get(offset..)?.get(..length)?.len())))
-        };
-        match piece.source {
-            PieceSource::Hole => use_bytes(None),
-            PieceSource::Inline(bytes) => match part(bytes, 0) {
-                Some((from, count)) => use_bytes(Some(&bytes[from..from + count])),
-                None => Err(ends_early()),
-            },
-            PieceSource::Chunk { id, offset } => {
-                let chunk = self.chunks.get(&id)?;
-                match part(&chunk, offset) {
-                    Some((from, count)) => use_bytes(Some(&chunk[from..from + count])),
-                    None => Err(Error::corrupt(format!("an extent of chunk {id}"), "it reaches beyond the chunk")),
-                }
-            }
-        }
-    }
-}
-
-fn ends_early() -> Error {
-    Error::corrupt("a content", "its extents do not add up to its size")
-}
-
-/// Two stored contents of one size. Both streams always stand at the same byte.
-fn same_stored(mut a: ExtentStream<'_>, mut b: ExtentStream<'_>, monitor: &dyn Monitor) -> Result<bool> {
-    loop {
-        go_on(monitor)?;
-        match (a.next()?, b.next()?) {
-            (Next::End, Next::End) => return Ok(true),
-            (Next::Page(page, _), Next::Page(other, _)) if page == other => {
-                a.pass_page();
-                b.pass_page();
-            }
-            // The higher one first: what is below it may equal the lower one. Of a root the level is not known.
-            (Next::Page(_, Some(level)), Next::Page(_, other)) if other.is_none_or(|other| level < other) => {
-                b.open()?
-            }
-            (Next::Page(..), _) => a.open()?,
-            (_, Next::Page(..)) => b.open()?,
-            (Next::Piece(piece), Next::Piece(other)) => {
-                let length = piece.length.min(other.length);
-                if piece.source != other.source && !same_pieces(&a, &piece, &b, &other, length)? {
-                    return Ok(false);
-                }
-                a.take(length);
-                b.take(length);
-            }
-            (Next::End, Next::Piece(_)) | (Next::Piece(_), Next::End) => return Err(ends_early()),
-        }
-    }
-}
-
-fn same_pieces(
-    a: &ExtentStream<'_>,
-    piece: &Piece<'_>,
-    b: &ExtentStream<'_>,
-    other: &Piece<'_>,
-    length: u64,
-) -> Result<bool> {
-    a.with_bytes(piece, length, |bytes| {
-        b.with_bytes(other, length, |others| {
-            Ok(match (bytes, others) {
-                (Some(bytes), Some(others)) => bytes == others,
-                (Some(bytes), None) | (None, Some(bytes)) => is_zero(bytes),
-                (None, None) => true,
-            })
-        })
-    })
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
-}
-
 /// A live file and a stored content of its size.
-fn same_as_live(mut stored: ExtentStream<'_>, mut file: LiveFile, monitor: &dyn Monitor) -> Result<bool> {
+fn same_as_live(mut stored: PieceStream<'_>, mut file: LiveFile, monitor: &dyn Monitor) -> Result<bool> {
     let mut buffer = Vec::new();
     let mut at = 0u64;
     while let Some(piece) = stored.next_piece()? {
@@ -282,7 +69,7 @@ fn same_as_live(mut stored: ExtentStream<'_>, mut file: LiveFile, monitor: &dyn 
 }
 
 fn same_piece_as_live(
-    stored: &ExtentStream<'_>,
+    stored: &PieceStream<'_>,
     piece: &Piece<'_>,
     file: &LiveFile,
     at: u64,

@@ -7,13 +7,14 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::Dir;
 
-use crate::diff::change::EntryFacts;
 use crate::error::{Error, Result};
-use crate::id::{ChunkId, RepositoryId};
+use crate::id::RepositoryId;
+use crate::repository::comparison::EntryFacts;
+use crate::repository::entry_cursor::EntryCursor;
 use crate::repository::metadata::{FileType, open_directory_at, read_link_at, stat_at, stat_fd};
-use crate::repository::node::{DirectoryRoot, Node, NodeKind};
-use crate::repository::page::PageKind;
-use crate::repository::page_cursor::{Head, PageCursor};
+use crate::repository::node::{DirectoryRoot, Node};
+use crate::repository::page_cursor::Head;
+use crate::repository::pairs::EntriesByName;
 use crate::store::ChunkStore;
 
 /// An entry of one side.
@@ -34,21 +35,7 @@ pub(super) enum ItemSource {
 
 impl Item {
     pub fn stored(name: Vec<u8>, node: Node) -> Item {
-        let target = match &node.kind {
-            NodeKind::Symlink { target } => Some(target.clone()),
-            _ => None,
-        };
-        let facts = EntryFacts {
-            file_type: FileType::of(&node.kind),
-            permissions: node.permissions,
-            uid: node.uid,
-            gid: node.gid,
-            modified: node.modified,
-            size: node.size(),
-            link_count: node.hard_link.as_ref().map_or(1, |link| link.count),
-            target,
-        };
-        Item { name, facts, source: ItemSource::Stored(Box::new(node)) }
+        Item { name, facts: EntryFacts::of(&node), source: ItemSource::Stored(Box::new(node)) }
     }
 
     /// The entry `name` of a live directory.
@@ -90,94 +77,64 @@ impl Item {
 pub(super) enum Listing<'a> {
     /// That side has no directory here.
     Nothing,
-    Stored(PageCursor<'a>),
+    Stored(EntryCursor<'a>),
     Live(LiveDirectory),
-}
-
-/// What a listing stands at.
-pub(super) enum ListingHead {
-    End,
-    /// A page of entries that was not read yet, and its level where that is known.
-    Page(ChunkId, Option<u8>),
-    Entry,
 }
 
 impl<'a> Listing<'a> {
     pub fn stored(chunks: &'a ChunkStore, directory: &DirectoryRoot) -> Listing<'a> {
-        Listing::Stored(PageCursor::new(chunks, PageKind::Directory, directory.page))
+        Listing::Stored(EntryCursor::new(chunks, directory))
     }
+}
 
-    pub fn head(&mut self) -> Result<ListingHead> {
+impl EntriesByName for Listing<'_> {
+    type Entry = Item;
+
+    fn head(&mut self) -> Result<Head> {
         match self {
-            Listing::Nothing => Ok(ListingHead::End),
-            Listing::Stored(cursor) => Ok(match cursor.head()? {
-                Head::End => ListingHead::End,
-                Head::Page(page) => ListingHead::Page(page.id, page.level),
-                Head::Entry => ListingHead::Entry,
-            }),
+            Listing::Nothing => Ok(Head::End),
+            Listing::Stored(cursor) => cursor.head(),
             Listing::Live(directory) => {
                 directory.look_ahead()?;
-                Ok(if directory.next.is_some() { ListingHead::Entry } else { ListingHead::End })
+                Ok(if directory.next.is_some() { Head::Entry } else { Head::End })
             }
         }
     }
 
-    /// Name of the entry that the listing stands at.
-    pub fn name(&self) -> Result<Option<&[u8]>> {
+    fn name(&self) -> Result<Option<&[u8]>> {
         match self {
             Listing::Nothing => Ok(None),
-            Listing::Stored(cursor) => cursor.entry().map(|(page, at)| page.key(at)).transpose(),
+            Listing::Stored(cursor) => cursor.name(),
             Listing::Live(directory) => Ok(directory.next.as_ref().map(|item| item.name.as_slice())),
         }
     }
 
-    /// All entries still to come have greater names than this one. `None` where nothing is known.
-    pub fn name_before(&self) -> Result<Option<&[u8]>> {
+    fn name_before(&self) -> Result<Option<&[u8]>> {
         match self {
-            Listing::Stored(cursor) => cursor.key_before(),
+            Listing::Stored(cursor) => cursor.name_before(),
             _ => Ok(None),
         }
     }
 
-    /// Reads the page that the listing stands at.
-    pub fn open(&mut self) -> Result<()> {
+    fn open(&mut self) -> Result<()> {
         match self {
             Listing::Stored(cursor) => cursor.open(),
             _ => Ok(()),
         }
     }
 
-    /// Passes over what the listing stands at.
-    pub fn pass(&mut self) {
+    fn pass_page(&mut self) -> Result<()> {
         match self {
-            Listing::Nothing => {}
             Listing::Stored(cursor) => cursor.pass(),
-            Listing::Live(directory) => directory.next = None,
+            _ => Ok(()),
         }
     }
 
-    /// Takes the entry that the listing stands at.
-    pub fn take(&mut self) -> Result<Option<Item>> {
+    fn take(&mut self) -> Result<Option<Item>> {
         match self {
             Listing::Nothing => Ok(None),
-            Listing::Stored(cursor) => {
-                let Some((page, at)) = cursor.entry() else { return Ok(None) };
-                let item = Item::stored(page.key(at)?.to_vec(), page.value(at, Node::decode)?);
-                cursor.pass();
-                Ok(Some(item))
-            }
+            Listing::Stored(cursor) => Ok(cursor.take()?.map(|entry| Item::stored(entry.name, entry.node))),
             Listing::Live(directory) => Ok(directory.next.take()),
-        }
-    }
-
-    /// Entries below the page that the listing stands at, at any depth; 0 where that is not known.
-    pub fn descendants(&self) -> u64 {
-        match self {
-            Listing::Stored(cursor) => match cursor.head() {
-                Ok(Head::Page(page)) => page.totals.map_or(0, |totals| totals.descendants),
-                _ => 0,
-            },
-            _ => 0,
         }
     }
 }

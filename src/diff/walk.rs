@@ -5,20 +5,22 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use crate::diff::attributes::{same_acls, same_others};
-use crate::diff::change::{Action, Change, Differences, Itemized, type_letter};
+use crate::diff::change::{Action, Change, Itemized};
 use crate::diff::contents::{Bytes, LiveFile, same_bytes};
 use crate::diff::hard_links::{FirstNames, MovedFirstNames};
 use crate::diff::listing::{Item, ItemSource, Listing, Own};
-use crate::diff::pairs::{Pair, next_pair};
 use crate::diff::root::open_root;
 use crate::diff::{DiffOptions, DiffSummary, Side};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Counters, Monitor, Problem};
+use crate::repository::comparison::{Differences, StoredBytes, type_letter};
 use crate::repository::metadata::{FileType, open_file_at, read_xattrs_at, stat_fd};
 use crate::repository::node::{NodeKind, Xattr, Xattrs};
+use crate::repository::pairs::{self, PagesMet, next_pair};
 use crate::repository::tree::TreeReader;
 use crate::store::ChunkStore;
+
+type Pair = pairs::Pair<Item>;
 
 /// Live directories that a side keeps open at once; those further up are closed and opened again on the way back.
 const OPEN_DIRECTORIES_MAX: usize = 64;
@@ -37,6 +39,7 @@ pub(super) struct Walk<'a, 'e> {
     /// False where a live side hides `trusted.` attributes.
     with_trusted: bool,
     summary: DiffSummary,
+    pages: PagesMet,
 }
 
 /// What the walk knows of one side.
@@ -74,6 +77,7 @@ impl<'a, 'e> Walk<'a, 'e> {
             moved: MovedFirstNames::default(),
             with_trusted: rustix::process::geteuid().is_root() || !(is_live(a) || is_live(b)),
             summary: DiffSummary::default(),
+            pages: PagesMet::default(),
         };
         let repository = [a, b].iter().find_map(|side| match side {
             Side::Snapshot { repository, .. } => Some(repository.id()),
@@ -91,7 +95,7 @@ impl<'a, 'e> Walk<'a, 'e> {
                 return Err(Error::Interrupted);
             }
             self.path.truncate(frame.path_length);
-            match next_pair(&mut frame.sides, &mut self.summary) {
+            match next_pair(&mut frame.sides, &mut self.pages) {
                 Ok(Some(pair)) => {
                     self.go_to(&pair);
                     let below = self.visit(&pair, &frame)?;
@@ -105,7 +109,8 @@ impl<'a, 'e> Walk<'a, 'e> {
                 }
             }
         }
-        Ok(self.summary)
+        let PagesMet { read, skipped, entries_skipped } = self.pages;
+        Ok(DiffSummary { pages_read: read, pages_skipped: skipped, entries_skipped, ..self.summary })
     }
 
     /// Puts the name of these entries behind the path of their directory.
@@ -233,36 +238,16 @@ impl<'a, 'e> Walk<'a, 'e> {
         {
             return Ok(Differences::default());
         }
-        let (before, after) = (&a.facts, &b.facts);
-        let is_file = after.file_type == FileType::File;
-        let has_permissions = after.file_type != FileType::Symlink;
-        let size = is_file && before.size != after.size;
-        let content = match is_file && !size {
-            true => self.bytes_differ(a, b, place)?,
-            // A device's numbers are part of its type.
-            false => size || before.file_type != after.file_type || before.target != after.target,
-        };
-        let (acl, xattrs) = self.attributes_differ(a, b, place)?;
-        Ok(Differences {
-            content,
-            size,
-            modified: before.modified != after.modified,
-            permissions: has_permissions && before.permissions != after.permissions,
-            owner: before.uid != after.uid,
-            group: before.gid != after.gid,
-            acl: has_permissions && acl,
-            xattrs,
-        })
+        let mut differences = Differences::of_facts(&a.facts, &b.facts);
+        if b.facts.file_type == FileType::File && !differences.size {
+            differences.content = self.bytes_differ(a, b, place)?;
+        }
+        self.compare_attributes(a, b, place, &mut differences)?;
+        Ok(differences)
     }
 
     /// Whether files of one size hold different bytes; false where that cannot be told, which is a problem.
     fn bytes_differ(&mut self, a: &Item, b: &Item, place: &Frame<'a>) -> Result<bool> {
-        if let (ItemSource::Stored(node), ItemSource::Stored(other)) = (&a.source, &b.source)
-            && let (NodeKind::File { content, .. }, NodeKind::File { content: others, .. }) = (&node.kind, &other.kind)
-            && content.body == others.body
-        {
-            return Ok(false);
-        }
         let same = self.bytes_of(A, a, place).and_then(|bytes| {
             let others = self.bytes_of(B, b, place)?;
             same_bytes(bytes, others, self.monitor)
@@ -279,7 +264,7 @@ impl<'a, 'e> Walk<'a, 'e> {
     {
         match (&item.source, self.sides[side].chunks, &place.sides[side]) {
             (ItemSource::Stored(node), Some(chunks), _) => match &node.kind {
-                NodeKind::File { content, .. } => Ok(Bytes::Stored { chunks, content }),
+                NodeKind::File { content, .. } => Ok(Bytes::Stored(StoredBytes { chunks, content })),
                 _ => Err(not_there()),
             },
             (ItemSource::Live { inode }, _, Listing::Live(directory)) => {
@@ -296,18 +281,19 @@ impl<'a, 'e> Walk<'a, 'e> {
         }
     }
 
-    /// Whether the ACLs, and whether the other attributes of two entries differ.
-    fn attributes_differ(&mut self, a: &Item, b: &Item, place: &Frame<'a>) -> Result<(bool, bool)> {
+    /// Compares the extended attributes; where they cannot be read, which is a problem, nothing is said to differ.
+    fn compare_attributes(&mut self, a: &Item, b: &Item, place: &Frame<'a>, into: &mut Differences) -> Result<()> {
         if let (ItemSource::Stored(node), ItemSource::Stored(other)) = (&a.source, &b.source)
             && node.xattrs == other.xattrs
         {
-            return Ok((false, false));
+            return Ok(());
         }
         let lists = self.xattrs_of(A, a, place).and_then(|list| Ok((list, self.xattrs_of(B, b, place)?)));
         match lists {
-            Ok((list, other)) => Ok((!same_acls(&list, &other), !same_others(&list, &other, self.with_trusted))),
-            Err(error) => self.problem(error).map(|()| (false, false)),
+            Ok((list, other)) => into.add_attributes(b.facts.file_type, &list, &other, self.with_trusted),
+            Err(error) => self.problem(error)?,
         }
+        Ok(())
     }
 
     fn xattrs_of(&self, side: usize, item: &Item, place: &Frame<'a>) -> Result<Vec<Xattr>> {
@@ -329,8 +315,8 @@ impl<'a, 'e> Walk<'a, 'e> {
         if let (Some(root), Some(other)) = (stored(a), stored(b))
             && root.page == other.page
         {
-            self.summary.pages_skipped += 1;
-            self.summary.entries_skipped += root.totals.descendants;
+            self.pages.skipped += 1;
+            self.pages.entries_skipped += root.totals.descendants;
             return Ok(None);
         }
         match (self.listing(A, a, place), self.listing(B, b, place)) {

@@ -94,6 +94,11 @@ impl<'a> PageCursor<'a> {
         self.stack.last().filter(|(page, _)| page.level() == 0).map(|(page, at)| (page, *at))
     }
 
+    /// The greatest key in what the cursor stands at; `None` at the end, and at a root that was not read.
+    pub fn next_key(&self) -> Result<Option<&[u8]>> {
+        self.stack.last().map(|(page, at)| page.key(*at)).transpose()
+    }
+
     /// The greatest key behind the cursor: everything that it has not passed is greater. `None` at the beginning.
     pub fn key_before(&self) -> Result<Option<&[u8]>> {
         match self.stack.iter().rev().find(|(_, at)| *at > 0) {

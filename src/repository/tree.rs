@@ -4,10 +4,14 @@
 use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
-use crate::repository::node::{DIRECTORY_LETTER, DirectoryRoot, Node, Totals, Xattr, Xattrs};
+use crate::repository::entry_cursor::{EntryCursor, descendants_of};
+use crate::repository::node::{DirectoryRoot, Node, Totals, Xattr, Xattrs};
 use crate::repository::page::{Page, PageKind, PageSink, PageTreeWriter, name_boundary};
+use crate::repository::page_cursor::{Head, PageCursor};
 use crate::store::ChunkStore;
 use crate::time::Timestamp;
+
+pub use crate::repository::entry_cursor::{Entries, Entry};
 
 /// What tells, next time, that an entry is still the same: nothing of it shows in the mount, and it lies outside of
 /// the directory's hash, so that copies of a tree share all their pages.
@@ -93,17 +97,6 @@ impl<'s, S: PageSink + ?Sized> DirectoryWriter<'s, S> {
     }
 }
 
-/// An entry as a walk finds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    pub name: Vec<u8>,
-    pub node: Node,
-    /// 0 for the first entry of its directory.
-    pub ordinal: u64,
-    /// Entries that a pre-order walk of the directory passes before this one: 0 for the first.
-    pub preorder: u64,
-}
-
 /// Reads directories.
 #[derive(Clone, Copy)]
 pub struct TreeReader<'a> {
@@ -115,14 +108,14 @@ impl<'a> TreeReader<'a> {
         TreeReader { chunks }
     }
 
-    fn page(&self, id: ChunkId, kind: PageKind) -> Result<Page> {
-        Page::open(id, self.chunks.get(&id)?, kind)
+    fn page(&self, id: ChunkId) -> Result<Page> {
+        Page::open(id, self.chunks.get(&id)?, PageKind::Directory)
     }
 
     /// The entry of this name. Reads one page a level.
     pub fn lookup(&self, directory: &DirectoryRoot, name: &[u8]) -> Result<Option<Entry>> {
         let Some(root) = directory.page else { return Ok(None) };
-        let mut page = self.page(root, PageKind::Directory)?;
+        let mut page = self.page(root)?;
         let (mut ordinal, mut preorder) = (0u64, 0u64);
         loop {
             let at = page.lower_bound(name)?;
@@ -144,14 +137,14 @@ impl<'a> TreeReader<'a> {
                 ordinal = ordinal.saturating_add(totals.entries);
                 preorder = preorder.saturating_add(totals.descendants);
             }
-            page = self.below(&page, at, PageKind::Directory)?;
+            page = self.below(&page, at)?;
         }
     }
 
     /// The entry in which the pre-order position `position` of the directory lies: itself, or below it.
     pub fn entry_at(&self, directory: &DirectoryRoot, position: u64) -> Result<Option<Entry>> {
         let Some(root) = directory.page else { return Ok(None) };
-        let mut page = self.page(root, PageKind::Directory)?;
+        let mut page = self.page(root)?;
         let (mut ordinal, mut preorder) = (0u64, 0u64);
         'pages: loop {
             for at in 0..page.len() {
@@ -166,7 +159,7 @@ impl<'a> TreeReader<'a> {
                         let node = page.value(at, Node::decode)?;
                         return Ok(Some(Entry { name: page.key(at)?.to_vec(), node, ordinal, preorder }));
                     }
-                    page = self.below(&page, at, PageKind::Directory)?;
+                    page = self.below(&page, at)?;
                     continue 'pages;
                 }
                 ordinal = ordinal.saturating_add(entries);
@@ -178,11 +171,7 @@ impl<'a> TreeReader<'a> {
 
     /// Entries in order of names, from the one with this ordinal on. Reads pages as it goes.
     pub fn entries_from(&self, directory: &DirectoryRoot, ordinal: u64) -> Entries<'a> {
-        let state = match directory.page {
-            Some(root) => EntriesState::Seek { root, ordinal },
-            None => EntriesState::Done,
-        };
-        Entries { reader: *self, state }
+        Entries::new(EntryCursor::new(self.chunks, directory), ordinal)
     }
 
     /// All entries in order of names.
@@ -192,7 +181,7 @@ impl<'a> TreeReader<'a> {
 
     /// The witnesses of a directory's entries, in the same order.
     pub fn witnesses(&self, root: Option<ChunkId>) -> Witnesses<'a> {
-        Witnesses { walk: PageWalk::new(self.chunks, PageKind::Witness, root) }
+        Witnesses { cursor: PageCursor::new(self.chunks, PageKind::Witness, root), failed: false }
     }
 
     /// The node at a path of names joined by `/`, relative to the directory `root`; empty components are skipped.
@@ -221,8 +210,8 @@ impl<'a> TreeReader<'a> {
         }
     }
 
-    fn below(&self, page: &Page, at: u32, kind: PageKind) -> Result<Page> {
-        let child = self.page(page.child(at)?.page, kind)?;
+    fn below(&self, page: &Page, at: u32) -> Result<Page> {
+        let child = self.page(page.child(at)?.page)?;
         // Levels must fall, or a page that names itself would never end.
         if child.level() >= page.level() {
             return Err(page.corrupt("a page below it is not of a lower level"));
@@ -231,150 +220,33 @@ impl<'a> TreeReader<'a> {
     }
 }
 
-/// What one leaf entry adds to a pre-order walk. Only directories add more than themselves: the rest is not decoded.
-fn descendants_of(page: &Page, at: u32) -> Result<u64> {
-    page.value(at, |decoder| {
-        if decoder.clone().u8()? != DIRECTORY_LETTER {
-            return Ok(1);
-        }
-        Ok(Node::decode(decoder)?.totals().descendants)
-    })
-}
-
-/// Entries of one directory in order; see [`TreeReader::entries_from`].
-pub struct Entries<'a> {
-    reader: TreeReader<'a>,
-    state: EntriesState,
-}
-
-enum EntriesState {
-    Seek { root: ChunkId, ordinal: u64 },
-    Walk { stack: Vec<(Page, u32)>, ordinal: u64, preorder: u64 },
-    Done,
-}
-
-impl Entries<'_> {
-    fn advance(&mut self) -> Result<Option<Entry>> {
-        if let EntriesState::Seek { root, ordinal } = self.state {
-            self.state = self.seek(root, ordinal)?;
-        }
-        let EntriesState::Walk { stack, ordinal, preorder } = &mut self.state else { return Ok(None) };
-        while let Some((page, at)) = stack.last_mut() {
-            if *at == page.len() {
-                stack.pop();
-            } else if page.level() > 0 {
-                let below = self.reader.below(page, *at, PageKind::Directory)?;
-                *at += 1;
-                stack.push((below, 0));
-            } else {
-                let node = page.value(*at, Node::decode)?;
-                let entry = Entry { name: page.key(*at)?.to_vec(), node, ordinal: *ordinal, preorder: *preorder };
-                *at += 1;
-                *ordinal += 1;
-                *preorder = preorder.saturating_add(entry.node.totals().descendants);
-                return Ok(Some(entry));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Descends to the entry with this ordinal, adding up what lies before it.
-    fn seek(&self, root: ChunkId, ordinal: u64) -> Result<EntriesState> {
-        let mut page = self.reader.page(root, PageKind::Directory)?;
-        let mut stack = Vec::new();
-        let (mut passed, mut preorder) = (0u64, 0u64);
-        loop {
-            let mut at = 0;
-            while at < page.len() && page.level() > 0 {
-                let totals = page.child(at)?.totals;
-                if ordinal - passed < totals.entries {
-                    break;
-                }
-                passed = passed.saturating_add(totals.entries);
-                preorder = preorder.saturating_add(totals.descendants);
-                at += 1;
-            }
-            if page.level() == 0 {
-                while at < page.len() && passed < ordinal {
-                    preorder = preorder.saturating_add(descendants_of(&page, at)?);
-                    passed += 1;
-                    at += 1;
-                }
-                stack.push((page, at));
-                return Ok(EntriesState::Walk { stack, ordinal: passed, preorder });
-            }
-            if at == page.len() {
-                return Ok(EntriesState::Done);
-            }
-            let below = self.reader.below(&page, at, PageKind::Directory)?;
-            stack.push((page, at + 1));
-            page = below;
-        }
-    }
-}
-
-impl Iterator for Entries<'_> {
-    type Item = Result<Entry>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let next = self.advance();
-        if next.is_err() {
-            self.state = EntriesState::Done;
-        }
-        next.transpose()
-    }
-}
-
-/// Leaf pages of a tree in order.
-pub(crate) struct PageWalk<'a> {
-    chunks: &'a ChunkStore,
-    kind: PageKind,
-    stack: Vec<(Page, u32)>,
-    root: Option<ChunkId>,
-}
-
-impl<'a> PageWalk<'a> {
-    pub(crate) fn new(chunks: &'a ChunkStore, kind: PageKind, root: Option<ChunkId>) -> PageWalk<'a> {
-        PageWalk { chunks, kind, stack: Vec::new(), root }
-    }
-
-    /// The next leaf entry: its page and its place there.
-    pub(crate) fn advance(&mut self) -> Result<Option<(Page, u32)>> {
-        if let Some(root) = self.root.take() {
-            self.stack.push((Page::open(root, self.chunks.get(&root)?, self.kind)?, 0));
-        }
-        while let Some((page, at)) = self.stack.last_mut() {
-            if *at == page.len() {
-                self.stack.pop();
-                continue;
-            }
-            let here = *at;
-            *at += 1;
-            if page.level() == 0 {
-                return Ok(Some((page.clone(), here)));
-            }
-            let child = TreeReader::new(self.chunks).below(page, here, self.kind)?;
-            self.stack.push((child, 0));
-        }
-        Ok(None)
-    }
-}
-
 /// Witnesses of one directory in order of its entries.
 pub struct Witnesses<'a> {
-    walk: PageWalk<'a>,
+    cursor: PageCursor<'a>,
+    failed: bool,
+}
+
+impl Witnesses<'_> {
+    fn advance(&mut self) -> Result<Option<Result<Witness>>> {
+        while let Head::Page(_) = self.cursor.head()? {
+            self.cursor.open()?;
+        }
+        let witness = self.cursor.entry().map(|(page, at)| page.value(at, Witness::decode));
+        self.cursor.pass();
+        Ok(witness)
+    }
 }
 
 impl Iterator for Witnesses<'_> {
     type Item = Result<Witness>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.walk.advance() {
-            Ok(found) => found.map(|(page, at)| page.value(at, Witness::decode)),
-            Err(error) => {
-                self.walk.stack.clear();
-                Some(Err(error))
-            }
+        if self.failed {
+            return None;
         }
+        self.advance().unwrap_or_else(|error| {
+            self.failed = true;
+            Some(Err(error))
+        })
     }
 }
