@@ -4,6 +4,7 @@
 pub mod faulty;
 pub mod fidelity;
 pub mod mounted;
+pub mod random_tree;
 pub mod repository;
 pub mod stored;
 pub mod watcher;
