@@ -48,6 +48,10 @@ pub enum Error {
     #[error("no {what} \"{name}\"")]
     NotFound { what: &'static str, name: String },
 
+    /// Something is asked for by a number that it had, and that nobody knows any more. By its name it may be found again.
+    #[error("{what} {number} is not known any more")]
+    Stale { what: &'static str, number: u64 },
+
     /// A short name fits more than one snapshot.
     #[error("\"{name}\" is ambiguous: it fits {}", matches.join(", "))]
     Ambiguous { name: String, matches: Vec<String> },
@@ -109,7 +113,7 @@ impl Error {
             | Error::ChunkCorrupt { .. }
             | Error::ChunkMissing { .. } => ErrorKind::Corrupt,
             Error::Unsupported { .. } => ErrorKind::Unsupported,
-            Error::NotFound { .. } => ErrorKind::NotFound,
+            Error::NotFound { .. } | Error::Stale { .. } => ErrorKind::NotFound,
             Error::Ambiguous { .. } | Error::Invalid { .. } => ErrorKind::Invalid,
             Error::Exists { .. } => ErrorKind::Exists,
             Error::Command { .. } => ErrorKind::Command,

@@ -3,6 +3,8 @@
 
 mod difference;
 mod inode;
+mod pair_table;
+mod recent;
 mod snapshot_tree;
 mod virtual_entry;
 
@@ -17,6 +19,7 @@ use crate::repository::snapshot::Snapshot;
 use crate::time::{Clock, Timestamp};
 
 pub use crate::repository::content_reader::Seek;
+use difference::DifferenceTree;
 use inode::Place;
 use snapshot_tree::SnapshotTree;
 use virtual_entry::{VirtualEntries, VirtualEntry};
@@ -106,6 +109,7 @@ pub struct View {
     owner: Owner,
     virtual_entries: VirtualEntries,
     snapshots: SnapshotTree,
+    differences: DifferenceTree,
     used_bytes: AtomicU64,
     used_files: AtomicU64,
 }
@@ -124,6 +128,7 @@ impl View {
             owner,
             virtual_entries: VirtualEntries::new(),
             snapshots: SnapshotTree::new(),
+            differences: DifferenceTree::new(),
             used_bytes: AtomicU64::new(0),
             used_files: AtomicU64::new(0),
         };
@@ -157,6 +162,14 @@ impl View {
                 let found = self.snapshots.child(&self.repository, &located, name)?;
                 Ok(found.map_or(Lookup::Absent { lasting: true }, |child| Lookup::Found(child.attributes())))
             }
+            Place::InDifference(place) => {
+                let directory = self.differences.directory(&self.repository, place)?;
+                if name == b".." {
+                    return self.attributes(directory.parent).map(Lookup::Found);
+                }
+                let found = self.differences.child(self, &directory, name)?;
+                Ok(found.map_or(Lookup::Absent { lasting: true }, Lookup::Found))
+            }
             Place::Virtual => {
                 let entry = self.virtual_entry(parent)?;
                 if name == b".." {
@@ -171,11 +184,16 @@ impl View {
     /// What stat tells of an entry.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the snapshot was forgotten, or a virtual entry is no longer known.
+    /// [`Error::Stale`] where the snapshot was forgotten, or the number is not known any more.
     pub fn attributes(&self, ino: u64) -> Result<Attributes> {
         match Place::of(ino) {
             Place::InSnapshot { sequence, position } => {
                 Ok(self.snapshots.locate(&self.repository, sequence, position)?.attributes())
+            }
+            Place::InDifference(place) => {
+                let directory = self.differences.directory(&self.repository, place)?;
+                let usual = || virtual_entry::directory_attributes(ino, self.owner, self.modified());
+                Ok(directory.attributes().unwrap_or_else(usual))
             }
             Place::Virtual => {
                 let entry = self.virtual_entry(ino)?;
@@ -191,6 +209,7 @@ impl View {
                 self.snapshots.locate(&self.repository, sequence, position)?.link_target()
             }
             Place::Virtual => self.virtual_entry(ino)?.link_target(),
+            Place::InDifference(_) => Err(inode::not_a("symlink", ino)),
         }
     }
 
@@ -201,6 +220,7 @@ impl View {
             Place::InSnapshot { sequence, position } => {
                 self.snapshots.locate(&self.repository, sequence, position)?.parent
             }
+            Place::InDifference(place) => self.differences.directory(&self.repository, place)?.parent,
             Place::Virtual => self.virtual_entry(ino)?.parent,
         };
         for (place, (name, dot)) in [(&b"."[..], ino), (&b".."[..], parent)].into_iter().enumerate() {
@@ -219,6 +239,10 @@ impl View {
             Place::InSnapshot { sequence, position } => {
                 let located = self.snapshots.locate(&self.repository, sequence, position)?;
                 self.snapshots.list(&self.repository, &located, offset, &mut shifted)
+            }
+            Place::InDifference(place) => {
+                let directory = self.differences.directory(&self.repository, place)?;
+                self.differences.list(self, &directory, offset, &mut shifted)
             }
             Place::Virtual => self.list_virtual(ino, offset, &mut shifted),
         }
@@ -257,7 +281,7 @@ impl View {
     fn located(&self, ino: u64) -> Result<Arc<snapshot_tree::Located>> {
         match Place::of(ino) {
             Place::InSnapshot { sequence, position } => self.snapshots.locate(&self.repository, sequence, position),
-            Place::Virtual => Err(inode::not_a("regular file", ino)),
+            Place::InDifference(_) | Place::Virtual => Err(inode::not_a("regular file", ino)),
         }
     }
 
@@ -281,6 +305,10 @@ impl View {
                 let located = self.snapshots.locate(&self.repository, sequence, position)?;
                 self.repository.tree()?.xattrs(&located.node)
             }
+            Place::InDifference(place) => {
+                let directory = self.differences.directory(&self.repository, place)?;
+                directory.shown().map_or(Ok(Vec::new()), |node| self.repository.tree()?.xattrs(node))
+            }
             Place::Virtual => Ok(Vec::new()),
         }
     }
@@ -292,7 +320,7 @@ impl View {
             Place::InSnapshot { sequence, .. } => {
                 self.repository.catalog().by_sequence(sequence).is_some_and(|snapshot| snapshot.manifest.has_xattrs)
             }
-            Place::Virtual => true,
+            Place::InDifference(_) | Place::Virtual => true,
         }
     }
 
@@ -308,20 +336,6 @@ impl View {
             }
             Place::Virtual if ino == inode::ROOT && fact == "repository" => Ok(repository()),
             _ => Ok(None),
-        }
-    }
-
-    /// Counts a reference that the kernel got to an entry; undone by [`View::forget`].
-    pub fn remember(&self, ino: u64) {
-        if let Place::Virtual = Place::of(ino) {
-            self.virtual_entries.remember(ino);
-        }
-    }
-
-    /// Undoes `lookups` calls of [`View::remember`].
-    pub fn forget(&self, ino: u64, lookups: u64) {
-        if let Place::Virtual = Place::of(ino) {
-            self.virtual_entries.forget(ino, lookups);
         }
     }
 
@@ -377,8 +391,12 @@ impl View {
     }
 
     fn virtual_attributes(&self, ino: u64, entry: &VirtualEntry) -> Attributes {
-        let modified = self.repository.catalog().snapshots().next_back().map(|it| it.manifest.started);
-        entry.attributes(ino, self.owner, modified.unwrap_or_default())
+        entry.attributes(ino, self.owner, self.modified())
+    }
+
+    /// The time of what is in no snapshot: that of the newest one.
+    fn modified(&self) -> Timestamp {
+        self.repository.catalog().snapshots().next_back().map(|it| it.manifest.started).unwrap_or_default()
     }
 }
 
@@ -390,7 +408,7 @@ enum Child {
     Virtual(VirtualEntry),
     /// The root of a snapshot.
     Snapshot(Arc<Snapshot>),
-    /// An entry in a snapshot.
+    /// Any other entry.
     Located(Attributes),
 }
 

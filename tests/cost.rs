@@ -7,11 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use support::faulty::{Counts, FaultyBackend};
-use support::repository::{TestRepository, directory_options, now, open, read_file};
+use support::repository::{TestRepository, commit, directory_options, now, open, read_file};
 use yesterfs::ingest::directory::{DirectoryOptions, ingest_directory};
 use yesterfs::progress::Recorder;
-use yesterfs::repository::Repository;
+use yesterfs::repository::content::{Content, ContentBody};
+use yesterfs::repository::node::{Node, NodeKind};
+use yesterfs::repository::tree::{DirectoryWriter, Witness};
+use yesterfs::repository::{OpenOptions, Repository};
 use yesterfs::store::backend::LocalBackend;
+use yesterfs::view::{Lookup, Owner, View};
 
 /// A repository opened by a process that counts its calls.
 struct Counted {
@@ -23,6 +27,15 @@ impl Counted {
     fn open(place: &TestRepository) -> Counted {
         let backend = Arc::new(FaultyBackend::recording(Arc::new(LocalBackend::new(place.path("repo")))));
         let repository = open(&place.path(""), backend.clone(), Arc::new(Recorder::default())).unwrap();
+        Counted { repository, backend }
+    }
+
+    /// One that remembers no chunk, so that every page it looks at is a call.
+    fn without_cache(place: &TestRepository) -> Counted {
+        let backend = Arc::new(FaultyBackend::recording(Arc::new(LocalBackend::new(place.path("repo")))));
+        let options =
+            OpenOptions { index_directory: place.path("repo/index"), cache_bytes: 0, index_cache_bytes: 8 << 20 };
+        let repository = Repository::open(backend.clone(), options, Arc::new(Recorder::default())).unwrap();
         Counted { repository, backend }
     }
 
@@ -184,4 +197,130 @@ fn a_rebuilt_index_reads_segments_and_footers() {
     let cost = counted.cost(|repository| assert!(repository.chunks().is_ok()));
     // Two segments of two packs.
     assert_eq!(cost, Counts { get_range: 2 + 4, ..NOTHING });
+}
+
+/// A file of one byte.
+fn small_file(like: &Node, byte: u8) -> Node {
+    let content = Content { size: 1, data_bytes: 1, body: ContentBody::Inline(vec![byte]), ..Content::empty() };
+    Node { kind: NodeKind::File { content, torn: false }, ..like.clone() }
+}
+
+/// `count` files, and what comes behind them.
+fn files_and(like: &Node, count: u32, byte: u8, last: Option<(&[u8], Node)>) -> Vec<(Vec<u8>, Node)> {
+    let files = (0..count).map(|number| (format!("entry-{number:08}").into_bytes(), small_file(like, byte)));
+    files.chain(last.map(|(name, node)| (name.to_vec(), node))).collect()
+}
+
+/// A view that shares the repository of `counted` with the counter.
+fn view_of(counted: Counted) -> (View, Arc<FaultyBackend>) {
+    let view = View::new(Arc::new(counted.repository), Owner { uid: 0, gid: 0 }, Box::new(now)).unwrap();
+    (view, counted.backend)
+}
+
+fn walk_to(view: &View, path: &str) -> Option<u64> {
+    path.split('/').try_fold(1, |ino, name| match view.lookup(ino, name.as_bytes()).unwrap() {
+        Lookup::Found(attributes) => Some(attributes.ino),
+        Lookup::Absent { .. } => None,
+    })
+}
+
+/// Entries that a listing in pieces gives, and how many pieces it takes.
+fn list(view: &View, directory: u64, piece: usize) -> (usize, u64) {
+    let (mut entries, mut pieces, mut offset) = (0, 0, 0);
+    loop {
+        let mut given = 0;
+        view.list(directory, offset, &mut |entry| {
+            let full = given == piece;
+            if !full {
+                given += 1;
+                offset = entry.next;
+            }
+            !full
+        })
+        .unwrap();
+        pieces += 1;
+        entries += given;
+        if given == 0 {
+            return (entries, pieces);
+        }
+    }
+}
+
+#[test]
+fn listing_a_difference_of_a_hundred_thousand_entries_reads_each_page_a_bounded_number_of_times() {
+    const COUNT: u32 = 100_000;
+    /// As many entries as a request of the kernel holds, more or less.
+    const PIECE: usize = 200;
+    /// Root, inner page, leaf.
+    const LEVELS: u64 = 3;
+    let place = TestRepository::new();
+    fs::create_dir(place.path("empty")).unwrap();
+    let like = place.ingest(&place.path("empty"), "lake").snapshot;
+    for byte in [b'x', b'y'] {
+        commit(&place.repository, &like, |_| files_and(&like.manifest.root, COUNT, byte, None));
+    }
+    let counted = Counted::without_cache(&place);
+    let newest = counted.repository.find("lake", now()).unwrap();
+    let pages = counted.cost(|repository| {
+        let root = newest.manifest.root.directory().unwrap();
+        assert_eq!(repository.tree().unwrap().entries(root).count(), COUNT as usize);
+    });
+    assert!(pages.get_range > 500, "{pages:?}");
+    let (view, backend) = view_of(counted);
+    let changed = walk_to(&view, "diff/lake~1..lake/changed").unwrap();
+    let before = backend.counts().get_range;
+    let (entries, pieces) = list(&view, changed, PIECE);
+    let read = backend.counts().get_range - before;
+    assert_eq!(entries, COUNT as usize + 2);
+    // Each page of both once, and the way to where each piece begins; a page in which a piece ends is met by two.
+    assert!(
+        read <= 2 * (pages.get_range + pieces * LEVELS),
+        "{read} reads of {} pages, {pieces} pieces",
+        pages.get_range
+    );
+    // Where nothing is to be shown, one look tells.
+    let added = walk_to(&view, "diff/lake~1..lake/added").unwrap();
+    let before = backend.counts().get_range;
+    assert_eq!(list(&view, added, PIECE).0, 2);
+    let read = backend.counts().get_range - before;
+    assert!(read <= 2 * 2 * pages.get_range, "{read} reads of {} pages", pages.get_range);
+}
+
+#[test]
+fn whether_a_directory_leads_to_something_is_found_out_once() {
+    const DEPTH: usize = 12;
+    const COUNT: u32 = 3000;
+    let place = TestRepository::new();
+    fs::create_dir(place.path("empty")).unwrap();
+    let like = place.ingest(&place.path("empty"), "lake").snapshot;
+    let root = &like.manifest.root;
+    // Only at the very end of the deepest directory something was added.
+    for (byte, last) in [(b'x', None), (b'y', Some((&b"zz"[..], small_file(root, b'z'))))] {
+        commit(&place.repository, &like, |session| {
+            let mut entries = files_and(root, COUNT, byte, last);
+            for _ in 0..DEPTH {
+                let mut writer = DirectoryWriter::new(session);
+                entries.iter().for_each(|(name, node)| writer.push(name, node, &Witness::None).unwrap());
+                let directory = Node { kind: NodeKind::Directory(writer.finish().unwrap().0), ..root.clone() };
+                entries = files_and(root, COUNT, byte, Some((b"z", directory)));
+            }
+            entries
+        });
+    }
+    let (view, backend) = view_of(Counted::without_cache(&place));
+    let below = |part: &str| format!("diff/lake~1..lake/{part}{}", "/z".repeat(DEPTH));
+    let reads = |part: &str, expected: bool| {
+        let before = backend.counts().get_range;
+        assert_eq!(walk_to(&view, &below(part)).is_some(), expected);
+        backend.counts().get_range - before
+    };
+    // About 25 pages for each directory of each side, and a few to look up its entry.
+    let first = reads("added", true);
+    let again = reads("added", true);
+    assert!(first < 2 * 60 * DEPTH as u64, "{first} reads");
+    assert!(again < 2 * 10 * DEPTH as u64, "{again} reads after {first}");
+    let first = reads("removed", false);
+    let again = reads("removed", false);
+    assert!(first < 2 * 60 * DEPTH as u64, "{first} reads");
+    assert!(again < 20, "{again} reads after {first}");
 }

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +10,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use support::mounted::{Mount, Stage, need, need_root, run};
+use support::mounted::{Mount, Stage, need, need_root, run, run_quietly};
 
 /// A tree with an entry for every change that [`change`] makes. No hard links: they follow a rule of our own.
 fn build(tree: &Path) {
@@ -57,6 +58,21 @@ fn change(tree: &Path) {
     let mut large = support::noise(1, 3_000_000);
     large[1_500_000] ^= 1;
     fs::write(path("large"), large).unwrap();
+}
+
+/// What [`build`] and [`change`] leave out.
+fn link(tree: &Path) {
+    for name in ["linked/a", "linked/b"] {
+        fs::create_dir_all(tree.join("linked")).unwrap();
+        fs::write(tree.join(name), "one text").unwrap();
+    }
+}
+
+fn change_links(tree: &Path) {
+    fs::remove_file(tree.join("linked/b")).unwrap();
+    fs::hard_link(tree.join("linked/a"), tree.join("linked/b")).unwrap();
+    fs::hard_link(tree.join("same"), tree.join("new/name")).unwrap();
+    fs::hard_link(tree.join("same-link"), tree.join("linked/link")).unwrap();
 }
 
 /// Lines as `LC_ALL=C.UTF-8 sort` puts them: by bytes.
@@ -109,4 +125,104 @@ fn two_mounted_snapshots_differ_as_rsync_says() {
     }
     let (nothing, code) = our_word(&stage, &old, &old);
     assert_eq!((shown(&nothing).as_str(), code), ("", Some(0)));
+}
+
+/// What `yesterfs diff` prints with an option, lines or records.
+fn printed(stage: &Stage, old: &str, new: &str, option: &str) -> Vec<u8> {
+    let mut diff = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
+    diff.arg("--repo").arg(stage.repository()).arg("diff").args([format!("tree@{old}"), format!("tree@{new}")]);
+    let output = diff.arg(option).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    output.stdout
+}
+
+/// The bytes of a field that need not be UTF-8.
+fn bytes_of(record: &serde_json::Value, field: &str) -> Vec<u8> {
+    match record[format!("{field}_hex")].as_str() {
+        Some(hex) => (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect(),
+        None => record[field].as_str().unwrap().into(),
+    }
+}
+
+/// Paths that the part of `diff/` must show, by the records that `diff --json` prints.
+fn paths_printed(records: &[u8], part: &str) -> BTreeSet<Vec<u8>> {
+    let records = records.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let records = records.map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap());
+    let belongs = |record: &serde_json::Value| match (part, record["action"].as_str()) {
+        (_, None) => false,
+        ("added", Some(action)) => action == "create",
+        ("removed", Some(action)) => action == "delete" || action == "create" && record.get("before").is_some(),
+        (_, Some(action)) => action != "create" && action != "delete",
+    };
+    let paths = records.filter(belongs).map(|record| bytes_of(&record, "path"));
+    paths.filter(|path| !path.is_empty()).collect()
+}
+
+/// Paths below a directory of the mount: those of directories, and all others.
+fn paths_shown(directory: &Path) -> [BTreeSet<Vec<u8>>; 2] {
+    let kinds: [&[&str]; 2] = [&["-type", "d"], &["-not", "-type", "d"]];
+    kinds.map(|kind| {
+        let mut find = Command::new("find");
+        find.args([".", "-mindepth", "1"]).args(kind).args(["-printf", "%P\\0"]).current_dir(directory);
+        let found = run_quietly(&mut find);
+        found.split(|&byte| byte == 0).filter(|path| !path.is_empty()).map(<[u8]>::to_vec).collect()
+    })
+}
+
+#[test]
+fn a_mounted_difference_shows_what_diff_prints() {
+    need_root();
+    need(&[("setfacl", "acl"), ("setfattr", "attr")]);
+    let stage = Stage::new();
+    let tree = stage.make_directory("tree");
+    build(&tree);
+    link(&tree);
+    let old = stage.ingest(&tree, "tree");
+    change(&tree);
+    change_links(&tree);
+    let new = stage.ingest(&tree, "tree");
+    let mount = stage.mount();
+    for (a, b) in [(&old, &new), (&new, &old)] {
+        let records = printed(&stage, a, b, "--json");
+        let mut all = BTreeSet::new();
+        for part in ["added", "changed", "removed"] {
+            let printed = paths_printed(&records, part);
+            let [directories, others] = paths_shown(&mount.path(&format!("diff/tree@{a}..tree@{b}/{part}")));
+            let shown: BTreeSet<Vec<u8>> = directories.union(&others).cloned().collect();
+            assert!(printed.len() > 3, "{printed:?}");
+            assert!(printed.is_subset(&shown), "{part} of {a}..{b}: {printed:?} printed, {shown:?} shown");
+            // What is shown beyond leads to something.
+            for path in shown.difference(&printed) {
+                assert!(directories.contains(path), "{part}: {path:?} is not printed");
+                let below = [&path[..], b"/"].concat();
+                assert!(printed.iter().any(|path| path.starts_with(&below)), "{part}: {path:?} leads nowhere");
+            }
+            all.extend(printed);
+        }
+        let names = printed(&stage, a, b, "--name-only");
+        let names: BTreeSet<Vec<u8>> = sorted(&names).into_iter().filter(|name| name != b".").collect();
+        assert_eq!(names, all.iter().map(|path| yesterfs::diff::rsync_name(path)).collect());
+    }
+}
+
+#[test]
+fn a_difference_left_behind_is_found_again_by_its_path() {
+    let stage = Stage::new();
+    let tree = stage.make_directory("tree");
+    let old = stage.ingest(&tree, "tree");
+    fs::create_dir_all(tree.join("new/below")).unwrap();
+    fs::write(tree.join("new/below/file"), "text").unwrap();
+    let new = stage.ingest(&tree, "tree");
+    let mount = stage.mount();
+    let below = mount.path(&format!("diff/tree@{old}..tree@{new}/added/new/below"));
+    let open = fs::File::open(&below).unwrap();
+    for number in 0..5000 {
+        let (minute, second) = (number / 60, number % 60);
+        let pair = format!("diff/tree@{old}..tree@3000-01-01T{:02}{:02}{second:02}Z", minute / 60, minute % 60);
+        fs::metadata(mount.path(&pair)).unwrap();
+    }
+    let stale = rustix::fs::statat(&open, "absent", rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+    assert_eq!(stale.err(), Some(rustix::io::Errno::STALE));
+    assert_eq!(fs::read_to_string(below.join("file")).unwrap(), "text");
+    assert_eq!(support::mounted::names(&below), ["file"]);
 }

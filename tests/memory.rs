@@ -152,3 +152,27 @@ fn memory_does_not_grow_with_the_tree() {
     // What was read stays in the cache for chunks, which neither fills.
     assert!(many.1 <= few.1 + 2 * GROWTH_MAX_BYTES, "tar: {:.1} MiB more", mebibytes(many.1 - few.1));
 }
+
+#[test]
+fn memory_does_not_grow_with_what_is_visited_of_a_difference() {
+    let place = Place::new();
+    for (name, directories) in [("few", 1000), ("many", 30_000)] {
+        let tree = place.path(name);
+        fs::create_dir(&tree).unwrap();
+        place.ingest(name);
+        for number in 0..directories {
+            fs::create_dir_all(tree.join(format!("{}/{number}", number % 100))).unwrap();
+        }
+        place.ingest(name);
+    }
+    let visited = |name: &str| {
+        let daemon = place.workplace.mount("mnt");
+        let difference = place.path("mnt").join(format!("diff/{name}~1..{name}"));
+        drain("find", &[difference.as_os_str(), "-printf".as_ref(), "%p %m\\n".as_ref()]);
+        let peak_bytes = check(&daemon, &format!("find in the difference of {name}"));
+        daemon.stop();
+        peak_bytes
+    };
+    let (few, many) = (visited("few"), visited("many"));
+    assert!(many <= few + GROWTH_MAX_BYTES, "{:.1} MiB more", mebibytes(many - few));
+}

@@ -7,6 +7,10 @@ use crate::error::{Error, ErrorKind};
 /// The number for `error`, met while doing `operation` for inode `ino`. What points to damage or to failing storage is
 /// logged here, once, with all it says; the caller's `EIO` alone would not tell which chunk of which pack to look at.
 pub(super) fn of(error: &Error, operation: &'static str, ino: u64) -> Errno {
+    if let Error::Stale { .. } = error {
+        // Told so, the kernel looks up the path again, name by name.
+        return Errno::ESTALE;
+    }
     match error.kind() {
         ErrorKind::NotFound => Errno::ENOENT,
         ErrorKind::Exists => Errno::EEXIST,
@@ -44,5 +48,6 @@ mod tests {
     #[test]
     fn absence_is_absence() {
         assert_eq!(of(&Error::NotFound { what: "entry", name: "x".into() }, "lookup", 1), Errno::ENOENT);
+        assert_eq!(of(&Error::Stale { what: "pair of snapshots", number: 7 }, "lookup", 1), Errno::ESTALE);
     }
 }

@@ -75,11 +75,6 @@ fn time_to_live(lasting: bool) -> Duration {
     if lasting { FOR_EVER } else { BRIEFLY }
 }
 
-/// The kernel takes no reference on these two entries of a listing, and sends no forget for them.
-fn is_dot(name: &[u8]) -> bool {
-    name == b"." || name == b".."
-}
-
 impl fuser::Filesystem for KernelEdge {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
         let mut wanted = vec![
@@ -124,17 +119,12 @@ impl fuser::Filesystem for KernelEdge {
         };
         match found {
             Ok(Lookup::Found(attributes)) => {
-                self.view.remember(attributes.ino);
                 reply.entry(&time_to_live(attributes.lasting), &file_attr(&attributes), Generation(0));
             }
             Ok(Lookup::Absent { lasting: true }) => reply.entry(&FOR_EVER, &negative_entry(), Generation(0)),
             Ok(Lookup::Absent { lasting: false }) => reply.error(Errno::ENOENT),
             Err(error) => reply.error(errno::of(&error, "lookup in the directory", parent.0)),
         }
-    }
-
-    fn forget(&self, _request: &Request, ino: INodeNo, lookups: u64) {
-        self.view.forget(ino.0, lookups);
     }
 
     fn getattr(&self, _request: &Request, ino: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
@@ -218,11 +208,7 @@ impl fuser::Filesystem for KernelEdge {
             let name = OsStr::from_bytes(&entry.name);
             let keep = time_to_live(attributes.lasting);
             let number = INodeNo(attributes.ino);
-            let full = reply.add(number, entry.next, name, &keep, &file_attr(attributes), Generation(0));
-            if !full && !is_dot(&entry.name) {
-                self.view.remember(attributes.ino);
-            }
-            !full
+            !reply.add(number, entry.next, name, &keep, &file_attr(attributes), Generation(0))
         });
         match listed {
             Ok(()) => reply.ok(),

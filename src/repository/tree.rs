@@ -169,6 +169,21 @@ impl<'a> TreeReader<'a> {
         }
     }
 
+    /// Walks down from the directory `root` to the entry at a pre-order position (0 is `root` itself), and gives every
+    /// entry on the way, with its position, to `visit`. False where there is no such position.
+    pub fn descend(&self, root: &Node, position: u64, mut visit: impl FnMut(Entry, u64) -> Result<()>) -> Result<bool> {
+        let mut directory = root.directory().copied();
+        let mut at = 0u64;
+        while at < position {
+            let Some(root) = directory else { return Ok(false) };
+            let Some(entry) = self.entry_at(&root, position - at - 1)? else { return Ok(false) };
+            at = at.saturating_add(1).saturating_add(entry.preorder);
+            directory = entry.node.directory().copied();
+            visit(entry, at)?;
+        }
+        Ok(at == position)
+    }
+
     /// Entries in order of names, from the one with this ordinal on. Reads pages as it goes.
     pub fn entries_from(&self, directory: &DirectoryRoot, ordinal: u64) -> Entries<'a> {
         Entries::new(EntryCursor::new(self.chunks, directory), ordinal)

@@ -1,10 +1,23 @@
-//! Inode numbers: 24 bits of snapshot sequence and 40 of pre-order position in that snapshot, so that they need no table
-//! and survive a remount. Sequence 0 is for entries that are in no snapshot.
+//! Inode numbers. Those of entries in snapshots need no table and survive a remount.
+//!
+//! | What | Bit 63 | 62 to 41 | 40 to 39 | 38 to 0 |
+//! |---|---|---|---|---|
+//! | an entry of a snapshot | 0 | its sequence, 24 bits | (of the sequence) | pre-order position in it |
+//! | an entry in no snapshot | 0 | 0 | (also 0) | a fixed number, or a hash |
+//! | a directory in `diff/` | 1 | number of the pair | part | pre-order position in the snapshot shown |
 
 use crate::error::Error;
+use crate::view::difference::Part;
 
-const POSITION_BITS: u32 = 40;
+const POSITION_BITS: u32 = 39;
 pub(super) const POSITION_MASK: u64 = (1 << POSITION_BITS) - 1;
+
+const PART_BITS: u32 = 2;
+const PAIR_SHIFT: u32 = POSITION_BITS + PART_BITS;
+const IN_DIFFERENCE: u64 = 1 << 63;
+
+/// Pairs have smaller numbers than this.
+pub(super) const PAIR_NUMBERS: u64 = 1 << (63 - PAIR_SHIFT);
 
 /// The mount's root, as FUSE wants it.
 pub(super) const ROOT: u64 = 1;
@@ -22,14 +35,42 @@ pub(super) const FIRST_NAMED: u64 = 16;
 pub(super) enum Place {
     Virtual,
     InSnapshot { sequence: u64, position: u64 },
+    InDifference(DifferencePlace),
+}
+
+/// A directory below `diff/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DifferencePlace {
+    /// Number of the pair of snapshots.
+    pub pair: u64,
+    pub part: Part,
+    /// In the snapshot that the part shows: 0 for the part itself.
+    pub position: u64,
 }
 
 impl Place {
     pub fn of(ino: u64) -> Place {
+        let position = ino & POSITION_MASK;
+        if ino & IN_DIFFERENCE != 0 {
+            let part = Part::of_code((ino >> POSITION_BITS) & ((1 << PART_BITS) - 1));
+            return Place::InDifference(DifferencePlace { pair: (ino & !IN_DIFFERENCE) >> PAIR_SHIFT, part, position });
+        }
         match ino >> POSITION_BITS {
             0 => Place::Virtual,
-            sequence => Place::InSnapshot { sequence, position: ino & POSITION_MASK },
+            sequence => Place::InSnapshot { sequence, position },
         }
+    }
+}
+
+impl DifferencePlace {
+    pub fn ino(&self) -> u64 {
+        let part = self.part.code() << POSITION_BITS;
+        IN_DIFFERENCE | (self.pair << PAIR_SHIFT) | part | (self.position & POSITION_MASK)
+    }
+
+    /// Another directory of the same pair and part.
+    pub fn at(&self, position: u64) -> DifferencePlace {
+        DifferencePlace { position, ..*self }
     }
 }
 
@@ -51,12 +92,24 @@ pub(super) fn not_a(what: &'static str, ino: u64) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::repository::catalog::SNAPSHOT_SEQUENCE_MAX;
 
     #[test]
     fn numbers_come_apart_again() {
         assert_eq!(Place::of(ROOT), Place::Virtual);
         assert_eq!(Place::of(POSITION_MASK), Place::Virtual);
-        assert_eq!(Place::of(ino_at(7, 12)), Place::InSnapshot { sequence: 7, position: 12 });
-        assert_eq!(Place::of(root_of((1 << 24) - 1)), Place::InSnapshot { sequence: (1 << 24) - 1, position: 0 });
+        for sequence in [1, 7, SNAPSHOT_SEQUENCE_MAX] {
+            for position in [0, 12, POSITION_MASK] {
+                assert_eq!(Place::of(ino_at(sequence, position)), Place::InSnapshot { sequence, position });
+            }
+        }
+        for pair in [0, 1, PAIR_NUMBERS - 1] {
+            for part in [Part::Whole, Part::Added, Part::Changed, Part::Removed] {
+                for position in [0, 12, POSITION_MASK] {
+                    let place = DifferencePlace { pair, part, position };
+                    assert_eq!(Place::of(place.ino()), Place::InDifference(place));
+                }
+            }
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::repository::Repository;
-use crate::repository::content::Content;
-use crate::repository::node::{DeviceNumber, DirectoryRoot, Node, NodeKind};
+use crate::repository::content::{Content, ContentBody, EXTENTS_INLINE_MAX, Extent};
+use crate::repository::node::{DeviceNumber, DirectoryRoot, Node, NodeKind, Xattr, Xattrs};
 use crate::repository::snapshot::Snapshot;
 use crate::repository::tree::{Entry, TreeReader};
 use crate::store::cache::{ByteCache, Weight};
@@ -39,18 +39,28 @@ pub(super) struct Located {
 
 impl Weight for Arc<Located> {
     fn weight_bytes(&self) -> u64 {
-        let node = &self.node;
-        let link = node.hard_link.as_ref().map_or(0, |link| link.first_path.len());
-        let body = match &node.kind {
-            NodeKind::Symlink { target } => target.len(),
-            NodeKind::File { content, .. } => match &content.body {
-                crate::repository::content::ContentBody::Inline(bytes) => bytes.len(),
-                _ => 4 * size_of::<crate::repository::content::Extent>(),
-            },
-            _ => 0,
-        };
-        (size_of::<Located>() + node.owner.len() + node.group.len() + link + body) as u64
+        (size_of::<Located>() - size_of::<Node>()) as u64 + node_bytes(&self.node)
     }
+}
+
+/// What a node takes in memory.
+pub(super) fn node_bytes(node: &Node) -> u64 {
+    let link = node.hard_link.as_ref().map_or(0, |link| link.first_path.len());
+    let xattrs = match &node.xattrs {
+        Xattrs::Inline(list) => {
+            list.iter().map(|xattr| size_of::<Xattr>() + xattr.name.len() + xattr.value.len()).sum()
+        }
+        _ => 0,
+    };
+    let body = match &node.kind {
+        NodeKind::Symlink { target } => target.len(),
+        NodeKind::File { content, .. } => match &content.body {
+            ContentBody::Inline(bytes) => bytes.len(),
+            _ => EXTENTS_INLINE_MAX * size_of::<Extent>(),
+        },
+        _ => 0,
+    };
+    (size_of::<Node>() + node.owner.len() + node.group.len() + link + xattrs + body) as u64
 }
 
 #[derive(Clone, Copy)]
@@ -147,7 +157,7 @@ impl SnapshotTree {
     /// The entry at a position of a snapshot.
     pub fn locate(&self, repository: &Repository, sequence: u64, position: u64) -> Result<Arc<Located>> {
         let catalog = repository.catalog();
-        let gone = || Error::NotFound { what: "snapshot with number", name: sequence.to_string() };
+        let gone = || Error::Stale { what: "snapshot with number", number: sequence };
         let snapshot = catalog.by_sequence(sequence).ok_or_else(gone)?;
         let ino = ino_at(sequence, position);
         self.located.get_or_load(&ino, || descend(repository.tree()?, snapshot, position).map(Arc::new))
@@ -155,36 +165,50 @@ impl SnapshotTree {
 
     /// The entry `name` of a directory.
     pub fn child(&self, repository: &Repository, parent: &Located, name: &[u8]) -> Result<Option<Arc<Located>>> {
-        let entry = repository.tree()?.lookup(parent.directory()?, name)?;
-        entry.map(|entry| self.place(repository, parent.sequence, parent.position, entry)).transpose()
+        let Some(entry) = repository.tree()?.lookup(parent.directory()?, name)? else { return Ok(None) };
+        let (sequence, position) =
+            (parent.sequence, self.shared_position(repository, parent.sequence, parent.position, &entry)?);
+        let located = Arc::new(Located {
+            ino: ino_at(sequence, position),
+            parent: parent.ino,
+            node: entry.node,
+            sequence,
+            position,
+        });
+        self.located.insert(located.ino, located.clone());
+        Ok(Some(located))
     }
 
-    /// An entry of the directory at `parent_position`, under the number that all its names share.
-    pub fn place(
+    /// What stat tells of an entry of the directory at `parent_position`, under the number that all its names share.
+    pub fn entry_attributes(
         &self,
         repository: &Repository,
         sequence: u64,
         parent_position: u64,
-        entry: Entry,
-    ) -> Result<Arc<Located>> {
-        let own_position = parent_position + 1 + entry.preorder;
-        let position = self.shared_position(repository, sequence, own_position, &entry.node)?;
-        let (ino, parent) = (ino_at(sequence, position), ino_at(sequence, parent_position));
-        let located = Arc::new(Located { ino, parent, node: entry.node, sequence, position });
-        self.located.insert(ino, located.clone());
-        Ok(located)
+        entry: &Entry,
+    ) -> Result<Attributes> {
+        let position = self.shared_position(repository, sequence, parent_position, entry)?;
+        Ok(attributes_of(ino_at(sequence, position), &entry.node))
     }
 
-    /// The position of the first of an entry's names: hard links are one inode.
-    fn shared_position(&self, repository: &Repository, sequence: u64, own: u64, node: &Node) -> Result<u64> {
-        let Some(link) = &node.hard_link else { return Ok(own) };
+    /// The position of the first name of an entry of the directory at `parent_position`: hard links are one inode.
+    fn shared_position(
+        &self,
+        repository: &Repository,
+        sequence: u64,
+        parent_position: u64,
+        entry: &Entry,
+    ) -> Result<u64> {
+        let own = parent_position.saturating_add(1).saturating_add(entry.preorder);
+        let Some(link) = &entry.node.hard_link else { return Ok(own) };
         let key = (sequence, link.first_path.clone());
         let first = self.first_names.get_or_load(&key, || {
             let catalog = repository.catalog();
-            let Some(snapshot) = catalog.by_sequence(sequence) else { return Ok(FirstPosition(own)) };
-            let found = position_of_path(repository.tree()?, snapshot, &link.first_path)?;
+            let snapshot = catalog.by_sequence(sequence);
+            let find = |snapshot| position_of_path(repository.tree()?, snapshot, &link.first_path);
             // A subtree of a snapshot may hold names whose first one it does not hold.
-            Ok::<_, Error>(FirstPosition(found.unwrap_or(own)))
+            let position = snapshot.map_or(Ok(None), |snapshot| find(snapshot))?.unwrap_or(own);
+            Ok::<_, Error>(FirstPosition(position))
         })?;
         Ok(first.0)
     }
@@ -199,9 +223,7 @@ impl SnapshotTree {
     ) -> Result<()> {
         for entry in repository.tree()?.entries_from(directory.directory()?, ordinal) {
             let entry = entry?;
-            let own = directory.position + 1 + entry.preorder;
-            let position = self.shared_position(repository, directory.sequence, own, &entry.node)?;
-            let attributes = attributes_of(ino_at(directory.sequence, position), &entry.node);
+            let attributes = self.entry_attributes(repository, directory.sequence, directory.position, &entry)?;
             if !emit(Listed { name: entry.name, next: entry.ordinal + 1, attributes }) {
                 return Ok(());
             }
@@ -213,25 +235,19 @@ impl SnapshotTree {
 /// Walks down to the entry at a position, by the counts in the tree's pages.
 fn descend(tree: TreeReader, snapshot: &Snapshot, position: u64) -> Result<Located> {
     let sequence = snapshot.sequence;
+    let ino = ino_at(sequence, position);
     let mut node = snapshot.manifest.root.clone();
     let mut parent = source_ino(&snapshot.manifest.source);
-    let mut at = 0u64;
-    while at < position {
-        let Some(root) = node.directory() else { break };
-        let Some(entry) = tree.entry_at(root, position - at - 1)? else { break };
-        parent = ino_at(sequence, at);
-        at += 1 + entry.preorder;
-        node = entry.node;
-    }
-    if at != position {
+    let mut above = ino_at(sequence, 0);
+    let found = tree.descend(&snapshot.manifest.root, position, |entry, position| {
+        (node, parent, above) = (entry.node, above, ino_at(sequence, position));
+        Ok(())
+    })?;
+    if !found {
         let name = format!("{}@{}", snapshot.manifest.source, snapshot.manifest.name);
-        return Err(Error::invalid(
-            "inode",
-            ino_at(sequence, position).to_string(),
-            format!("{name} has no such entry"),
-        ));
+        return Err(Error::invalid("inode", ino.to_string(), format!("{name} has no such entry")));
     }
-    Ok(Located { ino: ino_at(sequence, position), parent, node, sequence, position })
+    Ok(Located { ino, parent, node, sequence, position })
 }
 
 /// The position of the entry at a path.

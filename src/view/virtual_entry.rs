@@ -1,5 +1,5 @@
-//! Entries that are in no snapshot: the directories above them, and symlinks to them. They are made when looked up, and
-//! known by number while the kernel holds them.
+//! Entries that are in no snapshot: the directories above them, and symlinks to them. They are made when looked up; so
+//! many are known by their numbers.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,17 +10,17 @@ use crate::repository::catalog::Catalog;
 use crate::repository::node::DeviceNumber;
 use crate::repository::snapshot::{ID_PREFIX_MIN, Snapshot, SnapshotSpec};
 use crate::time::{Timestamp, parse_when};
-use crate::view::difference::DifferenceDirectory;
-use crate::view::inode::{self, FIRST_NAMED, POSITION_MASK, not_a};
+use crate::view::difference::Part;
+use crate::view::inode::{self, DifferencePlace, FIRST_NAMED, POSITION_MASK, not_a};
+use crate::view::pair_table::SnapshotPair;
+use crate::view::recent::Recent;
 use crate::view::{Attributes, Child, EntryKind, Listed, Owner, View};
 
 /// The symlink to a source's newest snapshot.
 pub(super) const LATEST: &[u8] = b"latest";
 
-/// Entries that nobody refers to are dropped when there are more than this, ...
-const UNREFERENCED_MAX: usize = 4096;
-/// ... but not the latest so many.
-const RECENT: u64 = 1024;
+/// Entries known by number at a time, each of a few hundred bytes. One that fell out is found again by its name.
+const KNOWN_MAX: usize = 16_384;
 
 /// Virtual directories and symlinks: read and search for everyone.
 const DIRECTORY_PERMISSIONS: u16 = 0o555;
@@ -47,7 +47,6 @@ pub(super) enum VirtualKind {
     Tag { tag: String },
     TagSource { tag: String, source: String },
     Diff,
-    Difference(Arc<DifferenceDirectory>),
     Link { target: Vec<u8> },
 }
 
@@ -87,21 +86,7 @@ impl VirtualEntry {
     }
 
     pub fn attributes(&self, ino: u64, owner: Owner, modified: Timestamp) -> Attributes {
-        let directory = Attributes {
-            ino,
-            kind: EntryKind::Directory,
-            permissions: DIRECTORY_PERMISSIONS,
-            // Nobody counts the subdirectories beforehand; 1 tells find(1) not to rely on it.
-            link_count: 1,
-            uid: owner.uid,
-            gid: owner.gid,
-            size: 4096,
-            blocks: 0,
-            device: DeviceNumber { major: 0, minor: 0 },
-            modified,
-            block_size: 4096,
-            lasting: false,
-        };
+        let directory = directory_attributes(ino, owner, modified);
         match &self.kind {
             VirtualKind::Link { target } => Attributes {
                 kind: EntryKind::Symlink,
@@ -109,52 +94,43 @@ impl VirtualEntry {
                 size: target.len() as u64,
                 ..directory
             },
-            VirtualKind::Difference(difference) => difference.attributes(directory),
             _ => directory,
         }
     }
 }
 
+/// What stat tells of a directory that is in no snapshot.
+pub(super) fn directory_attributes(ino: u64, owner: Owner, modified: Timestamp) -> Attributes {
+    Attributes {
+        ino,
+        kind: EntryKind::Directory,
+        permissions: DIRECTORY_PERMISSIONS,
+        // Nobody counts the subdirectories beforehand; 1 tells find(1) not to rely on it.
+        link_count: 1,
+        uid: owner.uid,
+        gid: owner.gid,
+        size: 4096,
+        blocks: 0,
+        device: DeviceNumber { major: 0, minor: 0 },
+        modified,
+        block_size: 4096,
+        lasting: false,
+    }
+}
+
 /// Virtual entries by number.
 pub(super) struct VirtualEntries {
-    table: Mutex<Table>,
-}
-
-#[derive(Default)]
-struct Table {
-    named: HashMap<u64, Known>,
-    /// How many entries were ever made known.
-    entered: u64,
-    /// The table is swept when it is longer than this.
-    sweep_at: usize,
-}
-
-struct Known {
-    entry: Arc<VirtualEntry>,
-    references: u64,
-    /// [`Table::entered`] when it was last asked for.
-    entered: u64,
-}
-
-impl Table {
-    /// Drops what nobody refers to; what was entered just now may be about to be referred to.
-    fn sweep_if_due(&mut self) {
-        if self.named.len() > self.sweep_at {
-            let recent = self.entered.saturating_sub(RECENT);
-            self.named.retain(|_, known| known.references > 0 || known.entered > recent);
-            self.sweep_at = (2 * self.named.len()).max(UNREFERENCED_MAX);
-        }
-    }
+    known: Mutex<Recent<u64, Arc<VirtualEntry>>>,
 }
 
 impl VirtualEntries {
     pub fn new() -> VirtualEntries {
-        VirtualEntries { table: Mutex::default() }
+        VirtualEntries { known: Mutex::new(Recent::new(KNOWN_MAX)) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, Recent<u64, Arc<VirtualEntry>>> {
         // A table whose holder panicked is still a whole table.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The entry with a number.
@@ -162,39 +138,24 @@ impl VirtualEntries {
         if let Some((kind, parent)) = fixed(ino) {
             return Ok(Arc::new(VirtualEntry { key: Vec::new(), parent, kind }));
         }
-        let gone = || Error::NotFound { what: "entry with inode number", name: ino.to_string() };
-        self.lock().named.get(&ino).map(|known| known.entry.clone()).ok_or_else(gone)
+        self.lock().get(&ino).ok_or(Error::Stale { what: "entry with inode number", number: ino })
     }
 
     /// Makes an entry known by number.
     pub fn enter(&self, entry: VirtualEntry) -> (u64, Arc<VirtualEntry>) {
-        let mut table = self.lock();
-        table.sweep_if_due();
-        table.entered += 1;
-        let entered = table.entered;
+        let mut known = self.lock();
         let mut ino = ino_of_key(&entry.key);
-        // Two keys of one number: the later one moves on.
-        while table.named.get(&ino).is_some_and(|known| known.entry.key != entry.key) {
-            ino = ((ino + 1) & POSITION_MASK).max(FIRST_NAMED);
+        loop {
+            match known.get(&ino) {
+                Some(same) if same.key == entry.key => return (ino, same),
+                // Two keys of one number: the later one moves on.
+                Some(_) => ino = ((ino + 1) & POSITION_MASK).max(FIRST_NAMED),
+                None => break,
+            }
         }
-        let fresh = || Known { entry: Arc::new(entry), references: 0, entered };
-        let known = table.named.entry(ino).or_insert_with(fresh);
-        known.entered = entered;
-        (ino, known.entry.clone())
-    }
-
-    pub fn remember(&self, ino: u64) {
-        if let Some(known) = self.lock().named.get_mut(&ino) {
-            known.references += 1;
-        }
-    }
-
-    /// Dropping what has no references left is up to the sweep: another request may just have been told of the entry, and
-    /// be about to refer to it.
-    pub fn forget(&self, ino: u64, lookups: u64) {
-        if let Some(known) = self.lock().named.get_mut(&ino) {
-            known.references = known.references.saturating_sub(lookups);
-        }
+        let entry = Arc::new(entry);
+        known.insert(ino, entry.clone());
+        (ino, entry)
     }
 }
 
@@ -229,7 +190,7 @@ impl View {
     /// number, as NFS does, leads up to it.
     pub(super) fn virtual_entry(&self, ino: u64) -> Result<Arc<VirtualEntry>> {
         let found = self.virtual_entries.get(ino);
-        if !matches!(found, Err(Error::NotFound { .. })) {
+        if !matches!(found, Err(Error::Stale { .. })) {
             return found;
         }
         let catalog = self.repository.catalog();
@@ -240,12 +201,7 @@ impl View {
     /// The child `name` of a virtual directory.
     pub(super) fn virtual_child(&self, own_ino: u64, entry: &VirtualEntry, name: &[u8]) -> Result<Option<Child>> {
         let catalog = self.repository.catalog();
-        let Ok(text) = std::str::from_utf8(name) else {
-            return match &entry.kind {
-                VirtualKind::Difference(difference) => difference.child(self, own_ino, name),
-                _ => Ok(None),
-            };
-        };
+        let Ok(text) = std::str::from_utf8(name) else { return Ok(None) };
         Ok(match &entry.kind {
             VirtualKind::Root => match TOP.iter().find(|(top, _)| *top == text) {
                 Some((_, ino)) => Some(Child::Located(self.attributes(*ino)?)),
@@ -277,7 +233,6 @@ impl View {
                 .find(|it| it.tags.contains(tag) && it.manifest.name == text)
                 .map(|it| link_to(own_ino, name, "../../../", it)),
             VirtualKind::Diff => self.difference(&catalog, text)?,
-            VirtualKind::Difference(difference) => difference.child(self, own_ino, name)?,
             VirtualKind::Link { .. } => return Err(not_a("directory", own_ino)),
         })
     }
@@ -298,7 +253,12 @@ impl View {
             .and_then(|a| catalog.find(&a))
             .and_then(|a| Ok((a, catalog.find(&SnapshotSpec::parse(b, now)?)?)));
         match found {
-            Ok((a, b)) => Ok(Some(Child::Virtual(DifferenceDirectory::top(text, &a, &b)))),
+            Ok((a, b)) => {
+                let pair = SnapshotPair { name: text.to_string(), a: a.sequence, b: b.sequence };
+                let pair = self.differences.pairs.number_of(pair)?;
+                let top = DifferencePlace { pair, part: Part::Whole, position: 0 };
+                self.attributes(top.ino()).map(Child::Located).map(Some)
+            }
             // Whatever does not name two snapshots is no entry of this directory.
             Err(Error::NotFound { .. } | Error::Ambiguous { .. } | Error::Invalid { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -308,9 +268,6 @@ impl View {
     /// Lists a virtual directory from behind the entry whose place is `offset`.
     pub(super) fn list_virtual(&self, ino: u64, offset: u64, emit: &mut dyn FnMut(Listed) -> bool) -> Result<()> {
         let entry = self.virtual_entry(ino)?;
-        if let VirtualKind::Difference(difference) = &entry.kind {
-            return difference.list(self, ino, offset, emit);
-        }
         for (name, next, child) in self.virtual_children(ino, &entry.kind)? {
             if next <= offset {
                 continue;
@@ -380,7 +337,6 @@ impl View {
             }
             // Any two snapshots can be named; listing all pairs would help nobody.
             VirtualKind::Diff => Vec::new(),
-            VirtualKind::Difference(_) => Vec::new(),
             VirtualKind::Link { .. } => return Err(not_a("directory", ino)),
         })
     }
@@ -435,33 +391,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_just_told_of_stays_while_its_last_reference_goes() {
+    fn the_table_stays_small_and_what_fell_out_comes_back_by_the_same_number() {
         let entries = VirtualEntries::new();
         let (ino, _) = entries.enter(VirtualEntry::source("lake"));
-        entries.remember(ino);
-        // Another lookup finds it, and before that is counted, the kernel forgets the first one.
-        entries.enter(VirtualEntry::source("lake"));
-        entries.forget(ino, 1);
-        entries.remember(ino);
         assert!(entries.get(ino).is_ok());
-    }
-
-    #[test]
-    fn the_table_stays_small_and_what_is_referred_to_stays_in_it() {
-        let entries = VirtualEntries::new();
-        let held: Vec<u64> = (0..100)
-            .map(|number| {
-                let (ino, _) = entries.enter(VirtualEntry::source(&format!("held-{number}")));
-                entries.remember(ino);
-                ino
-            })
-            .collect();
-        for number in 0..50_000 {
-            let (ino, _) = entries.enter(VirtualEntry::source(&format!("visited-{number}")));
-            entries.remember(ino);
-            entries.forget(ino, 1);
+        for number in 0..2 * KNOWN_MAX {
+            entries.enter(VirtualEntry::source(&format!("visited-{number}")));
         }
-        assert!(entries.lock().named.len() <= UNREFERENCED_MAX + 1, "{}", entries.lock().named.len());
-        assert!(held.iter().all(|ino| entries.get(*ino).is_ok()));
+        assert!(matches!(entries.get(ino), Err(Error::Stale { .. })));
+        assert_eq!(entries.enter(VirtualEntry::source("lake")).0, ino);
+        assert!(entries.get(inode::DIFF).is_ok());
     }
 }

@@ -9,8 +9,10 @@ use tempfile::TempDir;
 use yesterfs::ingest::directory::{DirectoryOptions, ingest_directory};
 use yesterfs::ingest::{IngestOptions, IngestReport};
 use yesterfs::progress::Recorder;
-use yesterfs::repository::node::NodeKind;
+use yesterfs::repository::node::{Node, NodeKind};
+use yesterfs::repository::session::WriteSession;
 use yesterfs::repository::snapshot::Snapshot;
+use yesterfs::repository::tree::{DirectoryWriter, Witness};
 use yesterfs::repository::{OpenOptions, Repository};
 use yesterfs::store::backend::{Backend, LocalBackend};
 use yesterfs::time::Timestamp;
@@ -126,6 +128,25 @@ impl Ingested<'_> {
     pub fn read(&self, path: &str) -> Result<Vec<u8>> {
         read_file(self.repository, &self.snapshot, path.as_bytes())
     }
+}
+
+/// Adds a snapshot that is as `like`, but for its root directory: the nodes that `entries` makes.
+pub fn commit(
+    repository: &Repository,
+    like: &Snapshot,
+    entries: impl FnOnce(&WriteSession<'_>) -> Vec<(Vec<u8>, Node)>,
+) -> Arc<Snapshot> {
+    let counters = Default::default();
+    let session = WriteSession::open(repository, &counters, "here", "test", now()).unwrap();
+    let mut writer = DirectoryWriter::new(&session);
+    for (name, node) in entries(&session) {
+        writer.push(&name, &node, &Witness::None).unwrap();
+    }
+    let (directory, witnesses) = writer.finish().unwrap();
+    let mut manifest = like.manifest.clone();
+    manifest.root.kind = NodeKind::Directory(directory);
+    manifest.witnesses = witnesses;
+    session.commit(manifest, now()).unwrap()
 }
 
 /// The bytes of a file of a snapshot.
