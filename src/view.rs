@@ -257,7 +257,9 @@ impl View {
     /// As [`View::read`], if all of it is in memory: false where it is not.
     pub fn read_cached(&self, ino: u64, offset: u64, length: usize, out: &mut Vec<u8>) -> Result<bool> {
         let Place::InSnapshot { sequence, position } = Place::of(ino) else { return Ok(false) };
-        let Some(located) = self.snapshots.located_before(sequence, position) else { return Ok(false) };
+        let Some(located) = self.snapshots.located_before(&self.repository, sequence, position) else {
+            return Ok(false);
+        };
         self.repository.contents()?.read_cached(located.content()?, offset, length, out)
     }
 

@@ -4,7 +4,7 @@ mod support;
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -228,11 +228,17 @@ fn files_of_a_forgotten_snapshot_give_errors() {
     fs::write(source.join("file"), noise(1, 8 << 20)).unwrap();
     stage.ingest(&source, "lake");
     let mount = stage.mount();
-    let open = File::open(mount.latest("lake").join("file")).unwrap();
+    let path = mount.latest("lake").join("file");
+    let open = File::open(&path).unwrap();
+    // Past the kernel's pages, so that what was read just now is still in memory of the serving process.
+    let direct = File::options().read(true).custom_flags(libc::O_DIRECT).open(&path).unwrap();
+    direct.read_exact_at(&mut [0; 4096], 3 << 20).unwrap();
     stage.succeed(&["forget", "lake@latest"]);
     within(Duration::from_secs(1), "it disappears", || names(mount.path("snapshots")).is_empty());
-    let read = open.read_at(&mut [0; 1000], 5 << 20);
-    assert!(errno(read).is_some(), "a file of a forgotten snapshot was read");
+    for (file, offset) in [(&open, 5 << 20), (&direct, 3 << 20)] {
+        let read = file.read_at(&mut [0; 4096], offset);
+        assert!(errno(read).is_some(), "a file of a forgotten snapshot was read at {offset}");
+    }
 }
 
 #[test]

@@ -149,9 +149,10 @@ impl SnapshotTree {
         }
     }
 
-    /// The entry at a position, if it was found lately.
-    pub fn located_before(&self, sequence: u64, position: u64) -> Option<Arc<Located>> {
-        self.located.get(&ino_at(sequence, position))
+    /// The entry at a position, if it was found lately and its snapshot still exists.
+    pub fn located_before(&self, repository: &Repository, sequence: u64, position: u64) -> Option<Arc<Located>> {
+        let located = self.located.get(&ino_at(sequence, position))?;
+        repository.catalog().by_sequence(sequence).map(|_| located)
     }
 
     /// The entry at a position of a snapshot.
