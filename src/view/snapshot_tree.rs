@@ -63,13 +63,17 @@ pub(super) fn node_bytes(node: &Node) -> u64 {
     (size_of::<Node>() + node.owner.len() + node.group.len() + link + xattrs + body) as u64
 }
 
+/// Where the first name of a file is.
 #[derive(Clone, Copy)]
-struct FirstPosition(u64);
+struct FirstPosition {
+    position: u64,
+    /// Of the key, which dwarfs the value.
+    path_bytes: u64,
+}
 
 impl Weight for FirstPosition {
     fn weight_bytes(&self) -> u64 {
-        // The key, a path, dwarfs the value.
-        160
+        size_of::<FirstPosition>() as u64 + self.path_bytes
     }
 }
 
@@ -209,9 +213,9 @@ impl SnapshotTree {
             let find = |snapshot| position_of_path(repository.tree()?, snapshot, &link.first_path);
             // A subtree of a snapshot may hold names whose first one it does not hold.
             let position = snapshot.map_or(Ok(None), |snapshot| find(snapshot))?.unwrap_or(own);
-            Ok::<_, Error>(FirstPosition(position))
+            Ok::<_, Error>(FirstPosition { position, path_bytes: link.first_path.len() as u64 })
         })?;
-        Ok(first.0)
+        Ok(first.position)
     }
 
     /// Lists a directory's entries from an ordinal on.
