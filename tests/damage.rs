@@ -5,6 +5,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,14 +16,15 @@ use tempfile::TempDir;
 use yesterfs::check::{CheckOptions, CheckReport, check};
 use yesterfs::id::{ChunkId, hash};
 use yesterfs::progress::Recorder;
-use yesterfs::repository::Repository;
 use yesterfs::repository::catalog::{Catalog, checkpoint_key};
 use yesterfs::repository::node::NodeKind;
 use yesterfs::repository::page::{Page, PageKind};
 use yesterfs::repository::record::record_key;
+use yesterfs::repository::{OpenOptions, Repository};
 use yesterfs::restore::{RestoreOptions, RestoreReport, restore};
 use yesterfs::store::backend::{Backend, ByteRange, MemoryBackend};
-use yesterfs::store::pack::pack_key;
+use yesterfs::store::pack::{PackSummary, pack_key, read_footer_of};
+use yesterfs::store::segment::read_segment;
 use yesterfs::{Error, ErrorKind, Result};
 
 /// The stored objects by key.
@@ -91,6 +93,7 @@ fn put(backend: &dyn Backend, key: &str, bytes: &[u8]) {
 }
 
 /// What became of reading a damaged repository.
+#[derive(Default)]
 struct Outcome {
     /// Why it could not be opened, or what could not be read.
     failures: Vec<Error>,
@@ -166,13 +169,7 @@ impl Sample {
         let opened = open(index.unwrap_or(fresh.path()), backend_of(objects), monitor.clone());
         // Without its index a repository is opened all the way only when the first chunk is asked for.
         let opened = opened.and_then(|repository| repository.chunks().map(|_| ()).map(|()| repository));
-        let mut outcome = Outcome {
-            failures: vec![],
-            opened: false,
-            lost: BTreeSet::new(),
-            report: CheckReport::default(),
-            notes: vec![],
-        };
+        let mut outcome = Outcome::default();
         match opened {
             Err(error) => outcome.fail(error),
             Ok(repository) => {
@@ -530,6 +527,71 @@ fn an_index_that_missed_a_pack_is_noticed_when_the_pack_is_back() {
     sample.try_everything(&sample.objects, Some(place.path())).assert_sound("after the check");
 }
 
+/// Overwrites every table of an index in place, so that whoever has it open suffers too.
+fn damage_tables(index: &Path) {
+    for file in files_below(index).iter().filter(|file| file.ends_with(".sst")) {
+        let path = index.join(file);
+        let length = fs::metadata(&path).unwrap().len() as usize;
+        fs::File::options().write(true).open(path).unwrap().write_all_at(&vec![0x55; length], 0).unwrap();
+    }
+}
+
+#[test]
+fn an_index_damaged_while_it_is_used_is_built_anew_or_kept_in_memory() {
+    let sample = sample();
+    // A folder in the place of the lock: nobody can write the index, and not for want of permission.
+    for can_rebuild in [true, false] {
+        let place = TempDir::new().unwrap();
+        sample.open(&sample.objects, place.path()).unwrap().chunks().unwrap();
+        let index = place.path().join("repo/index");
+        let (lock, current) = (index.join("lock"), index.join("current"));
+        // Without a cache of its own, or all of the small index would be in memory.
+        let options = OpenOptions { index_directory: index.clone(), cache_bytes: 1 << 20, index_cache_bytes: 0 };
+        let backend = backend_of(&sample.objects);
+        let repository = Repository::open(backend, options, Arc::new(Recorder::default())).unwrap();
+        let chunks = repository.chunks().unwrap();
+        let before = fs::read(&current).unwrap();
+        damage_tables(&index);
+        if !can_rebuild {
+            fs::remove_file(&lock).unwrap();
+            fs::create_dir(&lock).unwrap();
+        }
+        let wanted: Vec<ChunkId> = published_packs(&repository)
+            .iter()
+            .flat_map(|pack| read_footer_of(repository.backend().as_ref(), pack).unwrap())
+            .map(|entry| entry.id)
+            .chain([ChunkId([9; 32])])
+            .collect();
+        // Many at once, as a mount's threads would.
+        std::thread::scope(|scope| {
+            let ask = || {
+                for ids in wanted.chunks(7) {
+                    let found = chunks.locate_many(ids).unwrap();
+                    assert!(ids.iter().zip(&found).all(|(id, found)| found.is_some() == (*id != ChunkId([9; 32]))));
+                    assert_eq!(chunks.locate(&ids[0]).unwrap(), found[0]);
+                }
+            };
+            (0..4).for_each(|_| drop(scope.spawn(ask)));
+        });
+        assert_eq!(fs::read(&current).unwrap() == before, !can_rebuild);
+        assert_eq!(chunks.lost_packs().unwrap(), []);
+        let mut outcome = Outcome::default();
+        sample.read_everything(&repository, &mut outcome);
+        assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+        if can_rebuild {
+            continue;
+        }
+        // The next change makes it anew as soon as that is possible.
+        let id = repository.catalog().snapshots().next().unwrap().id;
+        repository.change_tags(id, &["once".into()], &[], now()).unwrap();
+        fs::remove_dir(&lock).unwrap();
+        repository.change_tags(id, &["twice".into()], &[], now()).unwrap();
+        assert_ne!(fs::read(&current).unwrap(), before);
+        sample.read_everything(&repository, &mut outcome);
+        assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+    }
+}
+
 /// Writes another format version into a sealed object, as a later yesterfs would.
 fn from_the_future(bytes: &mut [u8], change: fn(&mut [u8])) {
     let frame = bytes.len() - 32;
@@ -558,6 +620,12 @@ fn what_a_later_version_wrote_is_refused_politely() {
     let outcome = sample.try_everything(&sample.with(&key, |bytes| bytes[8] = 9), None);
     assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
     assert!(outcome.report.damages.iter().any(|it| it.object.contains("pack") && it.reason.contains("newer yesterfs")));
+}
+
+fn published_packs(repository: &Repository) -> Vec<PackSummary> {
+    let segments = repository.catalog().published().segments;
+    let packs = segments.iter().flat_map(|it| read_segment(repository.backend().as_ref(), &it.segment).unwrap());
+    packs.collect()
 }
 
 #[test]

@@ -40,7 +40,9 @@ impl Check<'_> {
         let mut listed = self.listed_packs()?;
         let names: HashSet<WriterObject> = summaries.iter().map(|summary| summary.name).collect();
         let mut packs = Packs::default();
-        let mut index_is_wrong = false;
+        let indexed = self.repository.chunks()?.published_packs()?;
+        let is_unknown = |summary: &PackSummary| indexed.get(&summary.name) != Some(&summary.file_bytes);
+        let mut index_is_wrong = summaries.iter().any(is_unknown);
         for summary in &summaries {
             self.check_cancelled()?;
             self.report.packs += 1;
