@@ -12,7 +12,8 @@ use crate::progress::{Counters, Monitor};
 use crate::store::ChunkStore;
 use crate::store::backend::ByteRange;
 use crate::store::pack::{
-    FooterEntry, PACK_FOLDER, PACK_HEADER_BYTES, PackSummary, decode_record, pack_key, read_footer_of, verify_header,
+    FooterEntry, PACK_FOLDER, PACK_HEADER_BYTES, PackSummary, damage_or_newer, decode_record, pack_key, read_footer_of,
+    verify_header,
 };
 use crate::store::segment::read_segment;
 
@@ -125,9 +126,10 @@ impl Check<'_> {
             _ => {}
         }
         let backend = self.repository.backend().as_ref();
-        let header = ByteRange::At { offset: 0, length: PACK_HEADER_BYTES };
-        verify_header(&backend.get_range(&pack_key(&summary.name), header)?, summary)?;
         let footer = read_footer_of(backend, summary)?;
+        let header = ByteRange::At { offset: 0, length: PACK_HEADER_BYTES };
+        verify_header(&backend.get_range(&pack_key(&summary.name), header)?, summary, &footer)?;
+        let footer = footer.entries;
         let records_end = footer.last().map_or(PACK_HEADER_BYTES, |last| last.offset + u64::from(last.record_bytes));
         let plain_bytes: u64 = footer.iter().map(|entry| u64::from(entry.plain_bytes)).sum();
         if records_end.checked_add(u64::from(summary.footer_bytes)) != Some(summary.file_bytes)
@@ -220,7 +222,7 @@ impl DataReading<'_> {
     fn pack(&self, summary: &PackSummary) -> Result<()> {
         // Whoever looked at the pack before has told that its footer is damaged.
         let Ok(footer) = read_footer_of(self.chunks.backend().as_ref(), summary) else { return Ok(()) };
-        let mut rest = &footer[..];
+        let mut rest = &footer.entries[..];
         while let Some(first) = rest.first() {
             if self.monitor.is_cancelled() {
                 return Err(Error::Interrupted);
@@ -247,7 +249,11 @@ impl DataReading<'_> {
                 Some(bytes) => Ok(slice(bytes, entry.offset - first.offset, entry.record_bytes).to_vec()),
                 None => self.chunks.backend().get_range(&pack_key(pack), alone),
             };
-            let plain = record.and_then(|record| decode_record(&record, &entry.id, pack));
+            let plain = record.and_then(|record| {
+                let backend = self.chunks.backend().as_ref();
+                decode_record(&record, &entry.id, pack)
+                    .map_err(|error| damage_or_newer(backend, &entry.id, pack, error))
+            });
             let verified = plain.and_then(|plain| match plain.len() as u64 == u64::from(entry.plain_bytes) {
                 true => Ok(()),
                 false => Err(Error::ChunkCorrupt {

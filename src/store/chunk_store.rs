@@ -10,7 +10,7 @@ use crate::progress::Monitor;
 use crate::store::backend::{Backend, ByteRange};
 use crate::store::cache::ByteCache;
 use crate::store::index::{Applied, AppliedMark, ChunkIndex, Location, Missing, OVERLAY_MAX_ENTRIES, PackChunks};
-use crate::store::pack::{PACK_FOLDER, PackSummary, decode_record, pack_key, read_footer_of};
+use crate::store::pack::{PACK_FOLDER, PackSummary, damage_or_newer, decode_record, pack_key, read_footer_of};
 use crate::store::segment::{SegmentRef, read_segment};
 
 /// A segment and the catalog record that published it.
@@ -82,6 +82,7 @@ impl ChunkStore {
         let range = ByteRange::At { offset: location.offset, length: u64::from(location.record_bytes) };
         let record = self.backend.get_range(&pack_key(&location.pack), range)?;
         decode_record(&record, id, &location.pack)
+            .map_err(|error| damage_or_newer(self.backend.as_ref(), id, &location.pack, error))
     }
 
     /// Where a published chunk lies; `None` where no published pack holds it.
@@ -260,7 +261,7 @@ impl ChunkStore {
     /// Id, offset, record bytes and plain bytes of every chunk of a pack, by its footer.
     fn chunks_of(&self, summary: &PackSummary) -> Result<Vec<(ChunkId, u64, u32, u32)>> {
         let footer = read_footer_of(self.backend.as_ref(), summary)?;
-        Ok(footer.iter().map(|slot| (slot.id, slot.offset, slot.record_bytes, slot.plain_bytes)).collect())
+        Ok(footer.entries.iter().map(|slot| (slot.id, slot.offset, slot.record_bytes, slot.plain_bytes)).collect())
     }
 }
 
