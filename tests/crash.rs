@@ -15,6 +15,7 @@ use support::faulty::{FaultyBackend, Moment};
 use support::repository::{directory_options, now, open};
 use support::stored::{StoredTree, assert_sound, copy_of, published_plain_bytes, stored_tree};
 use tempfile::TempDir;
+use yesterfs::check::{CheckOptions, check};
 use yesterfs::error::Result;
 use yesterfs::id::SnapshotId;
 use yesterfs::ingest::IngestOptions;
@@ -195,6 +196,43 @@ fn the_next_ingest_survives_death_at_every_call() {
     die_at_every_call(start.disk.as_ref(), work, |repository, succeeded| {
         check_ingest(repository, succeeded, &before, &expected, work);
     });
+}
+
+#[test]
+fn one_failing_call_loses_nothing_and_what_was_stored_is_kept() {
+    let directory = TempDir::new().unwrap();
+    let source = directory.path().join("source");
+    make_source(&source);
+    support::wait_until_settled();
+    let start = Machine::new();
+    let work = |repository: &Repository| ingest(repository, &source).map(|_| ());
+    let undisturbed = Machine::with(start.disk.as_ref());
+    let repository = undisturbed.boot();
+    work(&repository).unwrap();
+    let (_, expected) = everything(&repository).remove(0);
+    let mut failures = 0;
+    for moment in [Moment::Before, Moment::After] {
+        for call in 1.. {
+            let machine = Machine::with(start.disk.as_ref());
+            let failing = Arc::new(FaultyBackend::fail_once(machine.disk.clone(), call, moment));
+            let result = machine.boot_on(failing.clone()).and_then(|repository| work(&repository));
+            if failing.calls() < call {
+                assert!(result.is_ok(), "without a fault it must succeed: {result:?}");
+                break;
+            }
+            failures += u32::from(result.is_err());
+            let repository = machine.boot();
+            let options = CheckOptions { read_data: true, threads: 1 };
+            let report = check(&repository, options, &Recorder::default()).unwrap();
+            assert!(report.is_sound(), "call {call} {moment:?}: {:?}", report.damages);
+            // Of all that was stored, only a pack that was made without its writer learning of it is not published.
+            assert!(report.packs_unreferenced <= u64::from(moment == Moment::After), "call {call} {moment:?}");
+            let packs = machine.disk.list_after("packs", None).unwrap().len() as u64;
+            assert_eq!(report.packs + report.packs_unreferenced, packs, "call {call} {moment:?}: packs count once");
+            check_ingest(&repository, result.is_ok(), &[], &expected, work);
+        }
+    }
+    assert!(failures > 30, "only {failures} ingests failed");
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(super) struct Packs {
 impl Check<'_> {
     pub(super) fn packs(&mut self) -> Result<Packs> {
         let summaries = self.segments()?;
-        let mut listed = self.listed_packs()?;
+        let listed = self.listed_packs()?;
         let names: HashSet<WriterObject> = summaries.iter().map(|summary| summary.name).collect();
         let mut packs = Packs::default();
         let indexed = self.repository.chunks()?.published_packs()?;
@@ -49,7 +49,7 @@ impl Check<'_> {
             self.report.packs += 1;
             self.report.chunks += u64::from(summary.chunks);
             self.report.bytes = self.report.bytes.saturating_add(summary.file_bytes);
-            let size = listed.as_mut().map(|listed| listed.remove(&pack_key(&summary.name)));
+            let size = listed.as_ref().map(|listed| listed.get(&pack_key(&summary.name)).copied());
             match self.pack(summary, size) {
                 Err(error) => self.failed(error)?,
                 Ok(footer) => {
@@ -58,7 +58,9 @@ impl Check<'_> {
                 }
             }
         }
-        let unreferenced = listed.unwrap_or_default();
+        let mut unreferenced = listed.unwrap_or_default();
+        let published: HashSet<String> = names.iter().map(pack_key).collect();
+        unreferenced.retain(|key, _| !published.contains(key));
         self.report.packs_unreferenced = unreferenced.len() as u64;
         self.strange_packs(unreferenced.keys())?;
         if index_is_wrong {
@@ -91,13 +93,14 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// The packs that segments name.
+    /// The packs that segments name. Two segments may name one pack: a writer that was not told of its success tried again.
     fn segments(&mut self) -> Result<Vec<PackSummary>> {
         let mut summaries = Vec::new();
+        let mut seen = HashSet::new();
         for published in self.catalog.published().segments.iter() {
             self.check_cancelled()?;
             match read_segment(self.repository.backend().as_ref(), &published.segment) {
-                Ok(packs) => summaries.extend(packs),
+                Ok(packs) => summaries.extend(packs.into_iter().filter(|pack| seen.insert(pack.clone()))),
                 Err(error) => self.failed(error)?,
             }
         }

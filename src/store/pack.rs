@@ -75,7 +75,7 @@ pub struct Footer {
 }
 
 /// What a segment says of a finished pack.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PackSummary {
     pub name: WriterObject,
     pub kind: PackKind,
