@@ -202,13 +202,14 @@ impl<'a> Decoder<'a> {
         Ok(Timestamp { seconds, nanos })
     }
 
-    /// A count, then that many items. The count is not trusted for an allocation.
+    /// A count, then that many items. The count is not trusted: at first no more memory is taken than there are bytes left.
     pub fn list<T>(
         &mut self,
         mut decode: impl FnMut(&mut Decoder<'a>) -> Result<T, DecodeError>,
     ) -> Result<Vec<T>, DecodeError> {
         let count = self.varint()?;
-        let mut items = Vec::with_capacity(count.min(self.remaining() as u64) as usize);
+        let fitting = self.remaining() / size_of::<T>().max(1);
+        let mut items = Vec::with_capacity(usize::try_from(count).map_or(fitting, |count| count.min(fitting)));
         for _ in 0..count {
             items.push(decode(self)?);
         }

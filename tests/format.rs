@@ -262,6 +262,21 @@ fn a_segment_of_the_future_is_refused_politely() {
     }
 }
 
+#[test]
+fn a_segment_that_is_another_one_is_damage() {
+    let place = small_repository();
+    let segment = objects(&place.path("repo"), "segments").pop().unwrap();
+    let old = hash(&fs::read(&segment).unwrap());
+    // Behind the frame's header stand its writer, of eight bytes, and its number.
+    rewrite(&segment, |file| reseal(file, |frame| frame[18 + 8] += 1));
+    let new = hash(&fs::read(&segment).unwrap());
+    let last = objects(&place.path("repo"), "catalog").pop().unwrap();
+    rewrite(&last, |file| reseal(file, |frame| replace(frame, &old, &new)));
+    let options = yesterfs::check::CheckOptions { read_data: false, threads: 1 };
+    let report = yesterfs::check::check(&place.reopen().unwrap(), options, &Recorder::default()).unwrap();
+    assert!(report.damages.iter().any(|damage| damage.reason.contains("calls itself segment")), "{report:?}");
+}
+
 /// The same pack with another footer.
 fn with_footer(pack: &[u8], change: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
     let (rest, trailer) = pack.split_at(pack.len() - 12);

@@ -9,11 +9,16 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use support::repository::{TestRepository, open, read_file};
-use yesterfs::Result;
 use yesterfs::check::{CheckOptions, CheckReport, check};
+use yesterfs::codec::Encoder;
+use yesterfs::id::{ChunkId, WriterId, WriterObject};
 use yesterfs::progress::Recorder;
 use yesterfs::repository::Repository;
-use yesterfs::store::backend::LocalBackend;
+use yesterfs::store::backend::{LocalBackend, MemoryBackend};
+use yesterfs::store::compress::Codec;
+use yesterfs::store::pack::{PackKind, PackWriter, encode_record, read_footer_of};
+use yesterfs::store::segment::{read_segment, write_segment};
+use yesterfs::{Error, Result};
 
 /// The packs of a repository, the largest first.
 fn packs(place: &TestRepository) -> Vec<PathBuf> {
@@ -116,6 +121,65 @@ fn check_notices_that_the_newest_records_are_gone() {
     let (repository, _) = reopen(&place);
     let report = check_data(&repository.unwrap());
     assert!(report.damages.iter().any(|damage| damage.reason.contains("records are gone")), "{report:?}");
+}
+
+/// Copies the objects in a folder of one repository into another, but for what is there already.
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let copy = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &copy);
+        } else if !copy.exists() {
+            fs::copy(entry.path(), copy).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_whole_history_under_another_config_is_a_copy_and_part_of_one_continues_no_other() {
+    let (place, other) = (TestRepository::new(), TestRepository::new());
+    let source = source_with_data(&place);
+    place.ingest(&source, "lake");
+    place.ingest(&source, "lake");
+    let copy = |other: &TestRepository| {
+        for folder in ["catalog", "segments", "packs"] {
+            copy_folder(&place.path("repo").join(folder), &other.path("repo").join(folder));
+        }
+    };
+    copy(&other);
+    let (copied, _) = reopen(&other);
+    let copied = copied.unwrap();
+    assert_eq!(check_data(&copied).damage_count, 0);
+    assert_ne!(copied.id(), place.repository.id());
+    let snapshot = copied.find("lake", support::repository::now()).unwrap();
+    assert_eq!(read_file(&copied, &snapshot, b"data").unwrap(), support::noise(1, 300_000));
+
+    let third = TestRepository::new();
+    fs::create_dir(third.path("source")).unwrap();
+    third.ingest(&third.path("source"), "own");
+    copy(&third);
+    let error = reopen(&third).0.err().unwrap();
+    assert!(error.to_string().contains("does not continue the record before it"), "{error}");
+}
+
+#[test]
+fn a_name_that_another_writer_took_is_not_written_over() {
+    let backend = MemoryBackend::default();
+    let name = WriterObject { writer: WriterId([1; 8]), number: 0 };
+    let write = |plain: &[u8]| {
+        let mut pack = PackWriter::start(&backend, name, PackKind::Data).unwrap();
+        let mut record = Encoder::new();
+        encode_record(Codec::Raw, plain.len(), plain, &mut record);
+        pack.append(ChunkId::of(plain), plain.len() as u32, &record.bytes).unwrap();
+        pack.finish().map(|pack| write_segment(&backend, name, &[pack.summary]))
+    };
+    let segment = write(b"first").unwrap().unwrap();
+    assert!(matches!(write(b"second"), Err(Error::Exists { what: "pack", .. })));
+    assert!(matches!(write_segment(&backend, name, &[]), Err(Error::Exists { what: "segment", .. })));
+    let [pack] = &read_segment(&backend, &segment).unwrap()[..] else { panic!("one pack was published") };
+    assert_eq!(read_footer_of(&backend, pack).unwrap().entries[0].id, ChunkId::of(b"first"));
 }
 
 #[test]

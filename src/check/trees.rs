@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::check::packs::Packs;
 use crate::check::{Check, Damage, object_and_reason};
-use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::codec::Encoder;
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, hash};
 use crate::progress::Counters;
@@ -247,15 +247,11 @@ impl TreeCheck<'_, '_> {
 
     /// Everything that a node refers to; its path is the present one.
     fn node(&mut self, node: &Node, path_length: usize) -> Result<()> {
-        if let Xattrs::Chunk(id) = &node.xattrs {
-            let list = self.chunks.load(id).and_then(|bytes| {
-                let decoded = Xattrs::decode_list(&mut Decoder::new(&bytes));
-                decoded.map_err(DecodeError::of(format!("the attribute list in chunk {id}")))
-            });
-            if let Err(error) = list {
-                self.named.insert(*id);
-                self.damaged(error, "; it holds the extended attributes")?;
-            }
+        if let Xattrs::Chunk(id) = &node.xattrs
+            && let Err(error) = self.chunks.load(id).and_then(|bytes| Xattrs::decode_chunk(id, &bytes))
+        {
+            self.named.insert(*id);
+            self.damaged(error, "; it holds the extended attributes")?;
         }
         match &node.kind {
             NodeKind::Directory(root) => match root.page {
