@@ -14,12 +14,14 @@ use support::stored::{StoredTree, copy_of, stored_tree};
 use support::{noise, wait_until_settled};
 use tempfile::TempDir;
 use yesterfs::check::{CheckOptions, CheckReport, check};
+use yesterfs::codec::Encoder;
 use yesterfs::id::{ChunkId, hash};
-use yesterfs::progress::Recorder;
+use yesterfs::progress::{Counters, Recorder};
 use yesterfs::repository::catalog::{Catalog, checkpoint_key};
-use yesterfs::repository::node::NodeKind;
-use yesterfs::repository::page::{Page, PageKind};
+use yesterfs::repository::node::{DirectoryRoot, Node, NodeKind, Totals, Xattrs};
+use yesterfs::repository::page::{Page, PageKind, PageSink};
 use yesterfs::repository::record::record_key;
+use yesterfs::repository::session::WriteSession;
 use yesterfs::repository::{OpenOptions, Repository};
 use yesterfs::restore::{RestoreOptions, RestoreReport, restore};
 use yesterfs::store::backend::{Backend, ByteRange, MemoryBackend};
@@ -832,5 +834,89 @@ fn restoring_gives_right_bytes_or_none() {
 fn garbage_in_place_of_a_catalog_is_refused() {
     for garbage in [vec![], vec![0; 10], noise(1, 5000)] {
         assert_eq!(Catalog::decode(&garbage, 1).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+}
+
+/// A page of a directory, of entries as they are given, right or wrong.
+fn directory_page(level: u8, entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let (mut table, mut bytes) = (Encoder::new(), Encoder::new());
+    table.u8(b'D').u8(level).u32(entries.len() as u32);
+    for (key, value) in entries {
+        table.u32(bytes.bytes.len() as u32);
+        bytes.bytes(key.as_bytes()).raw(value);
+    }
+    [table.bytes, bytes.bytes].concat()
+}
+
+fn node_of(kind: NodeKind) -> Node {
+    let (owner, group) = (Vec::new(), Vec::new());
+    let (modified, xattrs) = (now(), Xattrs::None);
+    Node { permissions: 0o644, uid: 0, gid: 0, owner, group, modified, xattrs, hard_link: None, kind }
+}
+
+fn encoded(node: &Node) -> Vec<u8> {
+    let mut encoder = Encoder::new();
+    node.encode(&mut encoder);
+    encoder.bytes
+}
+
+fn totals_of(entries: u64) -> Totals {
+    Totals { entries, descendants: entries, ..Totals::default() }
+}
+
+/// What `check` says of a snapshot whose root has this page, which `make` stores with those below it.
+fn reasons_of(entries: u64, make: impl Fn(&dyn Fn(&[u8]) -> ChunkId) -> ChunkId) -> Vec<String> {
+    let place = TestRepository::new();
+    let source = place.path("source");
+    fs::create_dir(&source).unwrap();
+    let mut manifest = place.ingest(&source, "lake").snapshot.manifest.clone();
+    let counters = Counters::default();
+    let session = WriteSession::open(&place.repository, &counters, "here", "test", now()).unwrap();
+    let page = make(&|page| session.put_page(page).unwrap());
+    manifest.root = node_of(NodeKind::Directory(DirectoryRoot { page: Some(page), totals: totals_of(entries) }));
+    session.commit(manifest, now()).unwrap();
+    let report = check(&place.repository, CHECK_ALL, &Recorder::default()).unwrap();
+    report.damages.into_iter().map(|damage| damage.reason).collect()
+}
+
+#[test]
+fn pages_that_no_writer_makes_are_found_by_check() {
+    let fifo = || encoded(&node_of(NodeKind::Fifo));
+    let leaf = |names: &[&str]| directory_page(0, &names.iter().map(|name| (*name, fifo())).collect::<Vec<_>>());
+    let child = |page: ChunkId, entries: u64| {
+        let mut encoder = Encoder::new();
+        totals_of(entries).encode(encoder.raw(&page.0));
+        encoder.bytes
+    };
+    let two_leaves = |one: &[&str], other: &[&str]| {
+        let (one, other) = (one.to_vec(), other.to_vec());
+        reasons_of((one.len() + other.len()) as u64, |put| {
+            let below =
+                [&one, &other].map(|names| (*names.last().unwrap(), child(put(&leaf(names)), names.len() as u64)));
+            put(&directory_page(1, &below))
+        })
+    };
+    let one_leaf = |page: Vec<u8>| reasons_of(2, |put| put(&page));
+
+    assert_eq!(one_leaf(leaf(&["a", "b"])), [""; 0]);
+    assert_eq!(two_leaves(&["a", "b"], &["c", "d"]), [""; 0]);
+    let unordered = |reasons: Vec<String>| {
+        assert!(reasons.iter().any(|reason| reason.contains("not in order")), "{reasons:?}");
+    };
+    unordered(one_leaf(leaf(&["b", "a"])));
+    unordered(one_leaf(leaf(&["a", "a"])));
+    unordered(two_leaves(&["a", "c"], &["b", "d"]));
+    unordered(two_leaves(&["a", "b"], &["b", "d"]));
+    unordered(two_leaves(&["c", "d"], &["a", "b"]));
+
+    // Bytes before, between and behind the entries.
+    let mut before = leaf(&["a", "b"]);
+    (6..14).step_by(4).for_each(|at| before[at] += 1);
+    before.insert(14, 0);
+    let between = directory_page(0, &[("a", [fifo(), vec![0]].concat()), ("b", fifo())]);
+    let behind = [leaf(&["a", "b"]), vec![0]].concat();
+    for page in [before, between, behind] {
+        let reasons = one_leaf(page);
+        assert!(reasons.iter().any(|reason| reason.contains("not back to back")), "{reasons:?}");
     }
 }
