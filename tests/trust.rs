@@ -212,6 +212,38 @@ fn yesterfs(place: &Path, words: &[&str]) -> Output {
 }
 
 #[test]
+fn check_says_how_to_mend_what_is_lost_and_that_mends_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path();
+    fs::create_dir(place.join("source")).unwrap();
+    fs::write(place.join("source/data"), support::noise(1, 300_000)).unwrap();
+    assert!(yesterfs(place, &["init"]).status.success());
+    assert!(yesterfs(place, &["ingest", "dir", "source", "--source", "lake"]).status.success());
+    let mut packs: Vec<PathBuf> = fs::read_dir(place.join("repo/packs"))
+        .unwrap()
+        .flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap())
+        .map(|pack| pack.unwrap().path())
+        .collect();
+    packs.sort_by_key(|pack| fs::metadata(pack).unwrap().len());
+    let lost = packs.pop().unwrap();
+    fs::remove_file(&lost).unwrap();
+    let check = || {
+        let checked = yesterfs(place, &["check", "--read-data"]);
+        assert_eq!(checked.status.code(), Some(4), "{checked:?}");
+        String::from_utf8(checked.stdout).unwrap()
+    };
+    let damaged = check();
+    assert!(damaged.contains(":/data: ") && damaged.contains("ingest the sources again"), "{damaged}");
+    assert!(damaged.contains("--reread"), "{damaged}");
+    assert!(yesterfs(place, &["ingest", "dir", "source", "--source", "lake", "--reread"]).status.success());
+    let mended = check();
+    let name = lost.file_name().unwrap().to_str().unwrap();
+    assert!(!mended.contains(":/") && mended.contains(&format!("pack {name}: it is missing")), "{mended}");
+    let first = yesterfs(place, &["cat", "lake@latest~1:/data"]);
+    assert!(first.stdout == support::noise(1, 300_000), "what is stored again serves the old snapshot too");
+}
+
+#[test]
 fn a_partial_snapshot_deletes_nothing_unless_told_twice() {
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path();
