@@ -161,6 +161,17 @@ fn a_changed_file_costs_the_same_however_long_the_history() {
     // That no pack is lost is told by the index and one listing: 2 packs, a segment and two records are made, and read
     // back for the index; the pages of the snapshot before are read.
     assert_eq!((costs[29].put_new, costs[29].list_after), (2 + 1 + 2, 5));
+
+    // Where the index cannot be written, what is new is kept in memory, and only that is read. A folder in the place of
+    // the lock stands for a full disk.
+    fs::write(source.join("d7/f7"), support::noise(2000, 2000)).unwrap();
+    support::wait_until_settled();
+    let counted = Counted::open(&place);
+    counted.repository.chunks().unwrap();
+    let lock = place.path("repo/index/lock");
+    fs::remove_file(&lock).unwrap();
+    fs::create_dir(&lock).unwrap();
+    assert_eq!(counted.cost(|repository| ingest(repository, &source)), costs[29]);
 }
 
 #[test]

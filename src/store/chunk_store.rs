@@ -111,7 +111,7 @@ impl ChunkStore {
         let Err(Error::Index { operation, reason }) = question(&self.index) else { return question(&self.index) };
         log::warn!("cannot {operation} the chunk index ({reason}); rebuilding it from the packs");
         self.rebuild(&published).and_then(|()| question(&self.index)).or_else(|error| {
-            self.do_without(&published, error, |text| log::warn!("{text}"))?;
+            self.do_without(&published, Trust::No, error, |text| log::warn!("{text}"))?;
             question(&self.index)
         })
     }
@@ -119,7 +119,8 @@ impl ChunkStore {
     /// Builds the index anew from segments and packs: for `check`, where the two do not agree.
     pub fn rebuild_index(&self) -> Result<()> {
         let published = lock(&self.published);
-        self.rebuild(&published).or_else(|error| self.do_without(&published, error, |text| log::warn!("{text}")))
+        self.rebuild(&published)
+            .or_else(|error| self.do_without(&published, Trust::No, error, |text| log::warn!("{text}")))
     }
 
     /// How far the index on disk has followed the catalog, whoever moved it; `None` where it must be built.
@@ -150,7 +151,11 @@ impl ChunkStore {
             }
             other => other,
         };
-        let done = done.or_else(|error| self.do_without(&published, error, |text| monitor.note(text)));
+        let done = done.or_else(|error| {
+            // What was read from the one on disk so far is right; it only lacks what is new.
+            let trust = if mark.is_some() { Trust::Yes } else { Trust::No };
+            self.do_without(&published, trust, error, |text| monitor.note(text))
+        });
         done.map(|()| *known = published)
     }
 
@@ -169,38 +174,51 @@ impl ChunkStore {
         };
         match applied {
             Applied::Done => Ok(()),
-            Applied::LockTaken | Applied::ReadOnly => {
-                let unseen = newer_than(&published.segments, covered);
-                self.index.overlay(published.mark, &mut self.packs_of(unseen, is_damage))
-            }
+            Applied::LockTaken | Applied::ReadOnly => self.overlay_newer(published, covered, is_damage),
         }
     }
 
     fn rebuild(&self, published: &PublishedSegments) -> Result<()> {
         match self.index.rebuild(|mark| Ok(self.missing(mark, published)))? {
             Applied::Done => Ok(()),
-            Applied::LockTaken | Applied::ReadOnly => self.keep_in_memory(published, is_damage),
+            Applied::LockTaken | Applied::ReadOnly => self.keep_in_memory(published, Trust::No, is_damage),
         }
     }
 
     /// After a rebuild failed, on a full disk or where one pack cannot be read now: what can be found is still found, it
     /// only takes memory. The index on disk stays behind, so that the next one tries again.
-    fn do_without(&self, published: &PublishedSegments, cause: Error, note: impl Fn(&str)) -> Result<()> {
+    fn do_without(&self, published: &PublishedSegments, trust: Trust, cause: Error, note: impl Fn(&str)) -> Result<()> {
         if is_refusal(&cause) {
             return Err(cause);
         }
         note(&format!("keeping the chunk index in memory: {cause}"));
-        self.keep_in_memory(published, |error| !is_refusal(error))
+        self.keep_in_memory(published, trust, |error| !is_refusal(error))
     }
 
-    /// Keeps all of the index in memory, instead of the one on disk.
-    fn keep_in_memory(&self, published: &PublishedSegments, costs_only_itself: fn(&Error) -> bool) -> Result<()> {
+    /// Keeps in memory what the index on disk does not have, or all of it where that one must not be trusted.
+    fn keep_in_memory(
+        &self,
+        published: &PublishedSegments,
+        trust: Trust,
+        costs_only_itself: fn(&Error) -> bool,
+    ) -> Result<()> {
         // Where there is none on disk, what was followed is in memory already.
-        let covered = if self.index.mark().is_some() { 0 } else { self.followed() };
-        let unseen = newer_than(&published.segments, covered);
-        self.index.overlay(published.mark, &mut self.packs_of(unseen, costs_only_itself))?;
-        self.index.give_up();
+        let is_covered = trust == Trust::Yes || self.index.mark().is_none();
+        self.overlay_newer(published, if is_covered { self.followed() } else { 0 }, costs_only_itself)?;
+        if trust == Trust::No {
+            self.index.give_up();
+        }
         Ok(())
+    }
+
+    fn overlay_newer(
+        &self,
+        published: &PublishedSegments,
+        covered: u64,
+        costs_only_itself: fn(&Error) -> bool,
+    ) -> Result<()> {
+        let unseen = newer_than(&published.segments, covered);
+        self.index.overlay(published.mark, &mut self.packs_of(unseen, costs_only_itself))
     }
 
     /// The last record that the index follows, in memory or on disk.
@@ -263,6 +281,13 @@ impl ChunkStore {
         let footer = read_footer_of(self.backend.as_ref(), summary)?;
         Ok(footer.entries.iter().map(|slot| (slot.id, slot.offset, slot.record_bytes, slot.plain_bytes)).collect())
     }
+}
+
+/// Whether what is open of the index on disk is right as far as it goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Yes,
+    No,
 }
 
 fn is_damage(error: &Error) -> bool {
