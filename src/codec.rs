@@ -202,13 +202,14 @@ impl<'a> Decoder<'a> {
         Ok(Timestamp { seconds, nanos })
     }
 
-    /// A count, then that many items. The count is not trusted for an allocation.
+    /// A count, then that many items. The count is not trusted: at first no more memory is taken than there are bytes left.
     pub fn list<T>(
         &mut self,
         mut decode: impl FnMut(&mut Decoder<'a>) -> Result<T, DecodeError>,
     ) -> Result<Vec<T>, DecodeError> {
         let count = self.varint()?;
-        let mut items = Vec::with_capacity(count.min(self.remaining() as u64) as usize);
+        let fitting = self.remaining() / size_of::<T>().max(1);
+        let mut items = Vec::with_capacity(usize::try_from(count).map_or(fitting, |count| count.min(fitting)));
         for _ in 0..count {
             items.push(decode(self)?);
         }
@@ -225,8 +226,29 @@ impl<'a> Decoder<'a> {
 const KNOWN_READ_FEATURES: u32 = 0;
 const KNOWN_WRITE_FEATURES: u32 = 0;
 
-/// Length of what [`seal`] puts before the body: magic, version, features to read, features to write.
-const FRAME_HEADER_BYTES: usize = 8 + 2 + 4 + 4;
+/// What a frame says of itself before its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameHeader {
+    pub magic: [u8; 8],
+    pub version: u16,
+    pub read_features: u32,
+    pub write_features: u32,
+}
+
+impl FrameHeader {
+    const BYTES: usize = 8 + 2 + 4 + 4;
+
+    fn decode(input: &mut Decoder) -> Result<FrameHeader, DecodeError> {
+        let (magic, version) = (input.array()?, input.u16()?);
+        Ok(FrameHeader { magic, version, read_features: input.u32()?, write_features: input.u32()? })
+    }
+
+    /// Features that must be known to write, and are not; 0 for none.
+    pub fn unknown_write_features(&self) -> u32 {
+        self.write_features & !KNOWN_WRITE_FEATURES
+    }
+}
+
 const FRAME_HASH_BYTES: usize = 32;
 
 /// Wraps the body of a small immutable file: header in front, BLAKE3 of all of it behind.
@@ -244,40 +266,34 @@ pub fn seal(magic: &[u8; 8], body: &[u8]) -> Vec<u8> {
 /// [`Error::Corrupt`] where the magic or the hash is wrong, [`Error::Unsupported`] where the version or a feature
 /// needed to read is not known here.
 pub fn unseal<'a>(magic: &[u8; 8], bytes: &'a [u8], object: &str) -> Result<&'a [u8]> {
-    if bytes.len() < FRAME_HEADER_BYTES + FRAME_HASH_BYTES {
+    unseal_with_header(magic, bytes, object).map(|(_, body)| body)
+}
+
+/// [`unseal`], with what stands before the body.
+pub fn unseal_with_header<'a>(magic: &[u8; 8], bytes: &'a [u8], object: &str) -> Result<(FrameHeader, &'a [u8])> {
+    if bytes.len() < FrameHeader::BYTES + FRAME_HASH_BYTES {
         return Err(Error::corrupt(object, format!("only {} bytes long", bytes.len())));
     }
     let (frame, sum) = bytes.split_at(bytes.len() - FRAME_HASH_BYTES);
-    let mut header = Decoder::new(frame);
-    let decoded = DecodeError::of(object);
-    let (found_magic, version, read_features) = (|| {
-        let found = header.array::<8>()?;
-        let version = header.u16()?;
-        let read = header.u32()?;
-        header.u32()?;
-        Ok((found, version, read))
-    })()
-    .map_err(decoded)?;
-    if &found_magic != magic {
+    let header = FrameHeader::decode(&mut Decoder::new(frame)).map_err(DecodeError::of(object))?;
+    if &header.magic != magic {
         return Err(Error::corrupt(object, "it does not start with the magic of its kind"));
     }
     if hash(frame) != sum {
         return Err(Error::corrupt(object, "its checksum does not match its bytes"));
     }
-    refuse_unknown(version, read_features, object)?;
-    Ok(&frame[FRAME_HEADER_BYTES..])
+    refuse_unknown(header.version, header.read_features, object)?;
+    Ok((header, &frame[FrameHeader::BYTES..]))
 }
 
 /// Features of a sealed frame that must be known to write to the repository, and are not; 0 for none. What is too short to
 /// be a frame has none: [`unseal`] refuses it.
 pub fn unknown_write_features(frame: &[u8]) -> u32 {
-    let mut header = Decoder::new(frame);
-    let features = header.raw(8 + 2 + 4).and_then(|_| header.u32());
-    features.map_or(0, |features| features & !KNOWN_WRITE_FEATURES)
+    FrameHeader::decode(&mut Decoder::new(frame)).map_or(0, |header| header.unknown_write_features())
 }
 
 /// The refusal of a version or of read features from the future.
-pub fn refuse_unknown(version: u16, read_features: u32, object: &str) -> Result<()> {
+fn refuse_unknown(version: u16, read_features: u32, object: &str) -> Result<()> {
     if version == 0 {
         return Err(Error::corrupt(object, "it has format version 0, which never was"));
     }

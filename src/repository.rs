@@ -102,7 +102,8 @@ impl Repository {
             config => config?,
         };
         let mut body = Decoder::new(unseal(CONFIG_MAGIC, &config, "the repository's config")?);
-        let id = body.array().map(RepositoryId).map_err(DecodeError::of("the repository's config"))?;
+        let id = body.array().and_then(|id| body.time().map(|_| RepositoryId(id)));
+        let id = id.map_err(DecodeError::of("the repository's config"))?;
         let (catalog, newest_checkpoint) = load_checkpoint(backend.as_ref(), monitor.as_ref())?;
         let mut repository = Repository {
             backend,

@@ -6,14 +6,19 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{CWD, FileType, Mode};
+use rustix::io::Errno;
 use support::repository::{TestRepository, directory_options, now};
 use support::stored::{StoredTree, assert_sound, stored_tree};
 use support::watcher::Watcher;
@@ -420,4 +425,93 @@ fn a_process_that_waits_for_its_dump_holds_up_no_other() {
     assert_eq!(trees[2][&b"dump.sql"[..]].1, b"first half, second half");
     let whats: Vec<&str> = history(&repository).iter().map(|(_, what)| *what).collect();
     assert_eq!(whats, ["opened", "opened", "added", "opened", "added", "other", "added"]);
+}
+
+/// Counts the databases that are made in an index while it lives.
+struct NewDatabases {
+    inotify: OwnedFd,
+}
+
+impl NewDatabases {
+    fn watch(index: &Path) -> NewDatabases {
+        let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
+        inotify::add_watch(&inotify, index, WatchFlags::CREATE | WatchFlags::ONLYDIR).unwrap();
+        NewDatabases { inotify }
+    }
+
+    fn count(&self) -> usize {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(&self.inotify, &mut buffer);
+        let mut count = 0;
+        loop {
+            match events.next() {
+                Ok(event) => {
+                    count += usize::from(event.file_name().is_some_and(|it| it.to_bytes().starts_with(b"db-")))
+                }
+                Err(Errno::AGAIN) => return count,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+/// The live database of an index.
+fn live_database(index: &Path) -> PathBuf {
+    let current = fs::read_to_string(index.join("current")).unwrap();
+    index.join(current.split(' ').next().unwrap())
+}
+
+fn tables(database: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(database).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|file| file.extension().is_some_and(|it| it == "sst")).collect()
+}
+
+#[test]
+fn of_processes_that_meet_a_damaged_index_one_builds_it_anew() {
+    let place = Processes::new();
+    let source = make_source(&place.path(""), 1);
+    let path = source.to_str().unwrap();
+    finish(place.spawn(&["ingest", "dir", path, "--source", "lake"]));
+    let index = place.path("repo/index");
+    let overwrite = |file: &Path, length: usize| {
+        File::options().write(true).open(file).unwrap().write_all_at(&vec![0x55; length], 0).unwrap();
+    };
+    let damages: [(&str, &dyn Fn()); 5] = [
+        ("without the file that names the database", &|| fs::remove_file(index.join("current")).unwrap()),
+        ("without the database", &|| fs::remove_dir_all(live_database(&index)).unwrap()),
+        ("with garbage for a name", &|| fs::write(index.join("current"), "garbage").unwrap()),
+        ("with tables that cannot be opened", &|| {
+            tables(&live_database(&index)).iter().for_each(|table| fs::write(table, "garbage").unwrap());
+        }),
+        // Noticed only when chunks are looked for.
+        ("with a damaged block", &|| {
+            let tables = tables(&live_database(&index)).into_iter();
+            overwrite(&tables.max_by_key(|table| fs::metadata(table).unwrap().len()).unwrap(), 100);
+        }),
+    ];
+    for (number, (damage, do_damage)) in damages.into_iter().enumerate() {
+        do_damage();
+        let new_databases = NewDatabases::watch(&index);
+        let lineage = format!("lake-{number}");
+        let ingest = ["ingest", "dir", path, "--source", &lineage, "--json"];
+        let check = ["check", "--read-data"];
+        let words: [&[&str]; 6] = [&check, &ingest, &["cat", "lake:/d1/f1"], &check, &ingest, &["cat", "lake:/large"]];
+        let running: Vec<Child> = words.iter().map(|words| place.spawn(words)).collect();
+        let outputs: Vec<Output> = running.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+        for (words, output) in words.iter().zip(&outputs) {
+            assert!(output.status.success(), "{damage}, {words:?}: {output:?}");
+        }
+        assert!(outputs[2].stdout == fs::read(source.join("d1/f1")).unwrap(), "{damage}");
+        assert!(outputs[5].stdout == fs::read(source.join("large")).unwrap(), "{damage}");
+        assert_eq!(new_databases.count(), 1, "{damage}: databases were made");
+        // What is good is used by all who come later.
+        let later = place.spawn(&check).wait_with_output().unwrap();
+        assert!(later.status.success() && later.stderr.is_empty(), "{damage}: {later:?}");
+    }
+    let repository = place.open();
+    let trees = assert_sound(&repository);
+    assert_eq!(trees.len(), 1 + 2 * 5);
+    trees.iter().for_each(|tree| assert_holds(tree, &source));
+    let news = repository.catalog().snapshots().skip(1).map(|it| it.manifest.bytes_new).max();
+    assert_eq!(news, Some(0), "data was stored again");
 }

@@ -5,19 +5,18 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::mount::{MountFlags, UnmountFlags};
 use support::faulty::{FaultyBackend, Moment};
 use support::repository::{directory_options, now, open};
 use support::stored::{StoredTree, assert_sound, copy_of, published_plain_bytes, stored_tree};
 use tempfile::TempDir;
-use yesterfs::error::{Error, Result};
+use yesterfs::check::{CheckOptions, check};
+use yesterfs::error::Result;
 use yesterfs::id::SnapshotId;
 use yesterfs::ingest::IngestOptions;
 use yesterfs::ingest::directory::ingest_directory;
@@ -200,6 +199,43 @@ fn the_next_ingest_survives_death_at_every_call() {
 }
 
 #[test]
+fn one_failing_call_loses_nothing_and_what_was_stored_is_kept() {
+    let directory = TempDir::new().unwrap();
+    let source = directory.path().join("source");
+    make_source(&source);
+    support::wait_until_settled();
+    let start = Machine::new();
+    let work = |repository: &Repository| ingest(repository, &source).map(|_| ());
+    let undisturbed = Machine::with(start.disk.as_ref());
+    let repository = undisturbed.boot();
+    work(&repository).unwrap();
+    let (_, expected) = everything(&repository).remove(0);
+    let mut failures = 0;
+    for moment in [Moment::Before, Moment::After] {
+        for call in 1.. {
+            let machine = Machine::with(start.disk.as_ref());
+            let failing = Arc::new(FaultyBackend::fail_once(machine.disk.clone(), call, moment));
+            let result = machine.boot_on(failing.clone()).and_then(|repository| work(&repository));
+            if failing.calls() < call {
+                assert!(result.is_ok(), "without a fault it must succeed: {result:?}");
+                break;
+            }
+            failures += u32::from(result.is_err());
+            let repository = machine.boot();
+            let options = CheckOptions { read_data: true, threads: 1 };
+            let report = check(&repository, options, &Recorder::default()).unwrap();
+            assert!(report.is_sound(), "call {call} {moment:?}: {:?}", report.damages);
+            // Of all that was stored, only a pack that was made without its writer learning of it is not published.
+            assert!(report.packs_unreferenced <= u64::from(moment == Moment::After), "call {call} {moment:?}");
+            let packs = machine.disk.list_after("packs", None).unwrap().len() as u64;
+            assert_eq!(report.packs + report.packs_unreferenced, packs, "call {call} {moment:?}: packs count once");
+            check_ingest(&repository, result.is_ok(), &[], &expected, work);
+        }
+    }
+    assert!(failures > 30, "only {failures} ingests failed");
+}
+
+#[test]
 fn a_stream_survives_death_at_every_call() {
     let start = Machine::new();
     let dump = support::noise(5, 100_000);
@@ -306,90 +342,6 @@ fn init_survives_death_at_every_call() {
             Machine::with(disk.as_ref()).boot();
         }
     }
-}
-
-/// A disk of a few MiB, unmounted when dropped.
-struct SmallDisk {
-    path: PathBuf,
-}
-
-impl SmallDisk {
-    fn mount(path: PathBuf) -> SmallDisk {
-        assert!(rustix::process::geteuid().is_root(), "this test mounts a tmpfs: run as root");
-        fs::create_dir(&path).unwrap();
-        rustix::mount::mount("tmpfs", &path, "tmpfs", MountFlags::empty(), Some(c"size=40m")).unwrap();
-        SmallDisk { path }
-    }
-
-    fn grow(&self) {
-        rustix::mount::mount_remount(&self.path, MountFlags::empty(), c"size=400m").unwrap();
-    }
-
-    /// Takes all room that is left; gives it back where the file is removed.
-    fn fill(&self) -> PathBuf {
-        let filler = self.path.join("filler");
-        let mut file = fs::File::create(&filler).unwrap();
-        let error = std::io::copy(&mut std::io::repeat(1), &mut file).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::StorageFull);
-        filler
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        rustix::mount::unmount(&self.path, UnmountFlags::DETACH).unwrap();
-    }
-}
-
-#[test]
-fn a_full_disk_loses_nothing_and_is_named() {
-    let directory = TempDir::new().unwrap();
-    let source = directory.path().join("source");
-    make_source(&source);
-    support::wait_until_settled();
-    let disk = SmallDisk::mount(directory.path().join("disk"));
-    fs::create_dir(disk.path.join("repo")).unwrap();
-    let backend = || Arc::new(LocalBackend::new(disk.path.join("repo")));
-    let boot = || open(&disk.path, backend(), Arc::new(Recorder::default())).unwrap();
-    Repository::init(backend().as_ref(), now()).unwrap();
-    let repository = boot();
-    ingest(&repository, &source).unwrap();
-    let before = everything(&repository);
-
-    // More than there is room for.
-    fs::write(source.join("large"), support::noise(7, 100_000_000)).unwrap();
-    support::wait_until_settled();
-    for repository in [repository, boot()] {
-        let error = ingest(&repository, &source).err().unwrap();
-        assert!(matches!(&error, Error::Backend { source, .. } if source.kind() == ErrorKind::StorageFull), "{error}");
-        assert!(error.to_string().contains("\"packs/") && error.to_string().contains("No space left"), "{error}");
-        assert!(everything(&repository) == before);
-    }
-
-    // Not a byte is left: what is there can be read, also by a process that finds no index; nothing can be added.
-    let filler = disk.fill();
-    for with_index in [true, false] {
-        if !with_index {
-            fs::remove_dir_all(disk.path.join("repo/index")).unwrap();
-            fs::remove_file(&filler).unwrap();
-            disk.fill();
-        }
-        let repository = boot();
-        assert!(everything(&repository) == before);
-        assert!(repository.forget(&[before[0].0], "test", now()).is_err());
-        assert!(ingest(&repository, &source).is_err());
-        assert!(everything(&boot()) == before);
-    }
-
-    // With more room the same work succeeds, and the index is made again.
-    fs::remove_file(&filler).unwrap();
-    disk.grow();
-    let repository = boot();
-    ingest(&repository, &source).unwrap();
-    let after = everything(&boot());
-    assert!(after.starts_with(&before) && after.len() == 2);
-    assert!(after[1].1[&b"large"[..]].1 == support::noise(7, 100_000_000));
-    assert!(disk.path.join("repo/index/current").exists());
 }
 
 // What follows kills real processes.

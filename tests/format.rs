@@ -25,8 +25,6 @@ use yesterfs::ingest::stream::{StreamInput, StreamOptions, StreamSpec, ingest_st
 use yesterfs::progress::Recorder;
 use yesterfs::repository::{OpenOptions, Repository};
 use yesterfs::store::backend::LocalBackend;
-use yesterfs::store::pack::{PACK_HEADER_BYTES, verify_header};
-use yesterfs::store::segment::{SegmentRef, read_segment};
 use yesterfs::{Error, ErrorKind};
 
 /// Lines as a dump has them: alike, but no two the same.
@@ -265,54 +263,81 @@ fn a_segment_of_the_future_is_refused_politely() {
 }
 
 #[test]
+fn a_segment_that_is_another_one_is_damage() {
+    let place = small_repository();
+    let segment = objects(&place.path("repo"), "segments").pop().unwrap();
+    let old = hash(&fs::read(&segment).unwrap());
+    // Behind the frame's header stand its writer, of eight bytes, and its number.
+    rewrite(&segment, |file| reseal(file, |frame| frame[18 + 8] += 1));
+    let new = hash(&fs::read(&segment).unwrap());
+    let last = objects(&place.path("repo"), "catalog").pop().unwrap();
+    rewrite(&last, |file| reseal(file, |frame| replace(frame, &old, &new)));
+    let options = yesterfs::check::CheckOptions { read_data: false, threads: 1 };
+    let report = yesterfs::check::check(&place.reopen().unwrap(), options, &Recorder::default()).unwrap();
+    assert!(report.damages.iter().any(|damage| damage.reason.contains("calls itself segment")), "{report:?}");
+}
+
+/// The same pack with another footer.
+fn with_footer(pack: &[u8], change: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    let (rest, trailer) = pack.split_at(pack.len() - 12);
+    let frame_bytes = u32::from_le_bytes(trailer[..4].try_into().unwrap()) as usize;
+    let (rest, footer) = rest.split_at(rest.len() - frame_bytes);
+    [rest, &change(footer), trailer].concat()
+}
+
+#[test]
 fn a_pack_of_the_future_is_refused_politely() {
     for (version, features) in FUTURES {
         let place = small_repository();
         for pack in objects(&place.path("repo"), "packs") {
-            rewrite(&pack, |file| {
-                let (rest, trailer) = file.split_at(file.len() - 12);
-                let frame_bytes = u32::from_le_bytes(trailer[..4].try_into().unwrap()) as usize;
-                let (rest, footer) = rest.split_at(rest.len() - frame_bytes);
-                [rest, &with_header(footer, version, features), trailer].concat()
-            });
+            rewrite(&pack, |file| with_footer(file, |footer| with_header(footer, version, features)));
         }
         assert_refused(&use_repository(&place).unwrap_err(), "pack");
     }
 }
 
+/// The pack of a small repository that holds its data.
+fn data_pack(place: &TestRepository) -> PathBuf {
+    let mut packs = objects(&place.path("repo"), "packs").into_iter();
+    packs.find(|pack| fs::read(pack).unwrap()[14] == b'd').unwrap()
+}
+
+/// The first record of a pack follows its header of 27 bytes; its first byte is the codec.
+const FIRST_CODEC_AT: usize = 27;
+
+fn read_the_file(place: &TestRepository) -> Result<Vec<u8>, Error> {
+    let repository = place.reopen().unwrap();
+    let snapshot = repository.find("lake", now()).unwrap();
+    support::repository::read_file(&repository, &snapshot, b"file")
+}
+
 #[test]
-fn a_pack_whose_header_is_of_the_future_is_refused_politely() {
-    let place = small_repository();
-    let segment = objects(&place.path("repo"), "segments").pop().unwrap();
-    let name = segment.file_name().unwrap().to_str().unwrap().split_once('-').unwrap();
-    let name = yesterfs::id::WriterObject {
-        writer: yesterfs::id::WriterId::from_hex(name.0).unwrap(),
-        number: name.1.parse().unwrap(),
-    };
-    let backend = LocalBackend::new(place.path("repo"));
-    let file_hash = hash(&fs::read(&segment).unwrap());
-    for summary in read_segment(&backend, &SegmentRef { name, file_hash }).unwrap() {
-        let packs = objects(&place.path("repo"), "packs");
-        let pack = packs.iter().find(|pack| pack.ends_with(summary.name.to_string())).unwrap();
-        let mut header = fs::read(pack).unwrap()[..PACK_HEADER_BYTES as usize].to_vec();
-        verify_header(&header, &summary).unwrap();
-        header[8] += 1;
-        assert_refused(&verify_header(&header, &summary).unwrap_err(), "pack");
+fn a_chunk_of_an_unknown_codec_is_refused_politely_where_its_pack_announces_it_and_others_are_read() {
+    for codec in [3, 99, 255] {
+        let place = small_repository();
+        rewrite(&data_pack(&place), |file| {
+            let mut file = with_footer(file, with_write_feature);
+            file[FIRST_CODEC_AT] = codec;
+            file
+        });
+        use_repository(&place).unwrap();
+        assert_refused(&read_the_file(&place).unwrap_err(), "chunk");
     }
 }
 
 #[test]
-fn a_chunk_of_an_unknown_codec_is_refused_politely_and_others_are_read() {
+fn a_pack_that_announces_unknown_codecs_is_read_as_far_as_they_are_known() {
     let place = small_repository();
-    let packs = objects(&place.path("repo"), "packs");
-    let data = packs.iter().find(|pack| fs::read(pack).unwrap()[14] == b'd').unwrap();
-    // The first record follows the header of 27 bytes; its first byte is the codec.
-    rewrite(data, |file| [&file[..27], &[2], &file[28..]].concat());
-    use_repository(&place).unwrap();
-    let repository = place.reopen().unwrap();
-    let snapshot = repository.find("lake", now()).unwrap();
-    let error = support::repository::read_file(&repository, &snapshot, b"file").unwrap_err();
-    assert_refused(&error, "chunk");
+    let expected = read_the_file(&place).unwrap();
+    for pack in objects(&place.path("repo"), "packs") {
+        rewrite(&pack, |file| with_footer(file, with_write_feature));
+    }
+    assert_eq!(read_the_file(&place).unwrap(), expected);
+    fs::remove_dir_all(place.path("repo/index")).unwrap();
+    assert_eq!(read_the_file(&place).unwrap(), expected);
+    let options = yesterfs::check::CheckOptions { read_data: true, threads: 1 };
+    let report = yesterfs::check::check(&place.reopen().unwrap(), options, &Recorder::default()).unwrap();
+    assert!(report.is_sound(), "{:?}", report.damages);
 }
 
 /// The same frame with a feature that one must know to write.

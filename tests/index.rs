@@ -1,7 +1,7 @@
 //! The chunk index as its users see it: several processes, lost and damaged files, a directory that cannot be written.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +15,8 @@ use yesterfs::store::index::{Applied, AppliedMark, ChunkIndex, IndexOptions, Loc
 
 /// Every record of the catalog in these tests publishes one pack of this many chunks.
 const CHUNKS: u64 = 50;
+/// What the overlay holds of one record.
+const ENTRIES: u64 = CHUNKS + 1;
 const REPOSITORY: RepositoryId = RepositoryId([7; 16]);
 
 fn mark(sequence: u64) -> AppliedMark {
@@ -29,7 +31,8 @@ fn chunk(sequence: u64, slot: u64) -> ChunkId {
 fn pack(sequence: u64) -> PackChunks {
     let number = u32::try_from(sequence).unwrap();
     let chunks = (0..CHUNKS).map(|slot| (chunk(sequence, slot), slot * 9000, 8900, 16384)).collect();
-    PackChunks { pack: WriterObject { writer: WriterId([1; 8]), number }, chunks }
+    let pack = WriterObject { writer: WriterId([1; 8]), number };
+    PackChunks { pack, file_bytes: 1_000_000 + sequence, chunks }
 }
 
 fn location(sequence: u64, slot: u64) -> Location {
@@ -57,7 +60,7 @@ fn index_of(directory: &Path, newest: u64) -> ChunkIndex {
     index
 }
 
-/// Whether the index knows every chunk up to its mark; that it cannot tell is an error, that it denies one a failure.
+/// Whether the index knows every chunk and pack up to its mark; that it cannot tell is an error, that it denies one a failure.
 fn knows_all(index: &ChunkIndex) -> Result<()> {
     let newest = index.followed().map_or(0, |mark| mark.sequence);
     for sequence in 1..=newest {
@@ -69,6 +72,10 @@ fn knows_all(index: &ChunkIndex) -> Result<()> {
         }
     }
     assert_eq!(index.get(&chunk(newest + 1000, 0))?, None);
+    let packs = index.packs()?;
+    for expected in (1..=newest).map(pack) {
+        assert_eq!(packs.get(&expected.pack), Some(&expected.file_bytes), "{} of {newest}", expected.pack);
+    }
     Ok(())
 }
 
@@ -262,7 +269,7 @@ fn who_finds_the_lock_taken_goes_on_with_the_overlay() {
         index.overlay(mark(sequence), &mut [Ok(pack(sequence))].into_iter()).unwrap();
     }
     assert_eq!((index.mark(), index.followed()), (Some(mark(1)), Some(mark(3))));
-    assert_eq!(index.overlay_len() as u64, 2 * CHUNKS);
+    assert_eq!(index.overlay_len() as u64, 2 * ENTRIES);
     knows_all(&index).unwrap();
     assert_eq!(open(&directory).get(&chunk(2, 0)).unwrap(), None, "an overlay belongs to one process");
 
@@ -276,7 +283,7 @@ fn who_finds_the_lock_taken_goes_on_with_the_overlay() {
     assert_eq!(waited.unwrap(), Applied::Done);
     index.refresh().unwrap();
     assert_eq!((index.mark(), index.followed()), (Some(mark(2)), Some(mark(3))));
-    assert_eq!(index.overlay_len() as u64, CHUNKS, "what is on disk leaves the overlay");
+    assert_eq!(index.overlay_len() as u64, ENTRIES, "what is on disk leaves the overlay");
     assert_eq!(index.try_apply(|from| missing(from, 3)).unwrap(), Applied::Done);
     assert_eq!(index.overlay_len(), 0);
     knows_all(&index).unwrap();
@@ -366,6 +373,47 @@ fn flipped_bytes_never_make_a_wrong_answer() {
         }
     }
     assert!(failed > tried / 4, "only {failed} of {tried} flips were noticed");
+}
+
+/// Damages every table in place, so that processes that have it open suffer too.
+fn damage_tables(directory: &Path) {
+    for file in database_files(directory).iter().filter(|path| path.extension().is_some_and(|it| it == "sst")) {
+        let length = fs::metadata(file).unwrap().len();
+        fs::File::options().write(true).open(file).unwrap().write_all_at(&vec![0x55; length as usize], 0).unwrap();
+    }
+}
+
+#[test]
+fn what_is_in_the_overlay_is_not_looked_for_elsewhere() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path().join("index");
+    drop(index_of(&directory, 3));
+    let index = open(&directory);
+    index.overlay(mark(4), &mut [Ok(pack(1))].into_iter()).unwrap();
+    damage_tables(&directory);
+    assert!(matches!(index.get_many(&[chunk(1, 0), chunk(2, 0)]), Err(Error::Index { .. })));
+    let ids = [chunk(1, 1), chunk(1, 0)];
+    assert_eq!(index.get_many(&ids).unwrap(), [Some(location(1, 1)), Some(location(1, 0))]);
+}
+
+#[test]
+fn what_was_given_up_is_not_used_again_before_it_is_replaced() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path().join("index");
+    drop(index_of(&directory, 3));
+    let index = open(&directory);
+    damage_tables(&directory);
+    assert!(matches!(index.get(&chunk(1, 0)), Err(Error::Index { .. })));
+    index.overlay(mark(3), &mut (1..=3).map(|sequence| Ok(pack(sequence)))).unwrap();
+    index.give_up();
+    for _ in 0..2 {
+        assert_eq!((index.mark(), index.followed()), (None, Some(mark(3))));
+        knows_all(&index).unwrap();
+        index.refresh().unwrap();
+    }
+    assert_eq!(index.apply(|from| missing(from, 4)).unwrap(), Applied::Done);
+    assert_eq!((index.mark(), index.overlay_len()), (Some(mark(4)), 0));
+    knows_all(&index).unwrap();
 }
 
 #[test]

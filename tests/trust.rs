@@ -9,11 +9,16 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use support::repository::{TestRepository, open, read_file};
-use yesterfs::Result;
 use yesterfs::check::{CheckOptions, CheckReport, check};
+use yesterfs::codec::Encoder;
+use yesterfs::id::{ChunkId, WriterId, WriterObject};
 use yesterfs::progress::Recorder;
 use yesterfs::repository::Repository;
-use yesterfs::store::backend::LocalBackend;
+use yesterfs::store::backend::{LocalBackend, MemoryBackend};
+use yesterfs::store::compress::Codec;
+use yesterfs::store::pack::{PackKind, PackWriter, encode_record, read_footer_of};
+use yesterfs::store::segment::{read_segment, write_segment};
+use yesterfs::{Error, Result};
 
 /// The packs of a repository, the largest first.
 fn packs(place: &TestRepository) -> Vec<PathBuf> {
@@ -118,6 +123,65 @@ fn check_notices_that_the_newest_records_are_gone() {
     assert!(report.damages.iter().any(|damage| damage.reason.contains("records are gone")), "{report:?}");
 }
 
+/// Copies the objects in a folder of one repository into another, but for what is there already.
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let copy = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &copy);
+        } else if !copy.exists() {
+            fs::copy(entry.path(), copy).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_whole_history_under_another_config_is_a_copy_and_part_of_one_continues_no_other() {
+    let (place, other) = (TestRepository::new(), TestRepository::new());
+    let source = source_with_data(&place);
+    place.ingest(&source, "lake");
+    place.ingest(&source, "lake");
+    let copy = |other: &TestRepository| {
+        for folder in ["catalog", "segments", "packs"] {
+            copy_folder(&place.path("repo").join(folder), &other.path("repo").join(folder));
+        }
+    };
+    copy(&other);
+    let (copied, _) = reopen(&other);
+    let copied = copied.unwrap();
+    assert_eq!(check_data(&copied).damage_count, 0);
+    assert_ne!(copied.id(), place.repository.id());
+    let snapshot = copied.find("lake", support::repository::now()).unwrap();
+    assert_eq!(read_file(&copied, &snapshot, b"data").unwrap(), support::noise(1, 300_000));
+
+    let third = TestRepository::new();
+    fs::create_dir(third.path("source")).unwrap();
+    third.ingest(&third.path("source"), "own");
+    copy(&third);
+    let error = reopen(&third).0.err().unwrap();
+    assert!(error.to_string().contains("does not continue the record before it"), "{error}");
+}
+
+#[test]
+fn a_name_that_another_writer_took_is_not_written_over() {
+    let backend = MemoryBackend::default();
+    let name = WriterObject { writer: WriterId([1; 8]), number: 0 };
+    let write = |plain: &[u8]| {
+        let mut pack = PackWriter::start(&backend, name, PackKind::Data).unwrap();
+        let mut record = Encoder::new();
+        encode_record(Codec::Raw, plain.len(), plain, &mut record);
+        pack.append(ChunkId::of(plain), plain.len() as u32, &record.bytes).unwrap();
+        pack.finish().map(|pack| write_segment(&backend, name, &[pack.summary]))
+    };
+    let segment = write(b"first").unwrap().unwrap();
+    assert!(matches!(write(b"second"), Err(Error::Exists { what: "pack", .. })));
+    assert!(matches!(write_segment(&backend, name, &[]), Err(Error::Exists { what: "segment", .. })));
+    let [pack] = &read_segment(&backend, &segment).unwrap()[..] else { panic!("one pack was published") };
+    assert_eq!(read_footer_of(&backend, pack).unwrap().entries[0].id, ChunkId::of(b"first"));
+}
+
 #[test]
 fn one_pack_that_cannot_be_read_costs_only_what_it_holds() {
     let place = TestRepository::new();
@@ -145,6 +209,38 @@ fn yesterfs(place: &Path, words: &[&str]) -> Output {
         .args(words)
         .output()
         .unwrap()
+}
+
+#[test]
+fn check_says_how_to_mend_what_is_lost_and_that_mends_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path();
+    fs::create_dir(place.join("source")).unwrap();
+    fs::write(place.join("source/data"), support::noise(1, 300_000)).unwrap();
+    assert!(yesterfs(place, &["init"]).status.success());
+    assert!(yesterfs(place, &["ingest", "dir", "source", "--source", "lake"]).status.success());
+    let mut packs: Vec<PathBuf> = fs::read_dir(place.join("repo/packs"))
+        .unwrap()
+        .flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap())
+        .map(|pack| pack.unwrap().path())
+        .collect();
+    packs.sort_by_key(|pack| fs::metadata(pack).unwrap().len());
+    let lost = packs.pop().unwrap();
+    fs::remove_file(&lost).unwrap();
+    let check = || {
+        let checked = yesterfs(place, &["check", "--read-data"]);
+        assert_eq!(checked.status.code(), Some(4), "{checked:?}");
+        String::from_utf8(checked.stdout).unwrap()
+    };
+    let damaged = check();
+    assert!(damaged.contains(":/data: ") && damaged.contains("ingest the sources again"), "{damaged}");
+    assert!(damaged.contains("--reread"), "{damaged}");
+    assert!(yesterfs(place, &["ingest", "dir", "source", "--source", "lake", "--reread"]).status.success());
+    let mended = check();
+    let name = lost.file_name().unwrap().to_str().unwrap();
+    assert!(!mended.contains(":/") && mended.contains(&format!("pack {name}: it is missing")), "{mended}");
+    let first = yesterfs(place, &["cat", "lake@latest~1:/data"]);
+    assert!(first.stdout == support::noise(1, 300_000), "what is stored again serves the old snapshot too");
 }
 
 #[test]

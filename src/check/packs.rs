@@ -12,7 +12,8 @@ use crate::progress::{Counters, Monitor};
 use crate::store::ChunkStore;
 use crate::store::backend::ByteRange;
 use crate::store::pack::{
-    FooterEntry, PACK_FOLDER, PACK_HEADER_BYTES, PackSummary, decode_record, pack_key, read_footer_of, verify_header,
+    FooterEntry, PACK_FOLDER, PACK_HEADER_BYTES, PackSummary, damage_or_newer, decode_record, pack_key, read_footer_of,
+    verify_header,
 };
 use crate::store::segment::read_segment;
 
@@ -37,16 +38,18 @@ pub(super) struct Packs {
 impl Check<'_> {
     pub(super) fn packs(&mut self) -> Result<Packs> {
         let summaries = self.segments()?;
-        let mut listed = self.listed_packs()?;
+        let listed = self.listed_packs()?;
         let names: HashSet<WriterObject> = summaries.iter().map(|summary| summary.name).collect();
         let mut packs = Packs::default();
-        let mut index_is_wrong = false;
+        let indexed = self.repository.chunks()?.published_packs()?;
+        let is_unknown = |summary: &PackSummary| indexed.get(&summary.name) != Some(&summary.file_bytes);
+        let mut index_is_wrong = summaries.iter().any(is_unknown);
         for summary in &summaries {
             self.check_cancelled()?;
             self.report.packs += 1;
             self.report.chunks += u64::from(summary.chunks);
             self.report.bytes = self.report.bytes.saturating_add(summary.file_bytes);
-            let size = listed.as_mut().map(|listed| listed.remove(&pack_key(&summary.name)));
+            let size = listed.as_ref().map(|listed| listed.get(&pack_key(&summary.name)).copied());
             match self.pack(summary, size) {
                 Err(error) => self.failed(error)?,
                 Ok(footer) => {
@@ -55,7 +58,9 @@ impl Check<'_> {
                 }
             }
         }
-        let unreferenced = listed.unwrap_or_default();
+        let mut unreferenced = listed.unwrap_or_default();
+        let published: HashSet<String> = names.iter().map(pack_key).collect();
+        unreferenced.retain(|key, _| !published.contains(key));
         self.report.packs_unreferenced = unreferenced.len() as u64;
         self.strange_packs(unreferenced.keys())?;
         if index_is_wrong {
@@ -88,13 +93,14 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// The packs that segments name.
+    /// The packs that segments name. Two segments may name one pack: a writer that was not told of its success tried again.
     fn segments(&mut self) -> Result<Vec<PackSummary>> {
         let mut summaries = Vec::new();
+        let mut seen = HashSet::new();
         for published in self.catalog.published().segments.iter() {
             self.check_cancelled()?;
             match read_segment(self.repository.backend().as_ref(), &published.segment) {
-                Ok(packs) => summaries.extend(packs),
+                Ok(packs) => summaries.extend(packs.into_iter().filter(|pack| seen.insert(pack.clone()))),
                 Err(error) => self.failed(error)?,
             }
         }
@@ -123,9 +129,10 @@ impl Check<'_> {
             _ => {}
         }
         let backend = self.repository.backend().as_ref();
-        let header = ByteRange::At { offset: 0, length: PACK_HEADER_BYTES };
-        verify_header(&backend.get_range(&pack_key(&summary.name), header)?, summary)?;
         let footer = read_footer_of(backend, summary)?;
+        let header = ByteRange::At { offset: 0, length: PACK_HEADER_BYTES };
+        verify_header(&backend.get_range(&pack_key(&summary.name), header)?, summary, &footer)?;
+        let footer = footer.entries;
         let records_end = footer.last().map_or(PACK_HEADER_BYTES, |last| last.offset + u64::from(last.record_bytes));
         let plain_bytes: u64 = footer.iter().map(|entry| u64::from(entry.plain_bytes)).sum();
         if records_end.checked_add(u64::from(summary.footer_bytes)) != Some(summary.file_bytes)
@@ -218,7 +225,7 @@ impl DataReading<'_> {
     fn pack(&self, summary: &PackSummary) -> Result<()> {
         // Whoever looked at the pack before has told that its footer is damaged.
         let Ok(footer) = read_footer_of(self.chunks.backend().as_ref(), summary) else { return Ok(()) };
-        let mut rest = &footer[..];
+        let mut rest = &footer.entries[..];
         while let Some(first) = rest.first() {
             if self.monitor.is_cancelled() {
                 return Err(Error::Interrupted);
@@ -245,7 +252,11 @@ impl DataReading<'_> {
                 Some(bytes) => Ok(slice(bytes, entry.offset - first.offset, entry.record_bytes).to_vec()),
                 None => self.chunks.backend().get_range(&pack_key(pack), alone),
             };
-            let plain = record.and_then(|record| decode_record(&record, &entry.id, pack));
+            let plain = record.and_then(|record| {
+                let backend = self.chunks.backend().as_ref();
+                decode_record(&record, &entry.id, pack)
+                    .map_err(|error| damage_or_newer(backend, &entry.id, pack, error))
+            });
             let verified = plain.and_then(|plain| match plain.len() as u64 == u64::from(entry.plain_bytes) {
                 true => Ok(()),
                 false => Err(Error::ChunkCorrupt {

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use crate::check::packs::Packs;
 use crate::check::{Check, Damage, object_and_reason};
-use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::codec::Encoder;
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, hash};
 use crate::progress::Counters;
 use crate::repository::content::{Content, ContentBody, Extent, ExtentSource};
 use crate::repository::node::{Node, NodeKind, Totals, Xattrs};
-use crate::repository::page::{Page, PageKind};
+use crate::repository::page::{Child, Page, PageKind};
 use crate::repository::snapshot::Snapshot;
 use crate::repository::tree::Witness;
 use crate::store::ChunkStore;
@@ -28,11 +28,13 @@ struct Reference {
     above: Option<u8>,
     /// The greatest key in it; `None` for a root.
     last_key: Option<Vec<u8>>,
+    /// The greatest key before it in the tree, where there is one.
+    key_before: Option<Vec<u8>>,
 }
 
 impl Reference {
     fn root(kind: PageKind, page: ChunkId, totals: Option<Totals>) -> Reference {
-        Reference { kind, page, totals, above: None, last_key: None }
+        Reference { kind, page, totals, above: None, last_key: None, key_before: None }
     }
 
     /// Stands for the page together with all that is promised of it.
@@ -41,7 +43,9 @@ impl Reference {
         key.u8(kind_number(self.kind)).raw(&self.page.0).u8(self.above.unwrap_or(u8::MAX));
         key.u8(u8::from(self.totals.is_some()));
         self.totals.unwrap_or_default().encode(&mut key);
-        key.u8(u8::from(self.last_key.is_some())).bytes(self.last_key.as_deref().unwrap_or_default());
+        for known in [&self.last_key, &self.key_before] {
+            key.u8(u8::from(known.is_some())).bytes(known.as_deref().unwrap_or_default());
+        }
         let mut short = [0; 16];
         short.copy_from_slice(&hash(&key.bytes)[..16]);
         u128::from_le_bytes(short)
@@ -62,6 +66,8 @@ struct Frame {
     page: Page,
     at: u32,
     key: u128,
+    /// As its reference tells it.
+    key_before: Option<Vec<u8>>,
     /// Nothing in it or below it is damaged, as far as was looked.
     sound: bool,
     /// Of the path that is in force again behind it.
@@ -181,7 +187,8 @@ impl TreeCheck<'_, '_> {
         match done {
             Ok(Some(page)) => {
                 self.check.report.pages += 1;
-                self.stack.push(Frame { kind: reference.kind, page, at: 0, key, sound: true, path_length });
+                let Reference { kind, key_before, .. } = reference;
+                self.stack.push(Frame { kind, page, at: 0, key, key_before, sound: true, path_length });
             }
             Ok(None) => self.path.truncate(path_length),
             Err(error) => {
@@ -213,6 +220,9 @@ impl TreeCheck<'_, '_> {
         {
             return Err(page.corrupt("it does not end with the name that the page above says"));
         }
+        if reference.kind == PageKind::Directory {
+            require_order(&page, reference.key_before.as_deref())?;
+        }
         Ok(page)
     }
 
@@ -220,16 +230,17 @@ impl TreeCheck<'_, '_> {
     fn child(&mut self, page: &Page, at: u32, kind: PageKind) -> Result<()> {
         let child = page.child(at)?;
         let (above, last_key) = (Some(page.level()), Some(page.key(at)?.to_vec()));
-        let path_length = self.path.len();
-        self.open(Reference { kind, page: child.page, totals: Some(child.totals), above, last_key }, path_length)
+        let key_before = match at {
+            0 => self.stack.last().and_then(|frame| frame.key_before.clone()),
+            _ => Some(page.key(at - 1)?.to_vec()),
+        };
+        let reference = Reference { kind, page: child.page, totals: Some(child.totals), above, last_key, key_before };
+        self.open(reference, self.path.len())
     }
 
     /// An entry of a directory.
     fn entry(&mut self, page: &Page, at: u32) -> Result<()> {
         let name = page.key(at)?;
-        if at > 0 && page.key(at - 1)? >= name {
-            return Err(page.corrupt("its names are not in order"));
-        }
         let path_length = self.path.len();
         if !self.path.is_empty() {
             self.path.push(b'/');
@@ -247,15 +258,11 @@ impl TreeCheck<'_, '_> {
 
     /// Everything that a node refers to; its path is the present one.
     fn node(&mut self, node: &Node, path_length: usize) -> Result<()> {
-        if let Xattrs::Chunk(id) = &node.xattrs {
-            let list = self.chunks.load(id).and_then(|bytes| {
-                let decoded = Xattrs::decode_list(&mut Decoder::new(&bytes));
-                decoded.map_err(DecodeError::of(format!("the attribute list in chunk {id}")))
-            });
-            if let Err(error) = list {
-                self.named.insert(*id);
-                self.damaged(error, "; it holds the extended attributes")?;
-            }
+        if let Xattrs::Chunk(id) = &node.xattrs
+            && let Err(error) = self.chunks.load(id).and_then(|bytes| Xattrs::decode_chunk(id, &bytes))
+        {
+            self.named.insert(*id);
+            self.damaged(error, "; it holds the extended attributes")?;
         }
         match &node.kind {
             NodeKind::Directory(root) => match root.page {
@@ -344,14 +351,30 @@ fn consequence(reference: &Reference) -> String {
     }
 }
 
+/// Fails unless the keys of a directory's page ascend, from the greatest key before it on: names are looked up by that.
+fn require_order(page: &Page, key_before: Option<&[u8]>) -> Result<()> {
+    let mut last = key_before;
+    for at in 0..page.len() {
+        let key = page.key(at)?;
+        if last.is_some_and(|last| last >= key) {
+            return Err(page.corrupt("its names are not in order"));
+        }
+        last = Some(key);
+    }
+    Ok(())
+}
+
 /// The sum over a page's own entries.
 fn totals_of(page: &Page, kind: PageKind) -> Result<Totals> {
     (0..page.len()).try_fold(Totals::default(), |sum, at| {
         let part = match kind {
-            _ if page.level() > 0 => page.child(at)?.totals,
-            PageKind::Directory => page.value(at, Node::decode)?.totals(),
-            PageKind::Content => page.value(at, Extent::decode)?.totals(),
-            PageKind::Witness => Totals { entries: 1, ..Totals::default() },
+            _ if page.level() > 0 => page.value_in_place(at, Child::decode)?.totals,
+            PageKind::Directory => page.value_in_place(at, Node::decode)?.totals(),
+            PageKind::Content => page.value_in_place(at, Extent::decode)?.totals(),
+            PageKind::Witness => {
+                page.value_in_place(at, Witness::decode)?;
+                Totals { entries: 1, ..Totals::default() }
+            }
         };
         Ok(sum.plus(part))
     })

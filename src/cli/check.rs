@@ -53,6 +53,9 @@ pub fn run(args: Check, invocation: &Invocation) -> CommandResult {
     Ok(if report.is_sound() { Outcome::Done } else { Outcome::Damaged })
 }
 
+const WHAT_TO_DO: &str = "hint: ingest the sources again, directories with --reread: what they still hold is stored \
+                          again, for old snapshots too. What is lost stays listed, without a snapshot that needs it";
+
 fn damage_line(damage: &Damage) -> String {
     let place = match (&damage.snapshot, &damage.path) {
         (Some(snapshot), Some(path)) => format!("{snapshot}:/{}: ", printable(path)),
@@ -104,7 +107,7 @@ fn print_summary(
     }
     output.line(match report.damage_count {
         0 => "no damage".to_string(),
-        count => counted(count, "damage", "damages"),
+        count => format!("{}\n{WHAT_TO_DO}", counted(count, "damage", "damages")),
     })?;
     Ok(())
 }

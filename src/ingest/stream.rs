@@ -129,8 +129,9 @@ pub fn ingest_streams(
         expect_end: expect_end.as_deref(),
         failed: AtomicBool::new(false),
     };
-    let read = read_all(&reading, streams);
-    let (files, all_ended_well) = match read {
+    let read = read_all(&reading, streams)
+        .and_then(|(files, ended_well)| Ok((directory_of(&session, &files, started)?, files, ended_well)));
+    let ((root, witnesses), files, all_ended_well) = match read {
         Ok(read) => read,
         Err(error) => {
             if let Err(second) = session.abandon(clock()) {
@@ -141,7 +142,6 @@ pub fn ingest_streams(
     };
     let verified = !unwatched || (expect_end.is_some() && all_ended_well);
     let problem_list = unexpected_ends(&files, expect_end.as_deref(), monitor);
-    let (root, witnesses) = directory_of(&session, &files, started)?;
     let counters = monitor.counters();
     let manifest = Manifest {
         source: common.source,

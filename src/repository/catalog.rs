@@ -8,7 +8,7 @@ use crate::codec::{DecodeError, Decoder, Encoder, seal, unknown_write_features, 
 use crate::error::{Error, Result};
 use crate::id::{SnapshotId, hash};
 use crate::repository::record::{Change, Record, decode_segment, encode_segment};
-use crate::repository::snapshot::{Manifest, Snapshot, SnapshotSpec};
+use crate::repository::snapshot::{Manifest, Snapshot, SnapshotSpec, decode_label};
 use crate::store::chunk_store::{Published, PublishedSegments};
 use crate::store::index::AppliedMark;
 use crate::time::{Timestamp, parse_when};
@@ -155,6 +155,9 @@ impl Catalog {
             Change::WriterOpened { .. } => {}
             Change::Unknown { .. } => self.unknown_record = Some(record.sequence),
             Change::SegmentsPublished { segments } => self.publish(record.sequence, &segments),
+            Change::SnapshotAdded { .. } if self.snapshots_added >= SNAPSHOT_SEQUENCE_MAX => {
+                return Err(Error::corrupt(object(), "it adds more snapshots than can be numbered"));
+            }
             Change::SnapshotAdded { segments, manifest } => {
                 self.publish(record.sequence, &segments);
                 self.snapshots_added += 1;
@@ -225,15 +228,85 @@ fn decode_body(input: &mut Decoder) -> Result<Catalog, DecodeError> {
     let (sequence, record_hash) = (input.u64()?, input.array()?);
     let snapshots_added = input.varint()?;
     let unknown_record = Some(input.varint()?).filter(|&sequence| sequence != 0);
-    let segments = input.list(|item| Ok(Published { sequence: item.varint()?, segment: decode_segment(item)? }))?;
-    let snapshots = input.list(|item| {
+    let segments: Vec<Published> =
+        input.list(|item| Ok(Published { sequence: item.varint()?, segment: decode_segment(item)? }))?;
+    let snapshots: Vec<(u64, Arc<Snapshot>)> = input.list(|item| {
         let sequence = item.varint()?;
         let bytes = item.bytes()?;
         let manifest = Manifest::decode(bytes)?;
-        let tags = item.list(Decoder::text)?.into_iter().collect();
+        let tags = item.list(|tag| decode_label("tag", tag))?.into_iter().collect();
         Ok((sequence, Arc::new(Snapshot { id: SnapshotId(hash(bytes)), sequence, tags, manifest })))
     })?;
     input.end()?;
+    // Much relies on these orders, and a snapshot that is added must not take the number of another.
+    let in_order = snapshots_added <= SNAPSHOT_SEQUENCE_MAX
+        && snapshots.is_sorted_by(|(one, _), (next, _)| one < next)
+        && snapshots.last().is_none_or(|(last, _)| *last <= snapshots_added)
+        && segments.is_sorted_by_key(|published| published.sequence)
+        && segments.last().is_none_or(|published| published.sequence <= sequence);
+    if !in_order {
+        return input.fail("its snapshots or segments are not in order");
+    }
     let snapshots = snapshots.into_iter().collect();
     Ok(Catalog { sequence, record_hash, snapshots, snapshots_added, segments: Arc::new(segments), unknown_record })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{WriterId, WriterObject};
+    use crate::repository::snapshot::tests::small_manifest;
+    use crate::store::segment::SegmentRef;
+
+    fn catalog_of(snapshots: impl IntoIterator<Item = u64>, added: u64, published: &[u64]) -> Catalog {
+        let manifest = small_manifest();
+        let snapshot = |sequence| {
+            Arc::new(Snapshot { id: manifest.id(), sequence, tags: BTreeSet::new(), manifest: manifest.clone() })
+        };
+        let segment = SegmentRef { name: WriterObject { writer: WriterId([1; 8]), number: 0 }, file_hash: [2; 32] };
+        Catalog {
+            sequence: 10,
+            snapshots: snapshots.into_iter().map(|sequence| (sequence, snapshot(sequence))).collect(),
+            snapshots_added: added,
+            segments: Arc::new(published.iter().map(|&sequence| Published { sequence, segment }).collect()),
+            ..Catalog::default()
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_out_of_order_is_refused() {
+        let whole = catalog_of([1, 3], 4, &[2, 2, 5]);
+        assert_eq!(Catalog::decode(&whole.encode(), 10).unwrap().encode(), whole.encode());
+        let wrong = [
+            catalog_of([1, 3], 2, &[]),
+            catalog_of([1], SNAPSHOT_SEQUENCE_MAX + 1, &[]),
+            catalog_of([], 0, &[5, 2]),
+            catalog_of([], 0, &[11]),
+        ];
+        for catalog in wrong {
+            let error = Catalog::decode(&catalog.encode(), 10).unwrap_err();
+            assert!(error.to_string().contains("not in order"), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_more_snapshots_are_added_than_inode_numbers_have_room_for() {
+        let add = |catalog: &mut Catalog| {
+            let manifest = Box::new(small_manifest());
+            let record = Record {
+                sequence: catalog.sequence + 1,
+                previous_hash: catalog.record_hash,
+                writer: WriterId([1; 8]),
+                time: Timestamp::default(),
+                change: Change::SnapshotAdded { segments: Vec::new(), manifest },
+            };
+            let file = record.encode();
+            catalog.follow(record, &file)
+        };
+        let mut catalog = catalog_of([], SNAPSHOT_SEQUENCE_MAX - 1, &[]);
+        add(&mut catalog).unwrap();
+        assert_eq!(catalog.snapshots().next_back().unwrap().sequence, SNAPSHOT_SEQUENCE_MAX);
+        let error = add(&mut catalog).unwrap_err();
+        assert!(error.to_string().contains("more snapshots than can be numbered"), "{error}");
+    }
 }

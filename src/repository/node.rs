@@ -2,6 +2,7 @@
 //! Encoding: `docs/format.md` section 6.
 
 use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::error::Result;
 use crate::id::ChunkId;
 use crate::repository::content::Content;
 use crate::time::Timestamp;
@@ -143,6 +144,13 @@ impl Xattrs {
     pub fn decode_list(decoder: &mut Decoder) -> Result<Vec<Xattr>, DecodeError> {
         decoder.list(|item| Ok(Xattr { name: item.bytes()?.to_vec(), value: item.bytes()?.to_vec() }))
     }
+
+    /// The list that the chunk `id` is.
+    pub fn decode_chunk(id: &ChunkId, plain: &[u8]) -> Result<Vec<Xattr>> {
+        let mut decoder = Decoder::new(plain);
+        let list = Xattrs::decode_list(&mut decoder).and_then(|list| decoder.end().map(|()| list));
+        list.map_err(DecodeError::of(format!("the attribute list in chunk {id}")))
+    }
 }
 
 /// Bits of the second byte of a node.
@@ -150,6 +158,8 @@ const HAS_XATTRS_INLINE: u8 = 1;
 const HAS_XATTRS_CHUNK: u8 = 2;
 const HAS_HARD_LINK: u8 = 4;
 const IS_TORN: u8 = 8;
+/// The low 12 bits of `st_mode`.
+const PERMISSION_BITS: u16 = 0o7777;
 const KNOWN_BITS: u8 = HAS_XATTRS_INLINE | HAS_XATTRS_CHUNK | HAS_HARD_LINK | IS_TORN;
 
 impl Node {
@@ -221,11 +231,20 @@ impl Node {
     pub fn decode(decoder: &mut Decoder) -> Result<Node, DecodeError> {
         let letter = decoder.u8()?;
         let bits = decoder.u8()?;
-        if bits & !KNOWN_BITS != 0 || bits & 3 == 3 {
+        let misplaced = match letter {
+            b'f' => 0,
+            DIRECTORY_LETTER => HAS_HARD_LINK | IS_TORN,
+            _ => IS_TORN,
+        };
+        if bits & !KNOWN_BITS != 0 || bits & 3 == 3 || bits & misplaced != 0 {
             return decoder.fail("unknown node bits");
         }
+        let permissions = decoder.u16()?;
+        if permissions & !PERMISSION_BITS != 0 {
+            return decoder.fail("unknown permission bits");
+        }
         Ok(Node {
-            permissions: decoder.u16()?,
+            permissions,
             uid: decoder.varint32()?,
             gid: decoder.varint32()?,
             owner: decoder.bytes()?.to_vec(),
@@ -309,5 +328,64 @@ impl DirectoryRoot {
             1 => Ok(DirectoryRoot { page: Some(ChunkId(decoder.array()?)), totals: Totals::decode(decoder)? }),
             _ => decoder.fail("unknown directory form"),
         }
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// A directory with nothing in it.
+    pub fn empty_directory() -> Node {
+        Node {
+            permissions: 0o755,
+            uid: 0,
+            gid: 0,
+            owner: Vec::new(),
+            group: Vec::new(),
+            modified: Timestamp::default(),
+            xattrs: Xattrs::None,
+            hard_link: None,
+            kind: NodeKind::Directory(DirectoryRoot::default()),
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Node, DecodeError> {
+        Node::decode(&mut Decoder::new(bytes))
+    }
+
+    #[test]
+    fn bits_that_mean_nothing_are_refused() {
+        let kinds = [
+            (NodeKind::File { content: Content::empty(), torn: false }, HAS_HARD_LINK | IS_TORN),
+            (NodeKind::Directory(DirectoryRoot::default()), 0),
+            (NodeKind::Fifo, HAS_HARD_LINK),
+        ];
+        for (kind, allowed) in kinds {
+            let mut encoder = Encoder::new();
+            let node = Node { kind, ..empty_directory() };
+            node.encode(&mut encoder);
+            assert_eq!(decode(&encoder.bytes).unwrap(), node);
+            for bit in (0..8).map(|bit| 1 << bit).filter(|bit| *bit >= HAS_HARD_LINK && bit & allowed == 0) {
+                let mut bytes = encoder.bytes.clone();
+                bytes[1] |= bit;
+                assert_eq!(decode(&bytes).unwrap_err().reason, "unknown node bits", "{bit}");
+            }
+            for bit in 12..16 {
+                let mut bytes = encoder.bytes.clone();
+                bytes[3] |= 1 << (bit - 8);
+                assert_eq!(decode(&bytes).unwrap_err().reason, "unknown permission bits", "{bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_chunk_of_attributes_holds_nothing_else() {
+        let list = [Xattr { name: b"user.a".to_vec(), value: b"1".to_vec() }];
+        let mut bytes = Xattrs::encode_list(&list);
+        let id = ChunkId::of(&bytes);
+        assert_eq!(Xattrs::decode_chunk(&id, &bytes).unwrap(), list);
+        bytes.push(0);
+        assert!(Xattrs::decode_chunk(&id, &bytes).is_err());
     }
 }

@@ -179,6 +179,12 @@ pub struct Child {
     pub totals: Totals,
 }
 
+impl Child {
+    pub fn decode(decoder: &mut Decoder) -> Result<Child, DecodeError> {
+        Ok(Child { page: ChunkId(decoder.array()?), totals: Totals::decode(decoder)? })
+    }
+}
+
 impl Page {
     /// Reads the header of a page.
     ///
@@ -214,12 +220,17 @@ impl Page {
         Error::corrupt(format!("tree page {}", self.id), reason)
     }
 
+    /// Where an entry begins, behind the table.
+    fn start(&self, at: u32) -> Result<u32, DecodeError> {
+        let mut starts = Decoder::new(&self.bytes);
+        starts.raw(PAGE_HEADER_BYTES + 4 * at as usize)?;
+        starts.u32()
+    }
+
     /// Key and the rest of one entry.
     fn entry(&self, at: u32) -> Result<(&[u8], Decoder<'_>)> {
         let entry = (|| {
-            let mut starts = Decoder::new(&self.bytes);
-            starts.raw(PAGE_HEADER_BYTES + 4 * at as usize)?;
-            let start = starts.u32()?;
+            let start = self.start(at)?;
             let mut decoder = Decoder::new(&self.bytes);
             decoder.raw(PAGE_HEADER_BYTES + 4 * self.count as usize)?;
             decoder.raw(start as usize)?;
@@ -244,9 +255,28 @@ impl Page {
         decode(&mut decoder).map_err(|error| self.undecodable(error))
     }
 
+    /// [`Page::value`], where the entry must also begin behind the one before it and end where the next one begins: for
+    /// `check`, since reading needs neither.
+    pub fn value_in_place<T>(&self, at: u32, decode: impl FnOnce(&mut Decoder) -> Result<T, DecodeError>) -> Result<T> {
+        let value = self.value(at, |decoder| decode(decoder).map(|value| (value, decoder.position())));
+        let (value, end) = value?;
+        let table_end = PAGE_HEADER_BYTES + 4 * self.count as usize;
+        let begins = |at: u32| match at < self.count {
+            true => self.start(at).map(|start| table_end + start as usize),
+            false => Ok(self.bytes.len()),
+        };
+        let next = begins(at + 1).map_err(|error| self.undecodable(error))?;
+        let first = begins(0).map_err(|error| self.undecodable(error))?;
+        if end == next && first == table_end {
+            Ok(value)
+        } else {
+            Err(self.corrupt("its entries are not back to back"))
+        }
+    }
+
     /// Decodes an entry of an inner page.
     pub fn child(&self, at: u32) -> Result<Child> {
-        self.value(at, |decoder| Ok(Child { page: ChunkId(decoder.array()?), totals: Totals::decode(decoder)? }))
+        self.value(at, Child::decode)
     }
 
     /// The first entry whose key is not below `key`; `len()` where there is none.

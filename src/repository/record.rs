@@ -4,7 +4,7 @@
 use crate::codec::{DecodeError, Decoder, Encoder, seal, unseal};
 use crate::error::{Error, Result};
 use crate::id::{SnapshotId, WriterId, WriterObject};
-use crate::repository::snapshot::Manifest;
+use crate::repository::snapshot::{Manifest, decode_label};
 use crate::store::segment::SegmentRef;
 use crate::time::Timestamp;
 
@@ -183,7 +183,7 @@ impl Change {
             },
             TAGS_CHANGED => Change::TagsChanged {
                 snapshot: SnapshotId(input.array()?),
-                added: input.list(Decoder::text)?,
+                added: input.list(|tag| decode_label("tag", tag))?,
                 removed: input.list(Decoder::text)?,
             },
             code => return Ok(Change::Unknown { code }),

@@ -81,13 +81,23 @@ impl<'r> WriteSession<'r> {
 
     fn publish_finished(&self, now: Timestamp) -> Result<()> {
         let packs = self.chunks.take_finished();
-        let segments = self.write_segments(&packs)?;
-        if !segments.is_empty() {
-            let change = |_: &Catalog| Ok(Change::SegmentsPublished { segments: segments.clone() });
-            self.repository.append(self.writer, now, change)?;
-            self.chunks.published(&packs);
+        let published = self.publish(&packs, now);
+        match published {
+            Ok(()) => self.chunks.published(&packs),
+            // A later attempt finds them again. If their record was written all the same, they are published twice then,
+            // which does no harm.
+            Err(_) => self.chunks.put_back(packs),
         }
-        Ok(())
+        published
+    }
+
+    fn publish(&self, packs: &[FinishedPack], now: Timestamp) -> Result<()> {
+        let segments = self.write_segments(packs)?;
+        if segments.is_empty() {
+            return Ok(());
+        }
+        let change = |_: &Catalog| Ok(Change::SegmentsPublished { segments: segments.clone() });
+        self.repository.append(self.writer, now, change).map(|_| ())
     }
 
     fn write_segments(&self, packs: &[FinishedPack]) -> Result<Vec<SegmentRef>> {
@@ -108,12 +118,32 @@ impl<'r> WriteSession<'r> {
         self.publish_finished(now).and(finished)
     }
 
-    /// Ends the session with a snapshot: it exists once this returns. The manifest's name is set here.
-    pub fn commit(self, mut manifest: Manifest, now: Timestamp) -> Result<Arc<Snapshot>> {
+    /// Ends the session with a snapshot: it exists once this returns. The manifest's name is set here. Where that fails,
+    /// what was stored is kept for the next attempt if that can be done.
+    pub fn commit(self, manifest: Manifest, now: Timestamp) -> Result<Arc<Snapshot>> {
+        let added = self.add_snapshot(manifest, now);
+        if added.is_err()
+            && let Err(second) = self.abandon(now)
+        {
+            log::warn!("cannot keep what was stored: {second}");
+        }
+        added
+    }
+
+    fn add_snapshot(&self, manifest: Manifest, now: Timestamp) -> Result<Arc<Snapshot>> {
         check_label("source", &manifest.source)?;
         manifest.tags.iter().try_for_each(|tag| check_label("tag", tag))?;
         self.chunks.finish_open()?;
-        let segments = self.write_segments(&self.chunks.take_finished())?;
+        let packs = self.chunks.take_finished();
+        let added = self.append_snapshot(manifest, &packs, now);
+        if added.is_err() {
+            self.chunks.put_back(packs);
+        }
+        added
+    }
+
+    fn append_snapshot(&self, mut manifest: Manifest, packs: &[FinishedPack], now: Timestamp) -> Result<Arc<Snapshot>> {
+        let segments = self.write_segments(packs)?;
         let mut id = None;
         let catalog = self.repository.append(self.writer, now, |catalog| {
             if catalog.snapshots_added() >= SNAPSHOT_SEQUENCE_MAX {

@@ -140,7 +140,7 @@ impl Manifest {
     pub fn decode(bytes: &[u8]) -> Result<Manifest, DecodeError> {
         let mut input = Decoder::new(bytes);
         let manifest = Manifest {
-            source: input.text()?,
+            source: decode_label("source", &mut input)?,
             name: input.text()?,
             started: input.time()?,
             finished: input.time()?,
@@ -168,14 +168,22 @@ impl Manifest {
             problems: input.varint()?,
             problem_list: input
                 .list(|item| Ok(ManifestProblem { path: item.bytes()?.to_vec(), reason: item.text()? }))?,
-            tags: input.list(Decoder::text)?.into_iter().collect(),
+            tags: input.list(|tag| decode_label("tag", tag))?.into_iter().collect(),
             facts: input.list(|item| Ok((item.text()?, item.text()?)))?.into_iter().collect(),
         };
         // A snapshot shows a directory; everything above relies on it.
         if manifest.root.directory().is_none() {
             return input.fail("the root of a snapshot is not a directory");
         }
-        input.end().map(|()| manifest)
+        if !is_snapshot_name(&manifest.name) {
+            return input.fail("the name of a snapshot is none");
+        }
+        input.end()?;
+        // The id is the hash of these very bytes, and checkpoints hold them again.
+        if manifest.encode() != bytes {
+            return input.fail("a manifest is not in its one form");
+        }
+        Ok(manifest)
     }
 
     /// The id of the snapshot that has this manifest.
@@ -196,6 +204,9 @@ fn decode_optional(input: &mut Decoder) -> Result<Option<[u8; 32]>, DecodeError>
     }
 }
 
+/// The word for the newest snapshot of a source.
+const LATEST: &str = "latest";
+
 /// Longest name of a source or a tag.
 const LABEL_MAX_BYTES: usize = 100;
 
@@ -208,6 +219,19 @@ pub fn check_label(what: &'static str, label: &str) -> Result<()> {
     }
     let reason = "use letters, digits, \".\", \"_\" and \"-\", a letter, digit or \"_\" first, no \"..\", at most 100";
     Err(Error::invalid(what, label, reason))
+}
+
+/// Reads the name of a source or a tag.
+pub fn decode_label(what: &'static str, input: &mut Decoder) -> Result<String, DecodeError> {
+    let label = input.text()?;
+    check_label(what, &label).or_else(|_| input.fail("a name that no source or tag can have"))?;
+    Ok(label)
+}
+
+/// Whether a snapshot's directory can have this name: all are made of a time (which may have a sign) and a number.
+fn is_snapshot_name(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+        && !matches!(name, "" | "." | ".." | LATEST)
 }
 
 /// How people name a snapshot on the command line and in `diff/`.
@@ -242,7 +266,7 @@ impl SnapshotSpec {
         check_label("source", source)?;
         let source = source.to_string();
         let (word, back) = split_back(when)?;
-        if word == "latest" {
+        if word == LATEST {
             return Ok(SnapshotSpec::Latest { source, back });
         }
         if let Some((stem, suffix)) = when.split_at_checked(NAME_STEM_BYTES)
@@ -268,8 +292,75 @@ fn split_back(text: &str) -> Result<(&str, usize)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+    use crate::repository::node::tests::empty_directory;
+
+    /// A snapshot of an empty directory.
+    pub fn small_manifest() -> Manifest {
+        let started = Timestamp { seconds: 1_800_000_000, nanos: 0 };
+        Manifest {
+            source: "lake".into(),
+            name: started.directory_name(),
+            started,
+            finished: started,
+            kind: SnapshotKind::Directory,
+            status: SnapshotStatus::Complete,
+            host: "here".into(),
+            user: "me".into(),
+            origin: b"/lake".to_vec(),
+            root: empty_directory(),
+            witnesses: None,
+            parent: None,
+            files: 0,
+            has_xattrs: false,
+            bytes_new: 0,
+            bytes_stored: 0,
+            problems: 0,
+            problem_list: Vec::new(),
+            tags: BTreeSet::new(),
+            facts: BTreeMap::new(),
+        }
+    }
+
+    /// Why a manifest is refused.
+    fn refusal(bytes: &[u8]) -> &'static str {
+        Manifest::decode(bytes).unwrap_err().reason
+    }
+
+    #[test]
+    fn a_manifest_has_one_form_or_its_id_would_have_two() {
+        let manifest = Manifest { tags: ["a".into(), "b".into()].into(), ..small_manifest() };
+        let bytes = manifest.encode();
+        assert_eq!(Manifest::decode(&bytes).unwrap(), manifest);
+        // The end: a list of two tags of one letter each, and no facts.
+        let (start, end) = bytes.split_at(bytes.len() - 6);
+        assert_eq!(end, [2, 1, b'a', 1, b'b', 0]);
+        for other in [[2, 1, b'b', 1, b'a', 0].as_slice(), &[2, 1, b'a', 1, b'a', 0], &[2, 1, b'a', 1, b'b', 0x80, 0]] {
+            assert_eq!(refusal(&[start, other].concat()), "a manifest is not in its one form");
+        }
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        for source in ["", "..", "a/b", ".hidden", "x\0"] {
+            let manifest = Manifest { source: source.into(), ..small_manifest() };
+            assert_eq!(refusal(&manifest.encode()), "a name that no source or tag can have", "{source:?}");
+        }
+        for tag in ["", "../up"] {
+            let manifest = Manifest { tags: [tag.into()].into(), ..small_manifest() };
+            assert_eq!(refusal(&manifest.encode()), "a name that no source or tag can have", "{tag:?}");
+        }
+        for name in ["", ".", "..", "latest", "a/b", "2026-11-20T10:00:00Z"] {
+            let manifest = Manifest { name: name.into(), ..small_manifest() };
+            assert_eq!(refusal(&manifest.encode()), "the name of a snapshot is none", "{name:?}");
+        }
+        for seconds in [i64::MIN, -62_200_000_000, 0, 400_000_000_000, i64::MAX] {
+            let started = Timestamp { seconds, nanos: 0 };
+            let manifest = Manifest { name: started.directory_name() + ".001", started, ..small_manifest() };
+            assert_eq!(Manifest::decode(&manifest.encode()).unwrap(), manifest);
+        }
+    }
 
     #[test]
     fn labels_follow_the_rule() {

@@ -127,10 +127,11 @@ impl<'a> TreeReader<'a> {
                     return Ok(None);
                 }
                 for before in 0..at {
-                    preorder += descendants_of(&page, before)?;
+                    preorder = preorder.saturating_add(descendants_of(&page, before)?);
                 }
                 let node = page.value(at, Node::decode)?;
-                return Ok(Some(Entry { name: name.to_vec(), node, ordinal: ordinal + u64::from(at), preorder }));
+                let ordinal = ordinal.saturating_add(u64::from(at));
+                return Ok(Some(Entry { name: name.to_vec(), node, ordinal, preorder }));
             }
             for before in 0..at {
                 let totals = page.child(before)?.totals;
@@ -219,8 +220,7 @@ impl<'a> TreeReader<'a> {
             Xattrs::Inline(list) => Ok(list.clone()),
             Xattrs::Chunk(id) => {
                 let bytes = self.chunks.get(id)?;
-                Xattrs::decode_list(&mut Decoder::new(&bytes))
-                    .map_err(DecodeError::of(format!("the attribute list in chunk {id}")))
+                Xattrs::decode_chunk(id, &bytes)
             }
         }
     }

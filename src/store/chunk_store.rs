@@ -9,8 +9,8 @@ use crate::id::{ChunkId, WriterObject};
 use crate::progress::Monitor;
 use crate::store::backend::{Backend, ByteRange};
 use crate::store::cache::ByteCache;
-use crate::store::index::{Applied, AppliedMark, ChunkIndex, Location, Missing, OVERLAY_MAX_CHUNKS, PackChunks};
-use crate::store::pack::{PACK_FOLDER, decode_record, pack_key, read_footer_of};
+use crate::store::index::{Applied, AppliedMark, ChunkIndex, Location, Missing, OVERLAY_MAX_ENTRIES, PackChunks};
+use crate::store::pack::{PACK_FOLDER, PackSummary, damage_or_newer, decode_record, pack_key, read_footer_of};
 use crate::store::segment::{SegmentRef, read_segment};
 
 /// A segment and the catalog record that published it.
@@ -82,35 +82,45 @@ impl ChunkStore {
         let range = ByteRange::At { offset: location.offset, length: u64::from(location.record_bytes) };
         let record = self.backend.get_range(&pack_key(&location.pack), range)?;
         decode_record(&record, id, &location.pack)
+            .map_err(|error| damage_or_newer(self.backend.as_ref(), id, &location.pack, error))
     }
 
     /// Where a published chunk lies; `None` where no published pack holds it.
     pub fn locate(&self, id: &ChunkId) -> Result<Option<Location>> {
-        match self.index.get(id) {
-            Err(Error::Index { operation, reason }) => {
-                log::warn!("cannot {operation} the chunk index ({reason}); rebuilding it from the packs");
-                self.rebuild(&lock(&self.published))?;
-                self.index.get(id)
-            }
-            found => found,
-        }
+        self.ask(|index| index.get(id))
     }
 
     /// [`ChunkStore::locate`] for many chunks, in their order, at less than the price of each alone.
     pub fn locate_many(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>> {
-        match self.index.get_many(ids) {
-            Err(Error::Index { operation, reason }) => {
-                log::warn!("cannot {operation} the chunk index ({reason}); rebuilding it from the packs");
-                self.rebuild_index()?;
-                self.index.get_many(ids)
-            }
-            found => found,
+        self.ask(|index| index.get_many(ids))
+    }
+
+    /// Every published pack, with the length that its file must have.
+    pub fn published_packs(&self) -> Result<HashMap<WriterObject, u64>> {
+        self.ask(ChunkIndex::packs)
+    }
+
+    /// Asks the index; one that turns out to be damaged is mended first.
+    fn ask<T>(&self, question: impl Fn(&ChunkIndex) -> Result<T>) -> Result<T> {
+        match question(&self.index) {
+            Err(Error::Index { .. }) => {}
+            answer => return answer,
         }
+        let published = lock(&self.published);
+        // Another thread may have mended it meanwhile.
+        let Err(Error::Index { operation, reason }) = question(&self.index) else { return question(&self.index) };
+        log::warn!("cannot {operation} the chunk index ({reason}); rebuilding it from the packs");
+        self.rebuild(&published).and_then(|()| question(&self.index)).or_else(|error| {
+            self.do_without(&published, Trust::No, error, |text| log::warn!("{text}"))?;
+            question(&self.index)
+        })
     }
 
     /// Builds the index anew from segments and packs: for `check`, where the two do not agree.
     pub fn rebuild_index(&self) -> Result<()> {
-        self.rebuild(&lock(&self.published))
+        let published = lock(&self.published);
+        self.rebuild(&published)
+            .or_else(|error| self.do_without(&published, Trust::No, error, |text| log::warn!("{text}")))
     }
 
     /// How far the index on disk has followed the catalog, whoever moved it; `None` where it must be built.
@@ -135,24 +145,16 @@ impl ChunkStore {
             Some(mark) => self.catch_up(mark, &published),
         };
         let done = match done {
-            Err(Error::Index { operation, reason }) => {
+            Err(Error::Index { operation, reason }) if mark.is_some() => {
                 monitor.note(&format!("cannot {operation} the chunk index ({reason}): rebuilding it"));
                 self.rebuild(&published)
             }
             other => other,
         };
         let done = done.or_else(|error| {
-            if error.kind() == ErrorKind::Unsupported {
-                return Err(error);
-            }
-            // A full disk, or one pack that cannot be read now: what can be found is still found, it only takes memory.
-            // The index itself stays behind, so that the next one tries again.
-            monitor.note(&format!("keeping the chunk index in memory: {error}"));
-            let readable = self.packs_of(&published.segments).filter(|pack| {
-                let unreadable = pack.as_ref().err().filter(|error| error.kind() != ErrorKind::Unsupported);
-                unreadable.inspect(|error| log::error!("passing over a pack: {error}")).is_none()
-            });
-            self.index.overlay(published.mark, &mut { readable })
+            // What was read from the one on disk so far is right; it only lacks what is new.
+            let trust = if mark.is_some() { Trust::Yes } else { Trust::No };
+            self.do_without(&published, trust, error, |text| monitor.note(text))
         });
         done.map(|()| *known = published)
     }
@@ -160,51 +162,80 @@ impl ChunkStore {
     /// Brings the index from `mark` to `published`; where another process is writing it, or nobody may, what is newer
     /// goes into the overlay.
     fn catch_up(&self, mark: AppliedMark, published: &PublishedSegments) -> Result<()> {
-        let covered = self.index.followed().map_or(0, |mark| mark.sequence);
+        let covered = self.followed();
         let lag = published.mark.sequence.saturating_sub(mark.sequence);
         if newer_than(&published.segments, covered).is_empty() && lag < MARK_LAG_MAX_RECORDS {
             return Ok(());
         }
         let missing = |mark| Ok(self.missing(mark, published));
-        let applied = match self.index.overlay_len() >= OVERLAY_MAX_CHUNKS {
+        let applied = match self.index.overlay_len() >= OVERLAY_MAX_ENTRIES {
             true => self.index.apply(missing)?,
             false => self.index.try_apply(missing)?,
         };
-        self.overlay_unless(applied, covered, published)
+        match applied {
+            Applied::Done => Ok(()),
+            Applied::LockTaken | Applied::ReadOnly => self.overlay_newer(published, covered, is_damage),
+        }
     }
 
     fn rebuild(&self, published: &PublishedSegments) -> Result<()> {
-        let applied = self.index.rebuild(|mark| Ok(self.missing(mark, published)))?;
-        self.overlay_unless(applied, 0, published)
+        match self.index.rebuild(|mark| Ok(self.missing(mark, published)))? {
+            Applied::Done => Ok(()),
+            Applied::LockTaken | Applied::ReadOnly => self.keep_in_memory(published, Trust::No, is_damage),
+        }
     }
 
-    /// Keeps in memory what the index on disk could not take.
-    fn overlay_unless(&self, applied: Applied, covered: u64, published: &PublishedSegments) -> Result<()> {
-        match applied {
-            Applied::Done => Ok(()),
-            Applied::LockTaken | Applied::ReadOnly => {
-                let unseen = newer_than(&published.segments, covered);
-                self.index.overlay(published.mark, &mut self.packs_of(unseen))
-            }
+    /// After a rebuild failed, on a full disk or where one pack cannot be read now: what can be found is still found, it
+    /// only takes memory. The index on disk stays behind, so that the next one tries again.
+    fn do_without(&self, published: &PublishedSegments, trust: Trust, cause: Error, note: impl Fn(&str)) -> Result<()> {
+        if is_refusal(&cause) {
+            return Err(cause);
         }
+        note(&format!("keeping the chunk index in memory: {cause}"));
+        self.keep_in_memory(published, trust, |error| !is_refusal(error))
+    }
+
+    /// Keeps in memory what the index on disk does not have, or all of it where that one must not be trusted.
+    fn keep_in_memory(
+        &self,
+        published: &PublishedSegments,
+        trust: Trust,
+        costs_only_itself: fn(&Error) -> bool,
+    ) -> Result<()> {
+        // Where there is none on disk, what was followed is in memory already.
+        let is_covered = trust == Trust::Yes || self.index.mark().is_none();
+        self.overlay_newer(published, if is_covered { self.followed() } else { 0 }, costs_only_itself)?;
+        if trust == Trust::No {
+            self.index.give_up();
+        }
+        Ok(())
+    }
+
+    fn overlay_newer(
+        &self,
+        published: &PublishedSegments,
+        covered: u64,
+        costs_only_itself: fn(&Error) -> bool,
+    ) -> Result<()> {
+        let unseen = newer_than(&published.segments, covered);
+        self.index.overlay(published.mark, &mut self.packs_of(unseen, costs_only_itself))
+    }
+
+    /// The last record that the index follows, in memory or on disk.
+    fn followed(&self) -> u64 {
+        self.index.followed().map_or(0, |mark| mark.sequence)
     }
 
     /// Published packs that are gone or not as long as they were, by the backend's listing. What cannot be told by a
     /// listing is not asked: `check` looks closer.
     pub fn lost_packs(&self) -> Result<Vec<WriterObject>> {
-        let segments = lock(&self.published).segments.clone();
+        // What must be there comes first: a pack that is published meanwhile is listed too.
+        let published = self.published_packs()?;
         let listed = self.backend.list_after(PACK_FOLDER, None)?;
         let sizes: HashMap<String, u64> = listed.into_iter().map(|listed| (listed.key, listed.size_bytes)).collect();
-        let mut lost = Vec::new();
-        for published in segments.iter() {
-            let packs = match read_segment(self.backend.as_ref(), &published.segment) {
-                // Which packs a damaged segment names, nobody knows any more.
-                Err(error) if error.kind() == ErrorKind::Corrupt => continue,
-                packs => packs?,
-            };
-            let gone = packs.iter().filter(|pack| sizes.get(&pack_key(&pack.name)) != Some(&pack.file_bytes));
-            lost.extend(gone.map(|pack| pack.name));
-        }
+        let is_lost = |(name, bytes): &(WriterObject, u64)| sizes.get(&pack_key(name)) != Some(bytes);
+        let mut lost: Vec<WriterObject> = published.into_iter().filter(is_lost).map(|(name, _)| name).collect();
+        lost.sort_unstable();
         Ok(lost)
     }
 
@@ -214,34 +245,58 @@ impl ChunkStore {
         if mark.is_some() && sequence >= published.mark.sequence {
             return None;
         }
-        let packs = Box::new(self.packs_of(newer_than(&published.segments, sequence)));
+        let packs = Box::new(self.packs_of(newer_than(&published.segments, sequence), is_damage));
         Some(Missing { to: published.mark, packs })
     }
 
-    /// The footers of every pack that these segments name, read one at a time. Damaged and missing ones are passed over:
-    /// only what they held is lost then.
-    fn packs_of<'a>(&'a self, segments: &'a [Published]) -> impl Iterator<Item = Result<PackChunks>> + 'a {
-        let packs = segments.iter().flat_map(|published| {
-            let packs = read_segment(self.backend.as_ref(), &published.segment);
-            let (packs, failure) = match packs {
-                Ok(packs) => (packs, None),
-                Err(error) => (Vec::new(), Some(Err(error))),
-            };
-            let footers = packs.into_iter().map(|summary| {
-                let footer = read_footer_of(self.backend.as_ref(), &summary)?;
-                let chunks = footer.iter().map(|slot| (slot.id, slot.offset, slot.record_bytes, slot.plain_bytes));
-                Ok(PackChunks { pack: summary.name, chunks: chunks.collect() })
-            });
-            footers.chain(failure)
-        });
-        packs.filter(|pack| match pack {
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
+    /// Every pack that these segments name, with the chunks that its footer lists, read one at a time. An error that
+    /// `costs_only_itself` is passed over: only the chunks of that segment or pack are lost then.
+    fn packs_of<'a>(
+        &'a self,
+        segments: &'a [Published],
+        costs_only_itself: fn(&Error) -> bool,
+    ) -> impl Iterator<Item = Result<PackChunks>> + 'a {
+        let pass_over = move |error: Error| match costs_only_itself(&error) {
+            true => {
                 log::error!("passing over a pack: {error}");
-                false
+                Ok(())
             }
-            _ => true,
+            false => Err(error),
+        };
+        segments.iter().flat_map(move |published| {
+            let (packs, failure) = match read_segment(self.backend.as_ref(), &published.segment) {
+                Ok(packs) => (packs, None),
+                Err(error) => (Vec::new(), pass_over(error).err()),
+            };
+            let packs = packs.into_iter().map(move |summary| {
+                let chunks = self.chunks_of(&summary).or_else(|error| pass_over(error).map(|()| Vec::new()))?;
+                Ok(PackChunks { pack: summary.name, file_bytes: summary.file_bytes, chunks })
+            });
+            packs.chain(failure.map(Err))
         })
     }
+
+    /// Id, offset, record bytes and plain bytes of every chunk of a pack, by its footer.
+    fn chunks_of(&self, summary: &PackSummary) -> Result<Vec<(ChunkId, u64, u32, u32)>> {
+        let footer = read_footer_of(self.backend.as_ref(), summary)?;
+        Ok(footer.entries.iter().map(|slot| (slot.id, slot.offset, slot.record_bytes, slot.plain_bytes)).collect())
+    }
+}
+
+/// Whether what is open of the index on disk is right as far as it goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Yes,
+    No,
+}
+
+fn is_damage(error: &Error) -> bool {
+    error.kind() == ErrorKind::Corrupt
+}
+
+/// A refusal to guess what a newer version wrote; there is no way around it.
+fn is_refusal(error: &Error) -> bool {
+    error.kind() == ErrorKind::Unsupported
 }
 
 /// Catalog records without segments that may pass before the index's mark is moved for their sake alone.

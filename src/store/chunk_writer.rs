@@ -112,14 +112,21 @@ impl<'a> ChunkWriter<'a> {
         std::mem::take(&mut lock(&self.finished))
     }
 
-    /// Finishes every open pack. The lanes must have been dropped.
+    /// Gives back what [`ChunkWriter::take_finished`] took, because it could not be published.
+    pub fn put_back(&self, packs: Vec<FinishedPack>) {
+        lock(&self.finished).extend(packs);
+    }
+
+    /// Finishes every open pack, also where one of them cannot be. The lanes must have been dropped.
     pub fn finish_open(&self) -> Result<()> {
         let idle = std::mem::take(&mut *lock(&self.idle_lanes));
         let page_pack = lock(&self.pages).pack.take();
-        for pack in idle.into_iter().chain(page_pack) {
-            lock(&self.finished).push(pack.finish()?);
-        }
-        Ok(())
+        let finished = idle.into_iter().chain(page_pack).map(|pack| {
+            let finished = pack.finish()?;
+            lock(&self.finished).push(finished);
+            Ok(())
+        });
+        finished.fold(Ok(()), Result::and)
     }
 
     /// Forgets chunks that the index knows by now, because a record published their packs.
@@ -193,7 +200,11 @@ impl<'a> ChunkWriter<'a> {
             Some(pack) => pack,
             None => open.insert(self.start_pack(kind)?),
         };
-        pack.append(id, plain.len() as u32, &scratch.record.bytes)?;
+        if let Err(error) = pack.append(id, plain.len() as u32, &scratch.record.bytes) {
+            // Nobody knows what is in it; without it there may be room again for what can still be kept.
+            *open = None;
+            return Err(error);
+        }
         Counters::add(&self.counters.bytes_new, plain.len() as u64);
         Counters::add(&self.counters.bytes_stored, scratch.record.bytes.len() as u64);
         let full_bytes = match kind {

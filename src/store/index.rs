@@ -1,4 +1,5 @@
-//! Chunk index: a disposable cache from chunk id to the place of the chunk's record, in `<repo>/index/`.
+//! Chunk index: a disposable cache from chunk id to the place of the chunk's record, and from pack to the length of its
+//! file, in `<repo>/index/`.
 //!
 //! It holds nothing that segments and pack footers do not say; deleted or damaged, it is built anew. One writer at a time
 //! holds its lock, for one apply; readers hold an immutable view of the last finished apply and never wait. What could
@@ -10,6 +11,7 @@ mod database;
 mod directory;
 mod overlay;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
@@ -21,8 +23,8 @@ use database::{BlockCache, Reader, Writer};
 use directory::{Current, Directory, Held, Wait};
 use overlay::Overlay;
 
-/// When the overlay holds this many chunks (about 25 MB), its owner must insist on [`ChunkIndex::apply`].
-pub const OVERLAY_MAX_CHUNKS: usize = 200_000;
+/// When the overlay holds this many chunks and packs (about 25 MB), its owner must insist on [`ChunkIndex::apply`].
+pub const OVERLAY_MAX_ENTRIES: usize = 200_000;
 
 /// Block cache, shared by all that one [`ChunkIndex`] opens.
 pub const DEFAULT_CACHE_BYTES: usize = 32 << 20;
@@ -45,11 +47,13 @@ pub struct Location {
     pub plain_bytes: u32,
 }
 
-/// The chunks of one pack, as its footer tells them.
+/// One published pack and its chunks, as its footer tells them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackChunks {
     pub pack: WriterObject,
-    /// In slot order: id, offset of the record, record bytes, plain bytes.
+    /// Length of the file, as its segment tells it.
+    pub file_bytes: u64,
+    /// In slot order: id, offset of the record, record bytes, plain bytes. Empty where the footer could not be read.
     pub chunks: Vec<(ChunkId, u64, u32, u32)>,
 }
 
@@ -105,8 +109,8 @@ impl Default for IndexOptions {
 
 /// An open chunk index. All methods may be called from any number of threads.
 ///
-/// After any [`Error::Index`] the caller calls [`ChunkIndex::rebuild`]; if that fails as well (a full disk), it goes on
-/// with the overlay.
+/// After any [`Error::Index`] the caller calls [`ChunkIndex::rebuild`]; if that fails as well (a full disk), it puts
+/// everything into the overlay and calls [`ChunkIndex::give_up`].
 pub struct ChunkIndex {
     directory: Directory,
     repository: RepositoryId,
@@ -125,6 +129,8 @@ struct View {
     /// What it last opened, and what `current` said then.
     opened: Option<(Current, Arc<Reader>)>,
     damage: Option<String>,
+    /// A database that must not be used any more; see [`ChunkIndex::give_up`].
+    given_up: Option<String>,
 }
 
 impl View {
@@ -134,6 +140,11 @@ impl View {
 
     fn is_of(&self, current: &Current) -> bool {
         self.opened.as_ref().is_some_and(|(opened, _)| opened == current)
+    }
+
+    /// True where nothing is to be opened.
+    fn is_settled(&self, current: &Current) -> bool {
+        self.is_of(current) || self.given_up.as_ref() == Some(&current.database)
     }
 }
 
@@ -181,25 +192,36 @@ impl ChunkIndex {
 
     /// Where the chunk lies, as far as this index has followed the catalog.
     pub fn get(&self, id: &ChunkId) -> Result<Option<Location>> {
-        if let Some(location) = read(&self.overlay).get(id) {
-            return Ok(Some(location));
-        }
-        match self.reader() {
-            Some(reader) => reader.get(id),
-            None => Ok(None),
+        match self.look(|overlay| overlay.get(id)) {
+            (None, Some(reader)) => reader.get(id),
+            (overlaid, _) => Ok(overlaid),
         }
     }
 
     /// [`ChunkIndex::get`] for many ids, in their order, at less than the price of many gets.
     pub fn get_many(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>> {
-        // Before the reader is taken: what leaves the overlay is in the newest reader already.
-        let overlaid: Vec<Option<Location>> = {
-            let overlay = read(&self.overlay);
-            ids.iter().map(|id| overlay.get(id)).collect()
-        };
-        let Some(reader) = self.reader() else { return Ok(overlaid) };
-        let stored = reader.get_many(ids)?;
-        Ok(overlaid.into_iter().zip(stored).map(|(overlaid, stored)| overlaid.or(stored)).collect())
+        let (mut found, reader) =
+            self.look(|overlay| ids.iter().map(|id| overlay.get(id)).collect::<Vec<Option<Location>>>());
+        let Some(reader) = reader else { return Ok(found) };
+        let others: Vec<ChunkId> =
+            ids.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(id, _)| *id).collect();
+        let stored = reader.get_many(&others)?;
+        found.iter_mut().filter(|found| found.is_none()).zip(stored).for_each(|(found, stored)| *found = stored);
+        Ok(found)
+    }
+
+    /// Every published pack with the length of its file, as far as this index has followed the catalog.
+    pub fn packs(&self) -> Result<HashMap<WriterObject, u64>> {
+        let (overlaid, reader) = self.look(|overlay| overlay.packs().collect::<Vec<_>>());
+        let stored = reader.map_or(Ok(Vec::new()), |reader| reader.packs())?;
+        Ok(stored.into_iter().chain(overlaid).collect())
+    }
+
+    /// An answer of the overlay, and the reader for what it does not know. The reader is taken before the overlay can
+    /// change: what leaves the overlay is in the newest reader before, and a reader is given up after everything came in.
+    fn look<T>(&self, ask: impl FnOnce(&Overlay) -> T) -> (T, Option<Arc<Reader>>) {
+        let overlay = read(&self.overlay);
+        (ask(&overlay), read(&self.view).opened.as_ref().map(|(_, reader)| reader.clone()))
     }
 
     /// Adds packs that were published up to the record `to` and could not be applied; it stays in memory until the index
@@ -212,7 +234,19 @@ impl ChunkIndex {
         Ok(())
     }
 
-    /// Chunks in the overlay; see [`OVERLAY_MAX_CHUNKS`].
+    /// Stops using the database that this process used last; the overlay, in which everything must be by now, answers
+    /// alone. For one that is damaged or of another history and cannot be replaced; one that replaces it is used again.
+    pub fn give_up(&self) {
+        let _exchange = lock(&self.exchange);
+        let mut view = write(&self.view);
+        view.given_up = view.tried.clone();
+        let former = view.opened.take();
+        // The reader closes after the lock is released.
+        drop(view);
+        drop(former);
+    }
+
+    /// Chunks and packs in the overlay; see [`OVERLAY_MAX_ENTRIES`].
     pub fn overlay_len(&self) -> usize {
         read(&self.overlay).len()
     }
@@ -287,11 +321,12 @@ impl ChunkIndex {
     /// Under the write lock: the database to extend, and its mark; `None` if it must not or cannot be used.
     fn usable(&self, current: Current, trust: Trust) -> Option<(String, AppliedMark)> {
         let _exchange = lock(&self.exchange);
-        let (known, opened) = {
+        let (refused, opened) = {
             let view = read(&self.view);
-            (view.tried.as_ref() == Some(&current.database), view.mark().filter(|_| view.is_of(&current)))
+            let refused = if trust == Trust::No { &view.tried } else { &view.given_up };
+            (refused.as_ref() == Some(&current.database), view.mark().filter(|_| view.is_of(&current)))
         };
-        if trust == Trust::No && known {
+        if refused {
             return None;
         }
         let database = current.database.clone();
@@ -337,7 +372,7 @@ impl ChunkIndex {
         match self.directory.current()? {
             // Deleted, or not made yet. A view that is open stays right, as files stay while they are open.
             None => Ok(()),
-            Some(current) if read(&self.view).is_of(&current) => Ok(()),
+            Some(current) if read(&self.view).is_settled(&current) => Ok(()),
             Some(current) => self.adopt(current).map(|_| ()),
         }
     }
@@ -351,17 +386,13 @@ impl ChunkIndex {
         if mark.sequence < told.sequence || (mark.sequence == told.sequence && mark != told) {
             return Err(Error::Index { operation: "open", reason: "it has lost what was applied last".into() });
         }
-        let view =
-            View { tried: Some(current.database.clone()), opened: Some((current, Arc::new(reader))), damage: None };
+        let tried = Some(current.database.clone());
+        let view = View { tried, opened: Some((current, Arc::new(reader))), damage: None, given_up: None };
         // The former reader closes after the lock is released.
         let former = std::mem::replace(&mut *write(&self.view), view);
         drop(former);
         write(&self.overlay).drop_reached(mark);
         Ok(mark)
-    }
-
-    fn reader(&self) -> Option<Arc<Reader>> {
-        read(&self.view).opened.as_ref().map(|(_, reader)| reader.clone())
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::codec::{DecodeError, Decoder, Encoder, FORMAT_VERSION, refuse_unknown, seal, unseal};
+use crate::codec::{DecodeError, Decoder, Encoder, FORMAT_VERSION, FrameHeader, seal, unseal_with_header};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChunkId, WriterId, WriterObject};
 use crate::store::backend::{Backend, ByteRange, Created, PutNew};
@@ -66,8 +66,16 @@ pub struct FooterEntry {
     pub plain_bytes: u32,
 }
 
-/// What a segment says of a finished pack.
+/// A pack's footer.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Footer {
+    /// Version and features; the pack's own header must have the same.
+    pub frame: FrameHeader,
+    pub entries: Vec<FooterEntry>,
+}
+
+/// What a segment says of a finished pack.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PackSummary {
     pub name: WriterObject,
     pub kind: PackKind,
@@ -154,51 +162,61 @@ pub fn encode_record(codec: Codec, plain_bytes: usize, payload: &[u8], record: &
 /// The plain bytes of a record read from `pack`, checked against the chunk's id.
 ///
 /// # Errors
-/// [`Error::ChunkCorrupt`] where they are not what was written, [`Error::Unsupported`] for a codec from the future.
+/// [`Error::ChunkCorrupt`] where they are not what was written, [`Error::Unsupported`] for a codec that is not known here:
+/// [`damage_or_newer`] tells whether that is one.
 pub fn decode_record(record: &[u8], id: &ChunkId, pack: &WriterObject) -> Result<Arc<[u8]>> {
     let corrupt = |reason: String| Error::ChunkCorrupt { id: *id, pack: pack.to_string(), reason };
     let mut decoder = Decoder::new(record);
-    let parts = (|| {
-        let code = decoder.u8()?;
-        let plain_bytes = decoder.varint()?;
-        let bases = decoder.varint()?;
-        Ok::<_, DecodeError>((code, plain_bytes, bases))
-    })();
-    let (code, plain_bytes, bases) = parts.map_err(|error| corrupt(error.to_string()))?;
-    let known = Codec::from_code(code).filter(|_| bases == 0);
-    let Some(codec) = known else {
-        let reason = format!("codec {code} with {bases} bases is not known here");
+    let undecodable = |error: DecodeError| corrupt(error.to_string());
+    let code = decoder.u8().map_err(undecodable)?;
+    let Some(codec) = Codec::from_code(code) else {
+        let reason = format!("codec {code} is not known here");
         return Err(Error::Unsupported { object: format!("chunk {id} in pack {pack}"), reason });
     };
+    let (plain_bytes, bases) =
+        decoder.varint().and_then(|plain_bytes| Ok((plain_bytes, decoder.varint()?))).map_err(undecodable)?;
+    if bases != 0 {
+        return Err(corrupt(format!("it has {bases} bases, and codec {code} has none")));
+    }
     let plain_bytes = usize::try_from(plain_bytes).ok().filter(|&bytes| bytes <= CHUNK_MAX_BYTES);
     let plain_bytes = plain_bytes.ok_or_else(|| corrupt("it claims to be larger than any chunk".into()))?;
     let plain = decoder
         .bytes()
         .and_then(|payload| decoder.end().map(|()| payload))
         .and_then(|payload| decompress(codec, payload, plain_bytes))
-        .map_err(|error| corrupt(error.to_string()))?;
+        .map_err(undecodable)?;
     if ChunkId::of(&plain) != *id {
         return Err(corrupt("its bytes do not have its id".into()));
     }
     Ok(plain)
 }
 
-/// Reads a pack's footer where only its name is known.
-pub fn read_footer(backend: &dyn Backend, name: &WriterObject) -> Result<Vec<FooterEntry>> {
-    read_footer_from(backend, name, FOOTER_GUESS_BYTES)
+/// The failure of [`decode_record`], looked at again where it is an unknown codec: a damaged byte looks the same. Who uses
+/// a codec of the future says so in the pack's footer, which has a checksum; in any other pack it is damage.
+pub fn damage_or_newer(backend: &dyn Backend, id: &ChunkId, pack: &WriterObject, failure: Error) -> Error {
+    let Error::Unsupported { reason, .. } = &failure else { return failure };
+    let footer = read_footer_from(backend, pack, FOOTER_GUESS_BYTES);
+    let footer_says = match footer {
+        Ok(footer) if footer.frame.unknown_write_features() != 0 => return failure,
+        Ok(_) => "its pack has none of a newer yesterfs".to_string(),
+        Err(error) if error.kind() == ErrorKind::Corrupt => error.to_string(),
+        Err(error) => return error,
+    };
+    Error::ChunkCorrupt { id: *id, pack: pack.to_string(), reason: format!("{reason}, and {footer_says}") }
 }
 
 /// Reads the footer of a pack that a segment describes, in one call.
-pub fn read_footer_of(backend: &dyn Backend, summary: &PackSummary) -> Result<Vec<FooterEntry>> {
-    let entries = read_footer_from(backend, &summary.name, u64::from(summary.footer_bytes))?;
-    if entries.len() as u64 != u64::from(summary.chunks) {
-        let reason = format!("its footer lists {} chunks, its segment {}", entries.len(), summary.chunks);
+pub fn read_footer_of(backend: &dyn Backend, summary: &PackSummary) -> Result<Footer> {
+    let footer = read_footer_from(backend, &summary.name, u64::from(summary.footer_bytes))?;
+    let listed = footer.entries.len();
+    if listed as u64 != u64::from(summary.chunks) {
+        let reason = format!("its footer lists {listed} chunks, its segment {}", summary.chunks);
         return Err(Error::corrupt(format!("pack {}", summary.name), reason));
     }
-    Ok(entries)
+    Ok(footer)
 }
 
-fn read_footer_from(backend: &dyn Backend, name: &WriterObject, last_bytes: u64) -> Result<Vec<FooterEntry>> {
+fn read_footer_from(backend: &dyn Backend, name: &WriterObject, last_bytes: u64) -> Result<Footer> {
     let object = format!("pack {name}");
     let end = backend.get_range(&pack_key(name), ByteRange::Last { length: last_bytes })?;
     let frame_bytes = frame_length(&end, &object)?;
@@ -211,7 +229,8 @@ fn read_footer_from(backend: &dyn Backend, name: &WriterObject, last_bytes: u64)
     }
     let start = end.len() - with_trailer as usize;
     let frame = &end[start..start + frame_bytes as usize];
-    decode_footer(unseal(FOOTER_MAGIC, frame, &format!("the footer of {object}"))?, &object)
+    let (frame, body) = unseal_with_header(FOOTER_MAGIC, frame, &format!("the footer of {object}"))?;
+    decode_footer(body, &object).map(|entries| Footer { frame, entries })
 }
 
 /// Whether a published pack is still there and ends as a pack does. Cheap; `check` looks closer.
@@ -251,8 +270,9 @@ fn decode_footer(body: &[u8], object: &str) -> Result<Vec<FooterEntry>> {
         .map_err(DecodeError::of(format!("the footer of {object}")))
 }
 
-/// Checks a pack's first bytes: kind and name must be what the segment says. Used by `check`.
-pub fn verify_header(header: &[u8], summary: &PackSummary) -> Result<()> {
+/// Checks a pack's first bytes: kind and name must be what the segment says, version and features what the footer says,
+/// since the header has no checksum. Used by `check`.
+pub fn verify_header(header: &[u8], summary: &PackSummary, footer: &Footer) -> Result<()> {
     let object = format!("pack {}", summary.name);
     let mut decoder = Decoder::new(header);
     let parts = (|| {
@@ -266,7 +286,9 @@ pub fn verify_header(header: &[u8], summary: &PackSummary) -> Result<()> {
     if &magic != PACK_MAGIC {
         return Err(Error::corrupt(object, "it does not start with the magic of a pack"));
     }
-    refuse_unknown(version, features, &object)?;
+    if (version, features) != (footer.frame.version, footer.frame.read_features) {
+        return Err(Error::corrupt(object, "its header and its footer tell different versions"));
+    }
     if (kind, name) != (summary.kind, summary.name) {
         return Err(Error::corrupt(object, format!("its header names pack {name}")));
     }

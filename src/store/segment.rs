@@ -49,12 +49,14 @@ pub fn read_segment(backend: &dyn Backend, segment: &SegmentRef) -> Result<Vec<P
     }
     let mut decoder = Decoder::new(unseal(SEGMENT_MAGIC, &file, &object)?);
     let packs = (|| {
-        decoder.array::<8>()?;
-        decoder.u32()?;
+        let name = WriterObject { writer: WriterId(decoder.array()?), number: decoder.u32()? };
         let packs = decoder.list(decode_pack)?;
-        decoder.end().map(|()| packs)
+        decoder.end().map(|()| (name, packs))
     })();
-    packs.map_err(DecodeError::of(object))
+    match packs.map_err(DecodeError::of(&object))? {
+        (name, packs) if name == segment.name => Ok(packs),
+        (name, _) => Err(Error::corrupt(object, format!("it calls itself segment {name}"))),
+    }
 }
 
 fn decode_pack(item: &mut Decoder) -> Result<PackSummary, DecodeError> {

@@ -1,4 +1,4 @@
-//! A backend that counts its calls, and that dies at a chosen one.
+//! A backend that counts its calls, and that fails at a chosen one.
 
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use yesterfs::error::{Error, Result};
 use yesterfs::store::backend::{Backend, ByteRange, Created, Listed, PutNew, Space};
 
-/// When in its last call the machine dies.
+/// When in the call that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
     /// The call did nothing.
@@ -41,12 +41,20 @@ enum Verb {
     Space,
 }
 
-/// The calls so far, and the one that is the last.
+/// The calls so far, and what goes wrong.
 struct Ledger {
     name: String,
     calls: AtomicU64,
     by_verb: [AtomicU64; 7],
-    stop: Option<(u64, Moment)>,
+    fault: Option<Fault>,
+}
+
+/// Which call fails.
+struct Fault {
+    call: u64,
+    moment: Moment,
+    /// All later ones too.
+    for_ever: bool,
 }
 
 impl Ledger {
@@ -60,19 +68,19 @@ impl Ledger {
             backend: self.name.clone(),
             source: io::Error::other("the machine died"),
         };
-        match self.stop {
-            Some((stop, Moment::After)) if number == stop => {
+        match &self.fault {
+            Some(Fault { call, moment: Moment::After, .. }) if number == *call => {
                 work()?;
                 Err(stopped())
             }
-            Some((stop, _)) if number >= stop => Err(stopped()),
+            Some(Fault { call, for_ever, .. }) if number == *call || (*for_ever && number > *call) => Err(stopped()),
             _ => work(),
         }
     }
 }
 
-/// Another backend, watched; from a chosen call on it answers nothing but errors, as if the machine had died there.
-/// What the other backend holds then is what a restart finds.
+/// Another backend, watched; a chosen call fails, or from it on it answers nothing but errors, as if the machine had died
+/// there. What the other backend holds then is what a restart finds.
 pub struct FaultyBackend {
     inner: Arc<dyn Backend>,
     ledger: Arc<Ledger>,
@@ -86,12 +94,17 @@ impl FaultyBackend {
 
     /// Fails the `n`-th call, the first being 1, and all later ones.
     pub fn stop_at(inner: Arc<dyn Backend>, n: u64, moment: Moment) -> FaultyBackend {
-        FaultyBackend::new(inner, Some((n, moment)))
+        FaultyBackend::new(inner, Some(Fault { call: n, moment, for_ever: true }))
     }
 
-    fn new(inner: Arc<dyn Backend>, stop: Option<(u64, Moment)>) -> FaultyBackend {
+    /// Fails the `n`-th call, the first being 1, and no other.
+    pub fn fail_once(inner: Arc<dyn Backend>, n: u64, moment: Moment) -> FaultyBackend {
+        FaultyBackend::new(inner, Some(Fault { call: n, moment, for_ever: false }))
+    }
+
+    fn new(inner: Arc<dyn Backend>, fault: Option<Fault>) -> FaultyBackend {
         let (calls, by_verb) = Default::default();
-        let ledger = Ledger { name: inner.name(), calls, by_verb, stop };
+        let ledger = Ledger { name: inner.name(), calls, by_verb, fault };
         FaultyBackend { inner, ledger: Arc::new(ledger) }
     }
 
@@ -122,7 +135,7 @@ impl Backend for FaultyBackend {
 
     fn put_new(&self, key: &str) -> Result<Box<dyn PutNew>> {
         let inner = self.ledger.call(Verb::PutNew, key, || self.inner.put_new(key))?;
-        Ok(Box::new(FaultyPut { inner, key: key.into(), ledger: Arc::clone(&self.ledger) }))
+        Ok(Box::new(FaultyPut { inner, key: key.into(), ledger: Arc::clone(&self.ledger), torn: false }))
     }
 
     fn get_range(&self, key: &str, range: ByteRange) -> Result<Vec<u8>> {
@@ -146,15 +159,20 @@ struct FaultyPut {
     inner: Box<dyn PutNew>,
     key: String,
     ledger: Arc<Ledger>,
+    /// After a write failed it cannot be finished any more.
+    torn: bool,
 }
 
 impl PutNew for FaultyPut {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.ledger.call(Verb::Write, &self.key, || self.inner.write(bytes))
+        let written = self.ledger.call(Verb::Write, &self.key, || self.inner.write(bytes));
+        self.torn |= written.is_err();
+        written
     }
 
     fn finish(self: Box<Self>) -> Result<Created> {
-        let FaultyPut { inner, key, ledger } = *self;
+        let FaultyPut { inner, key, ledger, torn } = *self;
+        assert!(!torn, "an object is finished after a write of it failed");
         ledger.call(Verb::Finish, &key, || inner.finish())
     }
 }

@@ -202,9 +202,10 @@ pub fn assert_sound(repository: &Repository) -> Vec<StoredTree> {
             let key = pack_key(&summary.name);
             let file = backend.get_range(&key, ByteRange::Whole).unwrap();
             assert_eq!(file.len() as u64, summary.file_bytes, "{key}");
-            verify_header(&file[..PACK_HEADER_BYTES as usize], &summary).unwrap();
+            let footer = read_footer_of(backend, &summary).unwrap();
+            verify_header(&file[..PACK_HEADER_BYTES as usize], &summary, &footer).unwrap();
             let mut plain_bytes = 0;
-            for entry in read_footer_of(backend, &summary).unwrap() {
+            for entry in footer.entries {
                 let record = &file[entry.offset as usize..][..entry.record_bytes as usize];
                 let plain = decode_record(record, &entry.id, &summary.name).unwrap();
                 assert_eq!(plain.len(), entry.plain_bytes as usize, "{key}");

@@ -1,14 +1,14 @@
 //! One database of the chunk index; the only file that names RocksDB.
 //!
-//! Keys are chunk ids, values their places; the key `state` tells whose index it is and how far it has followed the
-//! catalog. All in one column family and without write-ahead log, flushed when an apply is complete: so whatever is lost
+//! Keys are chunk ids, values their places; keys that begin with `pack` and are shorter are packs, values the lengths of
+//! their files; the key `state` tells whose index it is and how far it has followed the catalog. All in one column family and without write-ahead log, flushed when an apply is complete: so whatever is lost
 //! after a crash or to damage, the state never tells more than the chunks that are there.
 
 use std::path::Path;
 
 use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, DEFAULT_COLUMN_FAMILY_NAME, InfoLogger,
-    LogLevel, Options, WaitForCompactOptions, WriteBatch, WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, DEFAULT_COLUMN_FAMILY_NAME, Direction,
+    InfoLogger, IteratorMode, LogLevel, Options, ReadOptions, WaitForCompactOptions, WriteBatch, WriteOptions,
 };
 
 use super::{AppliedMark, Location, PackChunks};
@@ -17,10 +17,16 @@ use crate::error::{Error, Result};
 use crate::id::{ChunkId, RepositoryId, WriterId, WriterObject};
 
 /// Version of what is written here. Another one is rebuilt, never read.
-const INDEX_VERSION: u16 = 1;
+const INDEX_VERSION: u16 = 2;
 
 /// Shorter than a chunk id, so it is none.
 const STATE_KEY: &[u8] = b"state";
+
+/// Begins the key of a pack; writer and number follow. Chunk ids may begin so too, but are longer.
+const PACK_KEY_PREFIX: &[u8] = b"pack";
+/// Above every key of a pack.
+const PACK_KEYS_END: &[u8] = b"pacl";
+const PACK_KEY_BYTES: usize = PACK_KEY_PREFIX.len() + WriterId::LEN + 4;
 
 const BLOOM_BITS_PER_CHUNK: f64 = 10.0;
 const WRITE_BUFFER_BYTES: usize = 16 << 20;
@@ -129,6 +135,20 @@ impl Reader {
         }
         Ok(locations)
     }
+
+    /// All packs, with the lengths of their files.
+    pub fn packs(&self) -> Result<Vec<(WriterObject, u64)>> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(PACK_KEYS_END);
+        let mut packs = Vec::new();
+        for entry in self.db.iterator_opt(IteratorMode::From(PACK_KEY_PREFIX, Direction::Forward), options) {
+            let (key, value) = entry.map_err(failed("read"))?;
+            if key.len() == PACK_KEY_BYTES {
+                packs.push(decode_pack(&key, &value).map_err(undecodable)?);
+            }
+        }
+        Ok(packs)
+    }
 }
 
 /// Writes one apply. Dropped without [`Writer::finish`], it leaves chunks beyond the mark at worst, which is harmless.
@@ -163,8 +183,10 @@ impl Writer {
         Ok(Writer { db, batch: WriteBatch::default(), building })
     }
 
-    /// Adds the chunks of a pack.
+    /// Adds a pack and its chunks.
     pub fn put(&mut self, pack: &PackChunks) -> Result<()> {
+        let (key, value) = encode_pack(&pack.pack, pack.file_bytes);
+        self.batch.put(key, value);
         for (id, location) in pack.locations() {
             self.batch.put(id.0, encode_location(&location));
             if self.batch.size_in_bytes() >= BATCH_BYTES {
@@ -225,6 +247,21 @@ fn decode_state(bytes: &[u8], repository: RepositoryId) -> Result<AppliedMark> {
     Ok(AppliedMark { sequence, record_hash })
 }
 
+fn encode_pack(pack: &WriterObject, file_bytes: u64) -> (Vec<u8>, Vec<u8>) {
+    let (mut key, mut value) = (Encoder::new(), Encoder::new());
+    key.raw(PACK_KEY_PREFIX).raw(&pack.writer.0).u32(pack.number);
+    value.varint(file_bytes);
+    (key.bytes, value.bytes)
+}
+
+fn decode_pack(key: &[u8], value: &[u8]) -> Result<(WriterObject, u64), DecodeError> {
+    let (mut key, mut value) = (Decoder::new(key), Decoder::new(value));
+    key.raw(PACK_KEY_PREFIX.len())?;
+    let pack = WriterObject { writer: WriterId(key.array()?), number: key.u32()? };
+    let file_bytes = value.varint()?;
+    value.end().map(|()| (pack, file_bytes))
+}
+
 fn encode_location(location: &Location) -> Vec<u8> {
     let mut encoder = Encoder::new();
     encoder.raw(&location.pack.writer.0).varint(location.pack.number.into());
@@ -244,4 +281,54 @@ fn decode_location(bytes: &[u8]) -> Result<Location, DecodeError> {
     };
     decoder.end()?;
     Ok(location)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REPOSITORY: RepositoryId = RepositoryId([7; 16]);
+
+    fn pack(number: u32) -> PackChunks {
+        let pack = WriterObject { writer: WriterId([number as u8; 8]), number };
+        PackChunks { pack, file_bytes: 1 << number, chunks: vec![(ChunkId([number as u8; 32]), 27, 100, 200)] }
+    }
+
+    #[test]
+    fn packs_are_told_from_chunks_whose_ids_begin_as_their_keys_do() {
+        let place = tempfile::tempdir().unwrap();
+        let (path, cache) = (place.path().join("db"), BlockCache::new(1 << 20));
+        let mut chunk = [0; 32];
+        chunk[..4].copy_from_slice(PACK_KEY_PREFIX);
+        let mut first = pack(1);
+        first.chunks.push((ChunkId(chunk), 127, 100, 200));
+        let mark = AppliedMark { sequence: 1, record_hash: [1; 32] };
+        let mut writer = Writer::create(&path, &cache).unwrap();
+        [first.clone(), pack(40)].iter().for_each(|pack| writer.put(pack).unwrap());
+        writer.finish(REPOSITORY, mark).unwrap();
+
+        let reader = Reader::open(&path, REPOSITORY, &cache).unwrap();
+        let mut packs = reader.packs().unwrap();
+        packs.sort_unstable();
+        assert_eq!(packs, [(pack(1).pack, 2), (pack(40).pack, 1 << 40)]);
+        assert_eq!(reader.get(&ChunkId(chunk)).unwrap().map(|there| there.offset), Some(127));
+    }
+
+    #[test]
+    fn an_index_of_another_version_is_not_read() {
+        let place = tempfile::tempdir().unwrap();
+        let (path, cache) = (place.path().join("db"), BlockCache::new(1 << 20));
+        let mark = AppliedMark { sequence: 1, record_hash: [1; 32] };
+        Writer::create(&path, &cache).unwrap().finish(REPOSITORY, mark).unwrap();
+        assert!(Reader::open(&path, REPOSITORY, &cache).is_ok());
+        let mut writer = Writer::open(&path, &cache).unwrap();
+        let mut state = encode_state(REPOSITORY, mark);
+        state[0] -= 1;
+        writer.batch.put(STATE_KEY, state);
+        writer.write_batch().unwrap();
+        writer.db.flush().unwrap();
+        drop(writer);
+        let error = Reader::open(&path, REPOSITORY, &cache).err().unwrap();
+        assert!(error.to_string().contains("another version"), "{error}");
+    }
 }

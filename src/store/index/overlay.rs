@@ -3,28 +3,35 @@
 use std::collections::HashMap;
 
 use super::{AppliedMark, Location, PackChunks};
-use crate::id::ChunkId;
+use crate::id::{ChunkId, WriterObject};
 
 /// Places of chunks, each until the index on disk has reached the record that published it.
 #[derive(Default)]
 pub(super) struct Overlay {
-    chunks: HashMap<ChunkId, Entry>,
+    chunks: HashMap<ChunkId, Entry<Location>>,
+    /// Lengths of files.
+    packs: HashMap<WriterObject, Entry<u64>>,
     mark: Option<AppliedMark>,
 }
 
-struct Entry {
-    location: Location,
+struct Entry<T> {
+    value: T,
     /// Sequence of the record.
     published: u64,
 }
 
 impl Overlay {
     pub fn get(&self, id: &ChunkId) -> Option<Location> {
-        self.chunks.get(id).map(|entry| entry.location)
+        self.chunks.get(id).map(|entry| entry.value)
     }
 
+    pub fn packs(&self) -> impl Iterator<Item = (WriterObject, u64)> {
+        self.packs.iter().map(|(pack, entry)| (*pack, entry.value))
+    }
+
+    /// Chunks and packs.
     pub fn len(&self) -> usize {
-        self.chunks.len()
+        self.chunks.len() + self.packs.len()
     }
 
     /// How far the catalog was followed with the overlay; `None` if the overlay is of no use any more.
@@ -34,8 +41,9 @@ impl Overlay {
 
     pub fn add(&mut self, pack: &PackChunks, to: AppliedMark) {
         for (id, location) in pack.locations() {
-            self.chunks.insert(*id, Entry { location, published: to.sequence });
+            self.chunks.insert(*id, Entry { value: location, published: to.sequence });
         }
+        self.packs.insert(pack.pack, Entry { value: pack.file_bytes, published: to.sequence });
     }
 
     pub fn reach(&mut self, to: AppliedMark) {
@@ -49,6 +57,7 @@ impl Overlay {
         self.mark = self.mark.filter(|overlaid| overlaid.sequence > mark.sequence);
         // By entry, as another thread may be adding some that are newer than `self.mark`.
         self.chunks.retain(|_, entry| entry.published > mark.sequence);
+        self.packs.retain(|_, entry| entry.published > mark.sequence);
         if self.chunks.is_empty() {
             self.chunks = HashMap::new();
         }
