@@ -262,8 +262,11 @@ fn patterns_leave_out_what_gitignore_would() {
     assert_eq!(leaves(&["!*.log"], &[file]), set_of(&["top-only"]));
     let missing = place.try_ingest(&source, "lake", |options| options.exclude_files = vec![place.path("no-such-file")]);
     assert!(matches!(missing.err(), Some(Error::Invalid { what: "exclude file", .. })));
-    let malformed = place.try_ingest(&source, "lake", |options| options.exclude = vec!["a{b".into()]);
-    assert!(matches!(malformed.err(), Some(Error::Invalid { what: "exclude pattern", .. })));
+    for pattern in ["a{b", "[z", "kept/[a-"] {
+        let malformed = place.try_ingest(&source, "lake", |options| options.exclude = vec![pattern.into()]);
+        let Some(Error::Invalid { what: "exclude pattern", value, .. }) = malformed.err() else { panic!("{pattern}") };
+        assert_eq!(value, pattern);
+    }
 }
 
 #[test]
