@@ -17,6 +17,7 @@ mod entry;
 mod exit;
 mod find;
 mod forget;
+mod hint;
 mod ingest;
 mod init;
 mod invocation;

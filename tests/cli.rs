@@ -406,19 +406,18 @@ fn a_repository_of_the_future_is_refused_politely() {
 fn wrong_words_end_with_2_and_say_what_is_wrong() {
     let stage = Stage::new();
     stage.ingest();
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 11] = [
         (&["frobnicate"], "frobnicate"),
         (&["init"], "already exists"),
-        (&["show", "sea"], "no snapshot \"sea"),
         (&["show", "lake@sometime"], "expected a time"),
-        (&["show", "dead"], "no snapshot \"dead\""),
-        (&["ls", "lake:/nowhere"], "no path \"lake:/nowhere\""),
-        (&["cat", "lake:/sub"], "only regular files"),
+        (&["show", "dead"], "no snapshot \"dead\"\nhint: yesterfs snapshots lists the ids"),
+        (&["cat", "lake:/sub"], "only regular files can be written out\nhint: yesterfs ls lake:/sub lists"),
         (&["find", "["], "pattern \"[\""),
+        (&["ingest", "dir", "lake", "--source", "lake", "--exclude", "[z"], "exclude pattern \"[z\""),
         (&["ingest", "dir", "lake", "--source", "a/b"], "source \"a/b\""),
         (&["ingest", "stream", "--source", "shop"], "--name"),
         (&["mount", "-o", "bogus", "lake"], "mount option \"bogus\""),
-        (&["--repo", "nowhere", "snapshots"], "/nowhere\"\nhint: make one"),
+        (&["--repo", "nowhere", "snapshots"], "/nowhere\"\nhint: make one with: yesterfs init nowhere;"),
     ];
     for (words, told) in cases {
         let message = stage.fail(2, words);
@@ -426,7 +425,11 @@ fn wrong_words_end_with_2_and_say_what_is_wrong() {
     }
     let nameless = Ran::of(stage.command(&["snapshots"]).env_remove("YESTERFS_REPO").output().unwrap());
     assert_eq!(nameless.code, 2);
-    assert!(nameless.stderr.contains("--repo"), "{}", nameless.stderr);
+    assert!(nameless.stderr.contains("no repository is named\nhint: add --repo DIR, or"), "{}", nameless.stderr);
+    fs::write(stage.path("patterns"), "*.o\n[z\n").unwrap();
+    let words = ["ingest", "dir", "lake", "--source", "lake", "--exclude-file", "patterns"];
+    let malformed = stage.fail(2, &words);
+    assert!(malformed.contains("patterns: line 2: ") && malformed.contains("'[z'"), "{malformed}");
     let full = stage.fail(2, &["init", "lake"]);
     assert!(full.contains("not empty"), "{full}");
 }
@@ -445,6 +448,49 @@ fn a_closed_standard_output_ends_a_command_quietly() {
     let full = Ran::of(stage.command(&["ls", "lake"]).stdout(fs::File::create("/dev/full").unwrap()).output().unwrap());
     assert_eq!(full.code, 6);
     assert!(full.stderr.contains("No space left"), "{}", full.stderr);
+}
+
+#[test]
+fn a_snapshot_that_is_not_there_is_called_as_it_was_typed() {
+    let stage = Stage::new();
+    let empty = stage.fail(2, &["show", "lake"]);
+    assert!(empty.contains("no snapshot \"lake\"\nhint: the repository has no snapshots; make one with: "), "{empty}");
+    stage.ingest();
+    stage.succeed(&["ingest", "dir", "lake", "--source", "shop-eu", "--tag", "monthly"]);
+    let name = stage.records(&["show", "lake", "--json"])[0]["name"].as_str().unwrap().to_string();
+    let oldest = format!("lake has 1 snapshot, the oldest is lake@{name}; yesterfs snapshots lake lists them");
+    let found = format!("in lake@{name}, yesterfs ls ");
+    let cases: [(&[&str], &str, &str); 18] = [
+        (&["show", "lake@yesterday"], "no snapshot \"lake@yesterday\"", &oldest),
+        (&["cat", "lake@30d-ago:/a.txt"], "no snapshot \"lake@30d-ago\"", &oldest),
+        (&["forget", "lake~7"], "no snapshot \"lake~7\"", &oldest),
+        (&["ls", "laek@yesterday"], "no snapshot \"laek@yesterday\"", "did you mean lake@yesterday?"),
+        (&["ls", "Shop-EU:/sub"], "no snapshot \"Shop-EU\"", "did you mean shop-eu?"),
+        (&["tag", "orders"], "no snapshot \"orders\"", "sources are: lake, shop-eu"),
+        (&["find", "orders", "*"], "no snapshot \"orders\"", "sources are: lake, shop-eu"),
+        (&["snapshots", "lak"], "no snapshot of source \"lak\"", "did you mean lake?"),
+        (&["snapshots", "--tag", "yearly"], "no snapshot with tag \"yearly\"", "tags are: monthly"),
+        (&["ls", "lake/sub"], "no snapshot \"lake/sub\"", "with a colon between: lake:/sub"),
+        (&["cat", "lake:a.txt"], "no snapshot \"lake:a.txt\"", "a path begins with a slash: lake:/a.txt"),
+        (&["cat", "/sub/b.sql"], "no snapshot \"/sub/b.sql\"", "a path comes after its snapshot: SNAP:/sub/b.sql"),
+        (&["show", "lake:/sub"], "no snapshot \"lake:/sub\"", "a snapshot without a path: lake"),
+        (&["ls", "lake:/nowhere"], "no path \"lake:/nowhere\"", &format!("{found}lake:/ lists what there is")),
+        (&["restore", "lake:/sub/x/y", "--to", "x"], "no path \"lake:/sub/x/y\"", &format!("{found}lake:/sub lists")),
+        (&["cat", "lake@now:/a.txt/x"], "no path \"lake@now:/a.txt/x\"", &format!("{found}lake@now:/ lists")),
+        (&["diff", "lake", "repo"], "no snapshot \"repo\"", "the directory here is written ./repo"),
+        (&["man", "ingest", "hdfs"], "no command \"ingest hdfs\"", "yesterfs --help lists"),
+    ];
+    for (words, told, hint) in cases {
+        let message = stage.fail(2, words);
+        let (error, hinted) = message.trim_end().split_once("\nhint: ").unwrap_or_else(|| panic!("{message}"));
+        assert!(error == format!("yesterfs: {told}") && hinted.contains(hint), "{words:?}: {message}");
+    }
+    let unmade = stage.fail(6, &["mount", "no/where"]);
+    assert!(
+        unmade.contains("cannot mount on \"no/where\"")
+            && unmade.contains("hint: make the directory first: mkdir -p no/where"),
+        "{unmade}"
+    );
 }
 
 #[test]

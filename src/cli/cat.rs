@@ -6,7 +6,7 @@ use clap::Args;
 use yesterfs::error::Error;
 use yesterfs::repository::node::NodeKind;
 
-use super::exit::{CommandResult, Outcome};
+use super::exit::{CommandResult, Failure, Outcome};
 use super::invocation::{Invocation, lossy};
 use super::output::write_out;
 
@@ -28,7 +28,11 @@ pub fn run(args: Cat, invocation: &Invocation) -> CommandResult {
     for name in &args.targets {
         let target = invocation.target(&repository, name)?;
         let NodeKind::File { content, .. } = &target.node.kind else {
-            return Err(Error::invalid("path", lossy(name), "only regular files can be written out").into());
+            let error = Error::invalid("path", lossy(name), "only regular files can be written out");
+            return Err(match target.node.directory() {
+                Some(_) => Failure::Hinted { error, hint: format!("yesterfs ls {} lists the directory", lossy(name)) },
+                None => error.into(),
+            });
         };
         let mut offset = 0;
         while offset < content.size {

@@ -1,7 +1,8 @@
 //! `yesterfs mount`
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -98,6 +99,7 @@ pub fn run(mut args: Mount, invocation: &Invocation) -> CommandResult {
 /// Mounts and serves until somebody unmounts or a signal comes.
 fn serve(args: &Mount, invocation: &Invocation) -> CommandResult {
     yesterfs::mount::daemon::share_one_heap();
+    require_directory(&args.directory)?;
     let background = match invocation.in_background {
         true => Some(Background::prepare(args.log_file.as_deref())?),
         false => None,
@@ -128,6 +130,17 @@ fn serve(args: &Mount, invocation: &Invocation) -> CommandResult {
     // At once, without the destructors of RocksDB's globals: threads that still serve open files, or look for news, use
     // them, and would end the process by a fault.
     signal_hook::low_level::exit(i32::from(exit::code(&Ok(Outcome::Done))))
+}
+
+/// Told at once: to open the repository may take its time. Whatever else is wrong with the place, the mount itself tells.
+fn require_directory(directory: &Path) -> CommandResult<()> {
+    match directory.symlink_metadata() {
+        Err(source) if source.kind() == io::ErrorKind::NotFound => {
+            let error = Error::Io { operation: "mount on", path: directory.to_path_buf(), source };
+            Err(Failure::Hinted { error, hint: format!("make the directory first: mkdir -p {}", directory.display()) })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The first signal unmounts, the second ends the process at once.

@@ -49,8 +49,8 @@ pub struct Stream {
 
 pub fn run(args: Stream, invocation: &Invocation) -> CommandResult {
     if args.stream.is_empty() && args.command.is_empty() && io::stdin().is_terminal() {
-        let text = "standard input is a terminal: pipe the stream in, or name the command that prints it after --";
-        return Err(Failure::Usage(text.to_string()));
+        let hint = "pipe the stream in, or name the command that prints it: -- COMMAND";
+        return Err(Failure::Usage { problem: "standard input is a terminal", hint });
     }
     let terminal = args.snapshot.start_progress(invocation)?;
     let repository = invocation.open(terminal.clone())?;
