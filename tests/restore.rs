@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use rustix::fs::{Gid, Uid};
@@ -642,6 +643,38 @@ fn reading_back_finds_what_the_disk_lost() {
     assert_eq!(report.problems, 1);
     let problems = watcher.recorder.problems.into_inner().unwrap();
     assert!(problems[0].path.ends_with("file") && problems[0].reason.contains("reading it back"), "{problems:?}");
+}
+
+#[test]
+fn a_long_file_is_counted_while_it_is_compared_written_and_read_back() {
+    const BYTES: usize = 20_000_000;
+    let place = TestRepository::new();
+    let bytes = noise(1, BYTES);
+    let source = directory(&place, "source", &[("long", &bytes)]);
+    let snapshot = place.ingest(&source, "tree").snapshot;
+    let target = place.path("target");
+    let verify = RestoreOptions { verify: true, threads: 1, ..options(&target) };
+    for standing in ["nothing", "the same", "something else in places"] {
+        if standing == "something else in places" {
+            File::options()
+                .write(true)
+                .open(target.join("long"))
+                .unwrap()
+                .write_all_at(&[1; 100_000], 7_000_000)
+                .unwrap();
+        }
+        let seen = Mutex::new(BTreeSet::new());
+        let watcher = support::watcher::Watcher::new(|recorder: &Recorder| {
+            seen.lock().unwrap().insert(recorder.counters.bytes.load(Ordering::Relaxed));
+        });
+        restore(&place.repository, &snapshot.manifest.root, b"", &verify, &watcher, &mut |_| {}).unwrap();
+        // Written or compared, then read back.
+        assert_eq!(watcher.recorder.counters.bytes.load(Ordering::Relaxed), 2 * BYTES as u64, "{standing}");
+        let seen = seen.into_inner().unwrap();
+        let [first, second] = [0..BYTES as u64, BYTES as u64..2 * BYTES as u64].map(|half| seen.range(half).count());
+        assert!(first > 40 && second > 40, "{standing}: {first}, {second}");
+        assert!(fs::read(target.join("long")).unwrap() == bytes, "{standing}");
+    }
 }
 
 #[test]

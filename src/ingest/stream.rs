@@ -121,6 +121,7 @@ pub fn ingest_streams(
     let origin = streams.iter().map(|stream| stream.input.describe()).collect::<Vec<_>>().join("\n");
     let started = clock();
     let session = WriteSession::open(repository, monitor.counters(), &common.host, "ingest stream", started)?;
+    expect_as_much_as_last_time(repository, &common.source, monitor);
     let unwatched = streams.iter().any(|stream| matches!(stream.input, StreamInput::Reader(_)));
     let reading = StreamReading {
         session: &session,
@@ -167,6 +168,13 @@ pub fn ingest_streams(
     };
     let snapshot = session.commit(manifest, clock())?;
     Ok(IngestReport { snapshot })
+}
+
+fn expect_as_much_as_last_time(repository: &Repository, source: &str, monitor: &dyn Monitor) {
+    let catalog = repository.catalog();
+    if let Some(last) = catalog.of_source(source).rev().find(|it| it.manifest.kind == SnapshotKind::Stream) {
+        Counters::add(&monitor.counters().bytes_expected, last.manifest.root.totals().bytes);
+    }
 }
 
 /// Streams that nobody watches and that do not end as they should: kept, since they cannot be had again, but told.
