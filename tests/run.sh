@@ -48,6 +48,7 @@ prepare() {
     want procps have ps
     want psmisc have fuser
     want util-linux have setpriv
+    want bsdutils have script
     want diffutils have cmp
     want shellcheck have shellcheck
     install_wanted

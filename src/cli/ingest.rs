@@ -73,7 +73,7 @@ impl SnapshotArgs {
     fn finish(&self, result: Result<IngestReport>, terminal: &Terminal, invocation: &Invocation) -> CommandResult {
         terminal.finish();
         let report = match result {
-            // Ctrl-C reaches the command as well; that it failed then is no news.
+            // Whatever ended the ingest may have ended the command as well; that it failed then is no news.
             Err(Error::Command { .. }) if terminal.is_cancelled() => return Err(Error::Interrupted.into()),
             result => result?,
         };
