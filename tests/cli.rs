@@ -353,10 +353,24 @@ fn what_an_ordinary_user_cannot_set_is_listed_and_ends_with_3() {
     stage.ingest();
     let ran = as_ordinary_user(&stage, &["restore", "lake", "--to", "back"]);
     assert_eq!(ran.code, 3, "{}", ran.stderr);
-    assert!(ran.stderr.contains("\"a.txt\": cannot set owner"), "{}", ran.stderr);
+    // All belong to root, and that is one line.
+    let owners: Vec<&str> = ran.stderr.lines().filter(|line| line.contains("cannot set owner")).collect();
+    let expected =
+        "yesterfs: cannot set owner of 7 entries: only root may give files away: \".\", \"a.txt\", \"link\" and 4 more";
+    assert_eq!(owners, [expected], "{}", ran.stderr);
+    assert!(ran.stderr.contains("14 things could not be set\nhint: --verbose lists every entry"), "{}", ran.stderr);
     assert_eq!(fs::read_to_string(stage.path("back/a.txt")).unwrap(), "some text\n");
+    let ran = as_ordinary_user(&stage, &["restore", "lake", "--to", "back", "--verbose"]);
+    assert_eq!((ran.code, ran.stderr.matches("cannot set owner: ").count()), (3, 7), "{}", ran.stderr);
+    assert!(ran.stderr.contains("yesterfs: \"sub/deep/c.sql\": cannot set owner: only root"), "{}", ran.stderr);
     let ran = as_ordinary_user(&stage, &["restore", "lake", "--to", "back", "--json"]);
-    assert!(records(&ran.stdout).iter().any(|it| it["type"] == "not_set" && it["path"] == "a.txt"), "{}", ran.stdout);
+    let records = records(&ran.stdout);
+    let not_set = |what: &str| records.iter().filter(|it| it["type"] == "not_set" && it["what"] == what).count();
+    assert_eq!((ran.code, not_set("owner"), not_set("group"), ran.stderr.as_str()), (3, 7, 7, ""));
+    assert_eq!(records.last().unwrap()["not_set"], 14);
+    // Few have a line each.
+    let ran = as_ordinary_user(&stage, &["restore", "lake:/a.txt", "--to", "one"]);
+    assert!(ran.stderr.contains("yesterfs: \"a.txt\": cannot set owner: "), "{}", ran.stderr);
 }
 
 #[test]

@@ -18,9 +18,7 @@ use support::repository::TestRepository;
 use yesterfs::progress::{Problem, Recorder};
 use yesterfs::repository::Repository;
 use yesterfs::repository::snapshot::Snapshot;
-use yesterfs::restore::{
-    Action, IN_PLACE_MIN_BYTES, NotRestored, PlannedAction, RestoreOptions, RestoreReport, restore,
-};
+use yesterfs::restore::{Action, Event, IN_PLACE_MIN_BYTES, NotRestored, RestoreOptions, RestoreReport, restore};
 use yesterfs::store::backend::{Backend, LocalBackend};
 use yesterfs::{Error, Result};
 
@@ -29,6 +27,7 @@ use yesterfs::{Error, Result};
 struct Restored {
     report: RestoreReport,
     actions: Vec<(Action, String)>,
+    not_set: Vec<NotRestored>,
     problems: Vec<Problem>,
 }
 
@@ -38,7 +37,8 @@ impl Restored {
     fn completely(self) -> Restored {
         assert_eq!(self.problems, []);
         assert_eq!(self.report.problems, 0);
-        assert_eq!(self.report.not_set, []);
+        assert_eq!(self.not_set, []);
+        assert_eq!((self.report.not_set.len(), self.report.not_set_count), (0, 0));
         self
     }
 
@@ -63,12 +63,16 @@ fn options(to: &Path) -> RestoreOptions {
 fn try_restore(repository: &Repository, snapshot: &Snapshot, path: &str, options: &RestoreOptions) -> Result<Restored> {
     let node = repository.tree()?.lookup_path(&snapshot.manifest.root, path.as_bytes())?;
     let monitor = Recorder::default();
-    let mut actions = Vec::new();
-    let mut planned = |it: &PlannedAction<'_>| actions.push((it.action, String::from_utf8_lossy(it.path).into_owned()));
+    let (mut actions, mut not_set) = (Vec::new(), Vec::new());
+    let mut listener = |event: &Event<'_>| match event {
+        Event::Action(it) => actions.push((it.action, String::from_utf8_lossy(it.path).into_owned())),
+        Event::NotSet(it) => not_set.push((*it).clone()),
+    };
     let node = node.expect("the path is in the snapshot");
-    let report = restore(repository, &node, path.as_bytes(), options, &monitor, &mut planned)?;
+    let report = restore(repository, &node, path.as_bytes(), options, &monitor, &mut listener)?;
     actions.sort_by(|a, b| a.1.cmp(&b.1));
-    Ok(Restored { report, actions, problems: monitor.problems.into_inner().unwrap() })
+    not_set.sort_by(|a, b| (&a.path, &a.what).cmp(&(&b.path, &b.what)));
+    Ok(Restored { report, actions, not_set, problems: monitor.problems.into_inner().unwrap() })
 }
 
 fn restore_all(place: &TestRepository, snapshot: &Snapshot, options: &RestoreOptions) -> Restored {
@@ -470,11 +474,16 @@ fn an_ordinary_user_gets_what_is_possible_and_a_list_of_the_rest() {
     assert!(problem.path.ends_with("device") && problem.reason.contains("not permitted"), "{problem:?}");
     let listed = |path: &str| -> Vec<&str> {
         let of_path = |it: &&NotRestored| it.path == path.as_bytes();
-        restored.report.not_set.iter().filter(of_path).map(|it| it.what.as_str()).collect()
+        restored.not_set.iter().filter(of_path).map(|it| it.what.as_str()).collect()
     };
     assert_eq!(listed("file"), ["extended attribute \"trusted.t\"", "group", "owner"]);
     assert_eq!(listed("closed"), ["group", "owner"]);
-    assert_eq!(restored.report.not_set_count, restored.report.not_set.len() as u64);
+    // The same by what and why.
+    let owners = restored.report.not_set.iter().find(|group| group.what == "owner").unwrap();
+    assert_eq!(owners.count, restored.not_set.iter().filter(|it| it.what == "owner").count() as u64);
+    assert_eq!(owners.first, ["", "closed", "closed/inside"].map(|path| path.as_bytes().to_vec()));
+    let grouped: u64 = restored.report.not_set.iter().map(|group| group.count).sum();
+    assert_eq!([grouped, restored.report.not_set_count], [restored.not_set.len() as u64; 2]);
 
     assert_eq!(fs::read(target.join("file")).unwrap(), b"stored");
     assert_eq!(fs::read(target.join("closed/inside")).unwrap(), b"inside");
