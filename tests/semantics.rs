@@ -93,6 +93,10 @@ const PROMISES: &[(&str, &str)] = &[
     ),
     ("SIGTERM, SIGINT and SIGHUP unmount.", "signals_unmount"),
     (
+        "`yesterfs umount` detaches a mount that is in use, and says so.",
+        "a_busy_mount_is_unmounted_lazily_and_still_serves_whoever_has_it_open",
+    ),
+    (
         "A mount whose process was killed gives ENOTCONN, never an empty directory.",
         "a_killed_daemon_leaves_an_error_and_never_an_empty_directory",
     ),
