@@ -330,24 +330,6 @@ fn assert_refuses_changes(snapshot: &Path) {
     }
 }
 
-#[test]
-fn the_mount_helper_takes_what_an_fstab_line_says() {
-    let stage = Stage::new();
-    let helper = Path::new(env!("CARGO_MANIFEST_DIR")).join("mount-scripts/mount.yesterfs");
-    let directory = Path::new(YESTERFS).parent().unwrap().to_str().unwrap().to_string();
-    let run = |options: &str| {
-        let mut command = Command::new("sh");
-        command.arg(&helper).arg(stage.repository()).arg(stage.mount_point()).args(["-n", "-o", options]);
-        command.env("PATH", format!("{directory}:/usr/bin:/bin")).stdin(Stdio::null()).output().unwrap()
-    };
-    let mounted = run("rw,nofail,_netdev,x-systemd.automount,readdirplus=auto");
-    assert!(mounted.status.success(), "{mounted:?}");
-    assert!(mounted.stdout.is_empty(), "mount -a prints nothing: {mounted:?}");
-    assert!(stage.latest().join("file").exists());
-    assert!(stage.umount().status.success());
-    assert!(String::from_utf8_lossy(&run("no_such_option").stderr).contains("no_such_option"));
-}
-
 /// What an ordinary user does, as words for `sh -e` with `$yesterfs`, `$repository` and `$mount` set.
 const ORDINARY_USERS_STORY: &str = r#"
     "$yesterfs" --repo "$repository" mount "$mount"
