@@ -1,4 +1,5 @@
-//! What is in `mount-scripts/` for machines that mount by themselves: the helper of mount(8).
+//! What is in `mount-scripts/` for machines that mount and ingest by themselves: the helper of mount(8), and units of
+//! systemd.
 
 mod support;
 
@@ -135,4 +136,39 @@ fn an_fstab_line_and_mount_t_yesterfs_mount_a_repository() {
         "{said}"
     );
     assert_eq!(said.matches("it ended with 32\n").count(), 2, "{said}");
+}
+
+#[test]
+fn the_units_of_systemd_are_well_formed() {
+    let stage = Stage::new();
+    let units = ["yesterfs-ingest@.service", "yesterfs-ingest@.timer", "mnt-yester.mount"];
+    for unit in units {
+        // They expect the program where it would be installed.
+        let text = fs::read_to_string(scripts().join(unit)).unwrap();
+        fs::write(stage.path(unit), text.replace("/usr/local/bin/yesterfs", YESTERFS)).unwrap();
+    }
+    let mut analyze = command(&stage, &[&["systemd-analyze", "verify", "--man=no"], &units[..]].concat());
+    assert_eq!(output(&mut analyze), (0, String::new()), "systemd-analyze is in the package systemd");
+}
+
+#[test]
+fn the_unit_that_ingests_does() {
+    let stage = stage();
+    let unit = fs::read_to_string(scripts().join("yesterfs-ingest@.service")).unwrap();
+    let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let line = line.replace("/usr/local/bin/", "").replace("%i", "lake");
+    fs::write(stage.path("lake/file.tmp"), "").unwrap();
+    // systemd, too, takes $ARGUMENTS apart at spaces and expands nothing else.
+    let (code, said) = output(
+        command(&stage, &["sh", "-fec", &line])
+            .env("YESTERFS_REPO", stage.repository())
+            .envs([("KIND", "dir"), ("ARGUMENTS", "--exclude *.tmp lake")]),
+    );
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(stage.succeed(&["ls", "lake"]), "file\n");
+    let dump = [("KIND", "stream"), ("ARGUMENTS", "--name dump.sql -- echo insert")];
+    let (code, said) =
+        output(command(&stage, &["sh", "-fec", &line]).env("YESTERFS_REPO", stage.repository()).envs(dump));
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(stage.succeed(&["cat", "lake:/dump.sql"]), "insert\n");
 }
