@@ -11,7 +11,7 @@ use yesterfs::repository::snapshot::SnapshotStatus;
 
 use super::exit::{CommandResult, Outcome};
 use super::invocation::{Invocation, snapshot_name};
-use super::output::{Output, counted, human_duration, human_ratio, human_size};
+use super::output::{Output, counted, human_count, human_duration, human_ratio, human_size};
 use super::progress::{Show, Terminal, stderr_line};
 use super::snapshots::snapshot_record;
 
@@ -102,24 +102,32 @@ fn print_summary(report: &IngestReport, terminal: &Terminal, output: &mut Output
     let snapshot = &report.snapshot;
     let manifest = &snapshot.manifest;
     let bytes = manifest.root.totals().bytes;
-    let ratio = human_ratio(bytes, manifest.bytes_stored).map(|ratio| format!(" ({ratio})")).unwrap_or_default();
+    let seconds = terminal.elapsed_seconds();
     let unchanged = match Counters::get(&terminal.counters().files_unchanged) {
         0 => String::new(),
-        count => format!(" ({} unchanged)", counted(count, "file", "files")),
+        count => format!(" ({} unchanged)", human_count(count)),
     };
-    output.line(format!("{} {} {}", snapshot.id.short(), snapshot_name(snapshot), manifest.status.name()))?;
+    output.line(format!("{} ({}): {}", snapshot_name(snapshot), snapshot.id.short(), manifest.status.name()))?;
     output.line(format!(
-        "{}{unchanged}, {}; {} new, stored in {}{ratio}; {}",
+        "{}{unchanged}, {}, in {} ({}/s)",
         counted(manifest.files, "file", "files"),
         human_size(bytes),
-        human_size(manifest.bytes_new),
-        human_size(manifest.bytes_stored),
-        human_duration(terminal.elapsed_seconds()),
+        human_duration(seconds),
+        human_size((bytes as f64 / seconds.max(0.001)) as u64),
     ))?;
+    output.line(match human_ratio(bytes, manifest.bytes_stored) {
+        None => "nothing new to store".to_string(),
+        Some(ratio) => format!(
+            "{} new, stored in {}; ratio {ratio}",
+            human_size(manifest.bytes_new),
+            human_size(manifest.bytes_stored)
+        ),
+    })?;
     match manifest.status {
         SnapshotStatus::Complete => {}
         SnapshotStatus::Partial => {
-            stderr_line(&format!("yesterfs: {}", counted(manifest.problems, "problem", "problems")));
+            let problems = counted(manifest.problems, "problem", "problems");
+            stderr_line(&format!("yesterfs: {problems}; yesterfs show {} tells of them", snapshot_name(snapshot)));
         }
         SnapshotStatus::Unverified => {
             stderr_line("yesterfs: standard input ended, but nothing shows that its producer was done");
