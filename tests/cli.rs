@@ -449,22 +449,6 @@ fn wrong_words_end_with_2_and_say_what_is_wrong() {
 }
 
 #[test]
-fn a_closed_standard_output_ends_a_command_quietly() {
-    let stage = Stage::new();
-    fs::write(stage.path("lake/large"), vec![b'x'; 4 << 20]).unwrap();
-    stage.ingest();
-    let mut child =
-        stage.command(&["cat", "lake:/large"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut first = [0u8; 10];
-    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
-    let ran = Ran::of(child.wait_with_output().unwrap());
-    assert_eq!((ran.code, ran.stderr.as_str()), (141, ""));
-    let full = Ran::of(stage.command(&["ls", "lake"]).stdout(fs::File::create("/dev/full").unwrap()).output().unwrap());
-    assert_eq!(full.code, 6);
-    assert!(full.stderr.contains("No space left"), "{}", full.stderr);
-}
-
-#[test]
 fn a_snapshot_that_is_not_there_is_called_as_it_was_typed() {
     let stage = Stage::new();
     let empty = stage.fail(2, &["show", "lake"]);
@@ -505,6 +489,80 @@ fn a_snapshot_that_is_not_there_is_called_as_it_was_typed() {
             && unmade.contains("hint: make the directory first: mkdir -p no/where"),
         "{unmade}"
     );
+}
+
+#[test]
+fn quiet_commands_print_results_and_failures_only() {
+    let stage = Stage::new();
+    let prints = |code: i32, words: &[&str], stdout: &str| {
+        let ran = stage.run(&[&["--quiet"], words].concat());
+        assert_eq!((ran.code, ran.stderr.as_str()), (code, ""), "{words:?}: {}", ran.stdout);
+        let expected: Vec<&str> = stdout.lines().collect();
+        let lines = ran.stdout.lines().collect::<Vec<_>>();
+        assert_eq!(lines.len(), expected.len(), "{words:?}: {}", ran.stdout);
+        let fits = lines.iter().zip(&expected).all(|(line, start)| line.starts_with(start));
+        assert!(fits, "{words:?}: {}", ran.stdout);
+    };
+    prints(0, &["init", "other"], "");
+    prints(0, &["ingest", "dir", "lake", "--source", "lake"], "");
+    prints(0, &["ingest", "stream", "--source", "shop", "--name", "x", "--", "echo", "x"], "");
+    fs::write(stage.path("lake/a.txt"), "other text\n").unwrap();
+    // The index goes, and comes back without a word.
+    fs::remove_dir_all(stage.path("repo/index")).unwrap();
+    prints(0, &["ingest", "dir", "lake", "--source", "lake", "--reread"], "");
+    prints(0, &["snapshots", "shop"], "ID\n\n");
+    prints(0, &["tag", "lake", "--add", "keep"], "keep");
+    prints(0, &["ls", "lake:/sub"], "b.sql\ndeep");
+    prints(0, &["cat", "lake:/a.txt"], "other text");
+    prints(0, &["find", "lake", "c.sql"], "lake@");
+    prints(0, &["check", "--read-data"], "");
+    prints(1, &["diff", "lake~1", "lake"], ">fcst...... a.txt");
+    prints(1, &["diff", "--stat", "lake~1", "lake"], "0 entries\n0 entries\n1 entry changed\n0 entries\n10 B before");
+    prints(
+        0,
+        &["restore", "lake:/sub", "--to", "back", "--dry-run"],
+        "create       .\ncreate       b.sql\ncreate       deep\ncreate       deep/c.sql",
+    );
+    prints(0, &["restore", "lake", "--to", "back", "--verify"], "");
+    prints(0, &["forget", "lake~1"], "forgot ");
+    fs::create_dir(stage.path("mnt")).unwrap();
+    prints(0, &["mount", "mnt"], "");
+    prints(0, &["umount", "mnt"], "");
+    assert!(stage.succeed(&["--quiet", "show", "lake"]).starts_with("id "));
+    assert!(stage.succeed(&["--quiet", "completions", "bash"]).contains("yesterfs"));
+    assert!(stage.succeed(&["--quiet", "man", "init"]).contains(".TH"));
+    assert_eq!(stage.fail(2, &["--quiet", "show", "sea"]).lines().count(), 2);
+}
+
+#[test]
+fn quiet_commands_still_print_what_failed() {
+    let stage = Stage::new();
+    fs::set_permissions(stage.path("lake/a.txt"), fs::Permissions::from_mode(0o000)).unwrap();
+    let ran = as_ordinary_user(&stage, &["--quiet", "ingest", "dir", "lake", "--source", "lake"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (3, ""));
+    assert!(ran.stderr.starts_with("yesterfs: \"a.txt\": ") && ran.stderr.lines().count() == 1, "{}", ran.stderr);
+    let unverified = stage.command(&["--quiet", "ingest", "stream", "--source", "shop", "--name", "x"]);
+    let mut unverified = { unverified };
+    let mut child = unverified.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"x").unwrap();
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (0, "", ""));
+}
+
+#[test]
+fn a_closed_standard_output_ends_a_command_quietly() {
+    let stage = Stage::new();
+    fs::write(stage.path("lake/large"), vec![b'x'; 4 << 20]).unwrap();
+    stage.ingest();
+    let mut child =
+        stage.command(&["cat", "lake:/large"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = [0u8; 10];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    assert_eq!((ran.code, ran.stderr.as_str()), (141, ""));
+    let full = Ran::of(stage.command(&["ls", "lake"]).stdout(fs::File::create("/dev/full").unwrap()).output().unwrap());
+    assert_eq!(full.code, 6);
+    assert!(full.stderr.contains("No space left"), "{}", full.stderr);
 }
 
 #[test]
@@ -579,5 +637,81 @@ fn help_completions_and_manual_cover_every_command() {
         assert!(page.contains(".TH"), "{command}");
         stage.succeed(&[command, "--help"]);
     }
-    assert!(stage.succeed(&["man", "ingest", "dir"]).contains("ingest"));
+}
+
+#[test]
+fn manual_pages_render_without_warnings_and_tell_how_to_type() {
+    let stage = Stage::new();
+    stage.succeed(&["man", "--out", "manual"]);
+    let render = |page: &[u8]| {
+        let words = ["-man", "-Tutf8", "-ww", "-P-c", "-P-b", "-P-u", "-rLL=300n"];
+        let mut groff = Command::new("groff")
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let groff = groff.as_mut().expect("groff renders manual pages: install groff-base");
+        groff.stdin.take().unwrap().write_all(page).unwrap();
+        let mut text = String::new();
+        groff.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        let mut warnings = String::new();
+        groff.stderr.take().unwrap().read_to_string(&mut warnings).unwrap();
+        assert!(groff.wait().unwrap().success() && warnings.is_empty(), "{warnings}");
+        text
+    };
+    let pages = files_below(&stage.path("manual"));
+    assert_eq!(pages.len(), 19, "{pages:?}");
+    pages.iter().for_each(|page| drop(render(&fs::read(page).unwrap())));
+    let synopses = [
+        ("", "yesterfs [-V|--version] [GLOBAL OPTIONS] COMMAND ..."),
+        ("ingest", "yesterfs ingest [GLOBAL OPTIONS] COMMAND ..."),
+        (
+            "ingest dir",
+            "yesterfs ingest dir --source SOURCE [--json] [-x|--one-file-system] [--reread] [--tag TAG]... [--exclude PATTERN]... [--exclude-file FILE]... [--threads N] [GLOBAL OPTIONS] PATH",
+        ),
+        (
+            "ingest stream",
+            "yesterfs ingest stream --source SOURCE [--json] [--tag TAG]... [--name NAME] [--stream NAME=COMMAND]... [--expect-end TEXT] [GLOBAL OPTIONS] [-- COMMAND...]",
+        ),
+        ("cat", "yesterfs cat [GLOBAL OPTIONS] SNAP:/PATH..."),
+        ("find", "yesterfs find [--all] [-i|--ignore-case] [-l|--long] [--json] [GLOBAL OPTIONS] [SNAP] PATTERN"),
+        (
+            "restore",
+            "yesterfs restore --to DIR [-n|--dry-run] [--delete] [--delete-unread] [--verify] [--numeric-ids] [--json] [--threads N] [GLOBAL OPTIONS] SNAP[:/PATH]",
+        ),
+        ("umount", "yesterfs umount [-l|--lazy] [GLOBAL OPTIONS] DIR"),
+        ("man", "yesterfs man [--out DIR] [GLOBAL OPTIONS] [COMMAND...]"),
+    ];
+    for (command, synopsis) in synopses {
+        let words: Vec<&str> = ["man"].into_iter().chain(command.split_whitespace()).collect();
+        let page = render(stage.succeed(&words).as_bytes());
+        let shown = page.split_once("SYNOPSIS\n").unwrap().1.lines().next().unwrap();
+        assert_eq!(shown.split_whitespace().collect::<Vec<_>>().join(" "), synopsis);
+        assert!(page.contains("\nEXAMPLES\n"), "{page}");
+    }
+}
+
+#[test]
+fn the_readme_names_only_options_that_are_there() {
+    let stage = Stage::new();
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, table) = readme.split_once("| Command | |\n").unwrap();
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with("| `"));
+    let mut commands = 0;
+    for row in rows {
+        let (usage, rest) = row[3..].split_once('`').unwrap();
+        let words: Vec<&str> =
+            usage.split_whitespace().take_while(|word| word.bytes().all(|it| it.is_ascii_lowercase())).collect();
+        let help = stage.succeed(&[&words[..], &["--help"]].concat());
+        // In backticks, here and in the second column: options, not the dashes of prose.
+        let code = usage.split(' ').chain(rest.split('`').skip(1).step_by(2).flat_map(|code| code.split(' ')));
+        for option in code.filter(|word| word.starts_with('-') && *word != "--") {
+            let option = option.trim_end_matches([',', ']']);
+            let is_there = help.split_whitespace().any(|word| word.trim_end_matches(',') == option);
+            assert!(is_there || option == "-i", "{usage}: {option} is not in its help");
+        }
+        commands += 1;
+    }
+    assert!(commands >= 16, "{commands}");
 }

@@ -49,6 +49,7 @@ prepare() {
     want psmisc have fuser
     want util-linux have setpriv
     want bsdutils have script
+    want groff-base have groff
     want systemd have systemd-analyze
     want diffutils have cmp
     want shellcheck have shellcheck

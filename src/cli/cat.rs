@@ -13,10 +13,16 @@ use super::output::write_out;
 /// Bytes that are read and written at a time.
 const PIECE_BYTES: usize = 1024 * 1024;
 
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs cat shop:/dump.sql | mariadb shop
+  yesterfs cat lake@latest~1:/etc/app.conf";
+
 /// Write files of snapshots to standard output
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Cat {
-    /// A file in a snapshot
+    /// A file in a snapshot; SNAP is SOURCE, SOURCE@TIME, SOURCE@latest~N or an id; yesterfs --help tells more
     #[arg(value_name = "SNAP:/PATH", required = true)]
     targets: Vec<OsString>,
 }

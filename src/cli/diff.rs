@@ -20,26 +20,39 @@ use super::progress::{Show, stderr_line};
 use super::walk::join;
 
 const DETAILS: &str = "\
-What is printed is what rsync -aXAHn --checksum --delete -i would print for the two, in order of names:
-  >fcst......  a file: content, size, time differ; also p permissions, o owner, g group, a ACL, x attributes
+Output:
+  What rsync -aXAHn --checksum --delete -i would print for the two, in order of names:
+  >fcst......  a file: content, size, time differ; also p permissions, o owner,
+               g group, a ACL, x attributes
   .d..t......  only attributes differ; d directory, L symlink, D device, S fifo or socket
   cd+++++++++  only in B
   *deleting    only in A
   hf           a further name of a file, whose first name follows where that is new
-A summary goes to standard error. Exit status: 0 no difference, 1 differences, 3 or 4 if something could not be
-compared.";
+  A summary goes to standard error.
+
+Exit status:
+  0  no difference
+  1  differences
+  3  something could not be read, and was not compared
+  4  something could not be compared, because the repository is damaged
+
+Examples:
+  yesterfs diff lake@2026-11-20 lake@latest
+  yesterfs diff lake ./lake etc/app.conf
+  yesterfs diff --stat shop~1 shop";
 
 /// Compare two snapshots, or a snapshot and a directory
 ///
-/// A and B are snapshots, SNAP or SNAP:/PATH, or live directories. An argument that begins with / or . is a directory,
+/// A and B are snapshots, SNAP or SNAP:/PATH, or live directories; SNAP is SOURCE, SOURCE@TIME, SOURCE@latest~N or an id,
+/// and yesterfs --help tells more. An argument that begins with / or . is a directory,
 /// and so is one with a slash that is not part of SNAP:/PATH: write ./lake for the directory lake here.
 #[derive(Args)]
-#[command(after_help = DETAILS)]
+#[command(after_long_help = DETAILS)]
 pub struct Diff {
-    /// The old side
+    /// The old side: SNAP, SNAP:/PATH, or a directory
     a: OsString,
 
-    /// The new side
+    /// The new side, the same way
     b: OsString,
 
     /// Compare only this path of both sides

@@ -18,8 +18,15 @@ use super::snapshots::snapshot_record;
 mod dir;
 mod stream;
 
-/// Make a snapshot
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs ingest dir /export/lake --source lake
+  yesterfs ingest stream --source shop --name dump.sql -- mariadb-dump --single-transaction shop
+  yesterfs ingest stream --help";
+
+/// Make a snapshot of a directory, or of what commands print
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Ingest {
     #[command(subcommand)]
     kind: Kind,
@@ -41,7 +48,7 @@ pub fn run(args: Ingest, invocation: &Invocation) -> CommandResult {
 /// Options of every kind of ingest.
 #[derive(Args)]
 struct SnapshotArgs {
-    /// The source whose next snapshot this is: letters, digits, ".", "_" and "-"
+    /// The source whose next snapshot this is: letters, digits, ".", "_" and "-". A new name begins a new source
     #[arg(long)]
     source: String,
 
@@ -49,7 +56,7 @@ struct SnapshotArgs {
     #[arg(long, value_name = "TAG")]
     tag: Vec<String>,
 
-    /// Print progress, problems and the snapshot as JSON objects
+    /// Print progress (once a second), problems and at last the snapshot as JSON objects, one a line
     #[arg(long)]
     json: bool,
 }

@@ -24,14 +24,19 @@ What it shows:
   at/TIME/SOURCE              the newest snapshot that began not after TIME
   ids/ID                      snapshots by id
   tags/TAG/SOURCE/NAME        snapshots by tag
-  diff/A..B/                  what differs between two snapshots";
+  diff/A..B/                  what differs between two snapshots
+
+Examples:
+  yesterfs mount /mnt/yester
+  yesterfs mount /mnt/yester --allow-other --log-file /var/log/yesterfs.log
+  yesterfs mount /mnt/yester -o allow_other,threads=4";
 
 /// Mount the repository as a read-only directory
 ///
 /// Returns when the mount answers, and serves it in the background. New snapshots appear by themselves. SIGTERM,
 /// SIGINT and SIGHUP unmount, and so does yesterfs umount.
 #[derive(Args)]
-#[command(after_help = TREE)]
+#[command(after_long_help = TREE)]
 pub struct Mount {
     /// Where to mount; a directory that exists
     #[arg(value_name = "DIR")]
@@ -41,11 +46,11 @@ pub struct Mount {
     #[arg(short, long)]
     foreground: bool,
 
-    /// Let other users in, who see what owners, modes and ACLs let them see
+    /// Let other users in, who see what owners, modes and ACLs let them see [default: only who mounted it]
     #[arg(long)]
     allow_other: bool,
 
-    /// Append messages to this file instead of dropping them, once in the background
+    /// Append messages to this file once in the background [default: they are dropped]
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
 
@@ -53,11 +58,11 @@ pub struct Mount {
     #[arg(long, value_name = "WHEN", default_value = "always")]
     readdirplus: When,
 
-    /// Threads that answer the kernel; by default as many as the machine can use
+    /// Threads that answer the kernel [default: by the number of processors]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 
-    /// Bytes that the kernel reads ahead, in KiB; takes root to change
+    /// How far the kernel reads ahead in a file, in KiB; takes root to change
     #[arg(long, value_name = "KIB", default_value_t = 4096)]
     read_ahead: u32,
 

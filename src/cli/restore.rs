@@ -17,14 +17,22 @@ use super::invocation::{Invocation, Target, processors};
 use super::output::{Output, Record, counted, human_count, human_duration, human_size, printable};
 use super::progress::{Show, Terminal, stderr_line};
 
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs restore lake --to /restore
+  yesterfs restore lake@yesterday:/etc/app.conf --to .
+  yesterfs restore lake --to /export/lake --delete --dry-run";
+
 /// Bring a snapshot, or a part of one, back into a directory
 ///
 /// A directory's entries go into DIR, which becomes that directory; anything else goes into DIR under its own name.
 /// What is there already is read and compared, and only what differs is written. Without root, what could not be set
 /// (owners, some attributes, devices) is listed, and the exit status is 3.
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Restore {
-    /// The snapshot, and the path in it; all of it if there is none
+    /// The snapshot (SOURCE, SOURCE@TIME, SOURCE@latest~N or an id; yesterfs --help tells more), and the path in it; all of it
+    /// if there is none
     #[arg(value_name = "SNAP[:/PATH]")]
     target: OsString,
 
@@ -54,7 +62,7 @@ pub struct Restore {
     #[arg(long)]
     numeric_ids: bool,
 
-    /// Files written at the same time; by default as many as the machine has processors
+    /// Files written at the same time [default: as many as processors]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 

@@ -12,8 +12,18 @@ use super::hint;
 use super::invocation::Invocation;
 use super::output::{Align, Output, Record, Table, human_count, human_size};
 
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs snapshots
+  yesterfs snapshots lake --tag monthly
+  yesterfs snapshots --json | jq -r .id";
+
 /// List snapshots, oldest first
+///
+/// SIZE is what a snapshot holds, NEW what was stored for it, compressed. NAME is the start of its ingest in UTC, and its
+/// name in the mount: SOURCE@NAME names it anywhere.
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Snapshots {
     /// Only snapshots of this source
     source: Option<String>,
