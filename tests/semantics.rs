@@ -74,8 +74,8 @@ const PROMISES: &[(&str, &str)] = &[
         "attributes_of_the_source_are_shown_even_where_a_fact_has_their_name",
     ),
     (
-        "`statfs` shows the logical bytes and the entries of all snapshots as used, the free space of the repository's \
-         place as free.",
+        "`statfs` shows the logical bytes and the entries of all snapshots as used, the free space and the free inodes of \
+         the repository's place as free.",
         "statfs_tells_the_logical_size_of_all_snapshots_and_the_space_left_where_the_repository_is",
     ),
     (
