@@ -17,6 +17,7 @@ mod entry;
 mod exit;
 mod find;
 mod forget;
+mod hint;
 mod ingest;
 mod init;
 mod invocation;
@@ -36,14 +37,16 @@ mod walk;
 /// Snapshots of databases and directories that you can mount
 ///
 /// Yesterfs keeps point-in-time snapshots of databases and directory trees in a repository, and mounts them as
-/// ordinary read-only directories.
+/// ordinary read-only directories. Each command tells more with --help.
 ///
 /// A snapshot SNAP is named by the start of its id (4 digits or more), as SOURCE@TIME for the newest of a source that
 /// began not after TIME, as SOURCE@latest, or as SOURCE@latest~2 for the second before the latest; SOURCE alone means
 /// its latest. TIME is an RFC 3339 time (colons, seconds and zone may be left out; then it is UTC), a date, month or
 /// year (its end), now, today, yesterday, or a span such as 2h-ago or 1h30m-ago. SNAP:/PATH names a path in it.
+///
+/// Sizes are in bytes, or in binary units: 1 KiB is 1024 bytes.
 #[derive(Parser)]
-#[command(name = "yesterfs", version, after_help = exit::TABLE, max_term_width = 100)]
+#[command(name = "yesterfs", version, after_help = exit::TABLE, after_long_help = details(), max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     global: GlobalArgs,
@@ -52,10 +55,21 @@ pub struct Cli {
     command: Command,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  export YESTERFS_REPO=/srv/yester; yesterfs init
+  yesterfs ingest dir /export/lake --source lake
+  yesterfs ingest stream --source shop --name dump.sql -- mariadb-dump --single-transaction shop
+  yesterfs mount /mnt/yester; ls /mnt/yester/at/yesterday/lake/";
+
+fn details() -> String {
+    format!("{}\n\n{EXAMPLES}", exit::TABLE)
+}
+
 #[derive(Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
-    /// Directory of the repository
+    /// Directory of the repository; every command but umount, completions and man needs one
     #[arg(long, global = true, env = "YESTERFS_REPO", hide_env_values = true, value_name = "DIR")]
     pub repo: Option<PathBuf>,
 
@@ -63,11 +77,11 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_name = "MIB", default_value_t = 48)]
     pub cache: u64,
 
-    /// Tell more; -vv tells much more
+    /// Tell more: what is done, and each entry of what is otherwise counted; -vv and -vvv are for debugging
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
 
-    /// Print only results and failures: no progress, no notes, no summaries
+    /// Print only results and failures: no progress, no notes, no warnings, no summaries
     #[arg(short, long, global = true)]
     pub quiet: bool,
 
@@ -136,12 +150,56 @@ fn raise_open_files_limit() {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+    use clap::{Command, CommandFactory};
 
     use super::Cli;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Words as a shell takes them apart; only single quotes, and only at the ends of words or after `=`.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        for (at, part) in line.split('\'').enumerate() {
+            match at % 2 {
+                1 => words.last_mut().unwrap().push_str(part),
+                _ => {
+                    for (at, piece) in part.split(' ').enumerate() {
+                        if at > 0 {
+                            words.push(String::new());
+                        }
+                        words.last_mut().unwrap().push_str(piece);
+                    }
+                }
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    fn assert_examples_parse(command: &Command, count: &mut usize) {
+        let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+        let examples = help.split("Examples:\n").nth(1);
+        assert!(examples.is_some(), "{} has no examples", command.get_name());
+        // A part of a pipeline, or of a list of commands.
+        let calls = examples.unwrap_or_default().split(['\n', '|', ';']).map(str::trim);
+        for call in calls.filter(|call| call.starts_with("yesterfs ")) {
+            let words = words(call.split(" > ").next().unwrap());
+            let parsed = Cli::command().try_get_matches_from(&words);
+            let wrong = parsed.err().filter(|error| error.kind() != ErrorKind::DisplayHelp);
+            assert!(wrong.is_none(), "{call}: {wrong:?}");
+            *count += 1;
+        }
+        command.get_subcommands().for_each(|below| assert_examples_parse(below, count));
+    }
+
+    #[test]
+    fn every_command_has_examples_and_they_are_understood() {
+        let mut count = 0;
+        assert_examples_parse(&Cli::command(), &mut count);
+        assert!(count > 30, "{count}");
     }
 }

@@ -165,7 +165,12 @@ impl Repository {
 
     /// The snapshot that people mean by `text`; see [`SnapshotSpec::parse`].
     pub fn find(&self, text: &str, now: Timestamp) -> Result<Arc<Snapshot>> {
-        self.catalog().find(&SnapshotSpec::parse(text, now)?)
+        let found = self.catalog().find(&SnapshotSpec::parse(text, now)?);
+        // In the words that were used: "yesterday", not the time that it was taken for.
+        found.map_err(|error| match error {
+            Error::NotFound { what, .. } => Error::NotFound { what, name: text.to_string() },
+            other => other,
+        })
     }
 
     /// The chunks; opens the index (and rebuilds it where it is missing or damaged) when first asked.

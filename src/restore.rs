@@ -51,8 +51,11 @@ pub use file::IN_PLACE_MIN_BYTES;
 /// Entries that may wait for a thread. Each may hold a directory open.
 const QUEUE_ENTRIES: usize = 64;
 
-/// Entries of [`RestoreReport::not_set`]; further ones are only counted.
-pub const NOT_SET_MAX: usize = 1000;
+/// Groups in [`RestoreReport::not_set`]; what is in further ones is only counted.
+pub const NOT_SET_GROUPS_MAX: usize = 100;
+
+/// Paths that a group names.
+pub const NOT_SET_EXAMPLES_MAX: usize = 3;
 
 /// How a snapshot is restored.
 #[derive(Debug, Clone)]
@@ -110,6 +113,23 @@ pub struct NotRestored {
     pub cause: String,
 }
 
+/// The same of any number of entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotSetGroup {
+    pub what: String,
+    pub cause: String,
+    pub count: u64,
+    /// The first of them by path, at most [`NOT_SET_EXAMPLES_MAX`].
+    pub first: Vec<Vec<u8>>,
+}
+
+/// What a restore tells while it works, of each entry.
+#[derive(Debug)]
+pub enum Event<'a> {
+    Action(PlannedAction<'a>),
+    NotSet(&'a NotRestored),
+}
+
 /// What a restore did, or in a dry run would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RestoreReport {
@@ -131,15 +151,15 @@ pub struct RestoreReport {
     pub damaged: u64,
     /// Things that could not be set.
     pub not_set_count: u64,
-    /// The first of them by path, at most [`NOT_SET_MAX`].
-    pub not_set: Vec<NotRestored>,
+    /// The same by what and why, at most [`NOT_SET_GROUPS_MAX`]; each of them was an [`Event`].
+    pub not_set: Vec<NotSetGroup>,
     /// Bytes of data that were read back and compared, if that was asked for.
     pub bytes_verified: u64,
 }
 
 /// Restores `root`, which stands at `path` in its snapshot (names joined by `/`; empty for the snapshot's root).
 ///
-/// `planned` hears of every action. Entries that cannot be restored are problems of the monitor, and the rest goes on.
+/// `listener` hears of every action, and of everything that could not be given back. Entries that cannot be restored are problems of the monitor, and the rest goes on.
 ///
 /// # Errors
 /// [`Error::Invalid`] where the target lies in a protected directory, [`Error::Io`] where it cannot be made or opened,
@@ -150,7 +170,7 @@ pub fn restore(
     path: &[u8],
     options: &RestoreOptions,
     monitor: &dyn Monitor,
-    planned: &mut (dyn FnMut(&PlannedAction<'_>) + Send),
+    listener: &mut (dyn FnMut(&Event<'_>) + Send),
 ) -> Result<RestoreReport> {
     let prefix = path.strip_prefix(b"/").unwrap_or(path);
     let run = Run {
@@ -162,7 +182,7 @@ pub fn restore(
         owners: OwnerNames::new(),
         names: TemporaryNames::new()?,
         protected: target::identities(&options.protected)?,
-        tally: Tally::new(&options.to, monitor, planned),
+        tally: Tally::new(&options.to, monitor, listener),
         mode: if options.dry_run { Mode::Plan } else { Mode::Write },
         links: Links::default(),
         stop: Mutex::default(),

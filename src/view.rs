@@ -92,7 +92,9 @@ pub struct Statistics {
     pub used_bytes: u64,
     pub available_bytes: u64,
     /// Entries of all snapshots.
-    pub files: u64,
+    pub used_files: u64,
+    /// Files that have room where the repository lies.
+    pub available_files: u64,
 }
 
 /// Who owns the entries that are in no snapshot.
@@ -342,13 +344,16 @@ impl View {
     }
 
     pub fn statistics(&self) -> Result<Statistics> {
-        let available_bytes = self.repository.backend().space()?.map_or(0, |space| space.available_bytes);
+        let space = self.repository.backend().space()?;
+        let (available_bytes, available_files) =
+            space.map_or((0, 0), |space| (space.available_bytes, space.available_files));
         let used_bytes = self.used_bytes.load(Ordering::Relaxed);
         Ok(Statistics {
             total_bytes: used_bytes.saturating_add(available_bytes),
             used_bytes,
             available_bytes,
-            files: self.used_files.load(Ordering::Relaxed),
+            used_files: self.used_files.load(Ordering::Relaxed),
+            available_files,
         })
     }
 

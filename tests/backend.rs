@@ -384,6 +384,7 @@ fn local_tells_the_space_left() {
     let dir = tempfile::tempdir().unwrap();
     let space = LocalBackend::new(dir.path()).space().unwrap().unwrap();
     assert!(space.available_bytes > 0 && space.available_bytes <= space.total_bytes, "{space:?}");
+    assert!(space.available_files > 0, "{space:?}");
     LocalBackend::new(dir.path().join("nowhere")).space().unwrap_err();
 }
 

@@ -353,10 +353,24 @@ fn what_an_ordinary_user_cannot_set_is_listed_and_ends_with_3() {
     stage.ingest();
     let ran = as_ordinary_user(&stage, &["restore", "lake", "--to", "back"]);
     assert_eq!(ran.code, 3, "{}", ran.stderr);
-    assert!(ran.stderr.contains("\"a.txt\": cannot set owner"), "{}", ran.stderr);
+    // All belong to root, and that is one line.
+    let owners: Vec<&str> = ran.stderr.lines().filter(|line| line.contains("cannot set owner")).collect();
+    let expected =
+        "yesterfs: cannot set owner of 7 entries: only root may give files away: \".\", \"a.txt\", \"link\" and 4 more";
+    assert_eq!(owners, [expected], "{}", ran.stderr);
+    assert!(ran.stderr.contains("14 things could not be set\nhint: --verbose lists every entry"), "{}", ran.stderr);
     assert_eq!(fs::read_to_string(stage.path("back/a.txt")).unwrap(), "some text\n");
+    let ran = as_ordinary_user(&stage, &["restore", "lake", "--to", "back", "--verbose"]);
+    assert_eq!((ran.code, ran.stderr.matches("cannot set owner: ").count()), (3, 7), "{}", ran.stderr);
+    assert!(ran.stderr.contains("yesterfs: \"sub/deep/c.sql\": cannot set owner: only root"), "{}", ran.stderr);
     let ran = as_ordinary_user(&stage, &["restore", "lake", "--to", "back", "--json"]);
-    assert!(records(&ran.stdout).iter().any(|it| it["type"] == "not_set" && it["path"] == "a.txt"), "{}", ran.stdout);
+    let records = records(&ran.stdout);
+    let not_set = |what: &str| records.iter().filter(|it| it["type"] == "not_set" && it["what"] == what).count();
+    assert_eq!((ran.code, not_set("owner"), not_set("group"), ran.stderr.as_str()), (3, 7, 7, ""));
+    assert_eq!(records.last().unwrap()["not_set"], 14);
+    // Few have a line each.
+    let ran = as_ordinary_user(&stage, &["restore", "lake:/a.txt", "--to", "one"]);
+    assert!(ran.stderr.contains("yesterfs: \"a.txt\": cannot set owner: "), "{}", ran.stderr);
 }
 
 #[test]
@@ -406,19 +420,18 @@ fn a_repository_of_the_future_is_refused_politely() {
 fn wrong_words_end_with_2_and_say_what_is_wrong() {
     let stage = Stage::new();
     stage.ingest();
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 11] = [
         (&["frobnicate"], "frobnicate"),
         (&["init"], "already exists"),
-        (&["show", "sea"], "no snapshot \"sea"),
         (&["show", "lake@sometime"], "expected a time"),
-        (&["show", "dead"], "no snapshot \"dead\""),
-        (&["ls", "lake:/nowhere"], "no path \"lake:/nowhere\""),
-        (&["cat", "lake:/sub"], "only regular files"),
+        (&["show", "dead"], "no snapshot \"dead\"\nhint: yesterfs snapshots lists the ids"),
+        (&["cat", "lake:/sub"], "only regular files can be written out\nhint: yesterfs ls lake:/sub lists"),
         (&["find", "["], "pattern \"[\""),
+        (&["ingest", "dir", "lake", "--source", "lake", "--exclude", "[z"], "exclude pattern \"[z\""),
         (&["ingest", "dir", "lake", "--source", "a/b"], "source \"a/b\""),
         (&["ingest", "stream", "--source", "shop"], "--name"),
         (&["mount", "-o", "bogus", "lake"], "mount option \"bogus\""),
-        (&["--repo", "nowhere", "snapshots"], "/nowhere\"\nhint: make one"),
+        (&["--repo", "nowhere", "snapshots"], "/nowhere\"\nhint: make one with: yesterfs init nowhere;"),
     ];
     for (words, told) in cases {
         let message = stage.fail(2, words);
@@ -426,9 +439,114 @@ fn wrong_words_end_with_2_and_say_what_is_wrong() {
     }
     let nameless = Ran::of(stage.command(&["snapshots"]).env_remove("YESTERFS_REPO").output().unwrap());
     assert_eq!(nameless.code, 2);
-    assert!(nameless.stderr.contains("--repo"), "{}", nameless.stderr);
+    assert!(nameless.stderr.contains("no repository is named\nhint: add --repo DIR, or"), "{}", nameless.stderr);
+    fs::write(stage.path("patterns"), "*.o\n[z\n").unwrap();
+    let words = ["ingest", "dir", "lake", "--source", "lake", "--exclude-file", "patterns"];
+    let malformed = stage.fail(2, &words);
+    assert!(malformed.contains("patterns: line 2: ") && malformed.contains("'[z'"), "{malformed}");
     let full = stage.fail(2, &["init", "lake"]);
     assert!(full.contains("not empty"), "{full}");
+}
+
+#[test]
+fn a_snapshot_that_is_not_there_is_called_as_it_was_typed() {
+    let stage = Stage::new();
+    let empty = stage.fail(2, &["show", "lake"]);
+    assert!(empty.contains("no snapshot \"lake\"\nhint: the repository has no snapshots; make one with: "), "{empty}");
+    stage.ingest();
+    stage.succeed(&["ingest", "dir", "lake", "--source", "shop-eu", "--tag", "monthly"]);
+    let name = stage.records(&["show", "lake", "--json"])[0]["name"].as_str().unwrap().to_string();
+    let oldest = format!("lake has 1 snapshot, the oldest is lake@{name}; yesterfs snapshots lake lists them");
+    let found = format!("in lake@{name}, yesterfs ls ");
+    let cases: [(&[&str], &str, &str); 18] = [
+        (&["show", "lake@yesterday"], "no snapshot \"lake@yesterday\"", &oldest),
+        (&["cat", "lake@30d-ago:/a.txt"], "no snapshot \"lake@30d-ago\"", &oldest),
+        (&["forget", "lake~7"], "no snapshot \"lake~7\"", &oldest),
+        (&["ls", "laek@yesterday"], "no snapshot \"laek@yesterday\"", "did you mean lake@yesterday?"),
+        (&["ls", "Shop-EU:/sub"], "no snapshot \"Shop-EU\"", "did you mean shop-eu?"),
+        (&["tag", "orders"], "no snapshot \"orders\"", "sources are: lake, shop-eu"),
+        (&["find", "orders", "*"], "no snapshot \"orders\"", "sources are: lake, shop-eu"),
+        (&["snapshots", "lak"], "no snapshot of source \"lak\"", "did you mean lake?"),
+        (&["snapshots", "--tag", "yearly"], "no snapshot with tag \"yearly\"", "tags are: monthly"),
+        (&["ls", "lake/sub"], "no snapshot \"lake/sub\"", "with a colon between: lake:/sub"),
+        (&["cat", "lake:a.txt"], "no snapshot \"lake:a.txt\"", "a path begins with a slash: lake:/a.txt"),
+        (&["cat", "/sub/b.sql"], "no snapshot \"/sub/b.sql\"", "a path comes after its snapshot: SNAP:/sub/b.sql"),
+        (&["show", "lake:/sub"], "no snapshot \"lake:/sub\"", "a snapshot without a path: lake"),
+        (&["ls", "lake:/nowhere"], "no path \"lake:/nowhere\"", &format!("{found}lake:/ lists what there is")),
+        (&["restore", "lake:/sub/x/y", "--to", "x"], "no path \"lake:/sub/x/y\"", &format!("{found}lake:/sub lists")),
+        (&["cat", "lake@now:/a.txt/x"], "no path \"lake@now:/a.txt/x\"", &format!("{found}lake@now:/ lists")),
+        (&["diff", "lake", "repo"], "no snapshot \"repo\"", "the directory here is written ./repo"),
+        (&["man", "ingest", "hdfs"], "no command \"ingest hdfs\"", "yesterfs --help lists"),
+    ];
+    for (words, told, hint) in cases {
+        let message = stage.fail(2, words);
+        let (error, hinted) = message.trim_end().split_once("\nhint: ").unwrap_or_else(|| panic!("{message}"));
+        assert!(error == format!("yesterfs: {told}") && hinted.contains(hint), "{words:?}: {message}");
+    }
+    let unmade = stage.fail(6, &["mount", "no/where"]);
+    assert!(
+        unmade.contains("cannot mount on \"no/where\"")
+            && unmade.contains("hint: make the directory first: mkdir -p no/where"),
+        "{unmade}"
+    );
+}
+
+#[test]
+fn quiet_commands_print_results_and_failures_only() {
+    let stage = Stage::new();
+    let prints = |code: i32, words: &[&str], stdout: &str| {
+        let ran = stage.run(&[&["--quiet"], words].concat());
+        assert_eq!((ran.code, ran.stderr.as_str()), (code, ""), "{words:?}: {}", ran.stdout);
+        let expected: Vec<&str> = stdout.lines().collect();
+        let lines = ran.stdout.lines().collect::<Vec<_>>();
+        assert_eq!(lines.len(), expected.len(), "{words:?}: {}", ran.stdout);
+        let fits = lines.iter().zip(&expected).all(|(line, start)| line.starts_with(start));
+        assert!(fits, "{words:?}: {}", ran.stdout);
+    };
+    prints(0, &["init", "other"], "");
+    prints(0, &["ingest", "dir", "lake", "--source", "lake"], "");
+    prints(0, &["ingest", "stream", "--source", "shop", "--name", "x", "--", "echo", "x"], "");
+    fs::write(stage.path("lake/a.txt"), "other text\n").unwrap();
+    // The index goes, and comes back without a word.
+    fs::remove_dir_all(stage.path("repo/index")).unwrap();
+    prints(0, &["ingest", "dir", "lake", "--source", "lake", "--reread"], "");
+    prints(0, &["snapshots", "shop"], "ID\n\n");
+    prints(0, &["tag", "lake", "--add", "keep"], "keep");
+    prints(0, &["ls", "lake:/sub"], "b.sql\ndeep");
+    prints(0, &["cat", "lake:/a.txt"], "other text");
+    prints(0, &["find", "lake", "c.sql"], "lake@");
+    prints(0, &["check", "--read-data"], "");
+    prints(1, &["diff", "lake~1", "lake"], ">fcst...... a.txt");
+    prints(1, &["diff", "--stat", "lake~1", "lake"], "0 entries\n0 entries\n1 entry changed\n0 entries\n10 B before");
+    prints(
+        0,
+        &["restore", "lake:/sub", "--to", "back", "--dry-run"],
+        "create       .\ncreate       b.sql\ncreate       deep\ncreate       deep/c.sql",
+    );
+    prints(0, &["restore", "lake", "--to", "back", "--verify"], "");
+    prints(0, &["forget", "lake~1"], "forgot ");
+    fs::create_dir(stage.path("mnt")).unwrap();
+    prints(0, &["mount", "mnt"], "");
+    prints(0, &["umount", "mnt"], "");
+    assert!(stage.succeed(&["--quiet", "show", "lake"]).starts_with("id "));
+    assert!(stage.succeed(&["--quiet", "completions", "bash"]).contains("yesterfs"));
+    assert!(stage.succeed(&["--quiet", "man", "init"]).contains(".TH"));
+    assert_eq!(stage.fail(2, &["--quiet", "show", "sea"]).lines().count(), 2);
+}
+
+#[test]
+fn quiet_commands_still_print_what_failed() {
+    let stage = Stage::new();
+    fs::set_permissions(stage.path("lake/a.txt"), fs::Permissions::from_mode(0o000)).unwrap();
+    let ran = as_ordinary_user(&stage, &["--quiet", "ingest", "dir", "lake", "--source", "lake"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (3, ""));
+    assert!(ran.stderr.starts_with("yesterfs: \"a.txt\": ") && ran.stderr.lines().count() == 1, "{}", ran.stderr);
+    let unverified = stage.command(&["--quiet", "ingest", "stream", "--source", "shop", "--name", "x"]);
+    let mut unverified = { unverified };
+    let mut child = unverified.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"x").unwrap();
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (0, "", ""));
 }
 
 #[test]
@@ -519,5 +637,81 @@ fn help_completions_and_manual_cover_every_command() {
         assert!(page.contains(".TH"), "{command}");
         stage.succeed(&[command, "--help"]);
     }
-    assert!(stage.succeed(&["man", "ingest", "dir"]).contains("ingest"));
+}
+
+#[test]
+fn manual_pages_render_without_warnings_and_tell_how_to_type() {
+    let stage = Stage::new();
+    stage.succeed(&["man", "--out", "manual"]);
+    let render = |page: &[u8]| {
+        let words = ["-man", "-Tutf8", "-ww", "-P-c", "-P-b", "-P-u", "-rLL=300n"];
+        let mut groff = Command::new("groff")
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let groff = groff.as_mut().expect("groff renders manual pages: install groff-base");
+        groff.stdin.take().unwrap().write_all(page).unwrap();
+        let mut text = String::new();
+        groff.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        let mut warnings = String::new();
+        groff.stderr.take().unwrap().read_to_string(&mut warnings).unwrap();
+        assert!(groff.wait().unwrap().success() && warnings.is_empty(), "{warnings}");
+        text
+    };
+    let pages = files_below(&stage.path("manual"));
+    assert_eq!(pages.len(), 19, "{pages:?}");
+    pages.iter().for_each(|page| drop(render(&fs::read(page).unwrap())));
+    let synopses = [
+        ("", "yesterfs [-V|--version] [GLOBAL OPTIONS] COMMAND ..."),
+        ("ingest", "yesterfs ingest [GLOBAL OPTIONS] COMMAND ..."),
+        (
+            "ingest dir",
+            "yesterfs ingest dir --source SOURCE [--json] [-x|--one-file-system] [--reread] [--tag TAG]... [--exclude PATTERN]... [--exclude-file FILE]... [--threads N] [GLOBAL OPTIONS] PATH",
+        ),
+        (
+            "ingest stream",
+            "yesterfs ingest stream --source SOURCE [--json] [--tag TAG]... [--name NAME] [--stream NAME=COMMAND]... [--expect-end TEXT] [GLOBAL OPTIONS] [-- COMMAND...]",
+        ),
+        ("cat", "yesterfs cat [GLOBAL OPTIONS] SNAP:/PATH..."),
+        ("find", "yesterfs find [--all] [-i|--ignore-case] [-l|--long] [--json] [GLOBAL OPTIONS] [SNAP] PATTERN"),
+        (
+            "restore",
+            "yesterfs restore --to DIR [-n|--dry-run] [--delete] [--delete-unread] [--verify] [--numeric-ids] [--json] [--threads N] [GLOBAL OPTIONS] SNAP[:/PATH]",
+        ),
+        ("umount", "yesterfs umount [-l|--lazy] [GLOBAL OPTIONS] DIR"),
+        ("man", "yesterfs man [--out DIR] [GLOBAL OPTIONS] [COMMAND...]"),
+    ];
+    for (command, synopsis) in synopses {
+        let words: Vec<&str> = ["man"].into_iter().chain(command.split_whitespace()).collect();
+        let page = render(stage.succeed(&words).as_bytes());
+        let shown = page.split_once("SYNOPSIS\n").unwrap().1.lines().next().unwrap();
+        assert_eq!(shown.split_whitespace().collect::<Vec<_>>().join(" "), synopsis);
+        assert!(page.contains("\nEXAMPLES\n"), "{page}");
+    }
+}
+
+#[test]
+fn the_readme_names_only_options_that_are_there() {
+    let stage = Stage::new();
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, table) = readme.split_once("| Command | |\n").unwrap();
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with("| `"));
+    let mut commands = 0;
+    for row in rows {
+        let (usage, rest) = row[3..].split_once('`').unwrap();
+        let words: Vec<&str> =
+            usage.split_whitespace().take_while(|word| word.bytes().all(|it| it.is_ascii_lowercase())).collect();
+        let help = stage.succeed(&[&words[..], &["--help"]].concat());
+        // In backticks, here and in the second column: options, not the dashes of prose.
+        let code = usage.split(' ').chain(rest.split('`').skip(1).step_by(2).flat_map(|code| code.split(' ')));
+        for option in code.filter(|word| word.starts_with('-') && *word != "--") {
+            let option = option.trim_end_matches([',', ']']);
+            let is_there = help.split_whitespace().any(|word| word.trim_end_matches(',') == option);
+            assert!(is_there || option == "-i", "{usage}: {option} is not in its help");
+        }
+        commands += 1;
+    }
+    assert!(commands >= 16, "{commands}");
 }

@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rustix::mount::{MountFlags, UnmountFlags};
@@ -262,8 +262,11 @@ fn patterns_leave_out_what_gitignore_would() {
     assert_eq!(leaves(&["!*.log"], &[file]), set_of(&["top-only"]));
     let missing = place.try_ingest(&source, "lake", |options| options.exclude_files = vec![place.path("no-such-file")]);
     assert!(matches!(missing.err(), Some(Error::Invalid { what: "exclude file", .. })));
-    let malformed = place.try_ingest(&source, "lake", |options| options.exclude = vec!["a{b".into()]);
-    assert!(matches!(malformed.err(), Some(Error::Invalid { what: "exclude pattern", .. })));
+    for pattern in ["a{b", "[z", "kept/[a-"] {
+        let malformed = place.try_ingest(&source, "lake", |options| options.exclude = vec![pattern.into()]);
+        let Some(Error::Invalid { what: "exclude pattern", value, .. }) = malformed.err() else { panic!("{pattern}") };
+        assert_eq!(value, pattern);
+    }
 }
 
 #[test]
@@ -440,6 +443,31 @@ fn a_file_that_changes_once_is_read_again() {
     let stored = stored_tree(&place.repository, &snapshot).unwrap();
     assert!(stored[&b"busy"[..]].1 == fs::read(&file).unwrap());
     assert!(Counters::get(&watcher.recorder.counters.bytes_read) >= 3_000_000, "it was read twice");
+}
+
+#[test]
+fn a_long_file_is_counted_while_it_is_read_and_once() {
+    const BYTES: usize = 20_000_000;
+    let place = TestRepository::new();
+    let source = place.path("source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("long"), support::noise(1, BYTES)).unwrap();
+    let changed = AtomicUsize::new(0);
+    let seen = Mutex::new(BTreeSet::new());
+    let watcher = Watcher::new(|recorder: &Recorder| {
+        seen.lock().unwrap().insert(Counters::get(&recorder.counters.bytes));
+        // Near its end the file changes, and is read again.
+        if Counters::get(&recorder.counters.bytes_read) as usize > BYTES - 1_000_000
+            && changed.fetch_add(1, Ordering::SeqCst) == 0
+        {
+            append(&source.join("long"), b"more");
+        }
+    });
+    ingest_watched(&place, &directory_options(&source, "lake"), &watcher);
+    let counters = &watcher.recorder.counters;
+    assert!(Counters::get(&counters.bytes_read) as usize > 2 * BYTES);
+    assert_eq!(Counters::get(&counters.bytes) as usize, BYTES + 4);
+    assert!(seen.lock().unwrap().len() > 40, "{:?}", seen.lock().unwrap());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use rustix::fs::{Gid, Uid};
@@ -17,9 +18,7 @@ use support::repository::TestRepository;
 use yesterfs::progress::{Problem, Recorder};
 use yesterfs::repository::Repository;
 use yesterfs::repository::snapshot::Snapshot;
-use yesterfs::restore::{
-    Action, IN_PLACE_MIN_BYTES, NotRestored, PlannedAction, RestoreOptions, RestoreReport, restore,
-};
+use yesterfs::restore::{Action, Event, IN_PLACE_MIN_BYTES, NotRestored, RestoreOptions, RestoreReport, restore};
 use yesterfs::store::backend::{Backend, LocalBackend};
 use yesterfs::{Error, Result};
 
@@ -28,6 +27,7 @@ use yesterfs::{Error, Result};
 struct Restored {
     report: RestoreReport,
     actions: Vec<(Action, String)>,
+    not_set: Vec<NotRestored>,
     problems: Vec<Problem>,
 }
 
@@ -37,7 +37,8 @@ impl Restored {
     fn completely(self) -> Restored {
         assert_eq!(self.problems, []);
         assert_eq!(self.report.problems, 0);
-        assert_eq!(self.report.not_set, []);
+        assert_eq!(self.not_set, []);
+        assert_eq!((self.report.not_set.len(), self.report.not_set_count), (0, 0));
         self
     }
 
@@ -62,12 +63,16 @@ fn options(to: &Path) -> RestoreOptions {
 fn try_restore(repository: &Repository, snapshot: &Snapshot, path: &str, options: &RestoreOptions) -> Result<Restored> {
     let node = repository.tree()?.lookup_path(&snapshot.manifest.root, path.as_bytes())?;
     let monitor = Recorder::default();
-    let mut actions = Vec::new();
-    let mut planned = |it: &PlannedAction<'_>| actions.push((it.action, String::from_utf8_lossy(it.path).into_owned()));
+    let (mut actions, mut not_set) = (Vec::new(), Vec::new());
+    let mut listener = |event: &Event<'_>| match event {
+        Event::Action(it) => actions.push((it.action, String::from_utf8_lossy(it.path).into_owned())),
+        Event::NotSet(it) => not_set.push((*it).clone()),
+    };
     let node = node.expect("the path is in the snapshot");
-    let report = restore(repository, &node, path.as_bytes(), options, &monitor, &mut planned)?;
+    let report = restore(repository, &node, path.as_bytes(), options, &monitor, &mut listener)?;
     actions.sort_by(|a, b| a.1.cmp(&b.1));
-    Ok(Restored { report, actions, problems: monitor.problems.into_inner().unwrap() })
+    not_set.sort_by(|a, b| (&a.path, &a.what).cmp(&(&b.path, &b.what)));
+    Ok(Restored { report, actions, not_set, problems: monitor.problems.into_inner().unwrap() })
 }
 
 fn restore_all(place: &TestRepository, snapshot: &Snapshot, options: &RestoreOptions) -> Restored {
@@ -469,11 +474,16 @@ fn an_ordinary_user_gets_what_is_possible_and_a_list_of_the_rest() {
     assert!(problem.path.ends_with("device") && problem.reason.contains("not permitted"), "{problem:?}");
     let listed = |path: &str| -> Vec<&str> {
         let of_path = |it: &&NotRestored| it.path == path.as_bytes();
-        restored.report.not_set.iter().filter(of_path).map(|it| it.what.as_str()).collect()
+        restored.not_set.iter().filter(of_path).map(|it| it.what.as_str()).collect()
     };
     assert_eq!(listed("file"), ["extended attribute \"trusted.t\"", "group", "owner"]);
     assert_eq!(listed("closed"), ["group", "owner"]);
-    assert_eq!(restored.report.not_set_count, restored.report.not_set.len() as u64);
+    // The same by what and why.
+    let owners = restored.report.not_set.iter().find(|group| group.what == "owner").unwrap();
+    assert_eq!(owners.count, restored.not_set.iter().filter(|it| it.what == "owner").count() as u64);
+    assert_eq!(owners.first, ["", "closed", "closed/inside"].map(|path| path.as_bytes().to_vec()));
+    let grouped: u64 = restored.report.not_set.iter().map(|group| group.count).sum();
+    assert_eq!([grouped, restored.report.not_set_count], [restored.not_set.len() as u64; 2]);
 
     assert_eq!(fs::read(target.join("file")).unwrap(), b"stored");
     assert_eq!(fs::read(target.join("closed/inside")).unwrap(), b"inside");
@@ -642,6 +652,38 @@ fn reading_back_finds_what_the_disk_lost() {
     assert_eq!(report.problems, 1);
     let problems = watcher.recorder.problems.into_inner().unwrap();
     assert!(problems[0].path.ends_with("file") && problems[0].reason.contains("reading it back"), "{problems:?}");
+}
+
+#[test]
+fn a_long_file_is_counted_while_it_is_compared_written_and_read_back() {
+    const BYTES: usize = 20_000_000;
+    let place = TestRepository::new();
+    let bytes = noise(1, BYTES);
+    let source = directory(&place, "source", &[("long", &bytes)]);
+    let snapshot = place.ingest(&source, "tree").snapshot;
+    let target = place.path("target");
+    let verify = RestoreOptions { verify: true, threads: 1, ..options(&target) };
+    for standing in ["nothing", "the same", "something else in places"] {
+        if standing == "something else in places" {
+            File::options()
+                .write(true)
+                .open(target.join("long"))
+                .unwrap()
+                .write_all_at(&[1; 100_000], 7_000_000)
+                .unwrap();
+        }
+        let seen = Mutex::new(BTreeSet::new());
+        let watcher = support::watcher::Watcher::new(|recorder: &Recorder| {
+            seen.lock().unwrap().insert(recorder.counters.bytes.load(Ordering::Relaxed));
+        });
+        restore(&place.repository, &snapshot.manifest.root, b"", &verify, &watcher, &mut |_| {}).unwrap();
+        // Written or compared, then read back.
+        assert_eq!(watcher.recorder.counters.bytes.load(Ordering::Relaxed), 2 * BYTES as u64, "{standing}");
+        let seen = seen.into_inner().unwrap();
+        let [first, second] = [0..BYTES as u64, BYTES as u64..2 * BYTES as u64].map(|half| seen.range(half).count());
+        assert!(first > 40 && second > 40, "{standing}: {first}, {second}");
+        assert!(fs::read(target.join("long")).unwrap() == bytes, "{standing}");
+    }
 }
 
 #[test]

@@ -48,6 +48,9 @@ prepare() {
     want procps have ps
     want psmisc have fuser
     want util-linux have setpriv
+    want bsdutils have script
+    want groff-base have groff
+    want systemd have systemd-analyze
     want diffutils have cmp
     want shellcheck have shellcheck
     install_wanted

@@ -74,8 +74,8 @@ const PROMISES: &[(&str, &str)] = &[
         "attributes_of_the_source_are_shown_even_where_a_fact_has_their_name",
     ),
     (
-        "`statfs` shows the logical bytes and the entries of all snapshots as used, the free space of the repository's \
-         place as free.",
+        "`statfs` shows the logical bytes and the entries of all snapshots as used, the free space and the free inodes of \
+         the repository's place as free.",
         "statfs_tells_the_logical_size_of_all_snapshots_and_the_space_left_where_the_repository_is",
     ),
     (
@@ -92,6 +92,10 @@ const PROMISES: &[(&str, &str)] = &[
         "with_allow_other_modes_owners_and_acls_decide_who_may_read",
     ),
     ("SIGTERM, SIGINT and SIGHUP unmount.", "signals_unmount"),
+    (
+        "`yesterfs umount` detaches a mount that is in use, and says so.",
+        "a_busy_mount_is_unmounted_lazily_and_still_serves_whoever_has_it_open",
+    ),
     (
         "A mount whose process was killed gives ENOTCONN, never an empty directory.",
         "a_killed_daemon_leaves_an_error_and_never_an_empty_directory",

@@ -208,6 +208,65 @@ fn a_cancelled_ingest_ends_its_commands() {
     assert_eq!(place.reopen().unwrap().catalog().snapshots().count(), 0);
 }
 
+/// Waits until nothing with this command line runs any more.
+#[track_caller]
+fn assert_ends(words: &[&str]) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while running(words) > 0 {
+        assert!(Instant::now() < deadline, "{words:?} is still running");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn what_a_command_started_ends_with_it() {
+    let place = TestRepository::new();
+    let is_written = |recorder: &Recorder| {
+        if Counters::get(&recorder.counters.bytes) >= 2 {
+            recorder.cancelled.store(true, Ordering::Relaxed);
+        }
+    };
+    // The user stops it. The second line does not end when asked to.
+    for line in ["sleep 63.0625 & echo x; wait", "trap '' TERM; sleep 63.0625 & echo x; wait; wait; exec sleep 63.0625"]
+    {
+        let started = Instant::now();
+        let result = ingest_watched(&place, vec![shell("dump.sql", line)], &Watcher::new(is_written));
+        assert!(matches!(result.err(), Some(Error::Interrupted)));
+        assert!(started.elapsed() < Duration::from_secs(10), "it took {:?}", started.elapsed());
+        assert_ends(&["sleep", "63.0625"]);
+    }
+    // It fails, and leaves something behind.
+    assert_fails(&place, vec![shell("dump.sql", "sleep 64.0625 >&- & echo x; exit 5")], &["exit status: 5"]);
+    assert_ends(&["sleep", "64.0625"]);
+    // Another stream fails.
+    let streams = vec![shell("a", "sleep 65.0625 | cat & echo x; wait"), shell("b", "sleep 0.3; exit 7")];
+    assert_fails(&place, streams, &["exit status: 7"]);
+    assert_ends(&["sleep", "65.0625"]);
+}
+
+#[test]
+fn what_a_command_leaves_behind_that_ended_well_is_left_alone() {
+    let place = TestRepository::new();
+    let tree = ingest(&place, vec![shell("number", "sleep 66.0625 >&- & echo $!")]).unwrap();
+    let number: i32 = String::from_utf8(tree[&b"number"[..]].1.clone()).unwrap().trim().parse().unwrap();
+    assert_eq!(running(&["sleep", "66.0625"]), 1);
+    let process = rustix::process::Pid::from_raw(number).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+}
+
+#[test]
+fn as_much_as_last_time_is_expected() {
+    let place = TestRepository::new();
+    let expected = |line: &str| {
+        let recorder = Recorder::default();
+        ingest_watched(&place, vec![shell("dump.sql", line)], &recorder).unwrap();
+        Counters::get(&recorder.counters.bytes_expected)
+    };
+    assert_eq!(expected("printf 12345"), 0);
+    assert_eq!(expected("printf 1234567"), 5);
+    assert_eq!(expected("printf 1"), 7);
+}
+
 #[test]
 fn a_reader_that_fails_makes_no_snapshot() {
     struct Broken(u32);

@@ -31,7 +31,7 @@ const DOORS: [(&str, &[&str]); 23] = [
     ("indicatif", &["src/cli/progress.rs"]),
     ("jiff", &["src/time.rs"]),
     // System calls that rustix lacks.
-    ("libc", &["src/store/backend/local", "src/mount"]),
+    ("libc", &["src/store/backend/local", "src/mount", "src/ingest/stream/terminal.rs"]),
     ("log", ANYWHERE),
     ("lz4_flex", &["src/store/compress.rs"]),
     ("nix", &["src/repository/metadata/owners.rs"]),

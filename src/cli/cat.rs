@@ -6,17 +6,23 @@ use clap::Args;
 use yesterfs::error::Error;
 use yesterfs::repository::node::NodeKind;
 
-use super::exit::{CommandResult, Outcome};
+use super::exit::{CommandResult, Failure, Outcome};
 use super::invocation::{Invocation, lossy};
 use super::output::write_out;
 
 /// Bytes that are read and written at a time.
 const PIECE_BYTES: usize = 1024 * 1024;
 
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs cat shop:/dump.sql | mariadb shop
+  yesterfs cat lake@latest~1:/etc/app.conf";
+
 /// Write files of snapshots to standard output
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Cat {
-    /// A file in a snapshot
+    /// A file in a snapshot; SNAP is SOURCE, SOURCE@TIME, SOURCE@latest~N or an id; yesterfs --help tells more
     #[arg(value_name = "SNAP:/PATH", required = true)]
     targets: Vec<OsString>,
 }
@@ -28,7 +34,11 @@ pub fn run(args: Cat, invocation: &Invocation) -> CommandResult {
     for name in &args.targets {
         let target = invocation.target(&repository, name)?;
         let NodeKind::File { content, .. } = &target.node.kind else {
-            return Err(Error::invalid("path", lossy(name), "only regular files can be written out").into());
+            let error = Error::invalid("path", lossy(name), "only regular files can be written out");
+            return Err(match target.node.directory() {
+                Some(_) => Failure::Hinted { error, hint: format!("yesterfs ls {} lists the directory", lossy(name)) },
+                None => error.into(),
+            });
         };
         let mut offset = 0;
         while offset < content.size {

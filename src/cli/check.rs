@@ -10,17 +10,23 @@ use super::invocation::{Invocation, processors};
 use super::output::{Output, Record, counted, human_count, human_duration, human_size, printable};
 use super::progress::{Show, Terminal};
 
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs check
+  yesterfs check --read-data --json";
+
 /// Check that everything in the repository is whole
 ///
 /// Reads the history, the tables of all packs, and all directories, and looks up every chunk that a file refers to.
 /// Damage is named by the snapshots and paths that suffer from it, and the exit status is 4.
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Check {
     /// Read and verify every chunk, too: all of the repository is read
     #[arg(long)]
     read_data: bool,
 
-    /// Threads that verify chunks; by default as many as the machine has processors
+    /// Threads that verify chunks [default: as many as processors]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 

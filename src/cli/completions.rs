@@ -8,12 +8,17 @@ use super::exit::{CommandResult, Outcome};
 use super::invocation::Invocation;
 use super::output::write_out;
 
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs completions bash > ~/.local/share/bash-completion/completions/yesterfs
+  yesterfs completions zsh > ~/.zfunc/_yesterfs
+  yesterfs completions fish > ~/.config/fish/completions/yesterfs.fish";
+
 /// Write the completions of a shell to standard output
-///
-/// For bash: yesterfs completions bash > ~/.local/share/bash-completion/completions/yesterfs
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Completions {
-    /// The shell
+    /// The shell that reads them
     shell: Shell,
 }
 

@@ -8,38 +8,51 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use yesterfs::diff::{Action, Change, DiffOptions, DiffSummary, EntryFacts, Side, diff};
-use yesterfs::error::{Error, Result};
+use yesterfs::error::Error;
 use yesterfs::repository::Repository;
 use yesterfs::repository::metadata::FileType;
 
 use super::entry::type_name;
-use super::exit::{CommandResult, Outcome};
+use super::exit::{CommandResult, Failure, Outcome};
 use super::invocation::{Invocation, SnapshotPath, lossy};
 use super::output::{Output, Record, counted, human_size, printable};
 use super::progress::{Show, stderr_line};
 use super::walk::join;
 
 const DETAILS: &str = "\
-What is printed is what rsync -aXAHn --checksum --delete -i would print for the two, in order of names:
-  >fcst......  a file: content, size, time differ; also p permissions, o owner, g group, a ACL, x attributes
+Output:
+  What rsync -aXAHn --checksum --delete -i would print for the two, in order of names:
+  >fcst......  a file: content, size, time differ; also p permissions, o owner,
+               g group, a ACL, x attributes
   .d..t......  only attributes differ; d directory, L symlink, D device, S fifo or socket
   cd+++++++++  only in B
   *deleting    only in A
   hf           a further name of a file, whose first name follows where that is new
-A summary goes to standard error. Exit status: 0 no difference, 1 differences, 3 or 4 if something could not be
-compared.";
+  A summary goes to standard error.
+
+Exit status:
+  0  no difference
+  1  differences
+  3  something could not be read, and was not compared
+  4  something could not be compared, because the repository is damaged
+
+Examples:
+  yesterfs diff lake@2026-11-20 lake@latest
+  yesterfs diff lake ./lake etc/app.conf
+  yesterfs diff --stat shop~1 shop";
 
 /// Compare two snapshots, or a snapshot and a directory
 ///
-/// A and B are snapshots, SNAP or SNAP:/PATH, or live directories. An argument that begins with / or . is a directory,
+/// A and B are snapshots, SNAP or SNAP:/PATH, or live directories; SNAP is SOURCE, SOURCE@TIME, SOURCE@latest~N or an id,
+/// and yesterfs --help tells more. An argument that begins with / or . is a directory,
 /// and so is one with a slash that is not part of SNAP:/PATH: write ./lake for the directory lake here.
 #[derive(Args)]
-#[command(after_help = DETAILS)]
+#[command(after_long_help = DETAILS)]
 pub struct Diff {
-    /// The old side
+    /// The old side: SNAP, SNAP:/PATH, or a directory
     a: OsString,
 
-    /// The new side
+    /// The new side, the same way
     b: OsString,
 
     /// Compare only this path of both sides
@@ -109,21 +122,28 @@ struct Sides<'a> {
 }
 
 impl<'a> Sides<'a> {
-    fn open(&self, argument: &OsStr, invocation: &Invocation) -> Result<Side<'a>> {
+    fn open(&self, argument: &OsStr, invocation: &Invocation) -> CommandResult<Side<'a>> {
         match self.repository {
-            Some(repository) if !is_live(argument) => self.snapshot(repository, argument, invocation),
+            Some(repository) if !is_live(argument) => {
+                self.snapshot(repository, argument, invocation).map_err(|failure| or_directory(failure, argument))
+            }
             _ => self.live(argument),
         }
     }
 
-    fn snapshot(&self, repository: &'a Repository, argument: &OsStr, invocation: &Invocation) -> Result<Side<'a>> {
+    fn snapshot(
+        &self,
+        repository: &'a Repository,
+        argument: &OsStr,
+        invocation: &Invocation,
+    ) -> CommandResult<Side<'a>> {
         let target = invocation.target(repository, argument)?;
         let root = repository.tree()?.lookup_path(&target.node, &self.path)?;
         let path = if self.path.is_empty() { target.path } else { join(&target.path, &self.path) };
         Ok(root.map_or(Side::Nothing, |root| Side::Snapshot { repository, root, path }))
     }
 
-    fn live(&self, argument: &OsStr) -> Result<Side<'a>> {
+    fn live(&self, argument: &OsStr) -> CommandResult<Side<'a>> {
         let directory = Path::new(argument);
         if self.path.is_empty() {
             // What the user names may be a symlink to it; a missing one is told by the comparison.
@@ -133,9 +153,21 @@ impl<'a> Sides<'a> {
         match place.symlink_metadata() {
             // Only what is below may be missing.
             Err(error) if error.kind() == io::ErrorKind::NotFound && directory.exists() => Ok(Side::Nothing),
-            Err(error) => Err(Error::io("look at", &place)(error)),
+            Err(error) => Err(Error::io("look at", &place)(error).into()),
             Ok(_) => Ok(Side::Live(place)),
         }
+    }
+}
+
+/// The failure of finding a snapshot, where a directory of that name lies here.
+fn or_directory(failure: Failure, argument: &OsStr) -> Failure {
+    match failure {
+        Failure::Hinted { error: error @ Error::NotFound { what: "snapshot", .. }, .. }
+            if Path::new(argument).is_dir() =>
+        {
+            Failure::Hinted { error, hint: format!("the directory here is written ./{}", lossy(argument)) }
+        }
+        failure => failure,
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 
 use yesterfs::error::{Error, ErrorKind, Result};
 
+use super::hint;
 use super::progress::stderr_line;
 
 /// What a command that did not fail has found.
@@ -25,10 +26,12 @@ pub enum Outcome {
 pub enum Failure {
     /// The library says so.
     Library(Error),
+    /// The same, where what was typed tells what to do next.
+    Hinted { error: Error, hint: String },
     /// Results could not be written to standard output.
     Output(io::Error),
     /// The words of the command line do not fit each other.
-    Usage(String),
+    Usage { problem: &'static str, hint: &'static str },
     /// A process of ours failed and said why; this is its exit code, if it had one.
     Reported(Option<u8>),
     /// A call on this machine's system failed, outside of any repository.
@@ -80,14 +83,14 @@ pub fn code(result: &CommandResult) -> u8 {
         Ok(Outcome::Different) => DIFFERENT,
         Ok(Outcome::Partial) => PARTIAL,
         Ok(Outcome::Damaged) => DAMAGED,
-        Err(Failure::Library(error)) => match error.kind() {
+        Err(Failure::Library(error) | Failure::Hinted { error, .. }) => match error.kind() {
             ErrorKind::NotFound | ErrorKind::Exists | ErrorKind::Invalid => USAGE,
             ErrorKind::Corrupt => DAMAGED,
             ErrorKind::Unsupported => UNSUPPORTED,
             ErrorKind::Io | ErrorKind::Command => FAILED,
             ErrorKind::Interrupted => INTERRUPTED,
         },
-        Err(Failure::Usage(_)) => USAGE,
+        Err(Failure::Usage { .. }) => USAGE,
         Err(Failure::Reported(code)) => code.filter(|code| *code != 0).unwrap_or(FAILED),
         Err(Failure::System { .. }) => FAILED,
         Err(Failure::Output(error)) if is_closed(error) => OUTPUT_CLOSED,
@@ -98,21 +101,21 @@ pub fn code(result: &CommandResult) -> u8 {
 /// Prints why a command failed, and what to do about it where that is known.
 pub fn report(failure: &Failure) {
     match failure {
-        Failure::Library(error) => {
-            stderr_line(&format!("yesterfs: {}", with_causes(error)));
-            if let Some(hint) = hint(error) {
-                stderr_line(&format!("hint: {hint}"));
-            }
-        }
-        Failure::Usage(text) => {
-            stderr_line(&format!("yesterfs: {text}"));
-            stderr_line("hint: yesterfs COMMAND --help shows how a command is used");
-        }
+        Failure::Library(error) => print(&with_causes(error), hint::of(error)),
+        Failure::Hinted { error, hint } => print(&with_causes(error), Some(hint)),
+        Failure::Usage { problem, hint } => print(problem, Some(hint)),
         Failure::System { operation, source } => stderr_line(&format!("yesterfs: cannot {operation}: {source}")),
         Failure::Reported(_) => {}
         // Whoever closed it does not want to hear more.
         Failure::Output(error) if is_closed(error) => {}
         Failure::Output(error) => stderr_line(&format!("yesterfs: cannot write to standard output: {error}")),
+    }
+}
+
+fn print(message: &str, hint: Option<&str>) {
+    stderr_line(&format!("yesterfs: {message}"));
+    if let Some(hint) = hint {
+        stderr_line(&format!("hint: {hint}"));
     }
 }
 
@@ -132,36 +135,6 @@ fn with_causes(error: &Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// The one thing to do next, if there is one.
-fn hint(error: &Error) -> Option<&'static str> {
-    let hint = match error {
-        Error::NotFound { what: "repository in", .. } => "make one with: yesterfs init DIR",
-        Error::NotFound { what: "snapshot", .. } => "yesterfs snapshots lists what there is",
-        Error::NotFound { what: "path", .. } => "yesterfs ls SNAP:/PATH lists what there is",
-        Error::Ambiguous { .. } => "write more digits of the id",
-        Error::Unsupported { .. } => "update yesterfs on this machine",
-        Error::Interrupted => "run the same command again; what was stored so far is kept",
-        Error::Io { source, .. } | Error::Backend { source, .. } => return io_hint(source),
-        _ if error.kind() == ErrorKind::Corrupt => {
-            "yesterfs check --read-data names every snapshot and path that is affected"
-        }
-        _ => return None,
-    };
-    Some(hint)
-}
-
-fn io_hint(source: &io::Error) -> Option<&'static str> {
-    match source.kind() {
-        io::ErrorKind::PermissionDenied => Some("run it as a user who may, or as root"),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Some("nothing that was stored is lost; make room, then run the same command again")
-        }
-        io::ErrorKind::ResourceBusy => Some("somebody uses it: close what is open there; umount has --lazy"),
-        io::ErrorKind::ReadOnlyFilesystem => Some("this filesystem is mounted read-only"),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -186,7 +159,7 @@ mod tests {
         assert_eq!(code(&Err(Failure::Library(Error::Interrupted))), INTERRUPTED);
         let gone = Error::ObjectMissing { key: "packs/ab/1".to_string(), backend: "/srv/yester".to_string() };
         assert_eq!(code(&Err(Failure::Library(gone))), DAMAGED);
-        assert_eq!(code(&Err(Failure::Usage("no".to_string()))), USAGE);
+        assert_eq!(code(&Err(Failure::Usage { problem: "no", hint: "yes" })), USAGE);
     }
 
     #[test]

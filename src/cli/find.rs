@@ -24,14 +24,20 @@ use super::walk::{Step, Walk};
 /// Directories that are remembered to hold no match; a page is 32 bytes here.
 const BARREN_PAGES_MAX: usize = 1_000_000;
 
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs find '*.sql'
+  yesterfs find lake@yesterday '/etc/**/*.conf'
+  yesterfs find --all --long part-0001";
+
 /// Find entries by name
 ///
 /// Looks in the snapshot SNAP, in all with --all, or else in the latest of each source. Prints SOURCE@NAME:/PATH,
 /// which other commands take.
 #[derive(Args)]
-#[command(allow_missing_positional = true)]
+#[command(after_long_help = EXAMPLES, allow_missing_positional = true)]
 pub struct Find {
-    /// The snapshot to look in
+    /// The snapshot to look in: SOURCE, SOURCE@TIME, SOURCE@latest~N or an id; yesterfs --help tells more
     #[arg(value_name = "SNAP", conflicts_with = "all")]
     snapshot: Option<String>,
 

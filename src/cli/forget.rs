@@ -12,13 +12,19 @@ use super::invocation::{Invocation, snapshot_name};
 use super::output::Output;
 use super::snapshots::snapshot_record;
 
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs forget --dry-run lake~1
+  yesterfs forget lake@2026-11-20T100000Z --reason 'made by mistake'";
+
 /// Take snapshots out of the repository's history
 ///
 /// They disappear from lists and mounts. Their data stays: no room is reclaimed yet. Each must be named exactly: by id,
 /// as SOURCE@NAME with its name in lists and mounts, as SOURCE@latest or as SOURCE~2.
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Forget {
-    /// The snapshots
+    /// The snapshots: ids, SOURCE@NAME, SOURCE@latest, SOURCE~N
     #[arg(value_name = "SNAP", required = true)]
     snapshots: Vec<String>,
 
@@ -27,7 +33,7 @@ pub struct Forget {
     dry_run: bool,
 
     /// Why; it is kept in the repository's history
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
 
     /// Print each snapshot as a JSON object

@@ -11,15 +11,22 @@ use yesterfs::repository::snapshot::SnapshotStatus;
 
 use super::exit::{CommandResult, Outcome};
 use super::invocation::{Invocation, snapshot_name};
-use super::output::{Output, counted, human_duration, human_ratio, human_size};
+use super::output::{Output, counted, human_count, human_duration, human_ratio, human_size};
 use super::progress::{Show, Terminal, stderr_line};
 use super::snapshots::snapshot_record;
 
 mod dir;
 mod stream;
 
-/// Make a snapshot
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs ingest dir /export/lake --source lake
+  yesterfs ingest stream --source shop --name dump.sql -- mariadb-dump --single-transaction shop
+  yesterfs ingest stream --help";
+
+/// Make a snapshot of a directory, or of what commands print
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Ingest {
     #[command(subcommand)]
     kind: Kind,
@@ -41,7 +48,7 @@ pub fn run(args: Ingest, invocation: &Invocation) -> CommandResult {
 /// Options of every kind of ingest.
 #[derive(Args)]
 struct SnapshotArgs {
-    /// The source whose next snapshot this is: letters, digits, ".", "_" and "-"
+    /// The source whose next snapshot this is: letters, digits, ".", "_" and "-". A new name begins a new source
     #[arg(long)]
     source: String,
 
@@ -49,7 +56,7 @@ struct SnapshotArgs {
     #[arg(long, value_name = "TAG")]
     tag: Vec<String>,
 
-    /// Print progress, problems and the snapshot as JSON objects
+    /// Print progress (once a second), problems and at last the snapshot as JSON objects, one a line
     #[arg(long)]
     json: bool,
 }
@@ -73,7 +80,7 @@ impl SnapshotArgs {
     fn finish(&self, result: Result<IngestReport>, terminal: &Terminal, invocation: &Invocation) -> CommandResult {
         terminal.finish();
         let report = match result {
-            // Ctrl-C reaches the command as well; that it failed then is no news.
+            // Whatever ended the ingest may have ended the command as well; that it failed then is no news.
             Err(Error::Command { .. }) if terminal.is_cancelled() => return Err(Error::Interrupted.into()),
             result => result?,
         };
@@ -102,24 +109,32 @@ fn print_summary(report: &IngestReport, terminal: &Terminal, output: &mut Output
     let snapshot = &report.snapshot;
     let manifest = &snapshot.manifest;
     let bytes = manifest.root.totals().bytes;
-    let ratio = human_ratio(bytes, manifest.bytes_stored).map(|ratio| format!(" ({ratio})")).unwrap_or_default();
+    let seconds = terminal.elapsed_seconds();
     let unchanged = match Counters::get(&terminal.counters().files_unchanged) {
         0 => String::new(),
-        count => format!(" ({} unchanged)", counted(count, "file", "files")),
+        count => format!(" ({} unchanged)", human_count(count)),
     };
-    output.line(format!("{} {} {}", snapshot.id.short(), snapshot_name(snapshot), manifest.status.name()))?;
+    output.line(format!("{} ({}): {}", snapshot_name(snapshot), snapshot.id.short(), manifest.status.name()))?;
     output.line(format!(
-        "{}{unchanged}, {}; {} new, stored in {}{ratio}; {}",
+        "{}{unchanged}, {}, in {} ({}/s)",
         counted(manifest.files, "file", "files"),
         human_size(bytes),
-        human_size(manifest.bytes_new),
-        human_size(manifest.bytes_stored),
-        human_duration(terminal.elapsed_seconds()),
+        human_duration(seconds),
+        human_size((bytes as f64 / seconds.max(0.001)) as u64),
     ))?;
+    output.line(match human_ratio(bytes, manifest.bytes_stored) {
+        None => "nothing new to store".to_string(),
+        Some(ratio) => format!(
+            "{} new, stored in {}; ratio {ratio}",
+            human_size(manifest.bytes_new),
+            human_size(manifest.bytes_stored)
+        ),
+    })?;
     match manifest.status {
         SnapshotStatus::Complete => {}
         SnapshotStatus::Partial => {
-            stderr_line(&format!("yesterfs: {}", counted(manifest.problems, "problem", "problems")));
+            let problems = counted(manifest.problems, "problem", "problems");
+            stderr_line(&format!("yesterfs: {problems}; yesterfs show {} tells of them", snapshot_name(snapshot)));
         }
         SnapshotStatus::Unverified => {
             stderr_line("yesterfs: standard input ended, but nothing shows that its producer was done");

@@ -12,10 +12,16 @@ use super::exit::{CommandResult, Outcome};
 use super::invocation::{Invocation, lossy};
 use super::output::{Output, Record, printable_path};
 
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs init /srv/yester
+  export YESTERFS_REPO=/srv/yester; yesterfs init";
+
 /// Make a new, empty repository
 ///
 /// The directory is created if it does not exist; it must be empty if it does.
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Init {
     /// Directory of the repository; --repo and YESTERFS_REPO name it as well
     #[arg(value_name = "DIR")]

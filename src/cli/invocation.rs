@@ -12,12 +12,14 @@ use yesterfs::error::{Error, Result};
 use yesterfs::progress::Monitor;
 use yesterfs::repository::node::Node;
 use yesterfs::repository::snapshot::Snapshot;
+use yesterfs::repository::tree::TreeReader;
 use yesterfs::repository::{OpenOptions, Repository};
 use yesterfs::store::backend::LocalBackend;
 use yesterfs::time::Timestamp;
 
 use super::GlobalArgs;
 use super::exit::{CommandResult, Failure};
+use super::hint;
 use super::progress::{Show, Terminal};
 
 /// The chunk index lies beside what it indexes.
@@ -49,11 +51,12 @@ impl Invocation {
         }
     }
 
-    /// The directory of the repository.
+    /// The directory of the repository; absolute.
     pub fn repository_directory(&self) -> CommandResult<PathBuf> {
-        self.repository
-            .clone()
-            .ok_or_else(|| Failure::Usage("no repository named: give --repo DIR or set YESTERFS_REPO".to_string()))
+        let hint = "add --repo DIR, or name it once for all commands: export YESTERFS_REPO=DIR";
+        let directory = self.repository.as_ref().ok_or(Failure::Usage { problem: "no repository is named", hint })?;
+        // A mount leaves the directory that it was started in.
+        Ok(std::path::absolute(directory).map_err(Error::io("find", directory))?)
     }
 
     /// Opens the repository for a command that is soon done.
@@ -68,7 +71,14 @@ impl Invocation {
             cache_bytes: self.cache_bytes,
             index_cache_bytes: INDEX_CACHE_BYTES,
         };
-        Ok(Repository::open(Arc::new(LocalBackend::new(directory)), options, monitor)?)
+        Repository::open(Arc::new(LocalBackend::new(&directory)), options, monitor).map_err(|error| match error {
+            Error::NotFound { what: "repository in", .. } => {
+                let typed = self.repository.as_deref().unwrap_or(&directory);
+                let hint = format!("make one with: yesterfs init {}; or name another with --repo DIR", typed.display());
+                Failure::Hinted { error, hint }
+            }
+            error => error.into(),
+        })
     }
 
     /// A monitor that draws; `json` as the command was told.
@@ -78,18 +88,32 @@ impl Invocation {
     }
 
     /// The snapshot that `name` means.
-    pub fn snapshot(&self, repository: &Repository, name: &str) -> Result<Arc<Snapshot>> {
-        repository.find(name, self.now)
+    pub fn snapshot(&self, repository: &Repository, name: &str) -> CommandResult<Arc<Snapshot>> {
+        repository.find(name, self.now).map_err(|error| hint::unknown_snapshot(error, name, &repository.catalog()))
     }
 
     /// The snapshot and the node that `SNAP[:/PATH]` means.
-    pub fn target(&self, repository: &Repository, name: &OsStr) -> Result<Target> {
-        let SnapshotPath { snapshot, path } = SnapshotPath::parse(name)?;
-        let snapshot = self.snapshot(repository, &snapshot)?;
-        let found = repository.tree()?.lookup_path(&snapshot.manifest.root, &path)?;
-        let node = found.ok_or_else(|| Error::NotFound { what: "path", name: lossy(name) })?;
-        Ok(Target { snapshot, path, node })
+    pub fn target(&self, repository: &Repository, name: &OsStr) -> CommandResult<Target> {
+        let wanted = SnapshotPath::parse(name)?;
+        let snapshot = self.snapshot(repository, &wanted.snapshot)?;
+        let (tree, root) = (repository.tree()?, &snapshot.manifest.root);
+        if let Some(node) = tree.lookup_path(root, &wanted.path)? {
+            return Ok(Target { snapshot, path: wanted.path, node });
+        }
+        let directory = nearest_directory(tree, root, &wanted.path)?;
+        Err(hint::unknown_path(&lossy(name), &wanted, &snapshot_name(&snapshot), directory))
     }
+}
+
+/// As much of a path as there is, up to a directory.
+fn nearest_directory<'a>(tree: TreeReader, root: &Node, path: &'a [u8]) -> Result<&'a [u8]> {
+    let slashes = path.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/');
+    for (at, _) in slashes {
+        if tree.lookup_path(root, &path[..at])?.is_some_and(|node| node.directory().is_some()) {
+            return Ok(&path[..at]);
+        }
+    }
+    Ok(b"")
 }
 
 /// What time it is.

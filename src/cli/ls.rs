@@ -13,14 +13,21 @@ use super::output::{Output, printable};
 use super::progress::stderr_line;
 use super::walk::{Step, Walk};
 
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs ls lake
+  yesterfs ls -lR lake@yesterday:/etc";
+
 /// List a directory of a snapshot
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Ls {
-    /// The snapshot, and the path in it; its root if there is none
+    /// The snapshot (SOURCE, SOURCE@TIME, SOURCE@latest~N or an id; yesterfs --help tells more), and the path in it; its root if
+    /// there is none
     #[arg(value_name = "SNAP[:/PATH]")]
     target: OsString,
 
-    /// Print mode, links, owner, group, size (of a directory: its entries), time in UTC, and name
+    /// Print mode, links, owner, group, size in bytes (of a directory: its entries), time in UTC, and name
     #[arg(short, long)]
     long: bool,
 

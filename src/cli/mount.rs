@@ -1,7 +1,8 @@
 //! `yesterfs mount`
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -23,14 +24,19 @@ What it shows:
   at/TIME/SOURCE              the newest snapshot that began not after TIME
   ids/ID                      snapshots by id
   tags/TAG/SOURCE/NAME        snapshots by tag
-  diff/A..B/                  what differs between two snapshots";
+  diff/A..B/                  what differs between two snapshots
+
+Examples:
+  yesterfs mount /mnt/yester
+  yesterfs mount /mnt/yester --allow-other --log-file /var/log/yesterfs.log
+  yesterfs mount /mnt/yester -o allow_other,threads=4";
 
 /// Mount the repository as a read-only directory
 ///
 /// Returns when the mount answers, and serves it in the background. New snapshots appear by themselves. SIGTERM,
 /// SIGINT and SIGHUP unmount, and so does yesterfs umount.
 #[derive(Args)]
-#[command(after_help = TREE)]
+#[command(after_long_help = TREE)]
 pub struct Mount {
     /// Where to mount; a directory that exists
     #[arg(value_name = "DIR")]
@@ -40,11 +46,11 @@ pub struct Mount {
     #[arg(short, long)]
     foreground: bool,
 
-    /// Let other users in, who see what owners, modes and ACLs let them see
+    /// Let other users in, who see what owners, modes and ACLs let them see [default: only who mounted it]
     #[arg(long)]
     allow_other: bool,
 
-    /// Append messages to this file instead of dropping them, once in the background
+    /// Append messages to this file once in the background [default: they are dropped]
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
 
@@ -52,11 +58,11 @@ pub struct Mount {
     #[arg(long, value_name = "WHEN", default_value = "always")]
     readdirplus: When,
 
-    /// Threads that answer the kernel; by default as many as the machine can use
+    /// Threads that answer the kernel [default: by the number of processors]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 
-    /// Bytes that the kernel reads ahead, in KiB; takes root to change
+    /// How far the kernel reads ahead in a file, in KiB; takes root to change
     #[arg(long, value_name = "KIB", default_value_t = 4096)]
     read_ahead: u32,
 
@@ -98,6 +104,7 @@ pub fn run(mut args: Mount, invocation: &Invocation) -> CommandResult {
 /// Mounts and serves until somebody unmounts or a signal comes.
 fn serve(args: &Mount, invocation: &Invocation) -> CommandResult {
     yesterfs::mount::daemon::share_one_heap();
+    require_directory(&args.directory)?;
     let background = match invocation.in_background {
         true => Some(Background::prepare(args.log_file.as_deref())?),
         false => None,
@@ -128,6 +135,17 @@ fn serve(args: &Mount, invocation: &Invocation) -> CommandResult {
     // At once, without the destructors of RocksDB's globals: threads that still serve open files, or look for news, use
     // them, and would end the process by a fault.
     signal_hook::low_level::exit(i32::from(exit::code(&Ok(Outcome::Done))))
+}
+
+/// Told at once: to open the repository may take its time. Whatever else is wrong with the place, the mount itself tells.
+fn require_directory(directory: &Path) -> CommandResult<()> {
+    match directory.symlink_metadata() {
+        Err(source) if source.kind() == io::ErrorKind::NotFound => {
+            let error = Error::Io { operation: "mount on", path: directory.to_path_buf(), source };
+            Err(Failure::Hinted { error, hint: format!("make the directory first: mkdir -p {}", directory.display()) })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The first signal unmounts, the second ends the process at once.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use yesterfs::progress::{Counters, Monitor, Problem};
 
 use super::exit;
@@ -74,10 +74,12 @@ impl Terminal {
         Terminal { shared: Arc::new(Shared::new(false, quiet)), ticker: Mutex::default() }
     }
 
-    /// A monitor for long work. The first Ctrl-C or SIGTERM asks the verb to stop, the second ends the process.
+    /// A monitor for long work. The first Ctrl-C, SIGTERM or SIGHUP (unless nohup(1) is at work) asks the verb to stop,
+    /// the second ends the process.
     pub fn start(show: Show, json: bool, quiet: bool) -> io::Result<Terminal> {
         let shared = Arc::new(Shared::new(json, quiet));
-        for signal in [SIGINT, SIGTERM] {
+        let hang_up = (!is_ignored(SIGHUP)).then_some(SIGHUP);
+        for signal in [SIGINT, SIGTERM].into_iter().chain(hang_up) {
             // In this order: the flag that the first signal sets makes the second one end the process.
             signal_hook::flag::register_conditional_shutdown(
                 signal,
@@ -152,7 +154,7 @@ impl Ticker {
     fn start(
         shared: &Arc<Shared>,
         interval: Duration,
-        draw: impl Fn(&Shared, &mut Rate) + Send + 'static,
+        mut draw: impl FnMut(&Shared, &Rate) + Send + 'static,
     ) -> io::Result<Ticker> {
         let shared = Arc::clone(shared);
         let (stop, stopped) = crossbeam_channel::bounded(0);
@@ -160,32 +162,56 @@ impl Ticker {
             let mut rate = Rate::default();
             while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
                 rate.observe(Counters::get(&shared.counters.bytes), shared.started.elapsed());
-                draw(&shared, &mut rate);
+                draw(&shared, &rate);
             }
         })?;
         Ok(Ticker { stop, thread })
     }
 }
 
+/// Whether this process was started with a signal that does nothing.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+/// What a bar shows while the end is known: the second line for what has no room in 80 columns.
+const WITH_TOTAL: &str = "{percent:>3}% [{bar:12}] {wide_msg}\n     {prefix}";
+const WITHOUT_TOTAL: &str = "{spinner} {wide_msg}";
+
 fn start_bar(shared: &Arc<Shared>) -> io::Result<Ticker> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-    bar.set_style(style("{spinner} {wide_msg}"));
     *BAR.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
+    let mut knew_total = None;
     Ticker::start(shared, BAR_INTERVAL, move |shared, rate| {
-        let expected = Counters::get(&shared.counters.bytes_expected);
-        if expected > 0 && bar.length() != Some(expected) {
-            bar.set_style(style("{percent:>3}% [{bar:12}] {wide_msg}").progress_chars("=> "));
-            bar.set_length(expected);
+        let Some(amounts) = shared.amounts() else { return };
+        let total = amounts.expected;
+        if knew_total != Some(total.is_some()) {
+            bar.set_style(style(if total.is_some() { WITH_TOTAL } else { WITHOUT_TOTAL }));
+            knew_total = Some(total.is_some());
         }
-        bar.set_message(shared.status(rate));
-        bar.set_position(Counters::get(&shared.counters.bytes));
+        bar.set_position(amounts.bytes);
+        let (speed, gain) = (amounts.speed(rate), amounts.gain());
+        match total {
+            Some(total) => {
+                bar.set_length(total);
+                bar.set_prefix(gain.join(", "));
+                bar.set_message(speed.join(", "));
+            }
+            None => {
+                bar.unset_length();
+                bar.set_message([speed, gain].concat().join(", "));
+            }
+        }
         bar.tick();
     })
 }
 
 fn style(template: &str) -> ProgressStyle {
     // The templates are constants of this file; a wrong one shows as a default bar, not as a failure.
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.progress_chars("=> ")
 }
 
 /// Prints a record on standard output. If that is closed, the end of the command tells.
@@ -208,39 +234,66 @@ impl Shared {
         }
     }
 
-    fn print_line(&self, rate: &mut Rate) {
-        stderr_line(&format!("yesterfs: {}", self.status(rate)));
+    fn print_line(&self, rate: &Rate) {
+        let amounts = self.amounts().unwrap_or_default();
+        stderr_line(&format!("yesterfs: {}", [amounts.speed(rate), amounts.gain()].concat().join(", ")));
     }
 
-    fn print_json(&self, _: &mut Rate) {
-        print_record(&counters_record(Record::new("progress"), &self.counters, self.started.elapsed().as_secs_f64()));
+    fn print_json(&self, rate: &Rate) {
+        let amounts = self.amounts().unwrap_or_default();
+        let record = counters_record(Record::new("progress"), &self.counters, self.started.elapsed().as_secs_f64());
+        let left = amounts.expected.and_then(|expected| rate.seconds_left(amounts.bytes, expected));
+        print_record(&record.put("bytes_per_second", rate.bytes_per_second as u64).put("seconds_left", left));
     }
 
-    /// Bytes, rate, time left, entries, new bytes, in one line; a narrow terminal cuts off its end.
-    fn status(&self, rate: &Rate) -> String {
+    /// What was counted; `None` before anything was, when a command may still be asking its user for a password.
+    fn amounts(&self) -> Option<Amounts> {
+        let get = Counters::get;
         let counters = &self.counters;
-        let (bytes, expected) = (Counters::get(&counters.bytes), Counters::get(&counters.bytes_expected));
-        let mut parts = vec![match expected {
-            0 => human_size(bytes),
-            _ => format!("{} of {}", human_size(bytes), human_size(expected)),
-        }];
-        parts.push(format!("{}/s", human_size(rate.bytes_per_second as u64)));
-        if let Some(seconds) = rate.seconds_left(bytes, expected) {
-            parts.push(format!("{} left", human_whole_duration(seconds.ceil() as u64)));
-        }
-        let entries = Counters::get(&counters.entries);
-        if entries > 0 {
-            parts.push(counted(entries, "entry", "entries"));
-        }
-        let (new, stored) = (Counters::get(&counters.bytes_new), Counters::get(&counters.bytes_stored));
-        if new > 0 {
-            let ratio = human_ratio(bytes, stored).map(|ratio| format!(" ({ratio})")).unwrap_or_default();
-            parts.push(format!("{} new{ratio}", human_size(new)));
-        }
-        if self.cancelled.load(Ordering::Relaxed) {
-            parts.push("stopping".to_string());
-        }
-        parts.join(", ")
+        let amounts = Amounts {
+            bytes: get(&counters.bytes),
+            // Once it is exceeded, it tells nothing.
+            expected: Some(get(&counters.bytes_expected)).filter(|it| *it > 0 && *it >= get(&counters.bytes)),
+            entries: get(&counters.entries),
+            new: get(&counters.bytes_new),
+            stored: get(&counters.bytes_stored),
+            stopping: self.cancelled.load(Ordering::Relaxed),
+        };
+        (amounts.bytes > 0 || amounts.entries > 0).then_some(amounts)
+    }
+}
+
+/// What was done at one moment.
+#[derive(Default)]
+struct Amounts {
+    bytes: u64,
+    expected: Option<u64>,
+    entries: u64,
+    new: u64,
+    stored: u64,
+    stopping: bool,
+}
+
+impl Amounts {
+    /// Bytes, rate, time left.
+    fn speed(&self, rate: &Rate) -> Vec<String> {
+        let bytes = match self.expected {
+            None => human_size(self.bytes),
+            Some(expected) => format!("{} of {}", human_size(self.bytes), human_size(expected)),
+        };
+        let speed = format!("{}/s", human_size(rate.bytes_per_second as u64));
+        let seconds = self.expected.and_then(|expected| rate.seconds_left(self.bytes, expected));
+        let left = seconds.map(|seconds| format!("{} left", human_whole_duration(seconds.ceil() as u64)));
+        [bytes, speed].into_iter().chain(left).collect()
+    }
+
+    /// Whether it is stopping, entries, new bytes, and how many times more there is than is stored for it.
+    fn gain(&self) -> Vec<String> {
+        let stopping = self.stopping.then(|| "stopping".to_string());
+        let entries = (self.entries > 0).then(|| counted(self.entries, "entry", "entries"));
+        let ratio = human_ratio(self.bytes, self.stored).map(|ratio| format!(" ({ratio})")).unwrap_or_default();
+        let new = (self.new > 0).then(|| format!("{} new{ratio}", human_size(self.new)));
+        [stopping, entries, new].into_iter().flatten().collect()
     }
 }
 
@@ -307,16 +360,41 @@ mod tests {
     }
 
     #[test]
-    fn the_status_names_what_is_known() {
+    fn what_is_told_is_what_is_known() {
         let shared = Shared::new(false, false);
         let rate = Rate { bytes_per_second: 1024.0, ..Rate::default() };
-        assert_eq!(shared.status(&rate), "0 B, 1.0 KiB/s");
-        Counters::add(&shared.counters.entries, 1_200);
+        assert!(shared.amounts().is_none());
         Counters::add(&shared.counters.bytes, 2_048);
+        let amounts = shared.amounts().unwrap();
+        assert_eq!((amounts.speed(&rate).join(", ").as_str(), amounts.gain().len()), ("2.0 KiB, 1.0 KiB/s", 0));
+        Counters::add(&shared.counters.entries, 1_200);
         Counters::add(&shared.counters.bytes_expected, 4_096);
         Counters::add(&shared.counters.bytes_new, 1_024);
         Counters::add(&shared.counters.bytes_stored, 512);
-        let text = "2.0 KiB of 4.0 KiB, 1.0 KiB/s, 2 s left, 1,200 entries, 1.0 KiB new (4.0x)";
-        assert_eq!(shared.status(&rate), text);
+        let amounts = shared.amounts().unwrap();
+        assert_eq!(amounts.speed(&rate), ["2.0 KiB of 4.0 KiB", "1.0 KiB/s", "2 s left"]);
+        assert_eq!(amounts.gain(), ["1,200 entries", "1.0 KiB new (4.0x)"]);
+        Counters::add(&shared.counters.bytes, 2_049);
+        assert_eq!(shared.amounts().unwrap().expected, None, "more than was expected");
+    }
+
+    #[test]
+    fn the_longest_lines_have_room_on_a_terminal_of_80_columns() {
+        let huge = 1023 << 40;
+        let rate = Rate { bytes_per_second: 1.0e15 / 60_000.0, ..Rate::default() };
+        let mut amounts = Amounts {
+            bytes: huge / 2,
+            expected: Some(huge),
+            entries: 999_999_999,
+            new: huge,
+            stored: huge,
+            stopping: true,
+        };
+        let left = "100% [============] ".len();
+        assert!(left + amounts.speed(&rate).join(", ").len() <= 80, "{:?}", amounts.speed(&rate));
+        assert!(amounts.gain().join(", ").len() <= 75, "{:?}", amounts.gain());
+        (amounts.expected, amounts.stopping) = (None, false);
+        let line = [amounts.speed(&rate), amounts.gain()].concat().join(", ");
+        assert!("- ".len() + line.len() <= 80, "{line}");
     }
 }

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use clap::Args;
 use yesterfs::Error;
 use yesterfs::repository::snapshot::Manifest;
-use yesterfs::restore::{Action, NotRestored, PlannedAction, RestoreOptions, RestoreReport, restore};
+use yesterfs::restore::{
+    Action, Event, NotRestored, NotSetGroup, PlannedAction, RestoreOptions, RestoreReport, restore,
+};
 
 use super::entry::type_name;
 use super::exit::{CommandResult, Outcome};
@@ -15,14 +17,22 @@ use super::invocation::{Invocation, Target, processors};
 use super::output::{Output, Record, counted, human_count, human_duration, human_size, printable};
 use super::progress::{Show, Terminal, stderr_line};
 
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs restore lake --to /restore
+  yesterfs restore lake@yesterday:/etc/app.conf --to .
+  yesterfs restore lake --to /export/lake --delete --dry-run";
+
 /// Bring a snapshot, or a part of one, back into a directory
 ///
 /// A directory's entries go into DIR, which becomes that directory; anything else goes into DIR under its own name.
 /// What is there already is read and compared, and only what differs is written. Without root, what could not be set
 /// (owners, some attributes, devices) is listed, and the exit status is 3.
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Restore {
-    /// The snapshot, and the path in it; all of it if there is none
+    /// The snapshot (SOURCE, SOURCE@TIME, SOURCE@latest~N or an id; yesterfs --help tells more), and the path in it; all of it
+    /// if there is none
     #[arg(value_name = "SNAP[:/PATH]")]
     target: OsString,
 
@@ -52,7 +62,7 @@ pub struct Restore {
     #[arg(long)]
     numeric_ids: bool,
 
-    /// Files written at the same time; by default as many as the machine has processors
+    /// Files written at the same time [default: as many as processors]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 
@@ -94,20 +104,30 @@ pub fn run(args: Restore, invocation: &Invocation) -> CommandResult {
     let mut output = Output::default();
     let mut printed = Ok(());
     let tells_actions = args.dry_run || invocation.verbose;
-    let mut planned = |action: &PlannedAction<'_>| {
-        if tells_actions && printed.is_ok() {
-            printed = print_action(action, args.json, &mut output);
+    let mut listener = |event: &Event<'_>| {
+        if printed.is_ok() {
+            printed = match event {
+                Event::Action(action) if tells_actions => print_action(action, args.json, &mut output),
+                Event::NotSet(not_set) if args.json => output.record(&not_set_record(not_set)),
+                Event::NotSet(not_set) if invocation.verbose => {
+                    print_not_set(&not_set.path, &not_set.what, &not_set.cause);
+                    Ok(())
+                }
+                _ => Ok(()),
+            };
         }
     };
-    let result = restore(&repository, &node, &path, &options, terminal.as_ref(), &mut planned);
+    let result = restore(&repository, &node, &path, &options, terminal.as_ref(), &mut listener);
     terminal.finish();
     let report = result?;
     printed?;
-    report.not_set.iter().try_for_each(|not_set| print_not_set(not_set, args.json, &mut output))?;
+    if !args.json && !invocation.verbose {
+        report.not_set.iter().for_each(print_not_set_group);
+    }
     if args.json {
         output.record(&summary_record(&report, &args, &terminal))?;
     } else if !invocation.quiet {
-        print_summary(&report, &args, &terminal, &mut output)?;
+        print_summary(&report, &args, invocation, &terminal, &mut output)?;
     }
     output.flush()?;
     Ok(match report {
@@ -130,25 +150,43 @@ fn print_action(planned: &PlannedAction<'_>, json: bool, output: &mut Output) ->
         let record = Record::new("action").put("action", name).put("file_type", type_name(planned.letter));
         output.record(&record.put_bytes("path", planned.path))
     } else {
-        let path = if planned.path.is_empty() { b"." } else { planned.path };
-        output.line(format!("{name:<12} {}", printable(path)))
+        output.line(format!("{name:<12} {}", shown(planned.path)))
     }
 }
 
-fn print_not_set(not_set: &NotRestored, json: bool, output: &mut Output) -> CommandResult<()> {
-    let NotRestored { path, what, cause } = not_set;
-    if json {
-        let record = Record::new("not_set").put_bytes("path", path);
-        output.record(&record.put("what", what.as_str()).put("reason", cause.as_str()))?;
-    } else {
-        stderr_line(&format!("yesterfs: \"{}\": cannot set {what}: {cause}", printable(path)));
+/// A path below the target; the target itself is a dot.
+fn shown(path: &[u8]) -> String {
+    if path.is_empty() { ".".to_string() } else { printable(path) }
+}
+
+fn not_set_record(NotRestored { path, what, cause }: &NotRestored) -> Record {
+    Record::new("not_set").put_bytes("path", path).put("what", what.as_str()).put("reason", cause.as_str())
+}
+
+fn print_not_set(path: &[u8], what: &str, cause: &str) {
+    stderr_line(&format!("yesterfs: \"{}\": cannot set {what}: {cause}", shown(path)));
+}
+
+/// One line for any number of entries, where each cannot have a line of its own.
+fn print_not_set_group(group: &NotSetGroup) {
+    let NotSetGroup { what, cause, count, first } = group;
+    let unnamed = count - first.len() as u64;
+    if unnamed == 0 {
+        first.iter().for_each(|path| print_not_set(path, what, cause));
+        return;
     }
-    Ok(())
+    let named = first.iter().map(|path| format!("\"{}\"", shown(path))).collect::<Vec<_>>().join(", ");
+    let entries = counted(*count, "entry", "entries");
+    stderr_line(&format!(
+        "yesterfs: cannot set {what} of {entries}: {cause}: {named} and {} more",
+        human_count(unnamed)
+    ));
 }
 
 fn print_summary(
     report: &RestoreReport,
     args: &Restore,
+    invocation: &Invocation,
     terminal: &Terminal,
     output: &mut Output,
 ) -> CommandResult<()> {
@@ -171,13 +209,11 @@ fn print_summary(
     ))?;
     if report.problems + report.not_set_count > 0 {
         let problems = counted(report.problems, "problem", "problems");
-        let listed = report.not_set.len() as u64;
-        let unlisted = match report.not_set_count - listed.min(report.not_set_count) {
-            0 => String::new(),
-            count => format!(" ({count} of them not listed)"),
-        };
         let not_set = counted(report.not_set_count, "thing", "things");
-        stderr_line(&format!("yesterfs: {problems}, {not_set} could not be set{unlisted}"));
+        stderr_line(&format!("yesterfs: {problems}, {not_set} could not be set"));
+        if report.not_set.iter().any(|group| group.count > group.first.len() as u64) && !invocation.verbose {
+            stderr_line("hint: --verbose lists every entry, --json too; root can set everything");
+        }
     }
     Ok(())
 }

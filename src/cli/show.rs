@@ -8,10 +8,16 @@ use super::invocation::{Invocation, snapshot_name};
 use super::output::{Align, Output, Record, Table, counted, human_size, printable};
 use super::snapshots::snapshot_record;
 
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs show lake
+  yesterfs show lake@2026-11-20 --json";
+
 /// Show all that is known of a snapshot
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Show {
-    /// The snapshot
+    /// The snapshot: SOURCE, SOURCE@TIME, SOURCE@latest~N or an id; yesterfs --help tells more
     #[arg(value_name = "SNAP")]
     snapshot: String,
 

@@ -1,17 +1,29 @@
 //! `yesterfs snapshots`
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use clap::Args;
 use yesterfs::Error;
 use yesterfs::repository::snapshot::{Snapshot, check_label};
 
-use super::exit::{CommandResult, Outcome};
+use super::exit::{CommandResult, Failure, Outcome};
+use super::hint;
 use super::invocation::Invocation;
 use super::output::{Align, Output, Record, Table, human_count, human_size};
 
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs snapshots
+  yesterfs snapshots lake --tag monthly
+  yesterfs snapshots --json | jq -r .id";
+
 /// List snapshots, oldest first
+///
+/// SIZE is what a snapshot holds, NEW what was stored for it, compressed. NAME is the start of its ingest in UTC, and its
+/// name in the mount: SOURCE@NAME names it anywhere.
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Snapshots {
     /// Only snapshots of this source
     source: Option<String>,
@@ -35,18 +47,12 @@ pub fn run(args: Snapshots, invocation: &Invocation) -> CommandResult {
         args.source.as_ref().is_none_or(|source| *source == snapshot.manifest.source)
             && args.tag.as_ref().is_none_or(|tag| snapshot.tags.contains(tag))
     };
-    // A misspelled name must not look like a source without snapshots.
-    for (what, name, is_known) in [
-        ("snapshot of source", &args.source, catalog.sources().contains(args.source.as_deref().unwrap_or_default())),
-        (
-            "snapshot with tag",
-            &args.tag,
-            catalog.snapshots().any(|it| args.tag.as_ref().is_some_and(|tag| it.tags.contains(tag))),
-        ),
-    ] {
-        if let (Some(name), false) = (name, is_known) {
-            return Err(Error::NotFound { what, name: name.clone() }.into());
-        }
+    if let Some(source) = &args.source {
+        require_known(("snapshot of source", "sources are"), source, &catalog.sources())?;
+    }
+    if let Some(tag) = &args.tag {
+        let tags = catalog.snapshots().flat_map(|snapshot| &snapshot.tags).map(String::as_str).collect();
+        require_known(("snapshot with tag", "tags are"), tag, &tags)?;
     }
     let wanted = catalog.snapshots().filter(is_wanted);
     let mut output = Output::default();
@@ -57,6 +63,16 @@ pub fn run(args: Snapshots, invocation: &Invocation) -> CommandResult {
     }
     output.flush()?;
     Ok(Outcome::Done)
+}
+
+/// A misspelled name must not look like a source without snapshots.
+fn require_known((what, title): (&'static str, &str), name: &str, known: &BTreeSet<&str>) -> CommandResult<()> {
+    if known.contains(name) {
+        return Ok(());
+    }
+    let known: Vec<&str> = known.iter().copied().collect();
+    let hint = hint::among(title, name, &known, str::to_string);
+    Err(Failure::Hinted { error: Error::NotFound { what, name: name.to_string() }, hint })
 }
 
 fn print_table<'a>(snapshots: impl Iterator<Item = &'a Arc<Snapshot>>, output: &mut Output) -> CommandResult<()> {

@@ -7,12 +7,19 @@ use super::invocation::Invocation;
 use super::output::Output;
 use super::snapshots::snapshot_record;
 
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs tag lake --add monthly
+  yesterfs tag lake@2026-11-20 --remove monthly --add yearly
+  yesterfs tag lake";
+
 /// Add tags to a snapshot or take them away; without either, show them
 ///
 /// The mount lists tagged snapshots under tags/TAG/.
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Tag {
-    /// The snapshot
+    /// The snapshot: SOURCE, SOURCE@TIME, SOURCE@latest~N or an id; yesterfs --help tells more
     #[arg(value_name = "SNAP")]
     snapshot: String,
 

@@ -7,16 +7,25 @@ use yesterfs::mount::Unmounted;
 
 use super::exit::{CommandResult, Outcome};
 use super::invocation::Invocation;
+use super::output::printable_path;
 use super::progress::stderr_line;
 
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs umount /mnt/yester";
+
 /// Unmount what yesterfs mounted
+///
+/// A mount that is in use is detached, and that is said: nobody finds it any more, whoever has files open there can go
+/// on reading them, and it ends when the last of them is closed.
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Umount {
     /// Where it is mounted
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 
-    /// If it is in use, take it out of the tree of names now; it ends when the last file is closed
+    /// Do not try to unmount it in order first: detach it at once
     #[arg(short, long)]
     lazy: bool,
 }
@@ -25,7 +34,14 @@ pub fn run(args: Umount, invocation: &Invocation) -> CommandResult {
     match yesterfs::mount::unmount(&args.directory, args.lazy)? {
         Unmounted::Clean => {}
         Unmounted::Lazy if invocation.quiet => {}
-        Unmounted::Lazy => stderr_line("yesterfs: it is in use; it ends when the last file there is closed"),
+        Unmounted::Lazy => {
+            let place = printable_path(&args.directory);
+            let why = if args.lazy { "" } else { "is in use, and " };
+            stderr_line(&format!(
+                "yesterfs: \"{place}\" {why}was detached: nobody finds it any more, and it ends when the last file there \
+                 is closed"
+            ));
+        }
     }
     Ok(Outcome::Done)
 }

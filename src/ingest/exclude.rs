@@ -16,6 +16,8 @@ impl Excludes {
     pub fn new(patterns: &[String], files: &[PathBuf]) -> Result<Excludes> {
         // All paths asked for are relative; a root would be stripped off those that happen to begin like it.
         let mut builder = GitignoreBuilder::new(".");
+        // A pattern that matches nothing of what it was written for would let in what was to stay out.
+        builder.allow_unclosed_class(false);
         for file in files {
             if let Some(error) = builder.add(file) {
                 let value = file.display().to_string();
@@ -24,7 +26,7 @@ impl Excludes {
         }
         for pattern in patterns {
             let added = builder.add_line(None, pattern);
-            added.map_err(|error| Error::invalid("exclude pattern", pattern, error.to_string()))?;
+            added.map_err(|error| Error::invalid("exclude pattern", pattern, reason(error)))?;
         }
         let built = builder.build();
         let patterns = built.map_err(|error| Error::invalid("exclude pattern", "", error.to_string()))?;
@@ -35,5 +37,13 @@ impl Excludes {
     /// directory is not asked for.
     pub fn excludes(&self, path: &Path, is_directory: bool) -> bool {
         !self.patterns.is_empty() && self.patterns.matched(path, is_directory).is_ignore()
+    }
+}
+
+/// Why a pattern is refused; the pattern itself is told by the caller.
+fn reason(error: ignore::Error) -> String {
+    match error {
+        ignore::Error::Glob { err, .. } => err,
+        other => other.to_string(),
     }
 }

@@ -190,12 +190,13 @@ impl Reading<'_, '_> {
             Some(NodeKind::File { content, .. }) if content.size > 0 => Some(content.class),
             _ => None,
         };
+        let mut counted = 0;
         for attempt in 1.. {
             if before.file_type != FileType::File {
                 let cause = io::Error::other("it is no regular file any more");
                 return Err(CaptureError::Source { operation: "read it", cause });
             }
-            let content = self.read_once(fd, &before, previous_class, lane)?;
+            let content = self.read_once(fd, &before, previous_class, lane, &mut counted)?;
             let after = stat_fd(fd).map_err(source("look at it"))?;
             let same = content.size == after.size
                 && (before.size, before.modified, before.changed) == (after.size, after.modified, after.changed);
@@ -204,7 +205,7 @@ impl Reading<'_, '_> {
                     let reason = format!("it changed during each of {READ_ATTEMPTS} attempts to read it");
                     self.monitor.problem(Problem { path: job.path(), reason });
                 }
-                Counters::add(&self.monitor.counters().bytes, content.size);
+                self.count_up_to(content.size, &mut counted);
                 let witness = match same && is_settled(after.changed, started) {
                     true => Witness::Seen { changed: after.changed, inode: after.inode },
                     false => Witness::None,
@@ -223,6 +224,7 @@ impl Reading<'_, '_> {
         captured: &Captured,
         class: Option<ChunkClass>,
         lane: &mut DataLane,
+        counted: &mut u64,
     ) -> Result<Content, CaptureError> {
         let mut buffer = vec![0u8; READ_BYTES.min(usize::try_from(captured.size).unwrap_or(READ_BYTES) + 1)];
         let sniffed =
@@ -236,7 +238,7 @@ impl Reading<'_, '_> {
             if sniffed == buffer.len() {
                 // One byte more tells that it grew; all more would be an endless race with a fast writer.
                 let end = captured.size.saturating_add(1);
-                self.read_range(fd, sniffed as u64, end, &mut buffer, &mut writer)?;
+                self.read_range(fd, (sniffed as u64, end), &mut buffer, &mut writer, counted)?;
             }
             return Ok(writer.finish()?);
         }
@@ -248,9 +250,10 @@ impl Reading<'_, '_> {
                 data => data.map_err(source("find its holes"))?.min(captured.size),
             };
             writer.hole(data - at)?;
+            self.count_up_to(data, counted);
             if data < captured.size {
                 let hole = rustix::fs::seek(fd, SeekFrom::Hole(data)).map_err(source("find its holes"))?;
-                at = self.read_range(fd, data, hole.min(captured.size), &mut buffer, &mut writer)?;
+                at = self.read_range(fd, (data, hole.min(captured.size)), &mut buffer, &mut writer, counted)?;
                 if at < hole.min(captured.size) {
                     break;
                 }
@@ -265,10 +268,10 @@ impl Reading<'_, '_> {
     fn read_range<S: PageSink + ?Sized>(
         &self,
         fd: BorrowedFd,
-        mut at: u64,
-        end: u64,
+        (mut at, end): (u64, u64),
         buffer: &mut [u8],
         writer: &mut ContentWriter<S>,
+        counted: &mut u64,
     ) -> Result<u64, CaptureError> {
         while at < end {
             if self.monitor.is_cancelled() {
@@ -285,9 +288,17 @@ impl Reading<'_, '_> {
             Counters::add(&self.monitor.counters().bytes_read, got as u64);
             writer.write(&buffer[..got])?;
             at += got as u64;
+            self.count_up_to(at, counted);
             self.session.publish_if_due((self.clock)())?;
         }
         Ok(at)
+    }
+
+    /// Counts bytes of a file as they are read, so that a long one does not look like none; what an earlier attempt
+    /// counted is not counted again.
+    fn count_up_to(&self, reached: u64, counted: &mut u64) {
+        Counters::add(&self.monitor.counters().bytes, reached.saturating_sub(*counted));
+        *counted = reached.max(*counted);
     }
 
     /// The attributes of an entry that were read, stored. Where they could not be read that is a problem, and the entry

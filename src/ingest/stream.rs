@@ -4,12 +4,10 @@
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
+use self::command::{LOOK_INTERVAL_AT_END, RunningCommand};
 use crate::error::{Error, Result};
 use crate::ingest::{IngestOptions, IngestReport};
 use crate::progress::{Counters, Monitor, Problem};
@@ -23,17 +21,14 @@ use crate::repository::snapshot::{Manifest, ManifestProblem, SnapshotKind, Snaps
 use crate::repository::tree::{DirectoryWriter, Witness};
 use crate::time::{Clock, Timestamp};
 
+mod command;
+mod terminal;
+
 /// Bytes read from a stream at once.
 const READ_BYTES: usize = 256 << 10;
 
 /// Bytes of a stream's end in which the expected text is looked for.
 const TAIL_BYTES: usize = 4096;
-
-/// A silent command is left alone so long before it is looked whether its output is still wanted.
-const LOOK_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-
-/// The same for a command that closed its output and has not ended.
-const LOOK_INTERVAL_AT_END: Duration = Duration::from_millis(5);
 
 /// Longest name of a stream: it becomes a file name.
 const NAME_MAX_BYTES: usize = 255;
@@ -121,6 +116,7 @@ pub fn ingest_streams(
     let origin = streams.iter().map(|stream| stream.input.describe()).collect::<Vec<_>>().join("\n");
     let started = clock();
     let session = WriteSession::open(repository, monitor.counters(), &common.host, "ingest stream", started)?;
+    expect_as_much_as_last_time(repository, &common.source, monitor);
     let unwatched = streams.iter().any(|stream| matches!(stream.input, StreamInput::Reader(_)));
     let reading = StreamReading {
         session: &session,
@@ -167,6 +163,13 @@ pub fn ingest_streams(
     };
     let snapshot = session.commit(manifest, clock())?;
     Ok(IngestReport { snapshot })
+}
+
+fn expect_as_much_as_last_time(repository: &Repository, source: &str, monitor: &dyn Monitor) {
+    let catalog = repository.catalog();
+    if let Some(last) = catalog.of_source(source).rev().find(|it| it.manifest.kind == SnapshotKind::Stream) {
+        Counters::add(&monitor.counters().bytes_expected, last.manifest.root.totals().bytes);
+    }
 }
 
 /// Streams that nobody watches and that do not end as they should: kept, since they cannot be had again, but told.
@@ -292,26 +295,15 @@ impl StreamReading<'_, '_> {
     }
 
     /// Runs a command and stores its output; its exit status decides.
-    fn run(&self, mut command: Command, described: &str) -> Result<(Content, Vec<u8>)> {
+    fn run(&self, command: Command, described: &str) -> Result<(Content, Vec<u8>)> {
         let failed = |reason: String| Error::Command { command: described.to_string(), reason };
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let child = command.spawn().map_err(|cause| failed(format!("cannot be started: {cause}")))?;
-        let mut child = KillOnDrop { child };
-        let pipe = child.child.stdout.take().ok_or_else(|| failed("has no output".into()))?;
-        let stored = self.store(&mut CommandOutput { pipe }, described)?;
-        let status = self.wait(&mut child.child, described)?;
-        if status.success() { Ok(stored) } else { Err(failed(format!("failed with {status}"))) }
-    }
-
-    /// Waits for the end of a command whose output has ended.
-    fn wait(&self, child: &mut Child, described: &str) -> Result<ExitStatus> {
+        let mut running =
+            RunningCommand::start(command).map_err(|cause| failed(format!("cannot be started: {cause}")))?;
+        let stored = self.store(&mut running, described)?;
         loop {
-            let ended = child.try_wait().map_err(|cause| {
-                let reason = format!("cannot be waited for: {cause}");
-                Error::Command { command: described.into(), reason }
-            })?;
-            match ended {
-                Some(status) => return Ok(status),
+            match running.ended().map_err(|cause| failed(format!("cannot be waited for: {cause}")))? {
+                Some(status) if status.success() => return Ok(stored),
+                Some(status) => return Err(failed(format!("failed with {status}"))),
                 None if self.is_given_up() => return Err(Error::Interrupted),
                 None => std::thread::sleep(LOOK_INTERVAL_AT_END),
             }
@@ -350,34 +342,6 @@ impl StreamReading<'_, '_> {
             self.session.publish_if_due((self.clock)())?;
         }
         Ok((writer.finish()?, tail))
-    }
-}
-
-/// What a command prints. Reading is interrupted now and then, so that a silent command holds up nobody who has given up.
-struct CommandOutput {
-    pipe: ChildStdout,
-}
-
-impl Read for CommandOutput {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match poll(&mut [PollFd::new(&self.pipe, PollFlags::IN)], Some(&LOOK_INTERVAL))? {
-            // The reader looks whether it shall go on, and comes again.
-            0 => Err(io::ErrorKind::Interrupted.into()),
-            _ => self.pipe.read(buffer),
-        }
-    }
-}
-
-/// A command that is ended when nobody wants its output any more.
-struct KillOnDrop {
-    child: Child,
-}
-
-impl Drop for KillOnDrop {
-    fn drop(&mut self) {
-        // Both fail for a command that ended already, which is fine.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

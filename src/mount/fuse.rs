@@ -223,10 +223,14 @@ impl fuser::Filesystem for KernelEdge {
     fn statfs(&self, _request: &Request, ino: INodeNo, reply: ReplyStatfs) {
         match self.view.statistics() {
             Ok(found) => {
-                let block = u64::from(STATFS_BLOCK_BYTES);
-                let free = found.available_bytes / block;
-                let total = (found.used_bytes.div_ceil(block) + free).max(found.total_bytes / block);
-                reply.statfs(total, free, free, found.files, 0, STATFS_BLOCK_BYTES, NAME_MAX_BYTES, STATFS_BLOCK_BYTES);
+                const BLOCK: u64 = STATFS_BLOCK_BYTES as u64;
+                let free = found.available_bytes / BLOCK;
+                let blocks = (found.used_bytes.div_ceil(BLOCK) + free).max(found.total_bytes / BLOCK);
+                // Files that are not free count as used: with none free, "df -i" would show a full filesystem.
+                let free_files = found.available_files;
+                let files = found.used_files.saturating_add(free_files);
+                let (block, name) = (STATFS_BLOCK_BYTES, NAME_MAX_BYTES);
+                reply.statfs(blocks, free, free, files, free_files, block, name, block);
             }
             Err(error) => reply.error(errno::of(&error, "statfs", ino.0)),
         }

@@ -100,7 +100,7 @@ impl Run<'_> {
         };
         match self.compare(job, fd.as_fd(), content, question)? {
             Comparison::Equal => {
-                self.count_unchanged(content);
+                self.count_unchanged(content, question);
                 self.set_metadata(job, captured, read_xattrs_fd(fd.as_fd()), |node, xattrs| {
                     apply_fd(fd.as_fd(), node, xattrs, &self.owners, &self.apply)
                 })
@@ -128,8 +128,10 @@ impl Run<'_> {
         content.size >= IN_PLACE_MIN_BYTES && captured.size > 0 && captured.link_count == 1 && captured.uid == owner
     }
 
-    fn count_unchanged(&self, content: &Content) {
-        Counters::add(&self.tally.counters().bytes, content.size);
+    fn count_unchanged(&self, content: &Content, question: Question) {
+        if question == Question::BytesAndHoles {
+            Counters::add(&self.tally.counters().bytes, content.size);
+        }
         if self.mode == Mode::Verify {
             self.tally.report().bytes_verified += content.data_bytes;
         } else {
@@ -194,6 +196,8 @@ impl Run<'_> {
             closed.map_err(|errno| failed("prepare")(errno.into()))?;
             self.write_differences(job, fd.as_fd(), content, differences)?;
             self.apply_to(job, &fd);
+        } else {
+            Counters::add(&self.tally.counters().bytes, differences.data_bytes);
         }
         let mut report = self.tally.report();
         report.bytes_written += differences.data_bytes;
@@ -236,6 +240,10 @@ impl Run<'_> {
         let mut differs = resized;
         self.each_extent(content, |placed| {
             if self.extent_matches(&mut existing, content, &placed, question, job)? {
+                // What would be written anew after all must not count twice; a long file must not look like none.
+                if question != Question::BytesAndHoles {
+                    Counters::add(&self.tally.counters().bytes, placed.extent.length);
+                }
                 return Ok(ControlFlow::Continue(()));
             }
             differs = true;

@@ -8,21 +8,23 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::error::{Error, ErrorKind};
 use crate::progress::{Counters, Monitor, Problem};
 use crate::repository::metadata::NotSet;
-use crate::restore::{Action, NOT_SET_MAX, NotRestored, PlannedAction, RestoreReport};
+use crate::restore::{
+    Action, Event, NOT_SET_EXAMPLES_MAX, NOT_SET_GROUPS_MAX, NotRestored, NotSetGroup, PlannedAction, RestoreReport,
+};
 
-type Planned<'a> = &'a mut (dyn FnMut(&PlannedAction<'_>) + Send);
+type Listener<'a> = &'a mut (dyn FnMut(&Event<'_>) + Send);
 
 /// The report in the making; shared by threads.
 pub(super) struct Tally<'a> {
     to: &'a Path,
     monitor: &'a dyn Monitor,
-    planned: Mutex<Planned<'a>>,
+    listener: Mutex<Listener<'a>>,
     report: Mutex<RestoreReport>,
 }
 
 impl<'a> Tally<'a> {
-    pub fn new(to: &'a Path, monitor: &'a dyn Monitor, planned: Planned<'a>) -> Tally<'a> {
-        Tally { to, monitor, planned: Mutex::new(planned), report: Mutex::default() }
+    pub fn new(to: &'a Path, monitor: &'a dyn Monitor, listener: Listener<'a>) -> Tally<'a> {
+        Tally { to, monitor, listener: Mutex::new(listener), report: Mutex::default() }
     }
 
     /// Where an entry lies, for messages.
@@ -51,7 +53,11 @@ impl<'a> Tally<'a> {
                 _ => report.changed += 1,
             }
         }
-        self.planned.lock().unwrap_or_else(PoisonError::into_inner)(planned);
+        self.tell(&Event::Action(*planned));
+    }
+
+    fn tell(&self, event: &Event<'_>) {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner)(event);
     }
 
     /// One entry failed.
@@ -74,17 +80,37 @@ impl<'a> Tally<'a> {
 
     /// Something of an entry could not be given back.
     pub fn not_set(&self, path: &[u8], not_set: NotSet) {
-        let mut report = self.report();
-        report.not_set_count += 1;
-        if report.not_set.len() < NOT_SET_MAX {
-            let cause = not_set.cause.to_string();
-            report.not_set.push(NotRestored { path: path.to_vec(), what: not_set.what, cause });
-        }
+        let not_set = NotRestored { path: path.to_vec(), what: not_set.what, cause: not_set.cause.to_string() };
+        self.tell(&Event::NotSet(&not_set));
+        self.report().count_not_set(not_set);
     }
 
     pub fn into_report(self) -> RestoreReport {
         let mut report = self.report.into_inner().unwrap_or_else(PoisonError::into_inner);
-        report.not_set.sort_by(|a, b| (&a.path, &a.what).cmp(&(&b.path, &b.what)));
+        report.not_set.sort_by(|a, b| (&a.what, &a.cause).cmp(&(&b.what, &b.cause)));
         report
+    }
+}
+
+impl RestoreReport {
+    fn count_not_set(&mut self, NotRestored { path, what, cause }: NotRestored) {
+        self.not_set_count += 1;
+        let known = self.not_set.iter().position(|group| group.what == what && group.cause == cause);
+        let at = match known {
+            Some(at) => at,
+            None if self.not_set.len() == NOT_SET_GROUPS_MAX => return,
+            None => {
+                self.not_set.push(NotSetGroup { what, cause, count: 0, first: Vec::new() });
+                self.not_set.len() - 1
+            }
+        };
+        let group = &mut self.not_set[at];
+        group.count += 1;
+        // In order of paths: threads come by in any.
+        let place = group.first.partition_point(|earlier| *earlier < path);
+        if place < NOT_SET_EXAMPLES_MAX {
+            group.first.insert(place, path);
+            group.first.truncate(NOT_SET_EXAMPLES_MAX);
+        }
     }
 }

@@ -31,6 +31,8 @@ pub struct Listed {
 pub struct Space {
     pub total_bytes: u64,
     pub available_bytes: u64,
+    /// Files that could still be made there.
+    pub available_files: u64,
 }
 
 /// What [`PutNew::finish`] found.

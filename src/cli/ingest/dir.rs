@@ -11,12 +11,19 @@ use super::SnapshotArgs;
 use crate::cli::exit::CommandResult;
 use crate::cli::invocation::{Invocation, clock, processors};
 
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs ingest dir /export/lake --source lake
+  yesterfs ingest dir / --source root --one-file-system --exclude /tmp --exclude '*.o'
+  yesterfs ingest dir /etc --source etc --tag before-upgrade";
+
 /// Make a snapshot of a directory
 ///
 /// Files that are unchanged since the last snapshot of the same source are not read again. What cannot be read is
 /// reported, the rest is stored, the snapshot is marked partial, and the exit status is 3. The repository itself, and
 /// mounts of it, are left out.
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Dir {
     /// The directory
     #[arg(value_name = "PATH")]
@@ -41,7 +48,7 @@ pub struct Dir {
     #[arg(long)]
     reread: bool,
 
-    /// Files read at the same time; by default as many as the machine has processors
+    /// Files read at the same time [default: as many as processors]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 }

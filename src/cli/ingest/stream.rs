@@ -17,15 +17,16 @@ const EXAMPLES: &str = "\
 Examples:
   yesterfs ingest stream --source shop --name dump.sql -- mariadb-dump --single-transaction shop
   yesterfs ingest stream --source shop --stream a.sql='mysqldump a' --stream b.sql='mysqldump b'
-  zcat old.gz | yesterfs ingest stream --source shop --name dump.sql --expect-end '-- Dump completed'";
+  zcat old.gz | yesterfs ingest stream --source shop --name old.sql --expect-end '-- Dump'";
 
 /// Make a snapshot of what commands print, such as database dumps
 ///
-/// Each stream becomes a file of the snapshot. A command that fails, or prints nothing, makes no snapshot. Whether the
-/// producer of standard input was done, nobody knows: such a snapshot is marked unverified, unless --expect-end tells
-/// how it must end.
+/// Each stream becomes a file of the snapshot. A command that fails, or prints nothing, makes no snapshot, and neither do
+/// the other streams; whatever it started in its process group is ended then. Whether the producer of standard input was
+/// done, nobody knows: such a snapshot is marked unverified, unless --expect-end tells how it must end. Passwords in
+/// command lines are not kept.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Stream {
     #[command(flatten)]
     snapshot: SnapshotArgs,
@@ -34,7 +35,8 @@ pub struct Stream {
     #[arg(long, required_unless_present = "stream", conflicts_with = "stream")]
     name: Option<String>,
 
-    /// File name of a stream, and the command line for a shell that prints it; may be repeated
+    /// File name of a stream, and the command line for a shell that prints it; may be repeated. bash runs it with pipefail
+    /// where it is installed, else sh
     #[arg(long, value_name = "NAME=COMMAND", value_parser = parse_stream)]
     stream: Vec<(String, String)>,
 
@@ -49,8 +51,8 @@ pub struct Stream {
 
 pub fn run(args: Stream, invocation: &Invocation) -> CommandResult {
     if args.stream.is_empty() && args.command.is_empty() && io::stdin().is_terminal() {
-        let text = "standard input is a terminal: pipe the stream in, or name the command that prints it after --";
-        return Err(Failure::Usage(text.to_string()));
+        let hint = "pipe the stream in, or name the command that prints it: -- COMMAND";
+        return Err(Failure::Usage { problem: "standard input is a terminal", hint });
     }
     let terminal = args.snapshot.start_progress(invocation)?;
     let repository = invocation.open(terminal.clone())?;

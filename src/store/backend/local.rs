@@ -145,7 +145,10 @@ impl Backend for LocalBackend {
         let stat = rustix::fs::statvfs(&self.place.root)
             .map_err(|errno| self.place.failed("find the free space of", ".", errno.into()))?;
         let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
-        Ok(Some(Space { total_bytes: bytes(stat.f_blocks), available_bytes: bytes(stat.f_bavail) }))
+        // A filesystem that makes inodes as it needs them has room for as many as there are blocks.
+        let available_files = if stat.f_files == 0 { stat.f_bavail } else { stat.f_favail };
+        let (total_bytes, available_bytes) = (bytes(stat.f_blocks), bytes(stat.f_bavail));
+        Ok(Some(Space { total_bytes, available_bytes, available_files }))
     }
 }
 
