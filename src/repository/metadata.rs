@@ -7,6 +7,7 @@
 
 mod apply;
 mod capture;
+mod first_names;
 mod owners;
 #[cfg(test)]
 mod tests;
@@ -16,4 +17,5 @@ pub use capture::{
     Captured, FileType, Identity, OPEN_LEVELS_MAX, XATTRS_MAX_BYTES, open_again, open_beneath, open_directory_at,
     open_file_at, read_link_at, read_xattrs_at, read_xattrs_fd, stat_at, stat_fd,
 };
+pub use first_names::FirstNames;
 pub use owners::OwnerNames;
