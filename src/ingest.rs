@@ -1,11 +1,15 @@
 //! Ingest: makes snapshots. Of a directory ([`directory`]), or of the output of commands ([`stream`]).
 
+mod builder;
 pub mod directory;
 mod exclude;
 mod file;
 mod hard_links;
+mod listing;
 pub mod stream;
+mod stretch;
 mod walk;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

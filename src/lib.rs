@@ -31,8 +31,8 @@
 //!
 //! # The walk of one file
 //!
-//! In: the walk of [`ingest::directory`] finds it and hands it to a thread, which asks whether the previous snapshot has
-//! it unchanged. If not, its bytes go to a [`ContentWriter`](repository::content_writer::ContentWriter), which cuts them
+//! In: the walk of [`ingest::directory`] finds it and hands it, with some dozens of its neighbours, to a thread, which asks
+//! whether the previous snapshot has it unchanged. If not, its bytes go to a [`ContentWriter`](repository::content_writer::ContentWriter), which cuts them
 //! ([`store::chunker`]) and gives each chunk to its lane of the [`ChunkWriter`](store::ChunkWriter): known? Then only its
 //! id comes back; else it is compressed and appended to a pack. The ids become extents, the extents a content, the
 //! content a node. The builder puts nodes in order of names into a
@@ -60,8 +60,8 @@
 //! 8. An empty or failing listing is never a reason to delete.
 //! 9. Safety never rests on clocks.
 //! 10. Memory is bounded by options and named constants, not by the size of repositories or files, and no queue is
-//!     unbounded. What an ingest must hold grows with the source: the names in the directories that it is in, and files with
-//!     several names until all of these were met.
+//!     unbounded. What an ingest must hold grows with the source: the names in the directories that it is in, and some 65
+//!     bytes for each file with several names, until all of these were met (`docs/design.md`, "Ingest of directories").
 //! 11. Corruption is reported as corruption: never as "not found", never as short data, never by a panic.
 
 pub mod check;

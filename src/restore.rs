@@ -37,12 +37,12 @@ use crate::error::{Error, Result};
 use crate::progress::{Counters, Monitor};
 use crate::repository::Repository;
 use crate::repository::content_reader::ContentReader;
-use crate::repository::metadata::{ApplyOptions, OwnerNames};
+use crate::repository::metadata::{ApplyOptions, Identity, OwnerNames};
 use crate::repository::node::Node;
 use crate::repository::tree::TreeReader;
 use crate::restore::links::Links;
 use crate::restore::tally::Tally;
-use crate::restore::target::{Identity, Target, TemporaryNames};
+use crate::restore::target::{Target, TemporaryNames};
 use crate::restore::walk::Job;
 use crate::store::ChunkStore;
 

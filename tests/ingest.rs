@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -13,10 +13,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use rustix::fs::inotify;
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::thread::{Gid, Uid};
 use support::faulty::FaultyBackend;
 use support::fidelity;
+use support::mounted::Stage;
 use support::repository::{Ingested, TestRepository, directory_options, now, open};
 use support::stored::{assert_sound, stored_tree, stored_walk, visit};
 use support::watcher::Watcher;
@@ -120,6 +122,45 @@ fn a_directory_comes_back_and_the_second_ingest_reads_nothing() {
     let again = place.try_ingest(&source, "lake", |options| options.reread = true).unwrap();
     assert_eq!((again.counters.bytes_read, again.counters.bytes_new), (5_000_005, 0));
     assert_eq!(again.snapshot.manifest.root, first.snapshot.manifest.root);
+}
+
+/// What the kernel tells of the files in a directory: how often each was opened, and how often read from.
+fn openings_and_reads(watch: &std::os::fd::OwnedFd) -> BTreeMap<String, (u32, u32)> {
+    let mut files: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+    let mut reader = inotify::Reader::new(watch, &mut buffer);
+    loop {
+        let event = match reader.next() {
+            Ok(event) => event,
+            Err(rustix::io::Errno::AGAIN) => return files,
+            Err(errno) => panic!("cannot read events: {errno}"),
+        };
+        if let Some(name) = event.file_name() {
+            let counts = files.entry(name.to_str().unwrap().to_string()).or_default();
+            counts.0 += u32::from(event.events().contains(inotify::ReadFlags::OPEN));
+            counts.1 += u32::from(event.events().contains(inotify::ReadFlags::ACCESS));
+        }
+    }
+}
+
+#[test]
+fn a_small_file_is_read_at_once_and_an_unchanged_one_not_even_opened() {
+    let place = TestRepository::new();
+    let source = place.path("source");
+    let names: Vec<String> = (0..100).map(|number| format!("file-{number:03}")).collect();
+    fs::create_dir(&source).unwrap();
+    for (name, length) in names.iter().zip((1..).step_by(700)) {
+        fs::write(source.join(name), support::noise(length, length as usize)).unwrap();
+    }
+    support::wait_until_settled();
+    let watch = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+    inotify::add_watch(&watch, &source, inotify::WatchFlags::OPEN | inotify::WatchFlags::ACCESS).unwrap();
+    place.ingest(&source, "lake");
+    let once: BTreeMap<String, (u32, u32)> = names.into_iter().map(|name| (name, (1, 1))).collect();
+    assert_eq!(openings_and_reads(&watch), once);
+    let again = place.ingest(&source, "lake");
+    assert_eq!(again.counters.files_unchanged, 100);
+    assert_eq!(openings_and_reads(&watch), BTreeMap::new());
 }
 
 #[test]
@@ -358,6 +399,48 @@ fn a_mount_of_the_repository_is_passed_over_and_refused() {
 }
 
 #[test]
+fn a_real_mount_of_the_repository_in_the_source_is_passed_over() {
+    let stage = Stage::new();
+    let source = stage.make_directory("source");
+    make(&source, &["a", "sub/b"]);
+    let first = stage.ingest(&source, "lake");
+    let mount = stage.mount_with("source/sub/mnt", &[]);
+    assert!(mount.point().join("snapshots/lake").join(&first).join("sub/b").exists());
+    stage.ingest(&source, "lake");
+    assert_eq!(stage.succeed(&["ls", "-R", "lake"]), "a\nsub\nsub/b\nsub/mnt.log\n");
+    let repository = stage.open();
+    for inside in ["", "snapshots", &format!("snapshots/lake/{first}/sub")] {
+        let options = directory_options(&mount.point().join(inside), "lake");
+        let refused = ingest_directory(&repository, &options, &now, &Recorder::default());
+        assert!(matches!(refused.err(), Some(Error::Invalid { what: "directory", .. })), "{inside:?}");
+    }
+}
+
+#[test]
+fn the_command_takes_what_is_to_be_left_out() {
+    let stage = Stage::new();
+    let source = stage.make_directory("source");
+    make(&source, &["a.log", "keep.log", "cache/x", "mnt/below", "sub/b", "sub/b.tmp", "sub/keep.tmp"]);
+    let _tmpfs = Tmpfs::mount(source.join("mnt"));
+    make(&source, &["mnt/inside"]);
+    fs::write(stage.path("patterns"), "# what nobody wants\n*.tmp\n/cache/\n!keep.tmp\n").unwrap();
+    let (directory, patterns) = (source.to_str().unwrap().to_string(), stage.path("patterns"));
+    let list = |options: &[&str]| {
+        stage.succeed(&[&["ingest", "dir", &directory, "--source", "lake"], options].concat());
+        set_of(&stage.succeed(&["ls", "-R", "lake"]).lines().collect::<Vec<_>>())
+    };
+    let file = ["--exclude-file", patterns.to_str().unwrap()];
+    assert_eq!(
+        list(&[&file[..], &["--exclude", "*.log", "--exclude", "!keep.log", "--one-file-system"]].concat()),
+        set_of(&["keep.log", "mnt", "sub", "sub/b", "sub/keep.tmp"])
+    );
+    assert_eq!(
+        list(&[&file[..], &["--exclude", "sub", "-x", "--threads", "5", "--reread"]].concat()),
+        set_of(&["a.log", "keep.log", "mnt"])
+    );
+}
+
+#[test]
 fn what_cannot_be_read_is_reported_and_the_rest_goes_on() {
     let place = TestRepository::new();
     let source = place.path("source");
@@ -380,8 +463,8 @@ fn what_cannot_be_read_is_reported_and_the_rest_goes_on() {
     });
     assert_eq!(ingested.snapshot.manifest.status, SnapshotStatus::Partial);
     assert_eq!(paths(&ingested), set_of(&["readable", "z-last"]));
-    let mut problems: Vec<_> = ingested.problems.iter().map(|problem| problem.path.to_str().unwrap()).collect();
-    problems.sort_unstable();
+    // In tree order, whoever was faster.
+    let problems: Vec<_> = ingested.problems.iter().map(|problem| problem.path.to_str().unwrap()).collect();
     assert_eq!(problems, ["closed", "secret"]);
     let reasons: Vec<_> = ingested.problems.iter().map(|problem| problem.reason.as_str()).collect();
     assert!(reasons.iter().all(|reason| reason.contains("Permission denied")), "{reasons:?}");
@@ -411,8 +494,7 @@ fn attributes_that_do_not_fit_cost_only_themselves() {
     let ingested = place.ingest(&tmpfs.path, "lake");
     assert_eq!(paths(&ingested), set_of(&["file", "directory", "directory/inside"]));
     assert_eq!(ingested.snapshot.manifest.status, SnapshotStatus::Partial);
-    let mut problems: Vec<_> = ingested.problems.iter().map(|problem| problem.path.to_str().unwrap()).collect();
-    problems.sort_unstable();
+    let problems: Vec<_> = ingested.problems.iter().map(|problem| problem.path.to_str().unwrap()).collect();
     assert_eq!(problems, ["directory", "file"]);
     // The next ingest tries again, and says so again.
     assert_eq!(place.ingest(&tmpfs.path, "lake").problems.len(), 2);
@@ -545,6 +627,151 @@ fn entries_that_vanish_after_they_were_listed_are_no_problem() {
     assert_eq!(snapshot.manifest.status, SnapshotStatus::Complete);
     let tree = stored_tree(&place.repository, &snapshot).unwrap();
     assert_eq!(tree.keys().map(|path| String::from_utf8_lossy(path)).collect::<Vec<_>>(), ["", "a", "stays"]);
+}
+
+/// A monitor that acts once: when the walk is about to take its `step`th step, counted from 1.
+fn at_step(step: usize, act: impl Fn() + Send + Sync) -> Watcher<impl Fn(&Recorder) + Send + Sync> {
+    let (walker, steps) = (OnceLock::new(), AtomicUsize::new(0));
+    Watcher::new(move |_: &Recorder| {
+        // The one who lists asks first.
+        let current = std::thread::current().id();
+        if *walker.get_or_init(|| current) == current && steps.fetch_add(1, Ordering::SeqCst) + 1 == step {
+            act();
+        }
+    })
+}
+
+fn problems_of(watcher: Watcher<impl Fn(&Recorder) + Send + Sync>) -> Vec<(String, String)> {
+    let problems = watcher.recorder.problems.into_inner().unwrap();
+    problems.into_iter().map(|problem| (problem.path.display().to_string(), problem.reason)).collect()
+}
+
+#[test]
+fn an_entry_is_what_it_is_when_its_turn_comes() {
+    let place = TestRepository::new();
+    let source = place.path("source");
+    make(
+        &source,
+        &["to-device", "to-directory", "to-fifo", "to-file", "to-link", "d-to-file/inside", "d-to-link/inside"],
+    );
+    make(&place.path("outside"), &["inside"]);
+    let watcher = at_step(1, || {
+        let replace = |name: &str, make: &dyn Fn(&Path)| {
+            let path = source.join(name);
+            fs::rename(&path, place.path(&format!("old-{name}"))).unwrap();
+            make(&path);
+        };
+        let node = |kind, number| {
+            move |path: &Path| rustix::fs::mknodat(rustix::fs::CWD, path, kind, 0o600.into(), number).unwrap()
+        };
+        replace("to-device", &node(rustix::fs::FileType::CharacterDevice, rustix::fs::makedev(1, 3)));
+        replace("to-fifo", &node(rustix::fs::FileType::Fifo, 0));
+        replace("to-directory", &|path| fs::create_dir(path).unwrap());
+        replace("to-file", &|path| fs::write(path, "another").unwrap());
+        replace("to-link", &|path| symlink("to-file", path).unwrap());
+        replace("d-to-file", &|path| fs::write(path, "no directory").unwrap());
+        replace("d-to-link", &|path| symlink(place.path("outside"), path).unwrap());
+    });
+    let snapshot = ingest_watched(&place, &directory_options(&source, "lake"), &watcher);
+    let kind = |path: &str| node(&place.repository, &snapshot, path).kind.letter();
+    assert_eq!([kind("to-device"), kind("to-fifo"), kind("to-link")], [b'c', b'p', b'l']);
+    assert_eq!(stored_tree(&place.repository, &snapshot).unwrap()[&b"to-file"[..]].1, b"another");
+    // What was listed as a directory, or became one, is not guessed at; nor does a link lead out of the source.
+    let lost: Vec<String> = problems_of(watcher).into_iter().map(|(path, _)| path).collect();
+    assert_eq!(lost, ["d-to-file", "d-to-link", "to-directory"]);
+    let tree = stored_tree(&place.repository, &snapshot).unwrap();
+    assert_eq!(tree.keys().filter(|path| path.starts_with(b"d") || path.ends_with(b"directory")).count(), 0);
+}
+
+/// The path of a directory in a chain of them.
+fn level(number: usize) -> String {
+    vec!["d"; number].join("/")
+}
+
+/// The path of a file in that directory.
+fn in_level(number: usize, name: &str) -> String {
+    [level(number), name.to_string()].join("/").trim_start_matches('/').to_string()
+}
+
+/// A chain of 60 directories below the source, each with a file that is met on the way back up.
+fn make_chain(place: &TestRepository) -> PathBuf {
+    let source = place.path("source");
+    (0..=60).for_each(|number| make(&source, &[&in_level(number, "z")]));
+    source
+}
+
+#[test]
+fn a_directory_that_is_moved_away_costs_none_above_it() {
+    // One that is open while the walk is at the bottom, one that is not, and those between.
+    for moved in [10, 28, 29, 30, 31, 45] {
+        let place = TestRepository::new();
+        let source = make_chain(&place);
+        let at_the_bottom = at_step(61, || fs::rename(source.join(level(moved)), place.path("moved")).unwrap());
+        let snapshot = ingest_watched(&place, &directory_options(&source, "lake"), &at_the_bottom);
+        assert_eq!(problems_of(at_the_bottom), [], "level {moved}");
+        assert!(place.path("moved").exists());
+        assert_eq!((snapshot.manifest.status, snapshot.manifest.files), (SnapshotStatus::Complete, 61));
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_found_again_is_reported_and_no_other_is_read_for_it() {
+    let place = TestRepository::new();
+    let source = make_chain(&place);
+    let at_the_bottom = at_step(61, || {
+        fs::rename(source.join(level(30)), place.path("moved-30")).unwrap();
+        fs::rename(source.join(level(20)), place.path("moved-20")).unwrap();
+        make(&source, &[&in_level(20, "wrong"), &in_level(21, "wrong"), &in_level(29, "z")]);
+    });
+    let snapshot = ingest_watched(&place, &directory_options(&source, "lake"), &at_the_bottom);
+    assert_eq!(snapshot.manifest.status, SnapshotStatus::Partial);
+    let problems = problems_of(at_the_bottom);
+    let lost: Vec<String> = (20..30).rev().map(level).collect();
+    assert_eq!(problems.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), lost);
+    assert!(problems.iter().all(|(_, reason)| reason.contains("cannot open the directory again")), "{problems:?}");
+    let tree = stored_tree(&place.repository, &snapshot).unwrap();
+    for number in 0..=60 {
+        let has_file = tree.contains_key(in_level(number, "z").as_bytes());
+        assert_eq!(has_file, !(20..30).contains(&number), "level {number}");
+    }
+    assert!(!tree.keys().any(|path| path.ends_with(b"wrong")));
+}
+
+#[test]
+fn a_source_that_vanishes_meanwhile_makes_no_snapshot() {
+    let place = TestRepository::new();
+    let source = place.path("source");
+    make(&source, &["a", "sub/b", "z"]);
+    let watcher = at_step(2, || fs::remove_dir_all(&source).unwrap());
+    let gone = ingest_directory(&place.repository, &directory_options(&source, "lake"), &now, &watcher);
+    let error = gone.err().unwrap().to_string();
+    assert!(error.contains("source") && error.contains("deleted meanwhile"), "{error}");
+    assert_eq!(place.reopen().unwrap().catalog().snapshots().count(), 0);
+}
+
+#[test]
+fn a_snapshot_is_the_same_however_many_threads_made_it() {
+    let place = TestRepository::new();
+    let source = place.path("source");
+    // Long files between small ones, so that threads leave the rest to each other, and many directories.
+    for number in 0..300u64 {
+        let length = if number % 37 == 5 { 600_000 } else { number * 7 };
+        let path = source.join(format!("d{}/{}/file-{number}", number % 7, number % 5));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, support::noise(number, length as usize)).unwrap();
+        if number % 50 == 0 {
+            fs::hard_link(&path, source.join(format!("link-{number}"))).unwrap();
+        }
+    }
+    let root = |threads: usize, source_name: &str| {
+        let ingested = place.try_ingest(&source, source_name, |options| options.threads = threads).unwrap();
+        ingested.snapshot.manifest.root.clone()
+    };
+    let expected = root(1, "one");
+    for threads in [2, 3, 8, 40] {
+        assert_eq!(root(threads, &format!("threads-{threads}")), expected, "{threads} threads");
+    }
+    assert_sound(&place.reopen().unwrap());
 }
 
 #[test]

@@ -2,21 +2,21 @@
 
 use std::collections::HashMap;
 
+use crate::repository::metadata::{self, Identity};
 use crate::repository::node::HardLink;
 
 /// First names, in the order of the walk, of the files of one side that have several.
 pub(super) struct FirstNames {
     /// Path of the compared directory in its snapshot, by whose root stored links name their first path.
     prefix: Vec<u8>,
-    /// Files of a live side whose other names are still to come: first name, and how many were met.
-    live: HashMap<(u64, u64), (Vec<u8>, u32)>,
+    live: metadata::FirstNames,
     /// Files whose first name in the snapshot lies outside of what is compared: their first name inside.
     outside: HashMap<Vec<u8>, Vec<u8>>,
 }
 
 impl FirstNames {
     pub fn new(prefix: Vec<u8>) -> FirstNames {
-        FirstNames { prefix, live: HashMap::new(), outside: HashMap::new() }
+        FirstNames { prefix, live: metadata::FirstNames::default(), outside: HashMap::new() }
     }
 
     /// The first name of the stored file that `path` is a name of.
@@ -33,15 +33,8 @@ impl FirstNames {
 
     /// The first name of the live file `inode` (device and inode number) with `link_count` names, of which `path` is
     /// one. Names must be given in the order of the walk.
-    pub fn of_live(&mut self, inode: (u64, u64), link_count: u32, path: &[u8]) -> Vec<u8> {
-        let (first, met) = self.live.entry(inode).or_insert_with(|| (path.to_vec(), 0));
-        *met += 1;
-        let first = first.clone();
-        // Names outside of what is compared keep the entry: it can only be dropped once all names were met.
-        if *met >= link_count {
-            self.live.remove(&inode);
-        }
-        first
+    pub fn of_live(&mut self, inode: Identity, link_count: u32, path: &[u8]) -> Vec<u8> {
+        self.live.of(inode, link_count, path)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::id::RepositoryId;
 use crate::repository::comparison::EntryFacts;
 use crate::repository::entry_cursor::EntryCursor;
-use crate::repository::metadata::{FileType, open_directory_at, read_link_at, stat_at, stat_fd};
+use crate::repository::metadata::{FileType, Identity, open_again, open_directory_at, read_link_at, stat_at, stat_fd};
 use crate::repository::node::{DirectoryRoot, Node};
 use crate::repository::page_cursor::Head;
 use crate::repository::pairs::EntriesByName;
@@ -29,7 +29,7 @@ pub(super) enum ItemSource {
     Stored(Box<Node>),
     /// In a live directory, under its name; it had this device and inode number.
     Live {
-        inode: (u64, u64),
+        inode: Identity,
     },
 }
 
@@ -61,7 +61,7 @@ impl Item {
             link_count: if is_directory { 1 } else { captured.link_count },
             target,
         };
-        Ok(Item { name, facts, source: ItemSource::Live { inode: (captured.device, captured.inode) } })
+        Ok(Item { name, facts, source: ItemSource::Live { inode: captured.identity() } })
     }
 
     /// The stored directory that this is.
@@ -143,7 +143,7 @@ impl EntriesByName for Listing<'_> {
 pub(super) struct LiveDirectory {
     /// Closed while the walk is far below; see [`LiveDirectory::reopen_from`].
     fd: Option<OwnedFd>,
-    identity: (u64, u64),
+    identity: Identity,
     /// Names still to come, the next one last.
     names: Vec<Vec<u8>>,
     /// The next entry, looked at already.
@@ -185,8 +185,7 @@ impl LiveDirectory {
     /// The directory that `fd` is open on, without its entries: a place to look at single names.
     pub fn unlisted(fd: OwnedFd, own: Own) -> io::Result<LiveDirectory> {
         let captured = stat_fd(fd.as_fd())?;
-        let identity = (captured.device, captured.inode);
-        Ok(LiveDirectory { fd: Some(fd), identity, names: Vec::new(), next: None, own })
+        Ok(LiveDirectory { fd: Some(fd), identity: captured.identity(), names: Vec::new(), next: None, own })
     }
 
     /// The directory `name` in this one, with its names; `inode` is what it had when it was looked at.
@@ -211,17 +210,11 @@ impl LiveDirectory {
         self.fd = None;
     }
 
-    /// Opens the directory again through `..` of the directory `below` in it, if it was closed.
-    pub fn reopen_from(&mut self, below: &LiveDirectory) -> io::Result<()> {
-        if self.fd.is_some() {
-            return Ok(());
+    /// Opens the directory again, if it was closed: from the directory `below` in it, or by its path below `top`.
+    pub fn reopen_from(&mut self, below: &LiveDirectory, top: &LiveDirectory, path: &[u8]) -> io::Result<()> {
+        if self.fd.is_none() {
+            self.fd = Some(open_again(self.identity, below.fd().ok(), top.fd()?, path)?);
         }
-        let fd = open_directory_at(below.fd()?, OsStr::new(".."))?;
-        let captured = stat_fd(fd.as_fd())?;
-        if (captured.device, captured.inode) != self.identity {
-            return Err(io::Error::other("a directory below it was moved meanwhile"));
-        }
-        self.fd = Some(fd);
         Ok(())
     }
 

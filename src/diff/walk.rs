@@ -14,16 +14,13 @@ use crate::diff::{DiffOptions, DiffSummary, Side};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Counters, Monitor, Problem};
 use crate::repository::comparison::{Differences, StoredBytes, type_letter};
-use crate::repository::metadata::{FileType, open_file_at, read_xattrs_at, stat_fd};
+use crate::repository::metadata::{FileType, OPEN_LEVELS_MAX, open_file_at, read_xattrs_at, stat_fd};
 use crate::repository::node::{NodeKind, Xattr, Xattrs};
 use crate::repository::pairs::{self, PagesMet, next_pair};
 use crate::repository::tree::TreeReader;
 use crate::store::ChunkStore;
 
 type Pair = pairs::Pair<Item>;
-
-/// Live directories that a side keeps open at once; those further up are closed and opened again on the way back.
-const OPEN_DIRECTORIES_MAX: usize = 64;
 
 /// One comparison.
 pub(super) struct Walk<'a, 'e> {
@@ -136,7 +133,8 @@ impl<'a, 'e> Walk<'a, 'e> {
     fn enter(&mut self, below: Option<Frame<'a>>) {
         let Some(below) = below else { return };
         self.stack.push(below);
-        let Some(far_up) = self.stack.len().checked_sub(OPEN_DIRECTORIES_MAX + 1) else { return };
+        // The top stays open: from there, what cannot be reached from below is found.
+        let Some(far_up) = self.stack.len().checked_sub(OPEN_LEVELS_MAX + 1).filter(|&level| level > 0) else { return };
         if let [frame, nearer, ..] = &mut self.stack[far_up..] {
             for (listing, below) in frame.sides.iter_mut().zip(&nearer.sides) {
                 // Only through a directory in it can it be opened again.
@@ -150,11 +148,15 @@ impl<'a, 'e> Walk<'a, 'e> {
     /// Goes back to the directory above, opening it again where it was closed.
     fn leave(&mut self, mut below: Frame<'a>) {
         while let Some(mut parent) = self.stack.pop() {
-            let Err(cause) = parent.reopen_from(&below) else {
+            self.path.truncate(parent.path_length);
+            let reopened = match self.stack.first() {
+                None => Ok(()),
+                Some(top) => parent.reopen_from(&below, top, &self.path[top.path_length..]),
+            };
+            let Err(cause) = reopened else {
                 self.stack.push(parent);
                 return;
             };
-            self.path.truncate(parent.path_length);
             self.report(format!("cannot open the directory again: {cause}"));
             below = parent;
         }
@@ -373,10 +375,10 @@ fn not_there() -> Error {
 }
 
 impl<'a> Frame<'a> {
-    fn reopen_from(&mut self, below: &Frame<'a>) -> std::io::Result<()> {
-        for (listing, below) in self.sides.iter_mut().zip(&below.sides) {
-            if let (Listing::Live(directory), Listing::Live(below)) = (listing, below) {
-                directory.reopen_from(below)?;
+    fn reopen_from(&mut self, below: &Frame<'a>, top: &Frame<'a>, path: &[u8]) -> std::io::Result<()> {
+        for ((listing, below), top) in self.sides.iter_mut().zip(&below.sides).zip(&top.sides) {
+            if let (Listing::Live(directory), Listing::Live(below), Listing::Live(top)) = (listing, below, top) {
+                directory.reopen_from(below, top, path)?;
             }
         }
         Ok(())

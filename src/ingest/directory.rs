@@ -2,38 +2,31 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::bounded;
 use rustix::fs::{Dir, Mode, OFlags};
 
 use crate::error::{Error, Result};
-use crate::id::{ChunkId, WriterObject, hash};
+use crate::id::{WriterObject, hash};
+use crate::ingest::builder::{BuiltTree, TreeBuilder};
 use crate::ingest::exclude::Excludes;
-use crate::ingest::file::{FileOutcome, Reading, base_node};
-use crate::ingest::hard_links::{FirstNames, SharedReads};
-use crate::ingest::walk::{Boundaries, Previous, QueuedJob, Step, Walk, is_in_mount_of};
+use crate::ingest::file::Reading;
+use crate::ingest::hard_links::SharedReads;
+use crate::ingest::stretch::{STRETCHES_UNDER_WAY, STRETCHES_WAITING, StretchWriter, capture_all};
+use crate::ingest::walk::{Boundaries, Previous, Walk, is_in_mount_of};
+use crate::ingest::watch::IngestWatch;
 use crate::ingest::{IngestOptions, IngestReport};
-use crate::progress::{Counters, Monitor, Problem};
+use crate::progress::{Counters, Monitor};
 use crate::repository::Repository;
-use crate::repository::metadata::{Captured, OwnerNames, stat_fd};
-use crate::repository::node::{DirectoryRoot, Node, NodeKind, Xattr, Xattrs};
+use crate::repository::metadata::{Captured, Identity, OwnerNames, stat_fd};
 use crate::repository::session::WriteSession;
-use crate::repository::snapshot::{
-    MANIFEST_PROBLEMS_MAX, Manifest, ManifestProblem, Snapshot, SnapshotKind, SnapshotStatus, check_label,
-};
-use crate::repository::tree::{DirectoryWriter, Witness};
+use crate::repository::snapshot::{Manifest, Snapshot, SnapshotKind, SnapshotStatus, check_label};
 use crate::time::{Clock, Timestamp};
-
-/// Entries that may be under way between the walk and the tree.
-const STEPS_UNDER_WAY: usize = 1024;
-
-/// Entries that may wait to be captured. Each holds the descriptor of its directory, and a process has 1024 of them.
-const JOBS_UNDER_WAY: usize = 128;
 
 /// What `ingest dir` is told besides.
 #[derive(Debug, Clone)]
@@ -90,8 +83,9 @@ pub fn ingest_directory(
     let watch = IngestWatch::new(monitor);
     let boundaries =
         Boundaries { excludes, one_file_system: options.one_file_system, own_directory, repository: repository.id() };
+    let again = root.try_clone().map_err(Error::io("open again", &options.path))?;
     let built = build_tree(repository, options, &session, clock, &watch, boundaries, (root, captured), &parent);
-    let tree = match built {
+    let tree = match built.and_then(|tree| require_existence(&again, &options.path).map(|()| tree)) {
         Ok(tree) => tree,
         Err(error) => {
             // What was stored serves the next attempt; that this could not be kept is the lesser news.
@@ -101,7 +95,7 @@ pub fn ingest_directory(
             return Err(error);
         }
     };
-    let manifest = manifest(options, tree, parent.map(|it| it.id), (started, clock()), watch, monitor);
+    let manifest = manifest(options, tree, parent.map(|it| it.id), (started, clock()), &watch, monitor);
     let snapshot = session.commit(Manifest { facts, ..manifest }, clock())?;
     Ok(IngestReport { snapshot })
 }
@@ -143,8 +137,19 @@ fn require_listing(root: &OwnedFd, path: &Path) -> Result<()> {
     listed.map(|_| ()).map_err(|cause| Error::io("list the directory", path)(cause.into()))
 }
 
+/// Fails where the directory was deleted meanwhile: what was in it seemed to vanish entry by entry, and a snapshot would
+/// say that there was nothing.
+fn require_existence(root: &OwnedFd, path: &Path) -> Result<()> {
+    let failed = Error::io("ingest all of", path);
+    match stat_fd(root.as_fd()) {
+        Ok(captured) if captured.link_count > 0 => Ok(()),
+        Ok(_) => Err(failed(io::Error::new(io::ErrorKind::NotFound, "it was deleted meanwhile"))),
+        Err(cause) => Err(failed(cause)),
+    }
+}
+
 /// Device and inode of the repository's directory; refuses to ingest it or a directory in it.
-fn own_directory(options: &DirectoryOptions, root: &Captured) -> Result<Option<(u64, u64)>> {
+fn own_directory(options: &DirectoryOptions, root: &Captured) -> Result<Option<Identity>> {
     let Some(own) = &options.repository_directory else { return Ok(None) };
     let resolve = |path: &Path| path.canonicalize().map_err(Error::io("resolve", path));
     let inside = resolve(&options.path)?.starts_with(resolve(own)?);
@@ -152,11 +157,11 @@ fn own_directory(options: &DirectoryOptions, root: &Captured) -> Result<Option<(
         .map_err(|cause| Error::io("open the directory", own)(cause.into()))?;
     let captured = stat_fd(fd.as_fd()).map_err(Error::io("look at", own))?;
     // A bind mount of it has another path.
-    if inside || (captured.device, captured.inode) == (root.device, root.inode) {
+    if inside || captured.identity() == root.identity() {
         let value = options.path.display().to_string();
         return Err(Error::invalid("directory", value, "it lies in the repository itself"));
     }
-    Ok(Some((captured.device, captured.inode)))
+    Ok(Some(captured.identity()))
 }
 
 /// Refuses to ingest a directory of a mount of the repository: it would hold all that is there already.
@@ -193,66 +198,7 @@ fn expect_as_much_as(parent: Option<&Snapshot>, monitor: &dyn Monitor) {
     }
 }
 
-/// The monitor of all threads of one ingest: passes everything on, keeps the first problems for the manifest, and
-/// cancels the other threads once one has failed.
-struct IngestWatch<'a> {
-    monitor: &'a dyn Monitor,
-    kept: Mutex<(u64, Vec<ManifestProblem>)>,
-    failed: AtomicBool,
-    first_failure: Mutex<Option<Error>>,
-}
-
-/// Every value guarded here is whole between two statements.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl<'a> IngestWatch<'a> {
-    fn new(monitor: &'a dyn Monitor) -> IngestWatch<'a> {
-        let (kept, failed, first_failure) = Default::default();
-        IngestWatch { monitor, kept, failed, first_failure }
-    }
-
-    /// Ends the ingest. The first failure is the cause; the others follow from it.
-    fn fail(&self, error: Error) -> Error {
-        lock(&self.first_failure).get_or_insert(error);
-        self.failed.store(true, Ordering::Relaxed);
-        Error::Interrupted
-    }
-}
-
-impl Monitor for IngestWatch<'_> {
-    fn counters(&self) -> &Counters {
-        self.monitor.counters()
-    }
-
-    fn problem(&self, problem: Problem) {
-        let mut kept = lock(&self.kept);
-        kept.0 += 1;
-        if kept.1.len() < MANIFEST_PROBLEMS_MAX {
-            kept.1.push(ManifestProblem { path: path_bytes(&problem.path), reason: problem.reason.clone() });
-        }
-        drop(kept);
-        self.monitor.problem(problem);
-    }
-
-    fn note(&self, text: &str) {
-        self.monitor.note(text);
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.failed.load(Ordering::Relaxed) || self.monitor.is_cancelled()
-    }
-}
-
-/// A tree that was built.
-struct BuiltTree {
-    root: Node,
-    witnesses: Option<ChunkId>,
-    files: u64,
-    has_xattrs: bool,
-}
-
+/// Three kinds of threads: one walks, several capture entries, this one builds the tree.
 #[allow(clippy::too_many_arguments)]
 fn build_tree(
     repository: &Repository,
@@ -265,7 +211,7 @@ fn build_tree(
     parent: &Option<Arc<Snapshot>>,
 ) -> Result<BuiltTree> {
     let owners = OwnerNames::new();
-    let reading = Reading {
+    let reading = &Reading {
         session,
         monitor: watch,
         clock,
@@ -277,133 +223,27 @@ fn build_tree(
     let previous = parent
         .as_ref()
         .and_then(|it| it.manifest.root.directory().map(|root| Previous::new(tree, root, it.manifest.witnesses)));
+    let threads = options.threads.max(1);
     let built = std::thread::scope(|scope| {
-        let (steps, received_steps) = bounded(STEPS_UNDER_WAY);
-        let (jobs, received_jobs) = bounded::<QueuedJob>(JOBS_UNDER_WAY);
-        for _ in 0..options.threads.max(1) {
-            let (jobs, reading) = (received_jobs.clone(), &reading);
-            scope.spawn(move || capture_all(&jobs, reading, watch));
+        let (coming_sender, coming) = bounded(STRETCHES_UNDER_WAY);
+        let (waiting_sender, waiting) = bounded(STRETCHES_WAITING);
+        for _ in 0..threads {
+            let (waiting, back) = (waiting.clone(), waiting_sender.clone());
+            scope.spawn(move || capture_all(&waiting, &back, reading, watch));
         }
-        drop(received_jobs);
+        drop(waiting);
+        let steps = StretchWriter::new(waiting_sender.clone(), threads, coming_sender);
         scope.spawn(move || {
             // Whoever abandons the walk knows why.
-            let _ = Walk { boundaries, monitor: watch, steps, jobs }.run(root, captured, previous);
+            let _ = Walk::new(boundaries, watch, steps).run(root, captured, previous);
         });
-        TreeBuilder { reading: &reading, first_names: FirstNames::default(), files: 0, has_xattrs: false }
-            .build(received_steps)
-            .map_err(|error| watch.fail(error))
+        let built = TreeBuilder::new(reading).build(&coming);
+        drop(coming);
+        // Threads that are gone already need not be sent home.
+        (0..threads).for_each(|_| drop(waiting_sender.send(None)));
+        built.map_err(|error| watch.fail(error))
     });
-    built.map_err(|error| lock(&watch.first_failure).take().unwrap_or(error))
-}
-
-/// Captures entries until the walk ends; after a failure of the repository the rest is only answered.
-fn capture_all(jobs: &Receiver<QueuedJob>, reading: &Reading, watch: &IngestWatch) {
-    let mut lane = reading.session.chunks().data_lane();
-    for QueuedJob { job, outcome } in jobs {
-        let captured = match watch.is_cancelled() {
-            true => Err(Error::Interrupted),
-            false => reading.capture(&job, &mut lane).map_err(|error| watch.fail(error)),
-        };
-        // A builder that failed no longer listens.
-        let _ = outcome.send(captured);
-    }
-}
-
-/// Turns the steps of a walk into a tree.
-struct TreeBuilder<'a, 'r> {
-    reading: &'a Reading<'a, 'r>,
-    first_names: FirstNames,
-    files: u64,
-    has_xattrs: bool,
-}
-
-/// A directory that is being built.
-struct OpenDirectory<'a, 'r> {
-    name: Vec<u8>,
-    path_length: usize,
-    node: Node,
-    writer: DirectoryWriter<'a, WriteSession<'r>>,
-}
-
-impl<'a, 'r> TreeBuilder<'a, 'r> {
-    fn build(mut self, steps: Receiver<Step>) -> Result<BuiltTree> {
-        let mut stack: Vec<OpenDirectory> = Vec::new();
-        let mut path = Vec::new();
-        for step in steps {
-            match step {
-                Step::Enter { name, captured, xattrs } => {
-                    stack.push(self.enter(name, &captured, xattrs, &mut path)?);
-                }
-                Step::Entry { name, outcome } => {
-                    let Some(open) = stack.last_mut() else { continue };
-                    let outcome = outcome.recv().unwrap_or(Err(Error::Interrupted))?;
-                    self.add(&name, outcome, &mut path, open)?;
-                }
-                Step::Leave => {
-                    let Some(done) = stack.pop() else { continue };
-                    path.truncate(done.path_length);
-                    let (node, witnesses) = leave(done.node, done.writer)?;
-                    match stack.last_mut() {
-                        Some(parent) => parent.writer.push(&done.name, &node, &Witness::Below(witnesses))?,
-                        None => {
-                            let TreeBuilder { files, has_xattrs, .. } = self;
-                            return Ok(BuiltTree { root: node, witnesses, files, has_xattrs });
-                        }
-                    }
-                }
-            }
-        }
-        Err(Error::Interrupted)
-    }
-
-    fn enter(
-        &mut self,
-        name: Vec<u8>,
-        captured: &Captured,
-        xattrs: Vec<Xattr>,
-        path: &mut Vec<u8>,
-    ) -> Result<OpenDirectory<'a, 'r>> {
-        let reading = self.reading;
-        Counters::add(&reading.monitor.counters().entries, 1);
-        let path_length = path.len();
-        extend_path(path, &name);
-        let (xattrs, _) = reading.store_xattrs(xattrs, || OsStr::from_bytes(path).into())?;
-        self.has_xattrs |= xattrs != Xattrs::None;
-        let node = base_node(captured, reading.owners, xattrs, NodeKind::Directory(DirectoryRoot::default()));
-        Ok(OpenDirectory { name, path_length, node, writer: DirectoryWriter::new(reading.session) })
-    }
-
-    fn add(
-        &mut self,
-        name: &[u8],
-        outcome: FileOutcome,
-        path: &mut Vec<u8>,
-        open: &mut OpenDirectory<'a, 'r>,
-    ) -> Result<()> {
-        let FileOutcome::Captured { mut node, witness, linked } = outcome else { return Ok(()) };
-        if let Some((key, count)) = linked {
-            let directory_length = path.len();
-            extend_path(path, name);
-            node.hard_link = Some(self.first_names.link(key, count, path));
-            path.truncate(directory_length);
-        }
-        self.has_xattrs |= node.xattrs != Xattrs::None;
-        self.files += u64::from(matches!(node.kind, NodeKind::File { .. }));
-        open.writer.push(name, &node, &witness)
-    }
-}
-
-fn leave(mut node: Node, writer: DirectoryWriter<'_, WriteSession<'_>>) -> Result<(Node, Option<ChunkId>)> {
-    let (root, witnesses) = writer.finish()?;
-    node.kind = NodeKind::Directory(root);
-    Ok((node, witnesses))
-}
-
-fn extend_path(path: &mut Vec<u8>, name: &[u8]) {
-    if !path.is_empty() {
-        path.push(b'/');
-    }
-    path.extend_from_slice(name);
+    built.map_err(|error| watch.failure().unwrap_or(error))
 }
 
 fn manifest(
@@ -411,10 +251,10 @@ fn manifest(
     tree: BuiltTree,
     parent: Option<crate::id::SnapshotId>,
     (started, finished): (Timestamp, Timestamp),
-    watch: IngestWatch,
+    watch: &IngestWatch,
     monitor: &dyn Monitor,
 ) -> Manifest {
-    let (problems, problem_list) = watch.kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (problems, problem_list) = watch.problems();
     let counters = monitor.counters();
     Manifest {
         source: options.common.source.clone(),

@@ -1,19 +1,22 @@
 //! One entry that is no directory: its metadata, and for a regular file its bytes, read so that a change in the
 //! middle is noticed.
+//!
+//! A small file costs six system calls, a file that is unchanged one: open, look, read, look again, list the attributes,
+//! close. What the listing of its directory told saves a look by name; that no part of what was read is zeros saves the
+//! question for holes; that a read met the end saves another read.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
-use crate::ingest::hard_links::{FileKey, ReadFile, SharedReads};
-use crate::progress::{Counters, Monitor, Problem};
+use crate::ingest::hard_links::{Linked, ReadFile, SharedReads, linked};
+use crate::progress::{Counters, Monitor};
 use crate::repository::content::{ChunkClass, Content};
 use crate::repository::content_writer::ContentWriter;
 use crate::repository::metadata::{
@@ -27,7 +30,7 @@ use crate::store::DataLane;
 use crate::store::chunker::CHUNK_MAX_BYTES;
 use crate::time::{Clock, Timestamp};
 
-/// Bytes read from a file at once.
+/// Bytes read from a file at once. A file that is longer takes long.
 const READ_BYTES: usize = 256 << 10;
 
 /// Attempts at a file that changes while it is read; then it is stored as last read, and flagged.
@@ -41,6 +44,9 @@ const SETTLED_AFTER_NANOS: i64 = 60_000_000_000;
 /// How many of the first bytes tell text from binary, as git does: a zero byte means binary.
 const SNIFF_BYTES: usize = 8000;
 
+/// Holes begin at multiples of this: no filesystem has smaller blocks.
+const HOLE_STEP_BYTES: usize = 512;
+
 /// What all readers of one ingest share.
 pub(super) struct Reading<'a, 'r> {
     pub session: &'a WriteSession<'r>,
@@ -52,30 +58,49 @@ pub(super) struct Reading<'a, 'r> {
     pub reread: bool,
 }
 
-/// An entry, what tells next time that it is unchanged, and which file it is if that has several names.
-type CapturedEntry = (Node, Witness, Option<(FileKey, u32)>);
+/// What one reader has for itself.
+pub(super) struct Tools<'a, 'r> {
+    lane: DataLane<'a, 'r>,
+    buffer: Box<[u8]>,
+}
+
+impl<'a, 'r> Tools<'a, 'r> {
+    pub fn new(reading: &Reading<'a, 'r>) -> Tools<'a, 'r> {
+        Tools { lane: reading.session.chunks().data_lane(), buffer: vec![0; READ_BYTES].into() }
+    }
+
+    /// Leaves to others what can be shared.
+    pub fn release(&mut self) {
+        self.lane.release();
+    }
+}
 
 /// One entry to capture.
 pub(super) struct FileJob {
     pub directory: Arc<OwnedFd>,
-    /// The directory's path below the ingested one, for messages.
-    pub directory_path: Arc<Path>,
-    pub name: OsString,
+    pub name: Vec<u8>,
+    /// A regular file, as the listing of its directory told.
+    pub is_file: bool,
     /// The entry of this name in the previous snapshot.
-    pub previous: Option<(Node, Witness)>,
+    pub previous: Option<Box<Found>>,
 }
 
-/// What became of a [`FileJob`].
-pub(super) enum FileOutcome {
-    Captured {
-        node: Box<Node>,
-        witness: Witness,
-        linked: Option<(FileKey, u32)>,
-    },
-    /// It vanished after its directory was listed: the snapshot is of a time when it was gone.
-    Vanished,
-    /// It could not be read, which was reported.
-    Unreadable,
+/// One entry that is captured.
+pub(super) struct CapturedEntry {
+    pub name: Vec<u8>,
+    /// `None` where it could not be read; and where it vanished after its directory was listed: the snapshot is of a time
+    /// when it was gone.
+    pub found: Option<Box<Found>>,
+    /// What could not be read, of it or all of it.
+    pub problems: Vec<String>,
+}
+
+/// An entry, what tells next time that it is unchanged, and which file it is if that has several names. Boxed on its way
+/// from thread to thread, as it is large.
+pub(super) struct Found {
+    pub node: Node,
+    pub witness: Witness,
+    pub linked: Option<Linked>,
 }
 
 /// Why an entry could not be captured.
@@ -96,172 +121,51 @@ fn source<E: Into<io::Error>>(operation: &'static str) -> impl FnOnce(E) -> Capt
     move |cause| CaptureError::Source { operation, cause: cause.into() }
 }
 
+fn cannot_read(why: &str) -> CaptureError {
+    source("read it")(io::Error::other(why))
+}
+
 impl FileJob {
-    pub fn path(&self) -> PathBuf {
-        self.directory_path.join(&self.name)
+    fn file_name(&self) -> &OsStr {
+        OsStr::from_bytes(&self.name)
+    }
+
+    /// Whether something vouches for what the previous snapshot has here.
+    fn has_witness(&self) -> bool {
+        self.previous.as_ref().is_some_and(|found| matches!(found.witness, Witness::Seen { .. }))
     }
 }
 
-impl Reading<'_, '_> {
-    /// Captures one entry. An error here is the repository's and ends the ingest.
-    pub fn capture(&self, job: &FileJob, lane: &mut DataLane) -> Result<FileOutcome> {
-        let outcome = self.capture_entry(job, lane);
-        lane.release();
-        self.session.publish_if_due((self.clock)())?;
-        match outcome {
-            Ok((node, witness, linked)) => {
+impl<'a, 'r> Reading<'a, 'r> {
+    /// Captures one entry; `at_length` is called before a long file is read. An error here is the repository's and ends
+    /// the ingest.
+    pub fn capture(
+        &self,
+        job: FileJob,
+        tools: &mut Tools<'a, 'r>,
+        at_length: &mut dyn FnMut(),
+    ) -> Result<CapturedEntry> {
+        let mut capture = Capture { reading: self, job, tools, at_length, problems: Vec::new() };
+        let found = match capture.entry() {
+            Ok(found) => {
                 let counters = self.monitor.counters();
                 Counters::add(&counters.entries, 1);
-                Counters::add(&counters.files, u64::from(matches!(node.kind, NodeKind::File { .. })));
-                Ok(FileOutcome::Captured { node: Box::new(node), witness, linked })
+                Counters::add(&counters.files, u64::from(matches!(found.node.kind, NodeKind::File { .. })));
+                Some(Box::new(found))
             }
-            Err(CaptureError::Repository(error)) => Err(error),
-            Err(CaptureError::Source { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
-                Ok(FileOutcome::Vanished)
-            }
+            Err(CaptureError::Repository(error)) => return Err(error),
+            Err(CaptureError::Source { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => None,
             Err(CaptureError::Source { operation, cause }) => {
-                self.monitor.problem(Problem { path: job.path(), reason: format!("cannot {operation}: {cause}") });
-                Ok(FileOutcome::Unreadable)
-            }
-        }
-    }
-
-    fn capture_entry(&self, job: &FileJob, lane: &mut DataLane) -> Result<CapturedEntry, CaptureError> {
-        let directory = job.directory.as_fd();
-        let captured = stat_at(directory, &job.name).map_err(source("look at it"))?;
-        let kind = match captured.file_type {
-            FileType::File => return self.capture_file(job, captured, lane),
-            FileType::Symlink => {
-                NodeKind::Symlink { target: read_link_at(directory, &job.name).map_err(source("read the link"))? }
-            }
-            FileType::Fifo => NodeKind::Fifo,
-            FileType::Socket => NodeKind::Socket,
-            FileType::CharacterDevice(number) => NodeKind::CharacterDevice(number),
-            FileType::BlockDevice(number) => NodeKind::BlockDevice(number),
-            FileType::Directory => {
-                let cause = io::Error::other("it became a directory after its directory was listed");
-                return Err(CaptureError::Source { operation: "read it", cause });
+                capture.problems.push(format!("cannot {operation}: {cause}"));
+                None
             }
         };
-        let (xattrs, _) = self.capture_xattrs(job, read_xattrs_at(directory, &job.name))?;
-        Ok((base_node(&captured, self.owners, xattrs, kind), Witness::None, FileKey::of_linked(&captured)))
+        Ok(CapturedEntry { name: capture.job.name, found, problems: capture.problems })
     }
 
-    fn capture_file(
-        &self,
-        job: &FileJob,
-        captured: Captured,
-        lane: &mut DataLane,
-    ) -> Result<CapturedEntry, CaptureError> {
-        let counters = self.monitor.counters();
-        let known = if self.reread { None } else { unchanged(&captured, job) };
-        if let Some((content, xattrs, witness)) = known {
-            Counters::add(&counters.files_unchanged, 1);
-            Counters::add(&counters.bytes, content.size);
-            let kind = NodeKind::File { content, torn: false };
-            return Ok((base_node(&captured, self.owners, xattrs, kind), witness, FileKey::of_linked(&captured)));
-        }
-        let fd = open_file_at(job.directory.as_fd(), &job.name).map_err(source("open it"))?;
-        // Not by the look before: another file may have taken the name since.
-        let opened = stat_fd(fd.as_fd()).map_err(source("look at it"))?;
-        let file = match FileKey::of_linked(&opened) {
-            None => self.read_settled(job, fd.as_fd(), opened, lane)?,
-            Some((key, count)) => {
-                self.shared.get_or_read(key, count, || self.read_settled(job, fd.as_fd(), opened, lane))?
-            }
-        };
-        let ReadFile { content, torn, captured, witness } = file;
-        let (xattrs, all) = self.capture_xattrs(job, read_xattrs_fd(fd.as_fd()))?;
-        let kind = NodeKind::File { content, torn };
-        let witness = if all { witness } else { Witness::None };
-        Ok((base_node(&captured, self.owners, xattrs, kind), witness, FileKey::of_linked(&captured)))
-    }
-
-    /// Reads a file until it did not change meanwhile, or the attempts are used up.
-    fn read_settled(
-        &self,
-        job: &FileJob,
-        fd: BorrowedFd,
-        mut before: Captured,
-        lane: &mut DataLane,
-    ) -> Result<ReadFile, CaptureError> {
-        let started = (self.clock)();
-        let previous_class = match job.previous.as_ref().map(|(node, _)| &node.kind) {
-            Some(NodeKind::File { content, .. }) if content.size > 0 => Some(content.class),
-            _ => None,
-        };
-        let mut counted = 0;
-        for attempt in 1.. {
-            if before.file_type != FileType::File {
-                let cause = io::Error::other("it is no regular file any more");
-                return Err(CaptureError::Source { operation: "read it", cause });
-            }
-            let content = self.read_once(fd, &before, previous_class, lane, &mut counted)?;
-            let after = stat_fd(fd).map_err(source("look at it"))?;
-            let same = content.size == after.size
-                && (before.size, before.modified, before.changed) == (after.size, after.modified, after.changed);
-            if same || attempt == READ_ATTEMPTS {
-                if !same {
-                    let reason = format!("it changed during each of {READ_ATTEMPTS} attempts to read it");
-                    self.monitor.problem(Problem { path: job.path(), reason });
-                }
-                self.count_up_to(content.size, &mut counted);
-                let witness = match same && is_settled(after.changed, started) {
-                    true => Witness::Seen { changed: after.changed, inode: after.inode },
-                    false => Witness::None,
-                };
-                return Ok(ReadFile { content, torn: !same, captured: after, witness });
-            }
-            before = after;
-        }
-        // The last attempt returns, and there is at least one.
-        unreachable!("the loop ends by its attempts")
-    }
-
-    fn read_once(
-        &self,
-        fd: BorrowedFd,
-        captured: &Captured,
-        class: Option<ChunkClass>,
-        lane: &mut DataLane,
-        counted: &mut u64,
-    ) -> Result<Content, CaptureError> {
-        let mut buffer = vec![0u8; READ_BYTES.min(usize::try_from(captured.size).unwrap_or(READ_BYTES) + 1)];
-        let sniffed =
-            rustix::io::retry_on_intr(|| rustix::io::pread(fd, &mut buffer[..], 0)).map_err(source("read it"))?;
-        let class = class.unwrap_or_else(|| sniff(&buffer[..sniffed.min(SNIFF_BYTES)]));
-        let mut writer = ContentWriter::new(lane, self.session, class);
-        if !has_holes(fd, captured.size) {
-            Counters::add(&self.monitor.counters().bytes_read, sniffed as u64);
-            writer.write(&buffer[..sniffed])?;
-            // A buffer that was not filled met the end: small files cost one read.
-            if sniffed == buffer.len() {
-                // One byte more tells that it grew; all more would be an endless race with a fast writer.
-                let end = captured.size.saturating_add(1);
-                self.read_range(fd, (sniffed as u64, end), &mut buffer, &mut writer, counted)?;
-            }
-            return Ok(writer.finish()?);
-        }
-        let mut at = 0;
-        while at < captured.size {
-            let data = match rustix::fs::seek(fd, SeekFrom::Data(at)) {
-                // No data behind this place.
-                Err(Errno::NXIO) => captured.size,
-                data => data.map_err(source("find its holes"))?.min(captured.size),
-            };
-            writer.hole(data - at)?;
-            self.count_up_to(data, counted);
-            if data < captured.size {
-                let hole = rustix::fs::seek(fd, SeekFrom::Hole(data)).map_err(source("find its holes"))?;
-                at = self.read_range(fd, (data, hole.min(captured.size)), &mut buffer, &mut writer, counted)?;
-                if at < hole.min(captured.size) {
-                    break;
-                }
-            } else {
-                at = data;
-            }
-        }
-        Ok(writer.finish()?)
+    /// Publishes finished packs once there are enough of them.
+    pub fn publish_if_due(&self) -> Result<()> {
+        self.session.publish_if_due((self.clock)())
     }
 
     /// Reads bytes `at..end`, or up to the end of the file; returns where it stopped.
@@ -289,7 +193,7 @@ impl Reading<'_, '_> {
             writer.write(&buffer[..got])?;
             at += got as u64;
             self.count_up_to(at, counted);
-            self.session.publish_if_due((self.clock)())?;
+            self.publish_if_due()?;
         }
         Ok(at)
     }
@@ -301,23 +205,39 @@ impl Reading<'_, '_> {
         *counted = reached.max(*counted);
     }
 
-    /// The attributes of an entry that were read, stored. Where they could not be read that is a problem, and the entry
-    /// does without them: then the second value is false.
-    fn capture_xattrs(&self, job: &FileJob, list: io::Result<Vec<Xattr>>) -> Result<(Xattrs, bool), CaptureError> {
-        match list {
-            Ok(list) => Ok(self.store_xattrs(list, || job.path())?),
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Err(source("read its attributes")(cause)),
-            Err(cause) => {
-                let reason = format!("cannot read its attributes: {cause}");
-                self.monitor.problem(Problem { path: job.path(), reason });
-                Ok((Xattrs::None, false))
+    /// Reads the first `size` bytes of a file that has holes.
+    fn read_around_holes<S: PageSink + ?Sized>(
+        &self,
+        fd: BorrowedFd,
+        size: u64,
+        buffer: &mut [u8],
+        writer: &mut ContentWriter<S>,
+        counted: &mut u64,
+    ) -> Result<(), CaptureError> {
+        let mut at = 0;
+        while at < size {
+            let data = match rustix::fs::seek(fd, SeekFrom::Data(at)) {
+                // No data behind this place.
+                Err(Errno::NXIO) => size,
+                data => data.map_err(source("find its holes"))?.min(size),
+            };
+            writer.hole(data - at)?;
+            self.count_up_to(data, counted);
+            at = data;
+            if data < size {
+                let hole = rustix::fs::seek(fd, SeekFrom::Hole(data)).map_err(source("find its holes"))?.min(size);
+                at = self.read_range(fd, (data, hole), buffer, writer, counted)?;
+                if at < hole {
+                    break;
+                }
             }
         }
+        Ok(())
     }
 
-    /// Puts attributes where they belong: few into the node, many into a chunk. More than a chunk holds are a problem
-    /// of the entry at `path`, which does without them: then the second value is false.
-    pub fn store_xattrs(&self, list: Vec<Xattr>, path: impl FnOnce() -> PathBuf) -> Result<(Xattrs, bool)> {
+    /// Puts attributes where they belong: few into the node, many into a chunk. An entry does without more than a chunk
+    /// holds: then the second value is false, and `problem` is told.
+    pub fn store_xattrs(&self, list: Vec<Xattr>, problem: impl FnOnce(String)) -> Result<(Xattrs, bool)> {
         if list.is_empty() {
             return Ok((Xattrs::None, true));
         }
@@ -327,12 +247,174 @@ impl Reading<'_, '_> {
         }
         if encoded.len() > CHUNK_MAX_BYTES {
             let bytes = encoded.len();
-            let reason = format!("cannot store its attributes: they take {bytes} bytes, more than {CHUNK_MAX_BYTES}");
-            self.monitor.problem(Problem { path: path(), reason });
+            problem(format!("cannot store its attributes: they take {bytes} bytes, more than {CHUNK_MAX_BYTES}"));
             return Ok((Xattrs::None, false));
         }
         Ok((Xattrs::Chunk(self.session.put_page(&encoded)?), true))
     }
+}
+
+/// The capturing of one entry.
+struct Capture<'c, 'a, 'r> {
+    reading: &'c Reading<'a, 'r>,
+    job: FileJob,
+    tools: &'c mut Tools<'a, 'r>,
+    at_length: &'c mut dyn FnMut(),
+    problems: Vec<String>,
+}
+
+impl Capture<'_, '_, '_> {
+    fn entry(&mut self) -> Result<Found, CaptureError> {
+        let directory = self.job.directory.clone();
+        let directory = directory.as_fd();
+        let may_be_unchanged = !self.reading.reread && self.job.has_witness();
+        if self.job.is_file
+            && !may_be_unchanged
+            && let Ok(fd) = open_file_at(directory, self.job.file_name())
+            && let Ok(opened) = stat_fd(fd.as_fd())
+            && opened.file_type == FileType::File
+        {
+            return self.file(fd.as_fd(), opened);
+        }
+        let captured = stat_at(directory, self.job.file_name()).map_err(source("look at it"))?;
+        let kind = match captured.file_type {
+            FileType::File => {
+                if may_be_unchanged && let Some(found) = self.unchanged(&captured) {
+                    return Ok(found);
+                }
+                let fd = open_file_at(directory, self.job.file_name()).map_err(source("open it"))?;
+                // Not by the look before: another file may have taken the name since.
+                let opened = stat_fd(fd.as_fd()).map_err(source("look at it"))?;
+                return self.file(fd.as_fd(), opened);
+            }
+            FileType::Symlink => NodeKind::Symlink {
+                target: read_link_at(directory, self.job.file_name()).map_err(source("read the link"))?,
+            },
+            FileType::Fifo => NodeKind::Fifo,
+            FileType::Socket => NodeKind::Socket,
+            FileType::CharacterDevice(number) => NodeKind::CharacterDevice(number),
+            FileType::BlockDevice(number) => NodeKind::BlockDevice(number),
+            FileType::Directory => {
+                return Err(cannot_read("it became a directory after its directory was listed"));
+            }
+        };
+        let (xattrs, _) = self.xattrs(read_xattrs_at(directory, self.job.file_name()))?;
+        let node = base_node(&captured, self.reading.owners, xattrs, kind);
+        Ok(Found { node, witness: Witness::None, linked: linked(&captured) })
+    }
+
+    /// A file that is certainly the same as in the previous snapshot, unread: nobody can set ctime back, and it was old
+    /// enough when the file was read that a later change shows in it.
+    fn unchanged(&mut self, captured: &Captured) -> Option<Found> {
+        let seen = Witness::Seen { changed: captured.changed, inode: captured.inode };
+        let is_same = |before: &mut Box<Found>| {
+            before.witness == seen
+                && before.node.modified == captured.modified
+                && matches!(&before.node.kind, NodeKind::File { content, torn: false } if content.size == captured.size)
+        };
+        let Node { xattrs, kind, .. } = self.job.previous.take_if(is_same)?.node;
+        let counters = self.reading.monitor.counters();
+        Counters::add(&counters.files_unchanged, 1);
+        Counters::add(&counters.bytes, captured.size);
+        let node = base_node(captured, self.reading.owners, xattrs, kind);
+        Some(Found { node, witness: seen, linked: linked(captured) })
+    }
+
+    /// Reads an open file.
+    fn file(&mut self, fd: BorrowedFd, opened: Captured) -> Result<Found, CaptureError> {
+        let file = match linked(&opened) {
+            None => self.read_settled(fd, opened)?,
+            Some(linked) => self.reading.shared.get_or_read(linked, || self.read_settled(fd, opened))?,
+        };
+        let ReadFile { content, torn, captured, witness } = file;
+        let (xattrs, all) = self.xattrs(read_xattrs_fd(fd))?;
+        let node = base_node(&captured, self.reading.owners, xattrs, NodeKind::File { content, torn });
+        let witness = if all { witness } else { Witness::None };
+        Ok(Found { node, witness, linked: linked(&captured) })
+    }
+
+    /// Reads a file until it did not change meanwhile, or the attempts are used up.
+    fn read_settled(&mut self, fd: BorrowedFd, mut before: Captured) -> Result<ReadFile, CaptureError> {
+        let started = (self.reading.clock)();
+        let previous_class = match self.job.previous.as_ref().map(|before| &before.node.kind) {
+            Some(NodeKind::File { content, .. }) if content.size > 0 => Some(content.class),
+            _ => None,
+        };
+        let mut counted = 0;
+        for attempt in 1.. {
+            if before.file_type != FileType::File {
+                return Err(cannot_read("it is no regular file any more"));
+            }
+            let content = self.read_once(fd, before.size, previous_class, &mut counted)?;
+            let after = stat_fd(fd).map_err(source("look at it"))?;
+            let same = content.size == after.size
+                && (before.size, before.modified, before.changed) == (after.size, after.modified, after.changed);
+            if same || attempt == READ_ATTEMPTS {
+                if !same {
+                    self.problems.push(format!("it changed during each of {READ_ATTEMPTS} attempts to read it"));
+                }
+                self.reading.count_up_to(content.size, &mut counted);
+                let witness = match same && is_settled(after.changed, started) {
+                    true => Witness::Seen { changed: after.changed, inode: after.inode },
+                    false => Witness::None,
+                };
+                return Ok(ReadFile { content, torn: !same, captured: after, witness });
+            }
+            before = after;
+        }
+        // The last attempt returns, and there is at least one.
+        unreachable!("the loop ends by its attempts")
+    }
+
+    /// Reads a file of `size` bytes.
+    fn read_once(
+        &mut self,
+        fd: BorrowedFd,
+        size: u64,
+        class: Option<ChunkClass>,
+        counted: &mut u64,
+    ) -> Result<Content, CaptureError> {
+        let (reading, Tools { lane, buffer }) = (self.reading, &mut *self.tools);
+        // One byte more tells that it grew; all more would be an endless race with a fast writer.
+        let end = size.saturating_add(1);
+        let wanted = usize::try_from(end).unwrap_or(usize::MAX).min(buffer.len());
+        let got = rustix::io::retry_on_intr(|| rustix::io::pread(fd, &mut buffer[..wanted], 0));
+        let first = got.map_err(source("read it"))?;
+        let class = class.unwrap_or_else(|| sniff(&buffer[..first.min(SNIFF_BYTES)]));
+        if first == buffer.len() {
+            (self.at_length)();
+        }
+        let mut writer = ContentWriter::new(lane, reading.session, class);
+        let is_whole = first as u64 == size && first < wanted;
+        if !(is_whole && is_solid(&buffer[..first])) && has_holes(fd, size) {
+            reading.read_around_holes(fd, size, buffer, &mut writer, counted)?;
+            return Ok(writer.finish()?);
+        }
+        Counters::add(&reading.monitor.counters().bytes_read, first as u64);
+        writer.write(&buffer[..first])?;
+        if !is_whole {
+            reading.read_range(fd, (first as u64, end), buffer, &mut writer, counted)?;
+        }
+        Ok(writer.finish()?)
+    }
+
+    /// The attributes of the entry that were read, stored. Where they could not be read that is a problem, and the entry
+    /// does without them: then the second value is false.
+    fn xattrs(&mut self, list: io::Result<Vec<Xattr>>) -> Result<(Xattrs, bool), CaptureError> {
+        match list {
+            Ok(list) => Ok(self.reading.store_xattrs(list, |reason| self.problems.push(reason))?),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Err(source("read its attributes")(cause)),
+            Err(cause) => {
+                self.problems.push(format!("cannot read its attributes: {cause}"));
+                Ok((Xattrs::None, false))
+            }
+        }
+    }
+}
+
+/// True where these bytes, all of a file, cannot hold a hole: one would begin with a zero.
+fn is_solid(bytes: &[u8]) -> bool {
+    bytes.iter().step_by(HOLE_STEP_BYTES).all(|&byte| byte != 0)
 }
 
 /// Whether the filesystem tells of a hole in these bytes. Its count of blocks would not do: it counts blocks of
@@ -357,16 +439,6 @@ pub(super) fn base_node(captured: &Captured, owners: &OwnerNames, xattrs: Xattrs
     }
 }
 
-/// The previous content and attributes of a file that is certainly the same: nobody can set ctime back, and it was
-/// old enough when the file was read that a later change shows in it.
-fn unchanged(captured: &Captured, job: &FileJob) -> Option<(Content, Xattrs, Witness)> {
-    let (node, witness) = job.previous.as_ref()?;
-    let NodeKind::File { content, torn: false } = &node.kind else { return None };
-    let seen = Witness::Seen { changed: captured.changed, inode: captured.inode };
-    let same = *witness == seen && node.modified == captured.modified && content.size == captured.size;
-    same.then(|| (content.clone(), node.xattrs.clone(), seen))
-}
-
 /// Whether a file last changed at `changed` could not change again, after a reading that began at `started`, without its
 /// ctime telling.
 fn is_settled(changed: Timestamp, started: Timestamp) -> bool {
@@ -376,9 +448,4 @@ fn is_settled(changed: Timestamp, started: Timestamp) -> bool {
 
 fn sniff(first: &[u8]) -> ChunkClass {
     if first.contains(&0) { ChunkClass::Large } else { ChunkClass::Small }
-}
-
-/// Bytes of a name.
-pub(super) fn name_bytes(name: &OsStr) -> &[u8] {
-    name.as_bytes()
 }

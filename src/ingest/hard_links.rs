@@ -1,27 +1,18 @@
-//! Hard links of one ingest: every file is read once, however many names it has, and all of them name the first one
-//! in tree order.
+//! Hard links of one ingest: every file is read once, however many names it has.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::repository::content::Content;
-use crate::repository::metadata::Captured;
-use crate::repository::node::HardLink;
+use crate::repository::metadata::{Captured, Identity};
 use crate::repository::tree::Witness;
 
-/// Which file at the source: device and inode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct FileKey {
-    pub device: u64,
-    pub inode: u64,
-}
+/// Which file, and how many names it has.
+pub(super) type Linked = (Identity, u32);
 
-impl FileKey {
-    /// Key and number of names of a file that has several.
-    pub fn of_linked(captured: &Captured) -> Option<(FileKey, u32)> {
-        let key = FileKey { device: captured.device, inode: captured.inode };
-        (captured.link_count > 1).then_some((key, captured.link_count))
-    }
+/// Of a file that has several names.
+pub(super) fn linked(captured: &Captured) -> Option<Linked> {
+    (captured.link_count > 1).then_some((captured.identity(), captured.link_count))
 }
 
 /// What reading a file gave, shared by its names.
@@ -44,7 +35,7 @@ const SHARED_READS_MAX: usize = 200_000;
 
 /// Files with several names that were read already. Holds an entry for each until all its names were met.
 pub(super) struct SharedReads {
-    reads: Mutex<HashMap<FileKey, (SharedRead, u32)>>,
+    reads: Mutex<HashMap<Identity, (SharedRead, u32)>>,
     max: usize,
 }
 
@@ -63,21 +54,20 @@ impl SharedReads {
     /// A failed attempt is not shared: the next name tries itself.
     pub fn get_or_read<E>(
         &self,
-        key: FileKey,
-        link_count: u32,
+        (file, link_count): Linked,
         read: impl FnOnce() -> Result<ReadFile, E>,
     ) -> Result<ReadFile, E> {
         let slot = {
             let mut reads = lock(&self.reads);
-            if reads.len() >= self.max && !reads.contains_key(&key) {
+            if reads.len() >= self.max && !reads.contains_key(&file) {
                 drop(reads);
                 return read();
             }
-            let (slot, met) = reads.entry(key).or_default();
+            let (slot, met) = reads.entry(file).or_default();
             *met += 1;
             let slot = slot.clone();
             if *met >= link_count {
-                reads.remove(&key);
+                reads.remove(&file);
             }
             slot
         };
@@ -86,25 +76,6 @@ impl SharedReads {
             Some(file) => Ok(file.clone()),
             None => read().inspect(|file| *held = Some(file.clone())),
         }
-    }
-}
-
-/// First names in tree order. Used by the one thread that builds the tree.
-#[derive(Default)]
-pub(super) struct FirstNames {
-    names: HashMap<FileKey, (Arc<[u8]>, u32)>,
-}
-
-impl FirstNames {
-    /// What ties the name at `path` to the other names of its file.
-    pub fn link(&mut self, key: FileKey, link_count: u32, path: &[u8]) -> HardLink {
-        let (first, met) = self.names.entry(key).or_insert_with(|| (path.into(), 0));
-        *met += 1;
-        let link = HardLink { count: link_count, first_path: first.to_vec() };
-        if *met >= link_count {
-            self.names.remove(&key);
-        }
-        link
     }
 }
 
@@ -133,7 +104,7 @@ mod tests {
                 readings.set(readings.get() + 1);
                 Ok::<_, ()>(some_file())
             };
-            shared.get_or_read(FileKey { device: 1, inode }, 2, read).unwrap();
+            shared.get_or_read(((1, inode), 2), read).unwrap();
             readings.get()
         };
         assert_eq!([meet(1), meet(2), meet(3)], [1, 2, 3]);

@@ -1,54 +1,32 @@
-//! The walk over a live directory in tree order, beside the previous snapshot of it. One thread lists; files are
-//! captured by others; what is found comes out as steps in order.
+//! The walk over a live directory in tree order, beside the previous snapshot of it. One thread lists; entries are
+//! captured by others.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::iter::Peekable;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use rustix::fs::{Dir, FileType as EntryType, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::{Mode, OFlags};
 
-use crate::error::Result;
 use crate::id::RepositoryId;
 use crate::ingest::exclude::Excludes;
-use crate::ingest::file::{FileJob, FileOutcome, name_bytes};
-use crate::progress::{Monitor, Problem};
-use crate::repository::metadata::{Captured, FileType, open_directory_at, read_xattrs_fd, stat_at, stat_fd};
-use crate::repository::node::{Node, Xattr};
+use crate::ingest::file::{FileJob, Found};
+use crate::ingest::listing::{Kind, NameReader, Names};
+use crate::ingest::stretch::{Abandoned, EnteredDirectory, Step, StretchWriter};
+use crate::progress::Monitor;
+use crate::repository::metadata::{
+    Captured, FileType, Identity, OPEN_LEVELS_MAX, open_again, open_directory_at, read_xattrs_fd, stat_at, stat_fd,
+};
 use crate::repository::tree::{Entries, Entry, TreeReader, Witness, Witnesses};
-
-/// One step of the walk.
-pub(super) enum Step {
-    /// A directory begins; its entries follow, then [`Step::Leave`]. The ingested directory itself has an empty name.
-    Enter {
-        name: Vec<u8>,
-        captured: Box<Captured>,
-        xattrs: Vec<Xattr>,
-    },
-    /// An entry that somebody captures meanwhile.
-    Entry {
-        name: Vec<u8>,
-        outcome: Receiver<Result<FileOutcome>>,
-    },
-    Leave,
-}
-
-/// An entry to capture, and where to leave the outcome.
-pub(super) struct QueuedJob {
-    pub job: FileJob,
-    pub outcome: Sender<Result<FileOutcome>>,
-}
 
 /// What the walk passes over.
 pub(super) struct Boundaries {
     pub excludes: Excludes,
     pub one_file_system: bool,
-    /// Device and inode of the repository's directory: a repository does not swallow itself.
-    pub own_directory: Option<(u64, u64)>,
+    /// The repository's directory: a repository does not swallow itself.
+    pub own_directory: Option<Identity>,
     /// Its id, by which a mount of it is recognised.
     pub repository: RepositoryId,
 }
@@ -58,179 +36,178 @@ const MOUNT_ATTRIBUTE: &str = "user.yesterfs.repository";
 
 /// Walks one directory.
 pub(super) struct Walk<'a> {
-    pub boundaries: Boundaries,
-    pub monitor: &'a dyn Monitor,
-    pub steps: Sender<Step>,
-    pub jobs: Sender<QueuedJob>,
+    boundaries: Boundaries,
+    monitor: &'a dyn Monitor,
+    steps: StretchWriter,
+    names: NameReader,
+    /// The directories that the walk is in.
+    stack: Vec<Frame<'a>>,
+    /// Of the last of them, below the ingested one.
+    path: Vec<u8>,
 }
 
-/// A directory that the walk is in.
 struct Frame<'a> {
-    fd: Arc<OwnedFd>,
-    path: Arc<Path>,
-    device: u64,
-    /// Names still to visit, in reverse order.
-    names: Vec<(OsString, bool)>,
+    /// `None` while the walk is far below.
+    fd: Option<Arc<OwnedFd>>,
+    identity: Identity,
+    path_length: usize,
+    /// Still to visit.
+    names: Names,
     previous: Option<Previous<'a>>,
 }
 
-/// The nobody-listens-any-more sign: whoever received the steps has failed and says why.
-pub(super) struct Abandoned;
-
 impl<'a> Walk<'a> {
+    pub fn new(boundaries: Boundaries, monitor: &'a dyn Monitor, steps: StretchWriter) -> Walk<'a> {
+        Walk { boundaries, monitor, steps, names: NameReader::new(), stack: Vec::new(), path: Vec::new() }
+    }
+
     /// Walks the directory that `root` is open on.
-    pub fn run(&self, root: OwnedFd, captured: Captured, previous: Option<Previous<'a>>) -> Result<(), Abandoned> {
-        let mut stack = Vec::new();
-        self.enter(OsStr::new(""), Arc::from(Path::new("")), root, captured, previous, &mut stack)?;
-        while let Some(frame) = stack.last_mut() {
+    pub fn run(mut self, root: OwnedFd, captured: Captured, previous: Option<Previous<'a>>) -> Result<(), Abandoned> {
+        self.enter(Vec::new(), root, captured, previous)?;
+        while let Some(frame) = self.stack.last_mut() {
             if self.monitor.is_cancelled() {
                 return Err(Abandoned);
             }
-            match frame.names.pop() {
-                None => {
-                    self.send(Step::Leave)?;
-                    stack.pop();
-                }
-                Some((name, false)) => {
-                    let before = frame.previous.as_mut().and_then(|previous| previous.take(&name, self.monitor));
-                    self.queue(frame, name, before.map(|(entry, witness)| (entry.node, witness)))?;
-                }
-                Some((name, true)) => {
-                    let before = frame.previous.as_mut().and_then(|previous| previous.take(&name, self.monitor));
-                    self.visit(&name, before, &mut stack)?;
-                }
+            let (Some((name, kind)), Some(directory)) = (frame.names.pop(), &frame.fd) else {
+                self.leave()?;
+                continue;
+            };
+            let before = frame.previous.as_mut().and_then(|previous| previous.take(&name, self.monitor));
+            if kind == Kind::Directory {
+                self.visit(name, before)?;
+            } else {
+                let previous =
+                    before.map(|(Entry { node, .. }, witness)| Box::new(Found { node, witness, linked: None }));
+                let job = FileJob { directory: directory.clone(), name, is_file: kind == Kind::File, previous };
+                self.steps.push(Step::Entry(job))?;
             }
         }
-        Ok(())
+        self.steps.flush()
     }
 
-    fn send(&self, step: Step) -> Result<(), Abandoned> {
-        self.steps.send(step).map_err(|_| Abandoned)
-    }
-
-    fn problem(&self, path: PathBuf, reason: String) {
-        self.monitor.problem(Problem { path, reason });
-    }
-
-    fn queue(&self, frame: &Frame, name: OsString, previous: Option<(Node, Witness)>) -> Result<(), Abandoned> {
-        let (sender, outcome) = bounded(1);
-        let step = Step::Entry { name: name_bytes(&name).to_vec(), outcome };
-        let (directory, directory_path) = (frame.fd.clone(), frame.path.clone());
-        let job = FileJob { directory, directory_path, name, previous };
-        self.jobs.send(QueuedJob { job, outcome: sender }).map_err(|_| Abandoned)?;
-        self.send(step)
+    fn problem(&mut self, name: Vec<u8>, reason: String) -> Result<(), Abandoned> {
+        self.steps.push(Step::Problem { name, reason })
     }
 
     /// Opens a subdirectory and goes into it.
-    fn visit(
-        &self,
-        name: &OsStr,
-        before: Option<(Entry, Witness)>,
-        stack: &mut Vec<Frame<'a>>,
-    ) -> Result<(), Abandoned> {
-        let Some(frame) = stack.last() else { return Ok(()) };
-        let path: Arc<Path> = frame.path.join(name).into();
-        let opened =
-            open_directory_at(frame.fd.as_fd(), name).and_then(|fd| stat_fd(fd.as_fd()).map(|captured| (fd, captured)));
+    fn visit(&mut self, name: Vec<u8>, before: Option<(Entry, Witness)>) -> Result<(), Abandoned> {
+        let Some(Frame { fd: Some(parent), identity: (parent_device, _), previous, .. }) = self.stack.last() else {
+            return Ok(());
+        };
+        let opened = open_directory_at(parent.as_fd(), OsStr::from_bytes(&name))
+            .and_then(|fd| stat_fd(fd.as_fd()).map(|captured| (fd, captured)));
         let (fd, captured) = match opened {
             Ok(opened) => opened,
             // It vanished after its directory was listed.
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(cause) => {
-                self.problem(path.to_path_buf(), format!("cannot open the directory: {cause}"));
-                return Ok(());
-            }
+            Err(cause) => return self.problem(name, format!("cannot open the directory: {cause}")),
         };
-        if self.is_ours(&fd, &captured, frame.device) {
-            self.monitor.note(&format!("passing over \"{}\": it belongs to this repository", path.display()));
+        let is_other_filesystem = captured.device != *parent_device;
+        if self.boundaries.is_own(&fd, &captured, is_other_filesystem) {
+            extend_path(&mut self.path, &name);
+            let path = OsStr::from_bytes(&self.path).display();
+            self.monitor.note(&format!("passing over \"{path}\": it belongs to this repository"));
+            self.path.truncate(self.stack.last().map_or(0, |frame| frame.path_length));
             return Ok(());
         }
-        let previous = match (before, &frame.previous) {
+        if is_other_filesystem && self.boundaries.one_file_system {
+            // The mount point itself stays, empty, as it will be wanted again.
+            self.announce(name, &fd, captured)?;
+            return self.steps.push(Step::Leave);
+        }
+        let previous = match (before, previous) {
             (Some((Entry { node, .. }, Witness::Below(witnesses))), Some(previous)) => {
                 node.directory().map(|root| Previous::new(previous.tree, root, witnesses))
             }
             _ => None,
         };
-        if self.boundaries.one_file_system && captured.device != frame.device {
-            // The mount point itself stays, empty, as it will be wanted again.
-            let xattrs = self.directory_xattrs(&fd, &path);
-            self.send(Step::Enter { name: name_bytes(name).to_vec(), captured: Box::new(captured), xattrs })?;
-            return self.send(Step::Leave);
-        }
-        self.enter(name, path, fd, captured, previous, stack)
+        self.enter(name, fd, captured, previous)
     }
 
-    fn is_ours(&self, fd: &OwnedFd, captured: &Captured, parent_device: u64) -> bool {
-        if self.boundaries.own_directory == Some((captured.device, captured.inode)) {
-            return true;
+    /// Tells of a directory.
+    fn announce(&mut self, name: Vec<u8>, fd: &OwnedFd, captured: Captured) -> Result<(), Abandoned> {
+        let (xattrs, failure) = match read_xattrs_fd(fd.as_fd()) {
+            Ok(xattrs) => (xattrs, None),
+            Err(cause) => (Vec::new(), Some(cause)),
+        };
+        self.steps.push(Step::Enter(Box::new(EnteredDirectory { name, captured, xattrs })))?;
+        match failure {
+            None => Ok(()),
+            Some(cause) => self.problem(Vec::new(), format!("cannot read its attributes: {cause}")),
         }
-        captured.device != parent_device && is_mount_of(fd, &self.boundaries.repository)
-    }
-
-    fn directory_xattrs(&self, fd: &OwnedFd, path: &Path) -> Vec<Xattr> {
-        read_xattrs_fd(fd.as_fd()).unwrap_or_else(|cause| {
-            self.problem(path.to_path_buf(), format!("cannot read its attributes: {cause}"));
-            Vec::new()
-        })
     }
 
     fn enter(
-        &self,
-        name: &OsStr,
-        path: Arc<Path>,
+        &mut self,
+        name: Vec<u8>,
         fd: OwnedFd,
         captured: Captured,
         previous: Option<Previous<'a>>,
-        stack: &mut Vec<Frame<'a>>,
     ) -> Result<(), Abandoned> {
-        let xattrs = self.directory_xattrs(&fd, &path);
-        let mut names = self.list(&fd, &path);
-        names.sort_unstable_by(|a, b| b.0.cmp(&a.0));
-        // A listing may tell a name twice that was taken by another entry meanwhile.
-        names.dedup_by(|a, b| a.0 == b.0);
-        self.send(Step::Enter { name: name_bytes(name).to_vec(), captured: Box::new(captured), xattrs })?;
-        stack.push(Frame { fd: Arc::new(fd), path, device: captured.device, names, previous });
+        extend_path(&mut self.path, &name);
+        self.announce(name, &fd, captured)?;
+        let path_length = self.path.len();
+        let (names, failure) = self.names.read(fd.as_fd(), |name, kind| {
+            if *kind == Kind::Unknown {
+                let captured = stat_at(fd.as_fd(), OsStr::from_bytes(name));
+                let is_directory = captured.is_ok_and(|captured| captured.file_type == FileType::Directory);
+                *kind = if is_directory { Kind::Directory } else { Kind::Other };
+            }
+            extend_path(&mut self.path, name);
+            let path = Path::new(OsStr::from_bytes(&self.path));
+            let is_excluded = self.boundaries.excludes.excludes(path, *kind == Kind::Directory);
+            self.path.truncate(path_length);
+            !is_excluded
+        });
+        if let Some(cause) = failure {
+            self.problem(Vec::new(), format!("cannot list all of the directory: {cause}"))?;
+        }
+        let identity = captured.identity();
+        self.stack.push(Frame { fd: Some(Arc::new(fd)), identity, path_length, names, previous });
+        // Not the ingested one: from there, what cannot be reached from below is found.
+        match self.stack.len().checked_sub(OPEN_LEVELS_MAX) {
+            None | Some(0) => {}
+            Some(far_above) => self.stack[far_above].fd = None,
+        }
         Ok(())
     }
 
-    /// The names in a directory that are not excluded, each with whether it is a directory.
-    fn list(&self, fd: &OwnedFd, path: &Path) -> Vec<(OsString, bool)> {
-        let mut names = Vec::new();
-        let entries = match Dir::read_from(fd) {
-            Ok(entries) => entries,
+    /// Goes back to the directory above, opening it again if it was closed.
+    fn leave(&mut self) -> Result<(), Abandoned> {
+        let below = self.stack.pop();
+        self.steps.push(Step::Leave)?;
+        let top = self.stack.first().and_then(|frame| frame.fd.clone());
+        let (Some(top), Some(frame)) = (top, self.stack.last_mut()) else { return Ok(()) };
+        self.path.truncate(frame.path_length);
+        if frame.fd.is_some() {
+            return Ok(());
+        }
+        let below = below.and_then(|below| below.fd);
+        let below = below.as_ref().map(|fd| fd.as_fd());
+        match open_again(frame.identity, below, top.as_fd(), &self.path) {
+            Ok(fd) => frame.fd = Some(Arc::new(fd)),
             Err(cause) => {
-                self.problem(path.to_path_buf(), format!("cannot list the directory: {cause}"));
-                return names;
-            }
-        };
-        for entry in entries {
-            let entry = match entry {
-                Ok(entry) => entry,
-                // It was removed after it was opened, which only an empty one can be.
-                Err(Errno::NOENT) => break,
-                Err(cause) => {
-                    self.problem(path.to_path_buf(), format!("cannot list all of the directory: {cause}"));
-                    break;
-                }
-            };
-            let name = OsString::from_vec(entry.file_name().to_bytes().to_vec());
-            if name.as_bytes() == b"." || name.as_bytes() == b".." {
-                continue;
-            }
-            let is_directory = match entry.file_type() {
-                EntryType::Directory => true,
-                // Some filesystems do not tell in a listing.
-                EntryType::Unknown => {
-                    stat_at(fd.as_fd(), &name).is_ok_and(|captured| captured.file_type == FileType::Directory)
-                }
-                _ => false,
-            };
-            if !self.boundaries.excludes.excludes(&path.join(&name), is_directory) {
-                names.push((name, is_directory));
+                frame.names = Names::default();
+                self.problem(Vec::new(), format!("cannot open the directory again, to read the rest: {cause}"))?;
             }
         }
-        names
+        Ok(())
     }
+}
+
+impl Boundaries {
+    /// Whether an open directory is the repository's own, or a mount of it.
+    fn is_own(&self, fd: &OwnedFd, captured: &Captured, is_other_filesystem: bool) -> bool {
+        self.own_directory == Some(captured.identity()) || is_other_filesystem && is_mount_of(fd, &self.repository)
+    }
+}
+
+/// Puts a name behind a path.
+pub(super) fn extend_path(path: &mut Vec<u8>, name: &[u8]) {
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
 }
 
 /// Whether this directory is the root of a mount of the repository.
@@ -281,16 +258,16 @@ impl<'a> Previous<'a> {
 
     /// The previous entry of this name; names must be asked for in order. A previous snapshot that cannot be read costs
     /// only time: then everything is read again.
-    fn take(&mut self, name: &OsStr, monitor: &dyn Monitor) -> Option<(Entry, Witness)> {
+    fn take(&mut self, name: &[u8], monitor: &dyn Monitor) -> Option<(Entry, Witness)> {
         loop {
             match self.entries.peek()? {
-                Ok(entry) if entry.name.as_slice() > name.as_bytes() => return None,
+                Ok(entry) if entry.name.as_slice() > name => return None,
                 _ => {}
             }
             let entry = self.entries.next()?;
             let witness = self.witnesses.next().unwrap_or(Ok(Witness::None));
             match (entry, witness) {
-                (Ok(entry), Ok(witness)) if entry.name == name.as_bytes() => return Some((entry, witness)),
+                (Ok(entry), Ok(witness)) if entry.name == name => return Some((entry, witness)),
                 (Ok(_), Ok(_)) => {}
                 (Err(error), _) | (_, Err(error)) => {
                     monitor.note(&format!("cannot use the previous snapshot: {error}"));

@@ -10,11 +10,11 @@ use rustix::io::Errno;
 use crate::error::{Error, Result};
 use crate::progress::Counters;
 use crate::repository::metadata::{
-    Captured, FileType, NotSet, apply_at, create_special_at, read_link_at, read_xattrs_at,
+    Captured, FileType, NotSet, apply_at, create_special_at, open_beneath, read_link_at, read_xattrs_at,
 };
 use crate::repository::node::{Node, NodeKind};
 use crate::restore::links::Role;
-use crate::restore::target::{Temporary, identity};
+use crate::restore::target::Temporary;
 use crate::restore::walk::Job;
 use crate::restore::{Action, Mode, PlannedAction, Run};
 
@@ -220,12 +220,12 @@ impl Run<'_> {
         }
         let (leader_dir, leader_name) = split(leader);
         let target = self.target.as_ref().ok_or(Errno::NOENT)?;
-        let leader_dir = self.open_beneath(target.fd.as_fd(), leader_dir)?;
+        let leader_dir = open_beneath(target.fd.as_fd(), leader_dir)?;
         let leader_is = crate::repository::metadata::stat_at(leader_dir.as_fd(), leader_name)?;
         if leader_is.file_type != FileType::of(&job.node.kind) {
             return Err(io::Error::other("something else stands there").into());
         }
-        if found.is_some_and(|found| identity(&found) == identity(&leader_is)) {
+        if found.is_some_and(|found| found.identity() == leader_is.identity()) {
             return Ok(());
         }
         found.iter().for_each(|found| self.links.name_goes(found));

@@ -13,7 +13,6 @@ use crate::repository::content::{Content, ContentBody, Extent, ExtentSource};
 use crate::repository::content_reader::PlacedExtent;
 use crate::repository::metadata::{Captured, apply_fd, open_file_at, read_xattrs_fd, stat_fd, target_owner};
 use crate::restore::entry::Standing;
-use crate::restore::target::identity;
 use crate::restore::walk::Job;
 use crate::restore::{Action, Mode, Run};
 use crate::store::chunker::CHUNK_MAX_BYTES;
@@ -188,7 +187,7 @@ impl Run<'_> {
             // A program that runs, a file that its owner may not write: those can still be replaced.
             let Ok(fd) = opened else { return self.restore_anew(job, content) };
             let found = stat_fd(fd.as_fd()).map_err(failed("look at"))?;
-            if identity(&found) != identity(captured) || found.link_count != 1 {
+            if found.identity() != captured.identity() || found.link_count != 1 {
                 return self.restore_anew(job, content);
             }
             let only_owner = Permissions::RUSR | Permissions::WUSR;

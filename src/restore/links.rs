@@ -5,8 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::id::hash;
-use crate::repository::metadata::{Captured, FileType};
-use crate::restore::target::{Identity, identity};
+use crate::repository::metadata::{Captured, FileType, Identity};
 
 /// Leaders remembered as renewed or failed, 16 bytes each; beyond it, every leader counts as failed, and its other
 /// names become files of their own.
@@ -82,7 +81,7 @@ impl Links {
     /// How many names a file of the target has, those that are about to go not counted: a dry run, and threads that
     /// are not done, must come to the same.
     pub fn names_left(&self, found: &Captured) -> u32 {
-        lock(&self.names_left).get(&identity(found)).copied().unwrap_or(found.link_count)
+        lock(&self.names_left).get(&found.identity()).copied().unwrap_or(found.link_count)
     }
 
     /// One of a file's names will be deleted, or become that of another file.
@@ -91,8 +90,8 @@ impl Links {
             return;
         }
         let mut counted = lock(&self.names_left);
-        if counted.len() < COUNTED_FILES_MAX || counted.contains_key(&identity(found)) {
-            let left = counted.entry(identity(found)).or_insert(found.link_count);
+        if counted.len() < COUNTED_FILES_MAX || counted.contains_key(&found.identity()) {
+            let left = counted.entry(found.identity()).or_insert(found.link_count);
             *left = left.saturating_sub(1);
         }
     }

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, Dir};
 use crate::error::{Error, Result};
 use crate::repository::metadata::{Captured, FileType, stat_fd};
 use crate::repository::node::DirectoryRoot;
-use crate::restore::target::{identity, letter};
+use crate::restore::target::letter;
 use crate::restore::{Action, Mode, Run};
 
 /// Directories in directories that are removed; each level holds one open.
@@ -95,7 +95,7 @@ impl Run<'_> {
             Ok(false)
         };
         let failed = |operation| Error::io(operation, self.tally.full_path(path));
-        if self.protected.contains(&identity(captured)) {
+        if self.protected.contains(&captured.identity()) {
             return stays("it is the repository");
         }
         if stat_fd(dir).map_err(failed("look above"))?.device != captured.device {

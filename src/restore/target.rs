@@ -14,28 +14,21 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::id::WriterId;
-use crate::repository::metadata::{Captured, FileType, open_directory_at, stat_at, stat_fd};
+use crate::repository::metadata::{Captured, FileType, Identity, open_directory_at, stat_at, stat_fd};
 use crate::repository::node::Node;
 use crate::restore::{Mode, Run};
-
-/// Device and inode.
-pub(super) type Identity = (u64, u64);
 
 const DIRECTORY_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Rights that are needed to work in a directory.
 const OWNER_ALL: u16 = 0o700;
 
-pub(super) fn identity(captured: &Captured) -> Identity {
-    (captured.device, captured.inode)
-}
-
 /// The identities of those of these directories that exist.
 pub(super) fn identities(paths: &[PathBuf]) -> Result<Vec<Identity>> {
     let mut found = Vec::new();
     for path in paths {
         match rustix::fs::open(path, DIRECTORY_FLAGS | OFlags::PATH, Permissions::empty()) {
-            Ok(fd) => found.push(identity(&stat_fd(fd.as_fd()).map_err(Error::io("look at", path))?)),
+            Ok(fd) => found.push(stat_fd(fd.as_fd()).map_err(Error::io("look at", path))?.identity()),
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(Error::io("open", path)(errno.into())),
         }
@@ -183,7 +176,7 @@ impl Run<'_> {
         let failed = |errno: Errno| Error::io("look above", to)(errno.into());
         let mut here =
             rustix::fs::openat(target, ".", DIRECTORY_FLAGS | OFlags::PATH, Permissions::empty()).map_err(failed)?;
-        let mut here_is = identity(&stat_fd(here.as_fd()).map_err(Error::io("look at", to))?);
+        let mut here_is = stat_fd(here.as_fd()).map_err(Error::io("look at", to))?.identity();
         loop {
             if self.protected.contains(&here_is) {
                 return Err(Error::invalid("target", to.display().to_string(), "it lies in the repository"));
@@ -194,7 +187,7 @@ impl Run<'_> {
                 Err(Errno::ACCESS) => return Ok(()),
                 Err(errno) => return Err(failed(errno)),
             };
-            let above_is = identity(&stat_fd(here.as_fd()).map_err(Error::io("look at", to))?);
+            let above_is = stat_fd(here.as_fd()).map_err(Error::io("look at", to))?.identity();
             if above_is == here_is {
                 return Ok(());
             }
@@ -233,28 +226,6 @@ impl Run<'_> {
     pub(super) fn make_directory(&self, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
         rustix::fs::mkdirat(dir, name, Permissions::RWXU)?;
         open_directory_at(dir, name)
-    }
-
-    /// The directory above `child`, which must be the one that it was when the walk came down.
-    pub(super) fn open_parent(&self, child: BorrowedFd<'_>, parent: &Directory) -> Result<OwnedFd> {
-        let failed = |error: io::Error| Error::io("go back up to", self.tally.full_path(&parent.path))(error);
-        let flags = DIRECTORY_FLAGS | OFlags::NOFOLLOW;
-        let fd = rustix::fs::openat(child, "..", flags, Permissions::empty()).map_err(|errno| failed(errno.into()))?;
-        let found = identity(&stat_fd(fd.as_fd()).map_err(failed)?);
-        if parent.identity != Some(found) {
-            return Err(failed(io::Error::other("a directory below it was moved away meanwhile")));
-        }
-        Ok(fd)
-    }
-
-    /// Opens the directory at `path` below the target, one name after the other.
-    pub(super) fn open_beneath(&self, target: BorrowedFd<'_>, path: &[u8]) -> io::Result<OwnedFd> {
-        use std::os::unix::ffi::OsStrExt;
-        let mut here = rustix::fs::openat(target, ".", DIRECTORY_FLAGS, Permissions::empty())?;
-        for name in path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
-            here = open_directory_at(here.as_fd(), OsStr::from_bytes(name))?;
-        }
-        Ok(here)
     }
 }
 

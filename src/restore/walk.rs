@@ -1,7 +1,7 @@
 //! The walk over the snapshot: makes directories, hands everything else to whoever restores it.
 //!
 //! Directories of the target are held open by descriptor while they are worked in, but not all of a deep way down: far
-//! above, they are closed, and found again through `..`, which must lead back to the very same directory.
+//! above, they are closed, and opened again on the way back, which must lead to the very same directory.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -13,16 +13,15 @@ use rustix::fs::AtFlags;
 
 use crate::error::{Error, Result};
 use crate::progress::Counters;
-use crate::repository::metadata::{Captured, FileType, NotSet, apply_fd, read_xattrs_fd, stat_fd};
+use crate::repository::metadata::{
+    Captured, FileType, NotSet, OPEN_LEVELS_MAX, apply_fd, open_again, read_xattrs_fd, stat_fd,
+};
 use crate::repository::node::{DIRECTORY_LETTER, DirectoryRoot, HardLink, Node};
 use crate::repository::page::PageKind;
 use crate::repository::page_cursor::{Head, PageCursor};
 use crate::restore::links::Role;
-use crate::restore::target::{Directory, Place, identity};
+use crate::restore::target::{Directory, Place};
 use crate::restore::{Action, Mode, Run};
-
-/// Directories on the way down that are held open.
-const OPEN_LEVELS: usize = 32;
 
 /// Groups of hard links whose first name lies outside of what is restored, remembered by name; files of further ones
 /// are restored each for itself.
@@ -130,7 +129,7 @@ impl<'a> Walker<'_, 'a> {
     fn push(&mut self, node: Node, root: &DirectoryRoot, fd: Option<OwnedFd>, parent_path_length: usize) -> Result<()> {
         let look =
             |fd: &OwnedFd| stat_fd(fd.as_fd()).map_err(Error::io("look at", self.run.tally.full_path(&self.path)));
-        let identity = fd.as_ref().map(look).transpose()?.as_ref().map(identity);
+        let identity = fd.as_ref().map(look).transpose()?.map(|found| found.identity());
         if let (Some(fd), true) = (&fd, self.run.options.delete && self.run.mode != Mode::Verify) {
             self.run.delete_extras(fd.as_fd(), root, &self.path)?;
         }
@@ -138,7 +137,7 @@ impl<'a> Walker<'_, 'a> {
         let place = Place::new(directory, fd);
         let entries = PageCursor::new(self.run.chunks, PageKind::Directory, root.page);
         self.stack.push(Frame { place, closed: false, entries, parent_path_length });
-        if let Some(far_above) = self.stack.len().checked_sub(OPEN_LEVELS).and_then(|at| self.stack.get_mut(at)) {
+        if let Some(far_above) = self.stack.len().checked_sub(OPEN_LEVELS_MAX).and_then(|at| self.stack.get_mut(at)) {
             far_above.closed = far_above.place.fd.take().is_some();
         }
         Ok(())
@@ -148,10 +147,14 @@ impl<'a> Walker<'_, 'a> {
     fn leave(&mut self) -> Result<()> {
         let Some(done) = self.stack.pop() else { return Ok(()) };
         self.path.truncate(done.parent_path_length);
-        if let (Some(parent), Some(fd)) = (self.stack.last_mut(), &done.place.fd)
+        if let (Some(parent), Some(target)) = (self.stack.last_mut(), &self.run.target)
             && parent.closed
+            && let Some(identity) = parent.place.directory.identity
         {
-            parent.place.fd = Some(self.run.open_parent(fd.as_fd(), &parent.place.directory)?.into());
+            let below = done.place.fd.as_deref().map(OwnedFd::as_fd);
+            let failed = Error::io("go back up to", self.run.tally.full_path(&self.path));
+            let fd = open_again(identity, below, target.fd.as_fd(), &self.path).map_err(failed)?;
+            parent.place.fd = Some(fd.into());
             parent.closed = false;
         }
         done.place.release(self.run);
@@ -199,7 +202,7 @@ impl<'a> Walker<'_, 'a> {
         let found = place.look(run, name, &self.path)?;
         let action = match &found {
             Some(captured) if captured.file_type == FileType::Directory => {
-                if run.protected.contains(&identity(captured)) {
+                if run.protected.contains(&captured.identity()) {
                     return Err(failed("restore into")(io::Error::other("it is the repository")));
                 }
                 let fd =

@@ -19,8 +19,15 @@ pub const XATTRS_MAX_BYTES: usize = (1 << 20) - (64 << 10);
 /// No single attribute value, and no list of names, is longer: the kernel's own limit.
 const XATTR_READ_MAX_BYTES: usize = 64 << 10;
 
+/// Directories on the way down that a walk holds open. Those further up are closed, and opened again ([`open_again`]) on
+/// the way back: no tree is too deep for the number of files that a process may have open.
+pub const OPEN_LEVELS_MAX: usize = 32;
+
 /// Big enough for nearly every list and value at the first attempt.
 const XATTR_READ_START_BYTES: usize = 512;
+
+/// Device and inode: which entry of this machine it is, whatever its name.
+pub type Identity = (u64, u64);
 
 /// What stat tells of one entry, before its content is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +77,10 @@ impl FileType {
 }
 
 impl Captured {
+    pub fn identity(&self) -> Identity {
+        (self.device, self.inode)
+    }
+
     fn from_stat(stat: &Stat) -> io::Result<Captured> {
         let device = DeviceNumber { major: rustix::fs::major(stat.st_rdev), minor: rustix::fs::minor(stat.st_rdev) };
         let file_type = match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
@@ -126,6 +137,32 @@ pub fn open_file_at(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
 /// one, fails with `ENOTDIR`.
 pub fn open_directory_at(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
     open_quietly(dir, name, OFlags::DIRECTORY)
+}
+
+/// Opens the directory at `path` (names joined by `/`) below `top`, one name after the other.
+pub fn open_beneath(top: BorrowedFd<'_>, path: &[u8]) -> io::Result<OwnedFd> {
+    let mut here = open_directory_at(top, OsStr::new("."))?;
+    for name in path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
+        here = open_directory_at(here.as_fd(), OsStr::from_bytes(name))?;
+    }
+    Ok(here)
+}
+
+/// Opens a directory again that a walk closed while it was far below: through `..` of `below`, an open directory in it,
+/// or where that was moved away meanwhile, by its path below `top`. It is the very same directory, or an error.
+pub fn open_again(
+    identity: Identity,
+    below: Option<BorrowedFd<'_>>,
+    top: BorrowedFd<'_>,
+    path: &[u8],
+) -> io::Result<OwnedFd> {
+    let is_same = |fd: &OwnedFd| stat_fd(fd.as_fd()).is_ok_and(|captured| captured.identity() == identity);
+    let above = below.and_then(|below| open_directory_at(below, OsStr::new("..")).ok());
+    if let Some(above) = above.filter(is_same) {
+        return Ok(above);
+    }
+    let found = open_beneath(top, path)?;
+    if is_same(&found) { Ok(found) } else { Err(io::Error::other("another directory took its place meanwhile")) }
 }
 
 fn open_quietly(dir: BorrowedFd<'_>, name: &OsStr, more: OFlags) -> io::Result<OwnedFd> {
