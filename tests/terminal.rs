@@ -254,9 +254,12 @@ fn a_terminal_that_hangs_up_interrupts_unless_nohup_is_at_work() {
     let stage = Stage::new();
     stage.script("dump", "echo data; sleep 3; echo more; echo end >end");
     let ingest = |nohup: bool| {
-        let mut command = stage.command(if nohup { "nohup" } else { YESTERFS });
+        // These tests may run under nohup themselves.
+        let mut command = stage.command("env");
         command
-            .args(nohup.then_some(YESTERFS))
+            .arg("--default-signal=HUP")
+            .args(nohup.then_some("nohup"))
+            .arg(YESTERFS)
             .args(["ingest", "stream", "--source", "shop", "--name", "x", "--json", "--"]);
         let mut child =
             command.arg("./dump").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
