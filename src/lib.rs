@@ -32,9 +32,10 @@
 //! # The walk of one file
 //!
 //! In: the walk of [`ingest::directory`] finds it and hands it, with some dozens of its neighbours, to a thread, which asks
-//! whether the previous snapshot has it unchanged. If not, its bytes go to a [`ContentWriter`](repository::content_writer::ContentWriter), which cuts them
-//! ([`store::chunker`]) and gives each chunk to its lane of the [`ChunkWriter`](store::ChunkWriter): known? Then only its
-//! id comes back; else it is compressed and appended to a pack. The ids become extents, the extents a content, the
+//! whether the previous snapshot has it unchanged. If not, its bytes go to a
+//! [`ContentWriter`](repository::content_writer::ContentWriter), which cuts them ([`store::chunker`]), beside what the file
+//! held before, and gives batches of chunks to its [`DataLane`](store::DataLane): known? Then only the id comes back; else the
+//! chunk is told against an older one ([`store::delta`]), or compressed, and appended to a pack. The ids become extents, the extents a content, the
 //! content a node. The builder puts nodes in order of names into a
 //! [`DirectoryWriter`](repository::tree::DirectoryWriter), which makes pages of them; a page is a chunk too. At the end the
 //! [`WriteSession`](repository::session::WriteSession) finishes the packs, writes the segment that lists them, and appends

@@ -2,13 +2,19 @@
 
 pub mod backend;
 pub mod cache;
+pub mod chunk_encoder;
+pub mod chunk_record;
 pub mod chunk_store;
 pub mod chunk_writer;
 pub mod chunker;
 pub mod compress;
+pub mod data_lane;
+pub mod delta;
 pub mod index;
 pub mod pack;
 pub mod segment;
 
+pub use chunk_encoder::{BaseHint, UseOfBase};
 pub use chunk_store::ChunkStore;
-pub use chunk_writer::{ChunkWriter, DataLane};
+pub use chunk_writer::ChunkWriter;
+pub use data_lane::{ChunkBatch, DataLane, EncodeJobs, EncodeQueue, encode_queue};

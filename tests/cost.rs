@@ -15,6 +15,7 @@ use yesterfs::repository::node::{Node, NodeKind};
 use yesterfs::repository::tree::{DirectoryWriter, Witness};
 use yesterfs::repository::{OpenOptions, Repository};
 use yesterfs::store::backend::LocalBackend;
+use yesterfs::store::chunk_record::DELTA_DEPTH_MAX;
 use yesterfs::view::{Lookup, Owner, View};
 
 /// A repository opened by a process that counts its calls.
@@ -169,8 +170,11 @@ fn a_changed_file_costs_the_same_however_long_the_history() {
     };
     let costs: Vec<Counts> = (0..30).map(change).collect();
     assert_eq!(place.reopen().unwrap().catalog().snapshots().count(), costs.len());
-    // The first stores everything; the second is the first that compares.
-    assert_eq!(costs[2], costs[29]);
+    // The first stores everything; the second is the first that compares. From then on each of the four pages that change
+    // is read through a chain that grows to eight deltas, and no further.
+    assert_eq!(costs[10], costs[29]);
+    let chains = 4 * u64::from(DELTA_DEPTH_MAX);
+    assert!(costs[29].get_range <= costs[2].get_range + chains + 1, "{:?}, then {:?}", costs[2], costs[29]);
     // That no pack is lost is told by the index and one listing: 2 packs, a segment and two records are made, and read
     // back for the index; the pages of the snapshot before are read.
     assert_eq!((costs[29].put_new, costs[29].list_after), (2 + 1 + 2, 5));

@@ -245,7 +245,7 @@ fn a_stream_survives_death_at_every_call() {
             input: StreamInput::Reader(Box::new(std::io::Cursor::new(dump.clone()))),
         });
         let common = IngestOptions { source: "shop".into(), ..Default::default() };
-        let options = StreamOptions { common, streams: streams.into(), expect_end: None };
+        let options = StreamOptions { common, streams: streams.into(), expect_end: None, threads: 1 };
         ingest_streams(repository, options, &now, &Recorder::default()).map(|_| ())
     };
     die_at_every_call(start.disk.as_ref(), work, |repository, succeeded| {

@@ -16,6 +16,7 @@ use rustix::fs::{Gid, Uid};
 use support::faulty::FaultyBackend;
 use support::random_tree::{Random, set_modified};
 use support::repository::{Ingested, TestRepository, now};
+use support::stored::{no_hints, put_chunk};
 use tempfile::TempDir;
 use yesterfs::Error;
 use yesterfs::diff::{Action, Change, DiffOptions, DiffSummary, Side, diff, rsync_name};
@@ -648,7 +649,7 @@ fn every_way_to_differ_by_a_page_boundary() {
 
 /// Chunks of these bytes, as extents of the given lengths.
 fn write_extents(session: &WriteSession<'_>, bytes: &[u8], lengths: &[usize], class: ChunkClass) -> Content {
-    let mut lane = session.chunks().data_lane();
+    let mut lane = session.chunks().data_lane(None);
     let mut writer = ExtentWriter::new(session, class);
     let mut rest = bytes;
     for length in lengths.iter().cycle() {
@@ -658,12 +659,12 @@ fn write_extents(session: &WriteSession<'_>, bytes: &[u8], lengths: &[usize], cl
         }
         let source = match chunk.iter().all(|byte| *byte == 0) && length % 2 == 0 {
             true => ExtentSource::Hole,
-            false => ExtentSource::Chunk { id: lane.put(chunk).unwrap(), offset: 0 },
+            false => ExtentSource::Chunk { id: put_chunk(&mut lane, chunk), offset: 0 },
         };
-        writer.push(Extent { length: chunk.len() as u64, source }).unwrap();
+        writer.push(Extent { length: chunk.len() as u64, source }, &no_hints).unwrap();
         rest = behind;
     }
-    writer.finish().unwrap()
+    writer.finish(&no_hints).unwrap()
 }
 
 #[test]

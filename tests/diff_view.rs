@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use support::random_tree::Random;
 use support::repository::{TestRepository, commit, now};
+use support::stored::{no_hints, put_chunk};
 use yesterfs::diff::{Action, DiffOptions, Side, diff};
 use yesterfs::error::Error;
 use yesterfs::progress::Recorder;
@@ -287,13 +288,13 @@ fn hard_links_follow_the_documented_rule() {
 }
 
 fn file_in(session: &WriteSession<'_>, like: &Node, bytes: &[u8], cut: usize) -> Node {
-    let mut lane = session.chunks().data_lane();
+    let mut lane = session.chunks().data_lane(None);
     let mut writer = ExtentWriter::new(session, ChunkClass::Large);
     for chunk in bytes.chunks(cut) {
-        let source = ExtentSource::Chunk { id: lane.put(chunk).unwrap(), offset: 0 };
-        writer.push(Extent { length: chunk.len() as u64, source }).unwrap();
+        let source = ExtentSource::Chunk { id: put_chunk(&mut lane, chunk), offset: 0 };
+        writer.push(Extent { length: chunk.len() as u64, source }, &no_hints).unwrap();
     }
-    let kind = NodeKind::File { content: writer.finish().unwrap(), torn: false };
+    let kind = NodeKind::File { content: writer.finish(&no_hints).unwrap(), torn: false };
     Node { xattrs: Default::default(), hard_link: None, kind, ..like.clone() }
 }
 
@@ -379,8 +380,8 @@ fn what_cannot_be_compared_is_shown_and_the_rest_stays_right() {
     let small = |session: &WriteSession<'_>, text: &str| file_in(session, &like.manifest.root, text.as_bytes(), 100);
     let lost_file = |session: &WriteSession<'_>| {
         let mut writer = ExtentWriter::new(session, ChunkClass::Large);
-        writer.push(Extent { length: 3, source: ExtentSource::Chunk { id: lost, offset: 0 } }).unwrap();
-        let kind = NodeKind::File { content: writer.finish().unwrap(), torn: false };
+        writer.push(Extent { length: 3, source: ExtentSource::Chunk { id: lost, offset: 0 } }, &no_hints).unwrap();
+        let kind = NodeKind::File { content: writer.finish(&no_hints).unwrap(), torn: false };
         Node { kind, ..small(session, "x") }
     };
     let directory = |session: &WriteSession<'_>, name: &[u8]| {

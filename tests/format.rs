@@ -136,7 +136,7 @@ fn fail_to_ingest(repository: &Repository) {
     let line = "yes 'more bytes than are kept in a node' | head -n 100; exit 1".to_string();
     let streams = vec![StreamSpec { name: "dump.sql".into(), input: StreamInput::Shell(line) }];
     let common = directory_options(Path::new(""), "shop").common;
-    let options = StreamOptions { common, streams, expect_end: None };
+    let options = StreamOptions { common, streams, expect_end: None, threads: 2 };
     let error = ingest_streams(repository, options, &now, &Recorder::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Command);
 }
@@ -518,6 +518,9 @@ fn write_fixture(to: &Path) {
     text += &heading(&first.id, first.tags.iter());
     text += &text_of(&of_directory(source));
     fs::write(source.join("inline"), b"changed").unwrap();
+    // Stored as deltas: the chunk with the changed row, and the pages that tell of it.
+    let changed = |number: u32| if number == 2000 { "refunded\n".to_string() } else { line(number) };
+    fs::write(source.join("dump.sql"), (0..4500).map(changed).collect::<String>()).unwrap();
     let second = ingest();
     repository.change_tags(second.id, &["monthly".into()], &[], now()).unwrap();
     text += &heading(&second.id, ["monthly".to_string()].iter());

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use yesterfs::error::{Error, Result};
 use yesterfs::id::{ChunkId, RepositoryId, WriterId, WriterObject};
-use yesterfs::store::index::{Applied, AppliedMark, ChunkIndex, IndexOptions, Location, Missing, PackChunks};
+use yesterfs::store::index::{Applied, AppliedMark, ChunkIndex, IndexOptions, Location, Missing, PackChunks, PackFile};
 
 /// Every record of the catalog in these tests publishes one pack of this many chunks.
 const CHUNKS: u64 = 50;
@@ -32,7 +32,8 @@ fn pack(sequence: u64) -> PackChunks {
     let number = u32::try_from(sequence).unwrap();
     let chunks = (0..CHUNKS).map(|slot| (chunk(sequence, slot), slot * 9000, 8900, 16384)).collect();
     let pack = WriterObject { writer: WriterId([1; 8]), number };
-    PackChunks { pack, file_bytes: 1_000_000 + sequence, chunks }
+    let file = PackFile { file_bytes: 1_000_000 + sequence, base_packs: Vec::new() };
+    PackChunks { pack, file, chunks }
 }
 
 fn location(sequence: u64, slot: u64) -> Location {
@@ -74,7 +75,7 @@ fn knows_all(index: &ChunkIndex) -> Result<()> {
     assert_eq!(index.get(&chunk(newest + 1000, 0))?, None);
     let packs = index.packs()?;
     for expected in (1..=newest).map(pack) {
-        assert_eq!(packs.get(&expected.pack), Some(&expected.file_bytes), "{} of {newest}", expected.pack);
+        assert_eq!(packs.get(&expected.pack), Some(&expected.file), "{} of {newest}", expected.pack);
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ fn reader(name: &str, reader: impl Read + Send + 'static) -> StreamSpec {
 
 fn options(streams: Vec<StreamSpec>, expect_end: Option<&str>) -> StreamOptions {
     let common = IngestOptions { source: "shop".into(), host: "here".into(), user: "me".into(), ..Default::default() };
-    StreamOptions { common, streams, expect_end: expect_end.map(str::to_string) }
+    StreamOptions { common, streams, expect_end: expect_end.map(str::to_string), threads: 2 }
 }
 
 fn ingest_watched(place: &TestRepository, streams: Vec<StreamSpec>, monitor: &dyn Monitor) -> Result<IngestReport> {

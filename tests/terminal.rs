@@ -138,22 +138,22 @@ fn noise(seed: u64, bytes: usize) -> Vec<u8> {
 fn the_bar_has_room_for_the_time_left_and_for_what_is_new() {
     let stage = Stage::new();
     let ingest = "ingest stream --source shop --stream";
-    fs::write(stage.path("first"), noise(1, 3 << 20)).unwrap();
-    fs::write(stage.path("second"), noise(2, 3 << 20)).unwrap();
+    fs::write(stage.path("first"), noise(1, 30 << 20)).unwrap();
+    fs::write(stage.path("second"), noise(2, 30 << 20)).unwrap();
     // Nothing is known of how much there will be.
-    let slowly = |name: &str| format!("'x=head -c 2M {name}; sleep 1; tail -c 1M {name}'");
+    let slowly = |name: &str| format!("'x=head -c 20M {name}; sleep 1; tail -c 10M {name}'");
     let (code, shown) = stage.type_in(&format!("yesterfs {ingest} {}", slowly("first"))).end();
     assert_eq!(code, 0, "{shown}");
     let before = lines(&shown);
     assert!(
-        before.iter().any(|line| line.contains("2.0 MiB, ") && line.contains("/s, ") && line.ends_with("x)")),
+        before.iter().any(|line| line.contains("20.0 MiB, ") && line.contains("/s, ") && line.ends_with("x)")),
         "{before:?}"
     );
     // Now it is known.
     let (code, shown) = stage.type_in(&format!("yesterfs {ingest} {}", slowly("second"))).end();
     assert_eq!(code, 0, "{shown}");
     let after = lines(&shown);
-    let is_bar = |line: &&String| line.starts_with(" 67% [========>   ] 2.0 MiB of 3.0 MiB, ");
+    let is_bar = |line: &&String| line.starts_with(" 67% [========>   ] 20.0 MiB of 30.0 MiB, ");
     let bars: Vec<&String> = after.iter().filter(is_bar).collect();
     assert!(bars.iter().any(|line| line.contains("/s, ") && line.ends_with(" s left")), "{after:?}");
     // Below it; cut off, nothing would stand there.
@@ -162,7 +162,7 @@ fn the_bar_has_room_for_the_time_left_and_for_what_is_new() {
         "{after:?}"
     );
     // The bar goes, the summary stays.
-    assert!(after[after.len() - 3..].concat().contains(": complete1 file, 3.0 MiB, in "), "{after:?}");
+    assert!(after[after.len() - 3..].concat().contains(": complete1 file, 30.0 MiB, in "), "{after:?}");
 }
 
 #[test]

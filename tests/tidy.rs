@@ -22,7 +22,7 @@ const DOORS: [(&str, &[&str]); 23] = [
     ("clap", &["src/cli"]),
     ("clap_complete", &["src/cli/completions.rs"]),
     ("clap_mangen", &["src/cli/man.rs"]),
-    ("crossbeam_channel", &["src/ingest", "src/restore", "src/mount", "src/cli/progress.rs"]),
+    ("crossbeam_channel", &["src/store/data_lane.rs", "src/ingest", "src/restore", "src/mount", "src/cli/progress.rs"]),
     ("fastcdc", &["src/store/chunker.rs"]),
     ("fuser", &["src/mount"]),
     ("getrandom", &["src/id.rs"]),

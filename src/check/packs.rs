@@ -12,8 +12,7 @@ use crate::progress::{Counters, Monitor};
 use crate::store::ChunkStore;
 use crate::store::backend::ByteRange;
 use crate::store::pack::{
-    FooterEntry, PACK_FOLDER, PACK_HEADER_BYTES, PackSummary, damage_or_newer, decode_record, pack_key, read_footer_of,
-    verify_header,
+    Footer, FooterEntry, PACK_FOLDER, PACK_HEADER_BYTES, PackSummary, pack_key, read_footer_of, verify_header,
 };
 use crate::store::segment::read_segment;
 
@@ -42,8 +41,10 @@ impl Check<'_> {
         let names: HashSet<WriterObject> = summaries.iter().map(|summary| summary.name).collect();
         let mut packs = Packs::default();
         let indexed = self.repository.chunks()?.published_packs()?;
-        let is_unknown = |summary: &PackSummary| indexed.get(&summary.name) != Some(&summary.file_bytes);
+        let is_unknown =
+            |summary: &PackSummary| indexed.get(&summary.name).is_none_or(|file| file.file_bytes != summary.file_bytes);
         let mut index_is_wrong = summaries.iter().any(is_unknown);
+        let mut with_bases = Vec::new();
         for summary in &summaries {
             self.check_cancelled()?;
             self.report.packs += 1;
@@ -52,12 +53,16 @@ impl Check<'_> {
             let size = listed.as_ref().map(|listed| listed.get(&pack_key(&summary.name)).copied());
             match self.pack(summary, size) {
                 Err(error) => self.failed(error)?,
-                Ok(footer) => {
+                Ok(Footer { entries, base_packs, .. }) => {
                     packs.good.insert(summary.name);
-                    index_is_wrong = index_is_wrong || !self.is_indexed(summary.name, &footer, &names)?;
+                    index_is_wrong = index_is_wrong || !self.is_indexed(summary.name, &entries, &names)?;
+                    if !base_packs.is_empty() {
+                        with_bases.push((summary.name, base_packs));
+                    }
                 }
             }
         }
+        self.distrust_deltas(with_bases, &names, &mut packs);
         let mut unreferenced = listed.unwrap_or_default();
         let published: HashSet<String> = names.iter().map(pack_key).collect();
         unreferenced.retain(|key, _| !published.contains(key));
@@ -71,6 +76,31 @@ impl Check<'_> {
             self.read_data(&summaries, &mut packs)?;
         }
         Ok(packs)
+    }
+
+    /// Packs that hold deltas against such in which something is wrong are not good either.
+    fn distrust_deltas(
+        &mut self,
+        mut with_bases: Vec<(WriterObject, Vec<WriterObject>)>,
+        published: &HashSet<WriterObject>,
+        packs: &mut Packs,
+    ) {
+        for (pack, base_packs) in &with_bases {
+            for base in base_packs.iter().filter(|base| !published.contains(base)) {
+                self.damaged(
+                    format!("pack {pack}"),
+                    format!("it holds deltas against pack {base}, which nothing names"),
+                );
+            }
+        }
+        let mut trusted = usize::MAX;
+        while trusted > with_bases.len() {
+            trusted = with_bases.len();
+            with_bases.retain(|(pack, base_packs)| {
+                let is_good = base_packs.iter().all(|base| packs.good.contains(base));
+                is_good || !packs.good.remove(pack)
+            });
+        }
     }
 
     /// Packs of writers that no record opened: a writer's record comes before its first pack, so records are gone.
@@ -119,7 +149,7 @@ impl Check<'_> {
     }
 
     /// Checks one pack but for its chunks' bytes. `size`: what the listing says of it, if there is one.
-    fn pack(&self, summary: &PackSummary, size: Option<Option<u64>>) -> Result<Vec<FooterEntry>> {
+    fn pack(&self, summary: &PackSummary, size: Option<Option<u64>>) -> Result<Footer> {
         let corrupt = |reason: String| Err(Error::corrupt(format!("pack {}", summary.name), reason));
         match size {
             Some(None) => return corrupt("it is missing".into()),
@@ -132,9 +162,9 @@ impl Check<'_> {
         let footer = read_footer_of(backend, summary)?;
         let header = ByteRange::At { offset: 0, length: PACK_HEADER_BYTES };
         verify_header(&backend.get_range(&pack_key(&summary.name), header)?, summary, &footer)?;
-        let footer = footer.entries;
-        let records_end = footer.last().map_or(PACK_HEADER_BYTES, |last| last.offset + u64::from(last.record_bytes));
-        let plain_bytes: u64 = footer.iter().map(|entry| u64::from(entry.plain_bytes)).sum();
+        let entries = &footer.entries;
+        let records_end = entries.last().map_or(PACK_HEADER_BYTES, |last| last.offset + u64::from(last.record_bytes));
+        let plain_bytes: u64 = entries.iter().map(|entry| u64::from(entry.plain_bytes)).sum();
         if records_end.checked_add(u64::from(summary.footer_bytes)) != Some(summary.file_bytes)
             || plain_bytes != summary.plain_bytes
         {
@@ -252,11 +282,7 @@ impl DataReading<'_> {
                 Some(bytes) => Ok(slice(bytes, entry.offset - first.offset, entry.record_bytes).to_vec()),
                 None => self.chunks.backend().get_range(&pack_key(pack), alone),
             };
-            let plain = record.and_then(|record| {
-                let backend = self.chunks.backend().as_ref();
-                decode_record(&record, &entry.id, pack)
-                    .map_err(|error| damage_or_newer(backend, &entry.id, pack, error))
-            });
+            let plain = record.and_then(|record| self.chunks.decode(&record, &entry.id, pack));
             let verified = plain.and_then(|plain| match plain.len() as u64 == u64::from(entry.plain_bytes) {
                 true => Ok(()),
                 false => Err(Error::ChunkCorrupt {

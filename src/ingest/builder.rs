@@ -80,7 +80,7 @@ impl<'a, 'r> TreeBuilder<'a, 'r> {
     }
 
     fn enter(&mut self, directory: EnteredDirectory) -> Result<()> {
-        let (reading, EnteredDirectory { name, captured, xattrs }) = (self.reading, directory);
+        let (reading, EnteredDirectory { name, captured, xattrs, older }) = (self.reading, directory);
         Counters::add(&reading.monitor.counters().entries, 1);
         let parent_path_length = self.path.len();
         extend_path(&mut self.path, &name);
@@ -91,7 +91,7 @@ impl<'a, 'r> TreeBuilder<'a, 'r> {
             name,
             parent_path_length,
             node,
-            writer: DirectoryWriter::new(reading.session),
+            writer: DirectoryWriter::new(reading.session).beside(reading.session.chunks().store(), older),
         });
         Ok(())
     }

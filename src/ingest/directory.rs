@@ -26,6 +26,7 @@ use crate::repository::Repository;
 use crate::repository::metadata::{Captured, Identity, OwnerNames, stat_fd};
 use crate::repository::session::WriteSession;
 use crate::repository::snapshot::{Manifest, Snapshot, SnapshotKind, SnapshotStatus, check_label};
+use crate::store::encode_queue;
 use crate::time::{Clock, Timestamp};
 
 /// What `ingest dir` is told besides.
@@ -227,10 +228,15 @@ fn build_tree(
     let built = std::thread::scope(|scope| {
         let (coming_sender, coming) = bounded(STRETCHES_UNDER_WAY);
         let (waiting_sender, waiting) = bounded(STRETCHES_WAITING);
+        let (queue, jobs) = encode_queue(threads);
         for _ in 0..threads {
             let (waiting, back) = (waiting.clone(), waiting_sender.clone());
-            scope.spawn(move || capture_all(&waiting, &back, reading, watch));
+            let (queue, jobs) = (queue.clone(), jobs.clone());
+            scope.spawn(move || capture_all(&waiting, &back, reading, watch, queue));
+            scope.spawn(move || jobs.run(session.chunks()));
         }
+        // Those that help with long files go home when nobody captures any more.
+        drop(queue);
         drop(waiting);
         let steps = StretchWriter::new(waiting_sender.clone(), threads, coming_sender);
         scope.spawn(move || {

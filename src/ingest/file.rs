@@ -24,10 +24,11 @@ use crate::repository::metadata::{
 };
 use crate::repository::node::{Node, NodeKind, XATTRS_INLINE_MAX_BYTES, Xattr, Xattrs};
 use crate::repository::page::PageSink;
+use crate::repository::predecessor::Predecessor;
 use crate::repository::session::WriteSession;
 use crate::repository::tree::Witness;
-use crate::store::DataLane;
 use crate::store::chunker::CHUNK_MAX_BYTES;
+use crate::store::{BaseHint, DataLane, EncodeQueue};
 use crate::time::{Clock, Timestamp};
 
 /// Bytes read from a file at once. A file that is longer takes long.
@@ -65,13 +66,13 @@ pub(super) struct Tools<'a, 'r> {
 }
 
 impl<'a, 'r> Tools<'a, 'r> {
-    pub fn new(reading: &Reading<'a, 'r>) -> Tools<'a, 'r> {
-        Tools { lane: reading.session.chunks().data_lane(), buffer: vec![0; READ_BYTES].into() }
+    pub fn new(reading: &Reading<'a, 'r>, queue: EncodeQueue) -> Tools<'a, 'r> {
+        Tools { lane: reading.session.chunks().data_lane(Some(queue)), buffer: vec![0; READ_BYTES].into() }
     }
 
     /// Leaves to others what can be shared.
-    pub fn release(&mut self) {
-        self.lane.release();
+    pub fn release(&mut self) -> Result<()> {
+        self.lane.release()
     }
 }
 
@@ -173,7 +174,6 @@ impl<'a, 'r> Reading<'a, 'r> {
         &self,
         fd: BorrowedFd,
         (mut at, end): (u64, u64),
-        buffer: &mut [u8],
         writer: &mut ContentWriter<S>,
         counted: &mut u64,
     ) -> Result<u64, CaptureError> {
@@ -181,8 +181,9 @@ impl<'a, 'r> Reading<'a, 'r> {
             if self.monitor.is_cancelled() {
                 return Err(CaptureError::Repository(Error::Interrupted));
             }
-            let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
-            let got = match rustix::io::pread(fd, &mut buffer[..wanted], at) {
+            let room = writer.room();
+            let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(room.len());
+            let got = match rustix::io::pread(fd, &mut room[..wanted], at) {
                 Err(Errno::INTR) => continue,
                 got => got.map_err(source("read it"))?,
             };
@@ -190,7 +191,7 @@ impl<'a, 'r> Reading<'a, 'r> {
                 break;
             }
             Counters::add(&self.monitor.counters().bytes_read, got as u64);
-            writer.write(&buffer[..got])?;
+            writer.advance(got)?;
             at += got as u64;
             self.count_up_to(at, counted);
             self.publish_if_due()?;
@@ -210,7 +211,6 @@ impl<'a, 'r> Reading<'a, 'r> {
         &self,
         fd: BorrowedFd,
         size: u64,
-        buffer: &mut [u8],
         writer: &mut ContentWriter<S>,
         counted: &mut u64,
     ) -> Result<(), CaptureError> {
@@ -226,7 +226,7 @@ impl<'a, 'r> Reading<'a, 'r> {
             at = data;
             if data < size {
                 let hole = rustix::fs::seek(fd, SeekFrom::Hole(data)).map_err(source("find its holes"))?.min(size);
-                at = self.read_range(fd, (data, hole), buffer, writer, counted)?;
+                at = self.read_range(fd, (data, hole), writer, counted)?;
                 if at < hole {
                     break;
                 }
@@ -250,7 +250,7 @@ impl<'a, 'r> Reading<'a, 'r> {
             problem(format!("cannot store its attributes: they take {bytes} bytes, more than {CHUNK_MAX_BYTES}"));
             return Ok((Xattrs::None, false));
         }
-        Ok((Xattrs::Chunk(self.session.put_page(&encoded)?), true))
+        Ok((Xattrs::Chunk(self.session.put_page(&encoded, &BaseHint::default)?), true))
     }
 }
 
@@ -336,8 +336,8 @@ impl Capture<'_, '_, '_> {
     /// Reads a file until it did not change meanwhile, or the attempts are used up.
     fn read_settled(&mut self, fd: BorrowedFd, mut before: Captured) -> Result<ReadFile, CaptureError> {
         let started = (self.reading.clock)();
-        let previous_class = match self.job.previous.as_ref().map(|before| &before.node.kind) {
-            Some(NodeKind::File { content, .. }) if content.size > 0 => Some(content.class),
+        let previous = match self.job.previous.as_ref().map(|before| &before.node.kind) {
+            Some(NodeKind::File { content, .. }) if content.size > 0 => Some(content.clone()),
             _ => None,
         };
         let mut counted = 0;
@@ -345,7 +345,7 @@ impl Capture<'_, '_, '_> {
             if before.file_type != FileType::File {
                 return Err(cannot_read("it is no regular file any more"));
             }
-            let content = self.read_once(fd, before.size, previous_class, &mut counted)?;
+            let content = self.read_once(fd, before.size, previous.as_ref(), &mut counted)?;
             let after = stat_fd(fd).map_err(source("look at it"))?;
             let same = content.size == after.size
                 && (before.size, before.modified, before.changed) == (after.size, after.modified, after.changed);
@@ -371,7 +371,7 @@ impl Capture<'_, '_, '_> {
         &mut self,
         fd: BorrowedFd,
         size: u64,
-        class: Option<ChunkClass>,
+        previous: Option<&Content>,
         counted: &mut u64,
     ) -> Result<Content, CaptureError> {
         let (reading, Tools { lane, buffer }) = (self.reading, &mut *self.tools);
@@ -380,20 +380,21 @@ impl Capture<'_, '_, '_> {
         let wanted = usize::try_from(end).unwrap_or(usize::MAX).min(buffer.len());
         let got = rustix::io::retry_on_intr(|| rustix::io::pread(fd, &mut buffer[..wanted], 0));
         let first = got.map_err(source("read it"))?;
-        let class = class.unwrap_or_else(|| sniff(&buffer[..first.min(SNIFF_BYTES)]));
+        let class = previous.map_or_else(|| sniff(&buffer[..first.min(SNIFF_BYTES)]), |previous| previous.class);
+        let previous = previous.map(|content| Predecessor::new(reading.session.chunks().store(), content));
         if first == buffer.len() {
             (self.at_length)();
         }
-        let mut writer = ContentWriter::new(lane, reading.session, class);
+        let mut writer = ContentWriter::new(lane, reading.session, class, previous);
         let is_whole = first as u64 == size && first < wanted;
         if !(is_whole && is_solid(&buffer[..first])) && has_holes(fd, size) {
-            reading.read_around_holes(fd, size, buffer, &mut writer, counted)?;
+            reading.read_around_holes(fd, size, &mut writer, counted)?;
             return Ok(writer.finish()?);
         }
         Counters::add(&reading.monitor.counters().bytes_read, first as u64);
         writer.write(&buffer[..first])?;
         if !is_whole {
-            reading.read_range(fd, (first as u64, end), buffer, &mut writer, counted)?;
+            reading.read_range(fd, (first as u64, end), &mut writer, counted)?;
         }
         Ok(writer.finish()?)
     }

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::command::{LOOK_INTERVAL_AT_END, RunningCommand};
@@ -16,16 +17,15 @@ use crate::repository::content::{ChunkClass, Content};
 use crate::repository::content_writer::ContentWriter;
 use crate::repository::metadata::OwnerNames;
 use crate::repository::node::{DirectoryRoot, Node, NodeKind, Xattrs};
+use crate::repository::predecessor::Predecessor;
 use crate::repository::session::WriteSession;
-use crate::repository::snapshot::{Manifest, ManifestProblem, SnapshotKind, SnapshotStatus, check_label};
-use crate::repository::tree::{DirectoryWriter, Witness};
+use crate::repository::snapshot::{Manifest, ManifestProblem, Snapshot, SnapshotKind, SnapshotStatus, check_label};
+use crate::repository::tree::{DirectoryWriter, TreeReader, Witness};
+use crate::store::{ChunkStore, DataLane, EncodeQueue, encode_queue};
 use crate::time::{Clock, Timestamp};
 
 mod command;
 mod terminal;
-
-/// Bytes read from a stream at once.
-const READ_BYTES: usize = 256 << 10;
 
 /// Bytes of a stream's end in which the expected text is looked for.
 const TAIL_BYTES: usize = 4096;
@@ -57,6 +57,8 @@ pub struct StreamOptions {
     /// Each stream must end with this: its last bytes, white space aside, or the beginning of its last line. A command
     /// that ends otherwise failed; standard input that ends so counts as verified.
     pub expect_end: Option<String>,
+    /// Threads that work on the streams, besides one that reads each.
+    pub threads: usize,
 }
 
 impl StreamInput {
@@ -102,30 +104,30 @@ pub fn ingest_streams(
     clock: &Clock,
     monitor: &dyn Monitor,
 ) -> Result<IngestReport> {
-    let StreamOptions { common, mut streams, expect_end } = options;
+    let StreamOptions { common, mut streams, expect_end, threads } = options;
     check_label("source", &common.source)?;
     if expect_end.as_deref().is_some_and(|text| text.trim().is_empty()) {
-        return Err(Error::invalid(
-            "expected end",
-            "",
-            "every output ends with nothing: give the text that must be there",
-        ));
+        let reason = "every output ends with nothing: give the text that must be there";
+        return Err(Error::invalid("expected end", "", reason));
     }
     streams.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
     check_names(&streams)?;
     let origin = streams.iter().map(|stream| stream.input.describe()).collect::<Vec<_>>().join("\n");
     let started = clock();
     let session = WriteSession::open(repository, monitor.counters(), &common.host, "ingest stream", started)?;
-    expect_as_much_as_last_time(repository, &common.source, monitor);
+    let parent = last_of(repository, &common.source);
+    let expected_bytes = parent.as_ref().map_or(0, |last| last.manifest.root.totals().bytes);
+    Counters::add(&monitor.counters().bytes_expected, expected_bytes);
     let unwatched = streams.iter().any(|stream| matches!(stream.input, StreamInput::Reader(_)));
     let reading = StreamReading {
         session: &session,
+        parent: parent.as_deref(),
         monitor,
         clock,
         expect_end: expect_end.as_deref(),
         failed: AtomicBool::new(false),
     };
-    let read = read_all(&reading, streams)
+    let read = read_all(&reading, streams, threads)
         .and_then(|(files, ended_well)| Ok((directory_of(&session, &files, started)?, files, ended_well)));
     let ((root, witnesses), files, all_ended_well) = match read {
         Ok(read) => read,
@@ -151,7 +153,7 @@ pub fn ingest_streams(
         origin: origin.into_bytes(),
         root,
         witnesses,
-        parent: None,
+        parent: parent.map(|it| it.id),
         files: files.len() as u64,
         has_xattrs: false,
         bytes_new: Counters::get(&counters.bytes_new),
@@ -165,11 +167,10 @@ pub fn ingest_streams(
     Ok(IngestReport { snapshot })
 }
 
-fn expect_as_much_as_last_time(repository: &Repository, source: &str, monitor: &dyn Monitor) {
+/// The last snapshot of the source that holds streams.
+fn last_of(repository: &Repository, source: &str) -> Option<Arc<Snapshot>> {
     let catalog = repository.catalog();
-    if let Some(last) = catalog.of_source(source).rev().find(|it| it.manifest.kind == SnapshotKind::Stream) {
-        Counters::add(&monitor.counters().bytes_expected, last.manifest.root.totals().bytes);
-    }
+    catalog.of_source(source).rev().find(|it| it.manifest.kind == SnapshotKind::Stream).cloned()
 }
 
 /// Streams that nobody watches and that do not end as they should: kept, since they cannot be had again, but told.
@@ -219,6 +220,8 @@ fn check_names(streams: &[StreamSpec]) -> Result<()> {
 /// What the threads that read streams share.
 struct StreamReading<'a, 'r> {
     session: &'a WriteSession<'r>,
+    /// The snapshot before, whose streams of the same names are probably much the same.
+    parent: Option<&'a Snapshot>,
     monitor: &'a dyn Monitor,
     clock: &'a Clock,
     expect_end: Option<&'a str>,
@@ -233,10 +236,22 @@ struct StreamFile {
     ended_well: bool,
 }
 
-fn read_all(reading: &StreamReading, streams: Vec<StreamSpec>) -> Result<(Vec<StreamFile>, bool)> {
+fn read_all(reading: &StreamReading, streams: Vec<StreamSpec>, threads: usize) -> Result<(Vec<StreamFile>, bool)> {
     let results: Vec<Result<StreamFile>> = std::thread::scope(|scope| {
-        let running: Vec<_> =
-            streams.into_iter().map(|stream| scope.spawn(move || reading.read_stream(stream))).collect();
+        let (queue, jobs) = encode_queue(threads);
+        for _ in 0..threads {
+            let jobs = jobs.clone();
+            scope.spawn(move || jobs.run(reading.session.chunks()));
+        }
+        let running: Vec<_> = streams
+            .into_iter()
+            .map(|stream| {
+                let queue = queue.clone();
+                scope.spawn(move || reading.read_stream(stream, queue))
+            })
+            .collect();
+        // Those that help go home when no stream is left.
+        drop(queue);
         running.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::Interrupted))).collect()
     });
     // Streams that stopped because another failed say "interrupted": the cause comes first.
@@ -254,31 +269,32 @@ fn read_all(reading: &StreamReading, streams: Vec<StreamSpec>) -> Result<(Vec<St
 }
 
 impl StreamReading<'_, '_> {
-    fn read_stream(&self, stream: StreamSpec) -> Result<StreamFile> {
-        let file = self.read_input(stream);
+    fn read_stream(&self, stream: StreamSpec, queue: EncodeQueue) -> Result<StreamFile> {
+        let file = self.read_input(stream, queue);
         if file.is_err() {
             self.failed.store(true, Ordering::Relaxed);
         }
         file
     }
 
-    fn read_input(&self, StreamSpec { name, input }: StreamSpec) -> Result<StreamFile> {
+    fn read_input(&self, StreamSpec { name, input }: StreamSpec, queue: EncodeQueue) -> Result<StreamFile> {
         let described = input.describe();
         let watched = !matches!(input, StreamInput::Reader(_));
         let failed = |reason: String| Error::Command { command: described.clone(), reason };
+        let mut lane = self.session.chunks().data_lane(Some(queue));
         let (content, tail) = match input {
-            StreamInput::Reader(mut reader) => self.store(&mut reader, &described)?,
+            StreamInput::Reader(mut reader) => self.store(&mut reader, &mut lane, &name, &described)?,
             StreamInput::Command(words) => {
                 let mut words = words.into_iter();
                 let program = words.next().ok_or_else(|| failed("is empty".into()))?;
                 let mut command = Command::new(program);
                 command.args(words);
-                self.run(command, &described)?
+                self.run(command, &mut lane, &name, &described)?
             }
             StreamInput::Shell(line) => {
                 let mut command = shell();
                 command.arg("-c").arg(line);
-                self.run(command, &described)?
+                self.run(command, &mut lane, &name, &described)?
             }
         };
         if content.size == 0 {
@@ -295,11 +311,11 @@ impl StreamReading<'_, '_> {
     }
 
     /// Runs a command and stores its output; its exit status decides.
-    fn run(&self, command: Command, described: &str) -> Result<(Content, Vec<u8>)> {
+    fn run(&self, command: Command, lane: &mut DataLane, name: &str, described: &str) -> Result<(Content, Vec<u8>)> {
         let failed = |reason: String| Error::Command { command: described.to_string(), reason };
         let mut running =
             RunningCommand::start(command).map_err(|cause| failed(format!("cannot be started: {cause}")))?;
-        let stored = self.store(&mut running, described)?;
+        let stored = self.store(&mut running, lane, name, described)?;
         loop {
             match running.ended().map_err(|cause| failed(format!("cannot be waited for: {cause}")))? {
                 Some(status) if status.success() => return Ok(stored),
@@ -315,17 +331,36 @@ impl StreamReading<'_, '_> {
         self.monitor.is_cancelled() || self.failed.load(Ordering::Relaxed)
     }
 
+    /// What the stream of this name held the last time. That it cannot be read is no reason to give up.
+    fn previous_content(&self, chunks: &ChunkStore, name: &str) -> Option<Content> {
+        let directory = self.parent?.manifest.root.directory()?;
+        let entry = TreeReader::new(chunks).lookup(directory, name.as_bytes());
+        let entry = entry.inspect_err(|error| log::warn!("reading \"{name}\" of the last snapshot: {error}"));
+        match entry.ok()??.node.kind {
+            NodeKind::File { content, .. } => Some(content),
+            _ => None,
+        }
+    }
+
     /// Stores bytes up to their end; also gives the last of them.
-    fn store(&self, reader: &mut dyn Read, described: &str) -> Result<(Content, Vec<u8>)> {
-        let mut lane = self.session.chunks().data_lane();
-        let mut writer = ContentWriter::new(&mut lane, self.session, ChunkClass::Small);
-        let mut buffer = vec![0u8; READ_BYTES];
+    fn store(
+        &self,
+        reader: &mut dyn Read,
+        lane: &mut DataLane,
+        name: &str,
+        described: &str,
+    ) -> Result<(Content, Vec<u8>)> {
+        let chunks = self.session.chunks().store();
+        let previous = self.previous_content(chunks, name);
+        let previous = previous.as_ref().map(|content| Predecessor::new(chunks, content));
+        let mut writer = ContentWriter::new(lane, self.session, ChunkClass::Small, previous);
         let mut tail = Vec::new();
         loop {
             if self.is_given_up() {
                 return Err(Error::Interrupted);
             }
-            let got = match reader.read(&mut buffer) {
+            let room = writer.room();
+            let got = match reader.read(room) {
                 Ok(0) => break,
                 Ok(got) => got,
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
@@ -334,14 +369,16 @@ impl StreamReading<'_, '_> {
                     return Err(Error::Command { command: described.into(), reason });
                 }
             };
-            writer.write(&buffer[..got])?;
-            tail.extend_from_slice(&buffer[got.saturating_sub(TAIL_BYTES)..got]);
+            tail.extend_from_slice(&room[got.saturating_sub(TAIL_BYTES)..got]);
             tail.drain(..tail.len().saturating_sub(TAIL_BYTES));
+            writer.advance(got)?;
             Counters::add(&self.monitor.counters().bytes_read, got as u64);
             Counters::add(&self.monitor.counters().bytes, got as u64);
             self.session.publish_if_due((self.clock)())?;
         }
-        Ok((writer.finish()?, tail))
+        let content = writer.finish()?;
+        lane.release()?;
+        Ok((content, tail))
     }
 }
 

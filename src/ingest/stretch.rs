@@ -10,6 +10,8 @@ use crate::ingest::file::{CapturedEntry, FileJob, Reading, Tools};
 use crate::ingest::watch::IngestWatch;
 use crate::repository::metadata::Captured;
 use crate::repository::node::Xattr;
+use crate::repository::tree::OlderDirectory;
+use crate::store::EncodeQueue;
 
 /// Stretches between the walk and the tree.
 pub(super) const STRETCHES_UNDER_WAY: usize = 32;
@@ -44,6 +46,8 @@ pub(super) struct EnteredDirectory {
     pub name: Vec<u8>,
     pub captured: Captured,
     pub xattrs: Vec<Xattr>,
+    /// What it was in the previous snapshot.
+    pub older: OlderDirectory,
 }
 
 impl<E> Step<E> {
@@ -136,8 +140,9 @@ pub(super) fn capture_all(
     back: &Sender<Option<Stretch>>,
     reading: &Reading,
     watch: &IngestWatch,
+    queue: EncodeQueue,
 ) {
-    let mut tools = Tools::new(reading);
+    let mut tools = Tools::new(reading, queue);
     while let Ok(Some(Stretch { steps, done })) = waiting.recv() {
         let captured = capture_stretch(steps, back, reading, &mut tools).map_err(|error| watch.fail(error));
         // A builder that failed no longer listens.
@@ -168,7 +173,7 @@ fn capture_stretch<'a, 'r>(
         })?;
         captured.steps.push(step);
     }
-    tools.release();
+    tools.release()?;
     reading.publish_if_due()?;
     Ok(captured)
 }

@@ -19,7 +19,7 @@ use crate::progress::Monitor;
 use crate::repository::metadata::{
     Captured, FileType, Identity, OPEN_LEVELS_MAX, open_again, open_directory_at, read_xattrs_fd, stat_at, stat_fd,
 };
-use crate::repository::tree::{Entries, Entry, TreeReader, Witness, Witnesses};
+use crate::repository::tree::{Entries, Entry, OlderDirectory, TreeReader, Witness, Witnesses};
 
 /// What the walk passes over.
 pub(super) struct Boundaries {
@@ -112,7 +112,7 @@ impl<'a> Walk<'a> {
         }
         if is_other_filesystem && self.boundaries.one_file_system {
             // The mount point itself stays, empty, as it will be wanted again.
-            self.announce(name, &fd, captured)?;
+            self.announce(name, &fd, captured, OlderDirectory::default())?;
             return self.steps.push(Step::Leave);
         }
         let previous = match (before, previous) {
@@ -125,12 +125,18 @@ impl<'a> Walk<'a> {
     }
 
     /// Tells of a directory.
-    fn announce(&mut self, name: Vec<u8>, fd: &OwnedFd, captured: Captured) -> Result<(), Abandoned> {
+    fn announce(
+        &mut self,
+        name: Vec<u8>,
+        fd: &OwnedFd,
+        captured: Captured,
+        older: OlderDirectory,
+    ) -> Result<(), Abandoned> {
         let (xattrs, failure) = match read_xattrs_fd(fd.as_fd()) {
             Ok(xattrs) => (xattrs, None),
             Err(cause) => (Vec::new(), Some(cause)),
         };
-        self.steps.push(Step::Enter(Box::new(EnteredDirectory { name, captured, xattrs })))?;
+        self.steps.push(Step::Enter(Box::new(EnteredDirectory { name, captured, xattrs, older })))?;
         match failure {
             None => Ok(()),
             Some(cause) => self.problem(Vec::new(), format!("cannot read its attributes: {cause}")),
@@ -145,7 +151,8 @@ impl<'a> Walk<'a> {
         previous: Option<Previous<'a>>,
     ) -> Result<(), Abandoned> {
         extend_path(&mut self.path, &name);
-        self.announce(name, &fd, captured)?;
+        let older = previous.as_ref().map_or_else(OlderDirectory::default, |previous| previous.older);
+        self.announce(name, &fd, captured, older)?;
         let path_length = self.path.len();
         let (names, failure) = self.names.read(fd.as_fd(), |name, kind| {
             if *kind == Kind::Unknown {
@@ -245,6 +252,7 @@ pub(super) struct Previous<'a> {
     tree: TreeReader<'a>,
     entries: Peekable<Entries<'a>>,
     witnesses: Witnesses<'a>,
+    older: OlderDirectory,
 }
 
 impl<'a> Previous<'a> {
@@ -253,7 +261,8 @@ impl<'a> Previous<'a> {
         root: &crate::repository::node::DirectoryRoot,
         witnesses: Option<crate::id::ChunkId>,
     ) -> Previous<'a> {
-        Previous { tree, entries: tree.entries(root).peekable(), witnesses: tree.witnesses(witnesses) }
+        let older = OlderDirectory { entries: root.page, witnesses };
+        Previous { tree, entries: tree.entries(root).peekable(), witnesses: tree.witnesses(witnesses), older }
     }
 
     /// The previous entry of this name; names must be asked for in order. A previous snapshot that cannot be read costs

@@ -1,17 +1,26 @@
 //! ContentWriter: turns the bytes of a file, with its holes, into chunks and a list of extents.
 
+use std::collections::VecDeque;
+
 use crate::codec::Encoder;
 use crate::error::Result;
+use crate::id::ChunkId;
 use crate::repository::content::{
     CONTENT_INLINE_MAX_BYTES, ChunkClass, Content, ContentBody, EXTENTS_INLINE_MAX, Extent, ExtentSource,
 };
 use crate::repository::node::Totals;
-use crate::repository::page::{PageKind, PageSink, PageTreeWriter, chunk_boundary};
-use crate::store::DataLane;
+use crate::repository::page::{PageHints, PageKind, PageSink, PageSpan, PageTreeWriter, chunk_boundary};
+use crate::repository::predecessor::Predecessor;
 use crate::store::chunker::ChunkSizes;
+use crate::store::data_lane::BatchedChunk;
+use crate::store::{BaseHint, ChunkBatch, DataLane};
 
-/// Bytes gathered before they are cut: large enough that moving the rest to the front costs nothing.
-const GATHER_BYTES: usize = 1 << 20;
+/// Bytes gathered before they are stored: enough that moving the rest to the front costs nothing, and few enough that no
+/// thread waits long for another one's batch.
+const BATCH_BYTES: usize = 512 << 10;
+
+/// Holes of a batch; each costs a chunk too.
+const BATCH_HOLES_MAX: usize = 4096;
 
 impl ChunkClass {
     /// How contents of this class are cut.
@@ -23,23 +32,80 @@ impl ChunkClass {
     }
 }
 
-/// Writes one content.
+/// Writes one content. Bytes are put into [`ContentWriter::room`], so that they are not copied again.
 pub struct ContentWriter<'l, 'w, 'a, 's, S: PageSink + ?Sized> {
     lane: &'l mut DataLane<'w, 'a>,
     class: ChunkClass,
-    gathered: Vec<u8>,
+    /// What the file held before.
+    predecessor: Option<Predecessor<'s>>,
+    /// Where in the content the bytes begin that are not cut yet.
+    at: u64,
+    /// Its buffer is full-sized from the first byte on.
+    batch: ChunkBatch,
+    filled: usize,
+    /// Up to here the buffer is cut, into the batch's chunks and these holes.
+    cut: usize,
+    holes: Holes,
+    /// Holes of the batches that the lane has, in order.
+    under_way: VecDeque<Holes>,
     extents: ExtentWriter<'s, S>,
 }
 
+/// Holes of a batch: how many of its chunks come before each, and its length.
+type Holes = Vec<(usize, u64)>;
+
 impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
-    pub fn new(lane: &'l mut DataLane<'w, 'a>, pages: &'s S, class: ChunkClass) -> Self {
-        ContentWriter { lane, class, gathered: Vec::new(), extents: ExtentWriter::new(pages, class) }
+    /// A writer of one content; `previous` is what the file held before.
+    pub fn new(
+        lane: &'l mut DataLane<'w, 'a>,
+        pages: &'s S,
+        class: ChunkClass,
+        previous: Option<Predecessor<'s>>,
+    ) -> Self {
+        lane.begin();
+        ContentWriter {
+            lane,
+            class,
+            predecessor: previous,
+            at: 0,
+            batch: ChunkBatch::default(),
+            filled: 0,
+            cut: 0,
+            holes: Holes::new(),
+            under_way: VecDeque::new(),
+            extents: ExtentWriter::new(pages, class),
+        }
     }
 
-    /// Adds data.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.gathered.extend_from_slice(bytes);
-        if self.gathered.len() >= GATHER_BYTES { self.cut(false) } else { Ok(()) }
+    /// Where the next bytes belong; never empty. [`ContentWriter::advance`] tells how many came.
+    pub fn room(&mut self) -> &mut [u8] {
+        if self.batch.bytes.is_empty() {
+            self.batch = self.lane.batch();
+            self.batch.bytes.resize(BATCH_BYTES, 0);
+        }
+        &mut self.batch.bytes[self.filled..]
+    }
+
+    /// Adds the first `count` bytes of the room.
+    pub fn advance(&mut self, count: usize) -> Result<()> {
+        self.filled += count;
+        if self.filled < self.batch.bytes.len() {
+            return Ok(());
+        }
+        self.make_chunks(false);
+        self.ship()
+    }
+
+    /// Adds data that lies elsewhere.
+    pub fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let room = self.room();
+            let count = room.len().min(bytes.len());
+            room[..count].copy_from_slice(&bytes[..count]);
+            self.advance(count)?;
+            bytes = &bytes[count..];
+        }
+        Ok(())
     }
 
     /// Adds a hole of `length` bytes; 0 is none.
@@ -47,38 +113,119 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
         if length == 0 {
             return Ok(());
         }
-        self.cut(true)?;
-        self.extents.push(Extent { length, source: ExtentSource::Hole })
+        self.make_chunks(true);
+        self.holes.push((self.batch.chunks.len(), length));
+        self.at += length;
+        if self.holes.len() == BATCH_HOLES_MAX { self.ship() } else { Ok(()) }
     }
 
-    /// Cuts and stores what was gathered; without `all`, leaves what more bytes could still lengthen.
-    fn cut(&mut self, all: bool) -> Result<()> {
-        let sizes = self.class.sizes();
-        let needed = if all { 1 } else { sizes.max_bytes };
-        let mut rest = &self.gathered[..];
-        while rest.len() >= needed {
-            let (chunk, after) = rest.split_at(sizes.first_cut(rest));
-            let id = self.lane.put(chunk)?;
-            let source = ExtentSource::Chunk { id, offset: 0 };
-            self.extents.push(Extent { length: chunk.len() as u64, source })?;
-            rest = after;
+    /// Cuts what is in the buffer; without `all`, leaves what more bytes could still lengthen.
+    fn make_chunks(&mut self, all: bool) {
+        let needed = if all { 1 } else { self.class.sizes().max_bytes };
+        while self.filled - self.cut >= needed {
+            let chunk = self.next_chunk();
+            self.cut = chunk.range.end;
+            self.at += chunk.range.len() as u64;
+            self.batch.chunks.push(chunk);
         }
-        let left = rest.len();
-        let done = self.gathered.len() - left;
-        self.gathered.copy_within(done.., 0);
-        self.gathered.truncate(left);
+    }
+
+    /// Gives what was cut to the lane, and goes on in a new batch with the rest.
+    fn ship(&mut self) -> Result<()> {
+        let mut next = ChunkBatch::default();
+        if self.cut < self.filled {
+            next = self.lane.batch();
+            next.bytes.resize(BATCH_BYTES, 0);
+            next.bytes[..self.filled - self.cut].copy_from_slice(&self.batch.bytes[self.cut..self.filled]);
+        }
+        self.filled -= self.cut;
+        self.cut = 0;
+        let batch = std::mem::replace(&mut self.batch, next);
+        self.under_way.push_back(std::mem::take(&mut self.holes));
+        self.lane.submit(batch)?;
+        self.collect(false)
+    }
+
+    /// Enters what the lane has stored.
+    fn collect(&mut self, all: bool) -> Result<()> {
+        while let Some(batch) = self.lane.next_done(all)? {
+            let mut holes = self.under_way.pop_front().unwrap_or_default().into_iter().peekable();
+            for (number, chunk) in batch.chunks.iter().enumerate() {
+                while let Some((_, length)) = holes.next_if(|(before, _)| *before <= number) {
+                    self.push(Extent { length, source: ExtentSource::Hole })?;
+                }
+                let id = chunk.id.unwrap_or_else(|| ChunkId::of(&batch.bytes[chunk.range.clone()]));
+                let source = ExtentSource::Chunk { id, offset: 0 };
+                self.push(Extent { length: chunk.range.len() as u64, source })?;
+            }
+            for (_, length) in holes {
+                self.push(Extent { length, source: ExtentSource::Hole })?;
+            }
+            self.lane.give_back(batch);
+        }
         Ok(())
+    }
+
+    fn push(&mut self, extent: Extent) -> Result<()> {
+        self.extents.push(extent, &page_hints(&self.predecessor))
+    }
+
+    /// The chunk that comes next in the buffer. Without an old content it is left to others to hash it.
+    fn next_chunk(&mut self) -> BatchedChunk {
+        let rest = &self.batch.bytes[self.cut..self.filled];
+        let beside = self.predecessor.as_mut().map(|previous| cut_beside(previous, self.at, rest, self.class));
+        let chunk = beside.and_then(|chunk| {
+            chunk.inspect_err(|error| log::warn!("going on without the last version of a file: {error}")).ok()
+        });
+        if chunk.is_none() {
+            self.predecessor = None;
+        }
+        let mut chunk = chunk.unwrap_or_else(|| {
+            BatchedChunk::new(0..self.class.sizes().first_cut(rest), None, false, BaseHint::default())
+        });
+        chunk.range = self.cut..self.cut + chunk.range.end;
+        chunk
     }
 
     /// Ends the content. Few bytes are kept inline.
     pub fn finish(mut self) -> Result<Content> {
-        if self.extents.is_empty() && self.gathered.len() <= CONTENT_INLINE_MAX_BYTES {
-            let size = self.gathered.len() as u64;
-            let body = ContentBody::Inline(self.gathered);
+        let is_short = self.filled <= CONTENT_INLINE_MAX_BYTES && self.batch.chunks.is_empty() && self.holes.is_empty();
+        if is_short && self.extents.is_empty() && self.under_way.is_empty() {
+            let size = self.filled as u64;
+            let body = ContentBody::Inline(self.batch.bytes[..self.filled].to_vec());
+            self.lane.give_back(self.batch);
             return Ok(Content { size, data_bytes: size, class: self.class, body });
         }
-        self.cut(true)?;
-        self.extents.finish()
+        self.make_chunks(true);
+        self.ship()?;
+        self.collect(true)?;
+        self.extents.finish(&page_hints(&self.predecessor))
+    }
+}
+
+/// The chunk at `at`. Where the old content predicts it, hashing alone confirms it: the same bytes would be cut at the same
+/// place.
+fn cut_beside(previous: &mut Predecessor, at: u64, rest: &[u8], class: ChunkClass) -> Result<BatchedChunk> {
+    let predicted = previous.predict(at)?.filter(|(_, length)| *length <= rest.len());
+    let hashed = predicted.map(|(id, length)| (length, id, ChunkId::of(&rest[..length])));
+    if let Some((length, id, real)) = hashed
+        && id == real
+    {
+        previous.met(at, length as u64, &id)?;
+        return Ok(BatchedChunk::new(0..length, Some(id), true, BaseHint::default()));
+    }
+    let length = class.sizes().first_cut(rest);
+    let known = hashed.filter(|(hashed, ..)| *hashed == length).map(|(.., real)| real);
+    let id = known.unwrap_or_else(|| ChunkId::of(&rest[..length]));
+    let hint = previous.hint(at, length as u64);
+    previous.met(at, length as u64, &id)?;
+    Ok(BatchedChunk::new(0..length, Some(id), false, hint))
+}
+
+fn page_hints<'h>(previous: &'h Option<Predecessor>) -> impl Fn(&PageSpan) -> BaseHint + 'h {
+    move |span| match previous {
+        Some(previous) => previous.page_hint(span.level, span.before.bytes, span.totals.bytes),
+        None => BaseHint::default(),
     }
 }
 
@@ -103,7 +250,7 @@ impl<'s, S: PageSink + ?Sized> ExtentWriter<'s, S> {
     }
 
     /// Adds the next extent.
-    pub fn push(&mut self, extent: Extent) -> Result<()> {
+    pub fn push(&mut self, extent: Extent, hints: &PageHints) -> Result<()> {
         self.totals = self.totals.plus(extent.totals());
         if self.tree.is_none() && self.few.len() < EXTENTS_INLINE_MAX {
             self.few.push(extent);
@@ -112,13 +259,13 @@ impl<'s, S: PageSink + ?Sized> ExtentWriter<'s, S> {
         if self.tree.is_none() {
             self.tree = Some(PageTreeWriter::new(self.pages, PageKind::Content));
             for early in std::mem::take(&mut self.few) {
-                self.push_to_tree(early)?;
+                self.push_to_tree(early, hints)?;
             }
         }
-        self.push_to_tree(extent)
+        self.push_to_tree(extent, hints)
     }
 
-    fn push_to_tree(&mut self, extent: Extent) -> Result<()> {
+    fn push_to_tree(&mut self, extent: Extent, hints: &PageHints) -> Result<()> {
         let Some(tree) = &mut self.tree else { return Ok(()) };
         self.scratch.bytes.clear();
         extent.encode(&mut self.scratch);
@@ -126,12 +273,12 @@ impl<'s, S: PageSink + ?Sized> ExtentWriter<'s, S> {
             ExtentSource::Hole => 0,
             ExtentSource::Chunk { id, .. } => chunk_boundary(&id),
         };
-        tree.push(b"", &self.scratch.bytes, extent.totals(), boundary)
+        tree.push(b"", &self.scratch.bytes, extent.totals(), boundary, hints)
     }
 
     /// Ends the list.
-    pub fn finish(self) -> Result<Content> {
-        let body = match self.tree.map(PageTreeWriter::finish).transpose()? {
+    pub fn finish(self, hints: &PageHints) -> Result<Content> {
+        let body = match self.tree.map(|tree| tree.finish(hints)).transpose()? {
             None => ContentBody::Extents(self.few),
             Some(root) => match root.page {
                 Some(page) => ContentBody::Tree { page, totals: root.totals },

@@ -8,6 +8,7 @@ use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, hash};
 use crate::repository::node::Totals;
+use crate::store::BaseHint;
 
 /// Which tree a page belongs to; its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +63,23 @@ fn zero_bits(hash: &[u8; 32]) -> u32 {
 
 /// Where finished pages go: the chunk writer, or nothing at all for a tree that is only hashed.
 pub trait PageSink {
-    fn put_page(&self, page: &[u8]) -> Result<ChunkId>;
+    /// Stores a page. `hint` is asked what older pages it may be like, where that matters.
+    fn put_page(&self, page: &[u8], hint: &dyn Fn() -> BaseHint) -> Result<ChunkId>;
 }
+
+/// The stretch of a tree that a page tells of.
+#[derive(Debug, Clone, Copy)]
+pub struct PageSpan<'k> {
+    pub level: u8,
+    pub first_key: &'k [u8],
+    pub last_key: &'k [u8],
+    /// Sums of all leaf entries before it, and of its own.
+    pub before: Totals,
+    pub totals: Totals,
+}
+
+/// Knows which older pages one may be like.
+pub type PageHints<'h> = dyn Fn(&PageSpan) -> BaseHint + 'h;
 
 /// The root of a finished tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,9 +98,12 @@ pub struct PageTreeWriter<'s, S: PageSink + ?Sized> {
 
 #[derive(Default)]
 struct OpenPage {
-    starts: Vec<u32>,
+    lengths: Vec<u32>,
     entries: Encoder,
     totals: Totals,
+    /// Of the pages of this level that were stored.
+    before: Totals,
+    first_key: Vec<u8>,
     last_key: Vec<u8>,
     emitted: u64,
     last_emitted: Option<(ChunkId, Totals)>,
@@ -96,8 +115,8 @@ impl<'s, S: PageSink + ?Sized> PageTreeWriter<'s, S> {
     }
 
     /// Adds a leaf entry; `boundary` levels of pages end behind it.
-    pub fn push(&mut self, key: &[u8], value: &[u8], totals: Totals, boundary: u32) -> Result<()> {
-        self.push_at(0, key, totals, boundary, |entries| {
+    pub fn push(&mut self, key: &[u8], value: &[u8], totals: Totals, boundary: u32, hints: &PageHints) -> Result<()> {
+        self.push_at(0, key, totals, boundary, hints, |entries| {
             entries.raw(value);
         })
     }
@@ -108,50 +127,62 @@ impl<'s, S: PageSink + ?Sized> PageTreeWriter<'s, S> {
         key: &[u8],
         totals: Totals,
         boundary: u32,
+        hints: &PageHints,
         value: impl FnOnce(&mut Encoder),
     ) -> Result<()> {
         if level == self.levels.len() {
             self.levels.push(OpenPage::default());
         }
         let open = &mut self.levels[level];
-        open.starts.push(open.entries.bytes.len() as u32);
+        let start = open.entries.bytes.len();
         open.entries.bytes(key);
         value(&mut open.entries);
+        open.lengths.push((open.entries.bytes.len() - start) as u32);
+        if open.lengths.len() == 1 {
+            open.first_key.extend_from_slice(key);
+        }
         open.totals = open.totals.plus(totals);
         open.last_key.clear();
         open.last_key.extend_from_slice(key);
-        let full = open.starts.len() >= PAGE_MAX_ENTRIES || open.entries.bytes.len() >= PAGE_MAX_BYTES;
+        let full = open.lengths.len() >= PAGE_MAX_ENTRIES || open.entries.bytes.len() >= PAGE_MAX_BYTES;
         if boundary > level as u32 || full {
-            self.emit(level, boundary)?;
+            self.emit(level, boundary, hints)?;
         }
         Ok(())
     }
 
     /// Stores the open page of `level` and enters it in the level above.
-    fn emit(&mut self, level: usize, boundary: u32) -> Result<()> {
+    fn emit(&mut self, level: usize, boundary: u32, hints: &PageHints) -> Result<()> {
         let open = &mut self.levels[level];
         let mut page = Encoder::new();
-        page.u8(self.kind.code()).u8(level as u8).u32(open.starts.len() as u32);
-        open.starts.iter().for_each(|start| {
-            page.u32(*start);
+        page.u8(self.kind.code()).u8(level as u8).u32(open.lengths.len() as u32);
+        open.lengths.iter().for_each(|length| {
+            page.u32(*length);
         });
         page.raw(&open.entries.bytes);
-        let id = self.sink.put_page(&page.bytes)?;
+        let span = PageSpan {
+            level: level as u8,
+            first_key: &open.first_key,
+            last_key: &open.last_key,
+            before: open.before,
+            totals: open.totals,
+        };
+        let id = self.sink.put_page(&page.bytes, &|| hints(&span))?;
         let (totals, key) = (open.totals, std::mem::take(&mut open.last_key));
-        let emitted = open.emitted + 1;
-        *open = OpenPage { emitted, last_emitted: Some((id, totals)), ..OpenPage::default() };
-        self.push_at(level + 1, &key, totals, boundary, |entries| {
+        let (emitted, before) = (open.emitted + 1, open.before.plus(totals));
+        *open = OpenPage { emitted, before, last_emitted: Some((id, totals)), ..OpenPage::default() };
+        self.push_at(level + 1, &key, totals, boundary, hints, |entries| {
             entries.raw(&id.0);
             totals.encode(entries);
         })
     }
 
     /// Ends the tree: the root is the first level that has a single page.
-    pub fn finish(mut self) -> Result<TreeRoot> {
+    pub fn finish(mut self, hints: &PageHints) -> Result<TreeRoot> {
         let mut level = 0;
         loop {
-            if !self.levels[level].starts.is_empty() {
-                self.emit(level, 0)?;
+            if !self.levels[level].lengths.is_empty() {
+                self.emit(level, 0, hints)?;
             }
             let open = &self.levels[level];
             match open.last_emitted {
@@ -168,6 +199,7 @@ impl<'s, S: PageSink + ?Sized> PageTreeWriter<'s, S> {
 pub struct Page {
     bytes: Arc<[u8]>,
     id: ChunkId,
+    kind: PageKind,
     level: u8,
     count: u32,
 }
@@ -194,12 +226,16 @@ impl Page {
         let mut header = Decoder::new(&bytes);
         let parts = (|| Ok::<_, DecodeError>((header.u8()?, header.u8()?, header.u32()?)))();
         let (code, level, count) = parts.map_err(|error| DecodeError::of(format!("tree page {id}"))(error))?;
-        let page = Page { bytes, id, level, count };
+        let page = Page { bytes, id, kind, level, count };
         let entries_at = PAGE_HEADER_BYTES as u64 + 4 * u64::from(count);
         if code != kind.code() || level > MAX_LEVELS || count == 0 || entries_at > page.bytes.len() as u64 {
             return Err(page.corrupt("it is not a page of the expected tree"));
         }
         Ok(page)
+    }
+
+    pub fn kind(&self) -> PageKind {
+        self.kind
     }
 
     /// 0 for a leaf.
@@ -220,20 +256,23 @@ impl Page {
         Error::corrupt(format!("tree page {}", self.id), reason)
     }
 
-    /// Where an entry begins, behind the table.
-    fn start(&self, at: u32) -> Result<u32, DecodeError> {
-        let mut starts = Decoder::new(&self.bytes);
-        starts.raw(PAGE_HEADER_BYTES + 4 * at as usize)?;
-        starts.u32()
+    /// Where in the page an entry begins, by the lengths of those before it; of `len()` where the last one ends.
+    fn start(&self, at: u32) -> Result<usize, DecodeError> {
+        let mut decoder = Decoder::new(&self.bytes);
+        decoder.raw(PAGE_HEADER_BYTES)?;
+        let lengths = decoder.raw(4 * self.count as usize)?.as_chunks::<4>().0.iter().take(at as usize);
+        let before: u64 = lengths.map(|length| u64::from(u32::from_le_bytes(*length))).sum();
+        usize::try_from(before)
+            .ok()
+            .and_then(|before| before.checked_add(decoder.position()))
+            .map_or(decoder.fail("an entry lies beyond any page"), Ok)
     }
 
     /// Key and the rest of one entry.
     fn entry(&self, at: u32) -> Result<(&[u8], Decoder<'_>)> {
         let entry = (|| {
-            let start = self.start(at)?;
             let mut decoder = Decoder::new(&self.bytes);
-            decoder.raw(PAGE_HEADER_BYTES + 4 * self.count as usize)?;
-            decoder.raw(start as usize)?;
+            decoder.raw(self.start(at)?)?;
             let key = decoder.bytes()?;
             Ok((key, decoder))
         })();
@@ -255,19 +294,14 @@ impl Page {
         decode(&mut decoder).map_err(|error| self.undecodable(error))
     }
 
-    /// [`Page::value`], where the entry must also begin behind the one before it and end where the next one begins: for
+    /// [`Page::value`], where the entry must also end where the next one begins, and the last one where the page does: for
     /// `check`, since reading needs neither.
     pub fn value_in_place<T>(&self, at: u32, decode: impl FnOnce(&mut Decoder) -> Result<T, DecodeError>) -> Result<T> {
         let value = self.value(at, |decoder| decode(decoder).map(|value| (value, decoder.position())));
         let (value, end) = value?;
-        let table_end = PAGE_HEADER_BYTES + 4 * self.count as usize;
-        let begins = |at: u32| match at < self.count {
-            true => self.start(at).map(|start| table_end + start as usize),
-            false => Ok(self.bytes.len()),
-        };
-        let next = begins(at + 1).map_err(|error| self.undecodable(error))?;
-        let first = begins(0).map_err(|error| self.undecodable(error))?;
-        if end == next && first == table_end {
+        let next = self.start(at + 1).map_err(|error| self.undecodable(error))?;
+        let is_last = at + 1 == self.count;
+        if end == next && (!is_last || next == self.bytes.len()) {
             Ok(value)
         } else {
             Err(self.corrupt("its entries are not back to back"))

@@ -12,9 +12,9 @@ use crate::repository::catalog::{Catalog, SNAPSHOT_SEQUENCE_MAX};
 use crate::repository::page::PageSink;
 use crate::repository::record::Change;
 use crate::repository::snapshot::{Manifest, Snapshot, check_label};
-use crate::store::ChunkWriter;
 use crate::store::pack::{FinishedPack, PackSummary};
 use crate::store::segment::{SegmentRef, write_segment};
+use crate::store::{BaseHint, ChunkWriter};
 use crate::time::Timestamp;
 
 /// Finished packs that are published together while an ingest runs: an interruption loses at most these.
@@ -160,7 +160,7 @@ impl<'r> WriteSession<'r> {
 }
 
 impl PageSink for WriteSession<'_> {
-    fn put_page(&self, page: &[u8]) -> Result<ChunkId> {
-        self.chunks.put_page(page)
+    fn put_page(&self, page: &[u8], hint: &dyn Fn() -> BaseHint) -> Result<ChunkId> {
+        self.chunks.put_page(page, hint)
     }
 }

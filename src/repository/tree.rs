@@ -6,9 +6,10 @@ use crate::error::{Error, Result};
 use crate::id::ChunkId;
 use crate::repository::entry_cursor::{EntryCursor, descendants_of};
 use crate::repository::node::{DirectoryRoot, Node, Totals, Xattr, Xattrs};
-use crate::repository::page::{Page, PageKind, PageSink, PageTreeWriter, name_boundary};
+use crate::repository::page::{Page, PageKind, PageSink, PageSpan, PageTreeWriter, name_boundary};
 use crate::repository::page_cursor::{Head, PageCursor};
-use crate::store::ChunkStore;
+use crate::repository::page_hint::{Span, pages_at};
+use crate::store::{BaseHint, ChunkStore};
 use crate::time::Timestamp;
 
 pub use crate::repository::entry_cursor::{Entries, Entry};
@@ -53,7 +54,18 @@ pub struct DirectoryWriter<'s, S: PageSink + ?Sized> {
     witnesses: PageTreeWriter<'s, S>,
     last_name: Option<Vec<u8>>,
     scratch: Encoder,
+    /// What its pages may be like.
+    older: Older<'s>,
 }
+
+/// The pages of a directory as it was before.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OlderDirectory {
+    pub entries: Option<ChunkId>,
+    pub witnesses: Option<ChunkId>,
+}
+
+type Older<'s> = Option<(&'s ChunkStore, OlderDirectory)>;
 
 impl<'s, S: PageSink + ?Sized> DirectoryWriter<'s, S> {
     pub fn new(sink: &'s S) -> Self {
@@ -62,7 +74,13 @@ impl<'s, S: PageSink + ?Sized> DirectoryWriter<'s, S> {
             witnesses: PageTreeWriter::new(sink, PageKind::Witness),
             last_name: None,
             scratch: Encoder::new(),
+            older: None,
         }
+    }
+
+    /// Stores pages as what differs from those that the directory had before.
+    pub fn beside(self, chunks: &'s ChunkStore, older: OlderDirectory) -> Self {
+        DirectoryWriter { older: Some((chunks, older)), ..self }
     }
 
     /// Adds the next entry.
@@ -81,19 +99,36 @@ impl<'s, S: PageSink + ?Sized> DirectoryWriter<'s, S> {
         let boundary = name_boundary(name);
         self.scratch.bytes.clear();
         node.encode(&mut self.scratch);
-        self.entries.push(name, &self.scratch.bytes, node.totals(), boundary)?;
+        self.entries.push(name, &self.scratch.bytes, node.totals(), boundary, &entry_hints(self.older))?;
         self.scratch.bytes.clear();
         witness.encode(&mut self.scratch);
         // Names stand in the directory's own pages: a witness is found by its ordinal.
         let one = Totals { entries: 1, ..Totals::default() };
-        self.witnesses.push(b"", &self.scratch.bytes, one, boundary)
+        self.witnesses.push(b"", &self.scratch.bytes, one, boundary, &witness_hints(self.older))
     }
 
     /// Ends the directory; gives its root and the root of its witnesses.
     pub fn finish(self) -> Result<(DirectoryRoot, Option<ChunkId>)> {
-        let entries = self.entries.finish()?;
-        let witnesses = self.witnesses.finish()?;
+        let entries = self.entries.finish(&entry_hints(self.older))?;
+        let witnesses = self.witnesses.finish(&witness_hints(self.older))?;
         Ok((DirectoryRoot { page: entries.page, totals: entries.totals }, witnesses.page))
+    }
+}
+
+fn entry_hints(older: Older<'_>) -> impl Fn(&PageSpan) -> BaseHint + '_ {
+    move |span| {
+        let Some((chunks, OlderDirectory { entries: Some(root), .. })) = older else { return BaseHint::default() };
+        let names = Span::Names { first: span.first_key, last: span.last_key };
+        BaseHint::chained(pages_at(chunks, PageKind::Directory, root, span.level, &names))
+    }
+}
+
+fn witness_hints(older: Older<'_>) -> impl Fn(&PageSpan) -> BaseHint + '_ {
+    move |span| {
+        let Some((chunks, OlderDirectory { witnesses: Some(root), .. })) = older else { return BaseHint::default() };
+        let from = span.before.entries;
+        let entries = Span::Entries { from, to: from.saturating_add(span.totals.entries) };
+        BaseHint::chained(pages_at(chunks, PageKind::Witness, root, span.level, &entries))
     }
 }
 

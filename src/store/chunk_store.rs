@@ -1,7 +1,9 @@
 //! ChunkStore: reads chunks by id, verified, through a bounded cache; keeps the chunk index in step with what the
 //! catalog says is published.
 
-use std::collections::HashMap;
+mod base;
+
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -9,9 +11,15 @@ use crate::id::{ChunkId, WriterObject};
 use crate::progress::Monitor;
 use crate::store::backend::{Backend, ByteRange};
 use crate::store::cache::ByteCache;
-use crate::store::index::{Applied, AppliedMark, ChunkIndex, Location, Missing, OVERLAY_MAX_ENTRIES, PackChunks};
-use crate::store::pack::{PACK_FOLDER, PackSummary, damage_or_newer, decode_record, pack_key, read_footer_of};
+use crate::store::chunk_record::{ChunkRecord, DELTA_DEPTH_MAX, RecordPlace};
+use crate::store::index::{
+    Applied, AppliedMark, ChunkIndex, Location, Missing, OVERLAY_MAX_ENTRIES, PackChunks, PackFile,
+};
+use crate::store::pack::{Footer, PACK_FOLDER, PackSummary, damage_or_newer, pack_key, read_footer_of};
 use crate::store::segment::{SegmentRef, read_segment};
+
+pub use base::Base;
+use base::{BaseCache, BasePlain};
 
 /// A segment and the catalog record that published it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +41,7 @@ pub struct ChunkStore {
     backend: Arc<dyn Backend>,
     index: ChunkIndex,
     cache: ByteCache<ChunkId, Arc<[u8]>>,
+    bases: BaseCache,
     /// What the index (with its overlay) covers; also what it is rebuilt from.
     published: Mutex<PublishedSegments>,
 }
@@ -54,6 +63,7 @@ impl ChunkStore {
             backend,
             index,
             cache: ByteCache::new(cache_bytes, USUAL_CHUNK_BYTES),
+            bases: BaseCache::new(),
             published: Mutex::new(PublishedSegments { mark: nothing, segments: Arc::default() }),
         }
     }
@@ -79,10 +89,35 @@ impl ChunkStore {
     /// Reads a chunk past the cache: for `check`, which must see the disk, and for data that is used once.
     pub fn load(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
         let location = self.locate(id)?.ok_or(Error::ChunkMissing { id: *id })?;
-        let range = ByteRange::At { offset: location.offset, length: u64::from(location.record_bytes) };
-        let record = self.backend.get_range(&pack_key(&location.pack), range)?;
-        decode_record(&record, id, &location.pack)
-            .map_err(|error| damage_or_newer(self.backend.as_ref(), id, &location.pack, error))
+        self.decode(&self.read_record(&location.place())?, id, &location.pack)
+    }
+
+    fn read_record(&self, place: &RecordPlace) -> Result<Vec<u8>> {
+        let range = ByteRange::At { offset: place.offset, length: u64::from(place.record_bytes) };
+        self.backend.get_range(&pack_key(&place.pack), range)
+    }
+
+    fn open_record<'r>(&self, record: &'r [u8], id: &ChunkId, pack: &WriterObject) -> Result<ChunkRecord<'r>> {
+        ChunkRecord::open(record, id, pack).map_err(|error| damage_or_newer(self.backend.as_ref(), id, pack, error))
+    }
+
+    /// The plain bytes of a record that was read from `pack`, checked against the chunk's id. Reads its bases.
+    ///
+    /// # Errors
+    /// [`Error::ChunkCorrupt`] where they are not what was written, [`Error::Unsupported`] for a codec from the future.
+    pub fn decode(&self, record: &[u8], id: &ChunkId, pack: &WriterObject) -> Result<Arc<[u8]>> {
+        self.decode_record(&self.open_record(record, id, pack)?, id, pack).map(|plain| plain.bytes)
+    }
+
+    fn decode_record(&self, record: &ChunkRecord, id: &ChunkId, pack: &WriterObject) -> Result<BasePlain> {
+        let plain = self.plain_of(record, id, pack, DELTA_DEPTH_MAX)?;
+        if ChunkId::of(&plain.bytes) != *id {
+            let bases: Vec<String> = record.bases.iter().map(|base| base.pack.to_string()).collect();
+            let or_bases =
+                if bases.is_empty() { String::new() } else { format!(", or a base in {}", bases.join(", ")) };
+            return Err(chunk_corrupt(id, pack, &format!("its bytes do not have its id{or_bases}")));
+        }
+        Ok(plain)
     }
 
     /// Where a published chunk lies; `None` where no published pack holds it.
@@ -95,8 +130,8 @@ impl ChunkStore {
         self.ask(|index| index.get_many(ids))
     }
 
-    /// Every published pack, with the length that its file must have.
-    pub fn published_packs(&self) -> Result<HashMap<WriterObject, u64>> {
+    /// Every published pack.
+    pub fn published_packs(&self) -> Result<HashMap<WriterObject, PackFile>> {
         self.ask(ChunkIndex::packs)
     }
 
@@ -226,17 +261,24 @@ impl ChunkStore {
         self.index.followed().map_or(0, |mark| mark.sequence)
     }
 
-    /// Published packs that are gone or not as long as they were, by the backend's listing. What cannot be told by a
-    /// listing is not asked: `check` looks closer.
+    /// Published packs that are gone or not as long as they were, by the backend's listing, and those that hold deltas
+    /// against such. What cannot be told by a listing is not asked: `check` looks closer.
     pub fn lost_packs(&self) -> Result<Vec<WriterObject>> {
         // What must be there comes first: a pack that is published meanwhile is listed too.
         let published = self.published_packs()?;
         let listed = self.backend.list_after(PACK_FOLDER, None)?;
         let sizes: HashMap<String, u64> = listed.into_iter().map(|listed| (listed.key, listed.size_bytes)).collect();
-        let is_lost = |(name, bytes): &(WriterObject, u64)| sizes.get(&pack_key(name)) != Some(bytes);
-        let mut lost: Vec<WriterObject> = published.into_iter().filter(is_lost).map(|(name, _)| name).collect();
-        lost.sort_unstable();
-        Ok(lost)
+        let is_gone = |(name, file): &(&WriterObject, &PackFile)| sizes.get(&pack_key(name)) != Some(&file.file_bytes);
+        let mut lost: BTreeSet<WriterObject> = published.iter().filter(is_gone).map(|(name, _)| *name).collect();
+        let mut known = 0;
+        while known < lost.len() {
+            known = lost.len();
+            let of_lost = |file: &PackFile| file.base_packs.iter().any(|base| lost.contains(base));
+            let more: Vec<WriterObject> =
+                published.iter().filter(|(_, file)| of_lost(file)).map(|(name, _)| *name).collect();
+            lost.extend(more);
+        }
+        Ok(lost.into_iter().collect())
     }
 
     /// What an index with this mark lacks.
@@ -269,18 +311,20 @@ impl ChunkStore {
                 Err(error) => (Vec::new(), pass_over(error).err()),
             };
             let packs = packs.into_iter().map(move |summary| {
-                let chunks = self.chunks_of(&summary).or_else(|error| pass_over(error).map(|()| Vec::new()))?;
-                Ok(PackChunks { pack: summary.name, file_bytes: summary.file_bytes, chunks })
+                let footer = read_footer_of(self.backend.as_ref(), &summary);
+                let footer = footer.map(Some).or_else(|error| pass_over(error).map(|()| None))?;
+                Ok(pack_chunks(&summary, footer))
             });
             packs.chain(failure.map(Err))
         })
     }
+}
 
-    /// Id, offset, record bytes and plain bytes of every chunk of a pack, by its footer.
-    fn chunks_of(&self, summary: &PackSummary) -> Result<Vec<(ChunkId, u64, u32, u32)>> {
-        let footer = read_footer_of(self.backend.as_ref(), summary)?;
-        Ok(footer.entries.iter().map(|slot| (slot.id, slot.offset, slot.record_bytes, slot.plain_bytes)).collect())
-    }
+/// A published pack as the index knows it; without a footer nothing is known of its chunks.
+fn pack_chunks(summary: &PackSummary, footer: Option<Footer>) -> PackChunks {
+    let (entries, base_packs) = footer.map(|footer| (footer.entries, footer.base_packs)).unwrap_or_default();
+    let chunks = entries.iter().map(|slot| (slot.id, slot.offset, slot.record_bytes, slot.plain_bytes)).collect();
+    PackChunks { pack: summary.name, file: PackFile { file_bytes: summary.file_bytes, base_packs }, chunks }
 }
 
 /// Whether what is open of the index on disk is right as far as it goes.
@@ -297,6 +341,10 @@ fn is_damage(error: &Error) -> bool {
 /// A refusal to guess what a newer version wrote; there is no way around it.
 fn is_refusal(error: &Error) -> bool {
     error.kind() == ErrorKind::Unsupported
+}
+
+fn chunk_corrupt(id: &ChunkId, pack: &WriterObject, reason: &str) -> Error {
+    Error::ChunkCorrupt { id: *id, pack: pack.to_string(), reason: reason.to_string() }
 }
 
 /// Catalog records without segments that may pass before the index's mark is moved for their sake alone.

@@ -1,18 +1,18 @@
-//! ChunkWriter: one writing session's way into packs. Dedup, compression and appending happen in the caller's thread;
-//! every data lane fills a pack of its own, so that a file lies in one piece and threads do not wait for each other.
+//! ChunkWriter: one writing session's way into packs: which chunks are new, and where they go. Every data lane fills a pack
+//! of its own, so that a file lies in one piece and threads do not wait for each other.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::codec::Encoder;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::id::{ChunkId, WriterId, WriterObject};
 use crate::progress::Counters;
-use crate::store::chunk_store::ChunkStore;
-use crate::store::chunker::CHUNK_MAX_BYTES;
-use crate::store::compress::compress;
-use crate::store::pack::{self, FinishedPack, PackKind, PackWriter, encode_record};
+use crate::store::chunk_encoder::{BaseHint, ChunkEncoder};
+use crate::store::chunk_record::EncodedRecord;
+use crate::store::chunk_store::{Base, ChunkStore};
+use crate::store::data_lane::{DataLane, EncodeQueue};
+use crate::store::pack::{self, FinishedPack, PackKind, PackWriter};
 
 /// A data pack is finished once it is this long.
 pub const DATA_PACK_BYTES: u64 = 32 << 20;
@@ -37,6 +37,8 @@ pub struct ChunkWriter<'a> {
     /// Older packs that this session relies on, and whether they are there. An index that says so is not enough: a pack that
     /// was lost meanwhile would leave every later snapshot broken, while its chunks may still be at hand here.
     relied_on: Mutex<HashMap<WriterObject, bool>>,
+    /// Some packs must not be relied on.
+    distrusts: AtomicBool,
     /// Read every known chunk before relying on it, so that a damaged one is stored again.
     verifies_known: bool,
 }
@@ -44,14 +46,7 @@ pub struct ChunkWriter<'a> {
 #[derive(Default)]
 struct PageLane {
     pack: Option<PackWriter>,
-    scratch: Scratch,
-}
-
-/// Buffers that are used again for each chunk.
-#[derive(Default)]
-struct Scratch {
-    payload: Vec<u8>,
-    record: Encoder,
+    encoder: ChunkEncoder,
 }
 
 /// Every value guarded here stays whole if a holder panics; the session is given up then anyway.
@@ -71,8 +66,14 @@ impl<'a> ChunkWriter<'a> {
             finished: Mutex::default(),
             session: Default::default(),
             relied_on: Mutex::default(),
+            distrusts: AtomicBool::new(false),
             verifies_known: false,
         }
+    }
+
+    /// Where chunks are read that were stored before.
+    pub fn store(&self) -> &'a ChunkStore {
+        self.store
     }
 
     /// The same, but every chunk that is known already is read and verified before it is relied on.
@@ -81,23 +82,45 @@ impl<'a> ChunkWriter<'a> {
         self
     }
 
+    /// Whether a chunk need not be looked for that the last snapshot has: all that a snapshot refers to was published, and
+    /// when the session began no pack was lost.
+    pub(super) fn trusts_last_snapshot(&self) -> bool {
+        !self.verifies_known && !self.distrusts.load(Ordering::Relaxed)
+    }
+
     /// Never relies on these packs: what they hold is stored again.
     pub fn distrust(&self, packs: &[WriterObject]) {
+        self.distrusts.fetch_or(!packs.is_empty(), Ordering::Relaxed);
         lock(&self.relied_on).extend(packs.iter().map(|pack| (*pack, false)));
     }
 
-    /// A lane for one thread's data; released or dropped, it leaves its half-full pack to others.
-    pub fn data_lane(&self) -> DataLane<'_, 'a> {
-        DataLane { pack: None, writer: self, scratch: Scratch::default() }
+    /// A lane for one thread's data; released or dropped, it leaves its half-full pack to others. With a queue, others help
+    /// it with large files.
+    pub fn data_lane(&self, queue: Option<EncodeQueue>) -> DataLane<'_, 'a> {
+        DataLane::new(self, queue)
+    }
+
+    /// A pack that another lane left half-full.
+    pub(super) fn idle_pack(&self) -> Option<PackWriter> {
+        lock(&self.idle_lanes).pop()
+    }
+
+    pub(super) fn leave_idle(&self, pack: Option<PackWriter>) {
+        if pack.is_some() {
+            lock(&self.idle_lanes).extend(pack);
+        }
     }
 
     /// Stores a tree page (or a list of attributes) and returns its id.
-    pub fn put_page(&self, plain: &[u8]) -> Result<ChunkId> {
+    pub fn put_page(&self, plain: &[u8], hint: &dyn Fn() -> BaseHint) -> Result<ChunkId> {
         let id = ChunkId::of(plain);
         if self.is_new(&id)? {
+            let hint = hint();
+            let base = self.base_for(&hint)?;
             let mut lane = lock(&self.pages);
-            let PageLane { pack, scratch } = &mut *lane;
-            self.append(pack, PackKind::Pages, id, plain, scratch)?;
+            let PageLane { pack, encoder } = &mut *lane;
+            let record = encoder.encode(&id, plain, &hint, base)?;
+            self.append(pack, PackKind::Pages, id, plain.len(), record)?;
         }
         Ok(id)
     }
@@ -142,7 +165,7 @@ impl<'a> ChunkWriter<'a> {
 
     /// Whether the caller has to store this chunk. Asked once a chunk: the first asker is told yes and must do it.
     /// Only published packs and this very session count as knowing a chunk.
-    fn is_new(&self, id: &ChunkId) -> Result<bool> {
+    pub(super) fn is_new(&self, id: &ChunkId) -> Result<bool> {
         if lock(self.shard(id)).contains(id) {
             return Ok(false);
         }
@@ -150,6 +173,20 @@ impl<'a> ChunkWriter<'a> {
             Some(location) if self.is_there(&location.pack)? && self.is_whole(id)? => Ok(false),
             _ => Ok(lock(self.shard(id)).insert(*id)),
         }
+    }
+
+    /// The base that a hint leads to, in packs that this session may rely on.
+    pub(super) fn base_for(&self, hint: &BaseHint) -> Result<Option<Base>> {
+        if hint.chunks.is_empty() {
+            return Ok(None);
+        }
+        let Some(base) = self.store.base_of(&hint.chunks, hint.use_of_base.depth_max()) else { return Ok(None) };
+        for place in &base.places {
+            if !self.is_there(&place.pack)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(base))
     }
 
     /// Whether a known chunk can be read, where this session looks that closely.
@@ -180,33 +217,25 @@ impl<'a> ChunkWriter<'a> {
         Ok(there)
     }
 
-    fn append(
+    pub(super) fn append(
         &self,
         open: &mut Option<PackWriter>,
         kind: PackKind,
         id: ChunkId,
-        plain: &[u8],
-        scratch: &mut Scratch,
+        plain_bytes: usize,
+        record: EncodedRecord,
     ) -> Result<()> {
-        if plain.len() > CHUNK_MAX_BYTES {
-            let reason = format!("{} bytes are more than a chunk can hold", plain.len());
-            return Err(Error::Invalid { what: "chunk", value: id.to_string(), reason });
-        }
-        scratch.payload.clear();
-        scratch.record.bytes.clear();
-        let codec = compress(plain, &mut scratch.payload);
-        encode_record(codec, plain.len(), &scratch.payload, &mut scratch.record);
         let pack = match open {
             Some(pack) => pack,
             None => open.insert(self.start_pack(kind)?),
         };
-        if let Err(error) = pack.append(id, plain.len() as u32, &scratch.record.bytes) {
+        if let Err(error) = pack.append(id, plain_bytes as u32, &record) {
             // Nobody knows what is in it; without it there may be room again for what can still be kept.
             *open = None;
             return Err(error);
         }
-        Counters::add(&self.counters.bytes_new, plain.len() as u64);
-        Counters::add(&self.counters.bytes_stored, scratch.record.bytes.len() as u64);
+        Counters::add(&self.counters.bytes_new, plain_bytes as u64);
+        Counters::add(&self.counters.bytes_stored, record.bytes.len() as u64);
         let full_bytes = match kind {
             PackKind::Data => DATA_PACK_BYTES,
             PackKind::Pages => PAGE_PACK_BYTES,
@@ -223,39 +252,5 @@ impl<'a> ChunkWriter<'a> {
     fn start_pack(&self, kind: PackKind) -> Result<PackWriter> {
         let number = self.next_pack.fetch_add(1, Ordering::Relaxed);
         PackWriter::start(self.store.backend().as_ref(), WriterObject { writer: self.writer, number }, kind)
-    }
-}
-
-/// Stores the data chunks of one file after the other.
-pub struct DataLane<'w, 'a> {
-    writer: &'w ChunkWriter<'a>,
-    pack: Option<PackWriter>,
-    scratch: Scratch,
-}
-
-impl DataLane<'_, '_> {
-    /// Stores one chunk of data and returns its id.
-    pub fn put(&mut self, plain: &[u8]) -> Result<ChunkId> {
-        let id = ChunkId::of(plain);
-        if self.writer.is_new(&id)? {
-            if self.pack.is_none() {
-                self.pack = lock(&self.writer.idle_lanes).pop();
-            }
-            self.writer.append(&mut self.pack, PackKind::Data, id, plain, &mut self.scratch)?;
-        }
-        Ok(id)
-    }
-}
-
-impl DataLane<'_, '_> {
-    /// Leaves the half-full pack to whoever stores next; called at the end of a file.
-    pub fn release(&mut self) {
-        lock(&self.writer.idle_lanes).extend(self.pack.take());
-    }
-}
-
-impl Drop for DataLane<'_, '_> {
-    fn drop(&mut self) {
-        self.release();
     }
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, RepositoryId, WriterObject};
+use crate::store::chunk_record::RecordPlace;
 use database::{BlockCache, Reader, Writer};
 use directory::{Current, Directory, Held, Wait};
 use overlay::Overlay;
@@ -47,12 +48,27 @@ pub struct Location {
     pub plain_bytes: u32,
 }
 
+impl Location {
+    /// Where the chunk's record lies.
+    pub fn place(&self) -> RecordPlace {
+        RecordPlace { pack: self.pack, offset: self.offset, record_bytes: self.record_bytes }
+    }
+}
+
+/// What has to be there for a published pack to be of use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackFile {
+    /// Length of the file, as its segment tells it.
+    pub file_bytes: u64,
+    /// Packs that bases of its records lie in, as its footer tells them.
+    pub base_packs: Vec<WriterObject>,
+}
+
 /// One published pack and its chunks, as its footer tells them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackChunks {
     pub pack: WriterObject,
-    /// Length of the file, as its segment tells it.
-    pub file_bytes: u64,
+    pub file: PackFile,
     /// In slot order: id, offset of the record, record bytes, plain bytes. Empty where the footer could not be read.
     pub chunks: Vec<(ChunkId, u64, u32, u32)>,
 }
@@ -210,8 +226,8 @@ impl ChunkIndex {
         Ok(found)
     }
 
-    /// Every published pack with the length of its file, as far as this index has followed the catalog.
-    pub fn packs(&self) -> Result<HashMap<WriterObject, u64>> {
+    /// Every published pack, as far as this index has followed the catalog.
+    pub fn packs(&self) -> Result<HashMap<WriterObject, PackFile>> {
         let (overlaid, reader) = self.look(|overlay| overlay.packs().collect::<Vec<_>>());
         let stored = reader.map_or(Ok(Vec::new()), |reader| reader.packs())?;
         Ok(stored.into_iter().chain(overlaid).collect())

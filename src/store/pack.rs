@@ -1,14 +1,13 @@
 //! Pack: one immutable file of many chunks, `packs/<2 hex>/<writer>-<n>`; every chunk describes itself, and a footer
 //! lists their ids. Format: `docs/format.md` section 4.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use crate::codec::{DecodeError, Decoder, Encoder, FORMAT_VERSION, FrameHeader, seal, unseal_with_header};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChunkId, WriterId, WriterObject};
 use crate::store::backend::{Backend, ByteRange, Created, PutNew};
-use crate::store::chunker::CHUNK_MAX_BYTES;
-use crate::store::compress::{Codec, decompress};
+use crate::store::chunk_record::EncodedRecord;
 
 const PACK_MAGIC: &[u8; 8] = b"YFS-PACK";
 const FOOTER_MAGIC: &[u8; 8] = b"YFS-FOOT";
@@ -71,7 +70,10 @@ pub struct FooterEntry {
 pub struct Footer {
     /// Version and features; the pack's own header must have the same.
     pub frame: FrameHeader,
+    /// In the order of the records.
     pub entries: Vec<FooterEntry>,
+    /// Packs that bases of its records lie in: without them those records say nothing.
+    pub base_packs: Vec<WriterObject>,
 }
 
 /// What a segment says of a finished pack.
@@ -101,6 +103,7 @@ pub struct PackWriter {
     offset: u64,
     plain_bytes: u64,
     entries: Vec<FooterEntry>,
+    base_packs: BTreeSet<WriterObject>,
 }
 
 impl PackWriter {
@@ -110,7 +113,8 @@ impl PackWriter {
         header.raw(PACK_MAGIC).u16(FORMAT_VERSION).u32(0).u8(kind.code()).raw(&name.writer.0).u32(name.number);
         let mut object = backend.put_new(&pack_key(&name))?;
         object.write(&header.bytes)?;
-        Ok(PackWriter { object, name, kind, offset: header.bytes.len() as u64, plain_bytes: 0, entries: Vec::new() })
+        let (entries, base_packs) = Default::default();
+        Ok(PackWriter { object, name, kind, offset: header.bytes.len() as u64, plain_bytes: 0, entries, base_packs })
     }
 
     /// Bytes written so far.
@@ -118,9 +122,11 @@ impl PackWriter {
         self.offset
     }
 
-    /// Appends one chunk's record, made by [`encode_record`].
-    pub fn append(&mut self, id: ChunkId, plain_bytes: u32, record: &[u8]) -> Result<()> {
+    /// Appends one chunk's record.
+    pub fn append(&mut self, id: ChunkId, plain_bytes: u32, encoded: &EncodedRecord) -> Result<()> {
+        let record = encoded.bytes;
         self.object.write(record)?;
+        self.base_packs.extend(encoded.bases.iter().map(|base| base.pack));
         let record_bytes = record.len() as u32;
         self.entries.push(FooterEntry { id, offset: self.offset, record_bytes, plain_bytes });
         self.offset += record.len() as u64;
@@ -133,6 +139,10 @@ impl PackWriter {
         let mut body = Encoder::new();
         body.list(&self.entries, |body, entry| {
             body.raw(&entry.id.0).varint(u64::from(entry.record_bytes)).varint(u64::from(entry.plain_bytes));
+        });
+        let base_packs: Vec<WriterObject> = self.base_packs.into_iter().collect();
+        body.list(&base_packs, |body, pack| {
+            body.raw(&pack.writer.0).varint(u64::from(pack.number));
         });
         let mut footer = Encoder { bytes: seal(FOOTER_MAGIC, &body.bytes) };
         let frame_bytes = footer.bytes.len() as u32;
@@ -154,44 +164,7 @@ impl PackWriter {
     }
 }
 
-/// Writes the record of one chunk into `record`: codec, plain length, bases (none yet), payload length, payload.
-pub fn encode_record(codec: Codec, plain_bytes: usize, payload: &[u8], record: &mut Encoder) {
-    record.u8(codec.code()).varint(plain_bytes as u64).varint(0).bytes(payload);
-}
-
-/// The plain bytes of a record read from `pack`, checked against the chunk's id.
-///
-/// # Errors
-/// [`Error::ChunkCorrupt`] where they are not what was written, [`Error::Unsupported`] for a codec that is not known here:
-/// [`damage_or_newer`] tells whether that is one.
-pub fn decode_record(record: &[u8], id: &ChunkId, pack: &WriterObject) -> Result<Arc<[u8]>> {
-    let corrupt = |reason: String| Error::ChunkCorrupt { id: *id, pack: pack.to_string(), reason };
-    let mut decoder = Decoder::new(record);
-    let undecodable = |error: DecodeError| corrupt(error.to_string());
-    let code = decoder.u8().map_err(undecodable)?;
-    let Some(codec) = Codec::from_code(code) else {
-        let reason = format!("codec {code} is not known here");
-        return Err(Error::Unsupported { object: format!("chunk {id} in pack {pack}"), reason });
-    };
-    let (plain_bytes, bases) =
-        decoder.varint().and_then(|plain_bytes| Ok((plain_bytes, decoder.varint()?))).map_err(undecodable)?;
-    if bases != 0 {
-        return Err(corrupt(format!("it has {bases} bases, and codec {code} has none")));
-    }
-    let plain_bytes = usize::try_from(plain_bytes).ok().filter(|&bytes| bytes <= CHUNK_MAX_BYTES);
-    let plain_bytes = plain_bytes.ok_or_else(|| corrupt("it claims to be larger than any chunk".into()))?;
-    let plain = decoder
-        .bytes()
-        .and_then(|payload| decoder.end().map(|()| payload))
-        .and_then(|payload| decompress(codec, payload, plain_bytes))
-        .map_err(undecodable)?;
-    if ChunkId::of(&plain) != *id {
-        return Err(corrupt("its bytes do not have its id".into()));
-    }
-    Ok(plain)
-}
-
-/// The failure of [`decode_record`], looked at again where it is an unknown codec: a damaged byte looks the same. Who uses
+/// The failure to open a record, looked at again where it is an unknown codec: a damaged byte looks the same. Who uses
 /// a codec of the future says so in the pack's footer, which has a checksum; in any other pack it is damage.
 pub fn damage_or_newer(backend: &dyn Backend, id: &ChunkId, pack: &WriterObject, failure: Error) -> Error {
     let Error::Unsupported { reason, .. } = &failure else { return failure };
@@ -203,6 +176,11 @@ pub fn damage_or_newer(backend: &dyn Backend, id: &ChunkId, pack: &WriterObject,
         Err(error) => return error,
     };
     Error::ChunkCorrupt { id: *id, pack: pack.to_string(), reason: format!("{reason}, and {footer_says}") }
+}
+
+/// Reads a pack's footer where only its name is known.
+pub fn read_footer(backend: &dyn Backend, name: &WriterObject) -> Result<Footer> {
+    read_footer_from(backend, name, FOOTER_GUESS_BYTES)
 }
 
 /// Reads the footer of a pack that a segment describes, in one call.
@@ -230,7 +208,7 @@ fn read_footer_from(backend: &dyn Backend, name: &WriterObject, last_bytes: u64)
     let start = end.len() - with_trailer as usize;
     let frame = &end[start..start + frame_bytes as usize];
     let (frame, body) = unseal_with_header(FOOTER_MAGIC, frame, &format!("the footer of {object}"))?;
-    decode_footer(body, &object).map(|entries| Footer { frame, entries })
+    decode_footer(body, frame, &object)
 }
 
 /// Whether a published pack is still there and ends as a pack does. Cheap; `check` looks closer.
@@ -255,7 +233,7 @@ fn frame_length(end: &[u8], object: &str) -> Result<u32> {
     Ok(frame_bytes)
 }
 
-fn decode_footer(body: &[u8], object: &str) -> Result<Vec<FooterEntry>> {
+fn decode_footer(body: &[u8], frame: FrameHeader, object: &str) -> Result<Footer> {
     let mut decoder = Decoder::new(body);
     let mut offset = HEADER_BYTES as u64;
     let entries = decoder.list(|item| {
@@ -265,9 +243,12 @@ fn decode_footer(body: &[u8], object: &str) -> Result<Vec<FooterEntry>> {
         offset += u64::from(record_bytes);
         Ok(entry)
     });
-    entries
-        .and_then(|entries| decoder.end().map(|()| entries))
-        .map_err(DecodeError::of(format!("the footer of {object}")))
+    let footer = entries.and_then(|entries| {
+        let base_packs =
+            decoder.list(|item| Ok(WriterObject { writer: WriterId(item.array()?), number: item.varint32()? }))?;
+        decoder.end().map(|()| Footer { frame, entries, base_packs })
+    });
+    footer.map_err(DecodeError::of(format!("the footer of {object}")))
 }
 
 /// Checks a pack's first bytes: kind and name must be what the segment says, version and features what the footer says,

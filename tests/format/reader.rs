@@ -70,9 +70,13 @@ impl<'a> Bytes<'a> {
         String::from_utf8(self.bytes().to_vec()).unwrap()
     }
 
-    fn time(&mut self) -> (i64, u32) {
+    fn signed(&mut self) -> i64 {
         let zigzag = self.varint();
-        let seconds = if zigzag.is_multiple_of(2) { (zigzag / 2) as i64 } else { -((zigzag / 2) as i64) - 1 };
+        if zigzag.is_multiple_of(2) { (zigzag / 2) as i64 } else { -((zigzag / 2) as i64) - 1 }
+    }
+
+    fn time(&mut self) -> (i64, u32) {
+        let seconds = self.signed();
         let nanos = self.varint();
         assert!(nanos < 1_000_000_000);
         (seconds, nanos as u32)
@@ -423,33 +427,54 @@ impl Reader {
         let frame = &file[file.len() - 12 - frame_bytes..file.len() - 12];
         let mut footer = body_of("YFS-FOOT", frame);
         let entries = footer.list(|item| (item.id(), item.varint() as usize, item.varint()));
+        let base_packs = footer.list(|item| (item.raw(8).to_vec(), item.varint()));
         footer.end();
         let plain_bytes: u64 = entries.iter().map(|entry| entry.2).sum();
         assert_eq!(told, [file.len() as u64, frame_bytes as u64 + 12, entries.len() as u64, plain_bytes]);
+        let mut named = BTreeSet::new();
         for (id, length, plain_bytes) in entries {
+            let (.., bases, _) = open_record(&file[offset..offset + length]);
+            named.extend(bases.into_iter().map(|base| (base.writer, base.number)));
             self.places.insert(id, Place { pack: pack.clone(), offset, length, plain_bytes });
             offset += length;
         }
         assert_eq!(offset, file.len() - 12 - frame_bytes, "records do not end where the footer begins");
+        assert_eq!(base_packs, named.into_iter().collect::<Vec<_>>(), "the footer does not list the packs of bases");
     }
 
     /// The plain bytes of a chunk (section 4).
     fn chunk(&self, id: &Id) -> Vec<u8> {
         let place = self.places.get(id).unwrap_or_else(|| panic!("no pack holds chunk {}", hex(id)));
         let pack = fs::read(&place.pack).unwrap();
-        let mut record = Bytes(&pack[place.offset..place.offset + place.length]);
-        let codec = record.u8();
-        assert_eq!(record.varint(), place.plain_bytes);
-        assert_eq!(record.varint(), 0, "a chunk with bases");
-        let payload = record.bytes();
-        record.end();
-        let plain = match codec {
-            0 => payload.to_vec(),
-            1 => lz4_flex::block::decompress(payload, place.plain_bytes as usize).unwrap(),
-            _ => panic!("a chunk of codec {codec}"),
-        };
+        let plain = self.plain(&pack[place.offset..place.offset + place.length], 8);
         assert_eq!((hash(&plain), plain.len() as u64), (*id, place.plain_bytes));
         plain
+    }
+
+    fn plain(&self, record: &[u8], depth: u32) -> Vec<u8> {
+        let (codec, plain_bytes, bases, payload) = open_record(record);
+        assert!(bases.len() <= 4 && (bases.is_empty() || depth > 0));
+        let base: Vec<u8> = bases.iter().flat_map(|base| self.base(base, depth - 1)).collect();
+        assert!(base.len() <= 1_048_576);
+        assert_eq!(matches!(codec, 2 | 4), !bases.is_empty());
+        match codec {
+            0 => payload,
+            1 => lz4_flex::block::decompress(&payload, plain_bytes).unwrap(),
+            2 => apply_delta(&base, &payload, plain_bytes),
+            4 => {
+                let mut packed = Bytes(&payload);
+                let operations = packed.varint() as usize;
+                apply_delta(&base, &lz4_flex::block::decompress(packed.0, operations).unwrap(), plain_bytes)
+            }
+            _ => panic!("a chunk of codec {codec}"),
+        }
+    }
+
+    fn base(&self, base: &Base, depth: u32) -> Vec<u8> {
+        let folder = base.writer[0] ^ (base.number & 0xff) as u8;
+        let pack =
+            fs::read(self.root.join(format!("packs/{folder:02x}/{}-{}", hex(&base.writer), base.number))).unwrap();
+        self.plain(&pack[base.offset..base.offset + base.length], depth)
     }
 
     /// All entries of a snapshot by their paths; that of the root is empty.
@@ -575,11 +600,9 @@ impl Reader {
         let mut header = Bytes(&bytes);
         let (found, level, count) = (header.u8(), header.u8(), header.u32());
         assert!(found == kind && level < above && count > 0);
-        let starts: Vec<u32> = (0..count).map(|_| header.u32()).collect();
-        let entries = header.0;
-        let ends = starts[1..].iter().copied().chain([entries.len() as u32]);
-        for (start, end) in starts.iter().zip(ends) {
-            let mut entry = Bytes(&entries[*start as usize..end as usize]);
+        let lengths: Vec<u32> = (0..count).map(|_| header.u32()).collect();
+        for length in lengths {
+            let mut entry = Bytes(header.raw(length as usize));
             let key = entry.bytes();
             match level {
                 0 => leaf(key, entry.0),
@@ -610,11 +633,54 @@ fn read_manifest(bytes: &[u8], sequence: u64) -> Manifest {
     Manifest { id: hash(bytes), sequence, encoded, source, status, root, witnesses, files, has_xattrs, tags }
 }
 
+/// Where a base of a delta lies.
+struct Base {
+    writer: Vec<u8>,
+    number: u64,
+    offset: usize,
+    length: usize,
+}
+
+/// Codec, plain length, bases and payload of a record.
+fn open_record(record: &[u8]) -> (u8, usize, Vec<Base>, Vec<u8>) {
+    let mut record = Bytes(record);
+    let (codec, plain_bytes) = (record.u8(), record.varint() as usize);
+    let bases = record.list(|item| {
+        let (writer, number) = (item.raw(8).to_vec(), item.varint());
+        Base { writer, number, offset: item.varint() as usize, length: item.varint() as usize }
+    });
+    let payload = record.bytes().to_vec();
+    record.end();
+    (codec, plain_bytes, bases, payload)
+}
+
+/// The chunk that a delta makes of its base.
+fn apply_delta(base: &[u8], operations: &[u8], plain_bytes: usize) -> Vec<u8> {
+    let mut input = Bytes(operations);
+    let (mut plain, mut place) = (Vec::new(), 0i64);
+    while plain.len() < plain_bytes {
+        let tag = input.varint();
+        let literals = input.raw((tag / 2) as usize);
+        plain.extend_from_slice(literals);
+        place += literals.len() as i64;
+        if plain.len() < plain_bytes {
+            let length = input.varint() as usize;
+            if tag % 2 == 1 {
+                place += input.signed();
+            }
+            plain.extend_from_slice(&base[place as usize..place as usize + length]);
+            place += length as i64;
+        }
+    }
+    input.end();
+    plain
+}
+
 /// A level of a tree that is being built.
 #[derive(Default)]
 struct Level {
     count: u32,
-    starts: Vec<u8>,
+    lengths: Vec<u8>,
     entries: Vec<u8>,
     totals: Totals,
     key: Vec<u8>,
@@ -647,10 +713,9 @@ fn add(levels: &mut Vec<Level>, kind: u8, at: usize, key: &[u8], value: &[u8], t
     }
     let open = &mut levels[at];
     open.count += 1;
-    open.starts.extend((open.entries.len() as u32).to_le_bytes());
-    open.entries.extend(varint(key.len() as u64));
-    open.entries.extend(key);
-    open.entries.extend(value);
+    let entry = [&varint(key.len() as u64), key, value].concat();
+    open.lengths.extend((entry.len() as u32).to_le_bytes());
+    open.entries.extend(entry);
     open.totals = plus(open.totals, totals);
     open.key = key.to_vec();
     if boundary > at || open.count == 1024 || open.entries.len() >= 65_536 {
@@ -659,8 +724,8 @@ fn add(levels: &mut Vec<Level>, kind: u8, at: usize, key: &[u8], value: &[u8], t
 }
 
 fn end_page(levels: &mut Vec<Level>, kind: u8, at: usize, boundary: usize) {
-    let Level { count, starts, entries, totals, key, made, .. } = std::mem::take(&mut levels[at]);
-    let page = [&[kind, at as u8][..], &count.to_le_bytes(), &starts, &entries].concat();
+    let Level { count, lengths, entries, totals, key, made, .. } = std::mem::take(&mut levels[at]);
+    let page = [&[kind, at as u8][..], &count.to_le_bytes(), &lengths, &entries].concat();
     let id = hash(&page);
     levels[at] = Level { made: made + 1, last: Some(id), ..Level::default() };
     let sums = totals.map(varint).concat();

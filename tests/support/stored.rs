@@ -9,13 +9,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use yesterfs::Result;
+use yesterfs::id::ChunkId;
 use yesterfs::repository::Repository;
 use yesterfs::repository::content::{Content, ContentBody, ExtentSource};
 use yesterfs::repository::node::{Node, NodeKind};
+use yesterfs::repository::page::PageSpan;
 use yesterfs::repository::snapshot::Snapshot;
 use yesterfs::store::backend::{Backend, ByteRange, MemoryBackend};
-use yesterfs::store::pack::{PACK_HEADER_BYTES, decode_record, pack_key, read_footer_of, verify_header};
+use yesterfs::store::data_lane::BatchedChunk;
+use yesterfs::store::pack::{PACK_HEADER_BYTES, pack_key, read_footer_of, verify_header};
 use yesterfs::store::segment::read_segment;
+use yesterfs::store::{BaseHint, ChunkBatch, DataLane};
 
 use super::fidelity::Walk;
 
@@ -207,7 +211,7 @@ pub fn assert_sound(repository: &Repository) -> Vec<StoredTree> {
             let mut plain_bytes = 0;
             for entry in footer.entries {
                 let record = &file[entry.offset as usize..][..entry.record_bytes as usize];
-                let plain = decode_record(record, &entry.id, &summary.name).unwrap();
+                let plain = repository.chunks().unwrap().decode(record, &entry.id, &summary.name).unwrap();
                 assert_eq!(plain.len(), entry.plain_bytes as usize, "{key}");
                 assert!(repository.chunks().unwrap().locate(&entry.id).unwrap().is_some(), "a chunk is not indexed");
                 plain_bytes += plain.len() as u64;
@@ -216,4 +220,17 @@ pub fn assert_sound(repository: &Repository) -> Vec<StoredTree> {
         }
     }
     repository.catalog().snapshots().map(|snapshot| stored_tree(repository, snapshot).unwrap()).collect()
+}
+
+/// Stores one chunk of data.
+pub fn put_chunk(lane: &mut DataLane, plain: &[u8]) -> ChunkId {
+    let chunk = BatchedChunk::new(0..plain.len(), None, false, BaseHint::default());
+    lane.submit(ChunkBatch::new(plain.to_vec(), vec![chunk])).unwrap();
+    lane.release().unwrap();
+    ChunkId::of(plain)
+}
+
+/// What page writers ask where there are no older pages.
+pub fn no_hints(_: &PageSpan) -> BaseHint {
+    BaseHint::default()
 }

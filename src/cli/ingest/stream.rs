@@ -11,7 +11,7 @@ use yesterfs::ingest::stream::{StreamInput, StreamOptions, StreamSpec, ingest_st
 
 use super::SnapshotArgs;
 use crate::cli::exit::{CommandResult, Failure};
-use crate::cli::invocation::{Invocation, clock};
+use crate::cli::invocation::{Invocation, clock, processors};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,6 +68,7 @@ pub fn run(args: Stream, invocation: &Invocation) -> CommandResult {
         common: args.snapshot.options(),
         streams: single.transpose()?.into_iter().chain(lines).collect(),
         expect_end: args.expect_end,
+        threads: processors(None),
     };
     let result = ingest_streams(&repository, options, &clock, terminal.as_ref());
     args.snapshot.finish(result, &terminal, invocation)

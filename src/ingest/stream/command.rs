@@ -17,6 +17,9 @@ const LOOK_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 /// The same for a command that closed its output and has not ended.
 pub(super) const LOOK_INTERVAL_AT_END: Duration = Duration::from_millis(5);
 
+/// What a command may have printed before it has to wait: more than the usual 64 KiB saves switching to and fro.
+const PIPE_BYTES: usize = 1 << 20;
+
 /// How often it is looked, in that interval, whether a command that was asked to end has ended; then it is killed.
 const LOOKS_BEFORE_KILLING: u32 = 400;
 
@@ -38,6 +41,8 @@ impl RunningCommand {
         let id = Pid::from_child(&child);
         // It was asked for above.
         let pipe = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        // What the system refuses costs speed only.
+        let _ = rustix::pipe::fcntl_setpipe_size(&pipe, PIPE_BYTES);
         Ok(RunningCommand { child, pipe, id, loan: None, done: false })
     }
 

@@ -11,7 +11,7 @@ use rocksdb::{
     InfoLogger, IteratorMode, LogLevel, Options, ReadOptions, WaitForCompactOptions, WriteBatch, WriteOptions,
 };
 
-use super::{AppliedMark, Location, PackChunks};
+use super::{AppliedMark, Location, PackChunks, PackFile};
 use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, RepositoryId, WriterId, WriterObject};
@@ -137,7 +137,7 @@ impl Reader {
     }
 
     /// All packs, with the lengths of their files.
-    pub fn packs(&self) -> Result<Vec<(WriterObject, u64)>> {
+    pub fn packs(&self) -> Result<Vec<(WriterObject, PackFile)>> {
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(PACK_KEYS_END);
         let mut packs = Vec::new();
@@ -185,7 +185,7 @@ impl Writer {
 
     /// Adds a pack and its chunks.
     pub fn put(&mut self, pack: &PackChunks) -> Result<()> {
-        let (key, value) = encode_pack(&pack.pack, pack.file_bytes);
+        let (key, value) = encode_pack(&pack.pack, &pack.file);
         self.batch.put(key, value);
         for (id, location) in pack.locations() {
             self.batch.put(id.0, encode_location(&location));
@@ -247,19 +247,22 @@ fn decode_state(bytes: &[u8], repository: RepositoryId) -> Result<AppliedMark> {
     Ok(AppliedMark { sequence, record_hash })
 }
 
-fn encode_pack(pack: &WriterObject, file_bytes: u64) -> (Vec<u8>, Vec<u8>) {
+fn encode_pack(pack: &WriterObject, file: &PackFile) -> (Vec<u8>, Vec<u8>) {
     let (mut key, mut value) = (Encoder::new(), Encoder::new());
     key.raw(PACK_KEY_PREFIX).raw(&pack.writer.0).u32(pack.number);
-    value.varint(file_bytes);
+    value.varint(file.file_bytes).list(&file.base_packs, |value, pack| {
+        value.raw(&pack.writer.0).u32(pack.number);
+    });
     (key.bytes, value.bytes)
 }
 
-fn decode_pack(key: &[u8], value: &[u8]) -> Result<(WriterObject, u64), DecodeError> {
+fn decode_pack(key: &[u8], value: &[u8]) -> Result<(WriterObject, PackFile), DecodeError> {
     let (mut key, mut value) = (Decoder::new(key), Decoder::new(value));
     key.raw(PACK_KEY_PREFIX.len())?;
     let pack = WriterObject { writer: WriterId(key.array()?), number: key.u32()? };
     let file_bytes = value.varint()?;
-    value.end().map(|()| (pack, file_bytes))
+    let base_packs = value.list(|item| Ok(WriterObject { writer: WriterId(item.array()?), number: item.u32()? }))?;
+    value.end().map(|()| (pack, PackFile { file_bytes, base_packs }))
 }
 
 fn encode_location(location: &Location) -> Vec<u8> {
@@ -291,7 +294,8 @@ mod tests {
 
     fn pack(number: u32) -> PackChunks {
         let pack = WriterObject { writer: WriterId([number as u8; 8]), number };
-        PackChunks { pack, file_bytes: 1 << number, chunks: vec![(ChunkId([number as u8; 32]), 27, 100, 200)] }
+        let file = PackFile { file_bytes: 1 << number, base_packs: vec![WriterObject { number: number + 1, ..pack }] };
+        PackChunks { pack, file, chunks: vec![(ChunkId([number as u8; 32]), 27, 100, 200)] }
     }
 
     #[test]
@@ -309,8 +313,8 @@ mod tests {
 
         let reader = Reader::open(&path, REPOSITORY, &cache).unwrap();
         let mut packs = reader.packs().unwrap();
-        packs.sort_unstable();
-        assert_eq!(packs, [(pack(1).pack, 2), (pack(40).pack, 1 << 40)]);
+        packs.sort_unstable_by_key(|(name, _)| *name);
+        assert_eq!(packs, [1, 40].map(pack).map(|pack| (pack.pack, pack.file)));
         assert_eq!(reader.get(&ChunkId(chunk)).unwrap().map(|there| there.offset), Some(127));
     }
 

@@ -2,15 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::{AppliedMark, Location, PackChunks};
+use super::{AppliedMark, Location, PackChunks, PackFile};
 use crate::id::{ChunkId, WriterObject};
 
 /// Places of chunks, each until the index on disk has reached the record that published it.
 #[derive(Default)]
 pub(super) struct Overlay {
     chunks: HashMap<ChunkId, Entry<Location>>,
-    /// Lengths of files.
-    packs: HashMap<WriterObject, Entry<u64>>,
+    packs: HashMap<WriterObject, Entry<PackFile>>,
     mark: Option<AppliedMark>,
 }
 
@@ -25,8 +24,8 @@ impl Overlay {
         self.chunks.get(id).map(|entry| entry.value)
     }
 
-    pub fn packs(&self) -> impl Iterator<Item = (WriterObject, u64)> {
-        self.packs.iter().map(|(pack, entry)| (*pack, entry.value))
+    pub fn packs(&self) -> impl Iterator<Item = (WriterObject, PackFile)> {
+        self.packs.iter().map(|(pack, entry)| (*pack, entry.value.clone()))
     }
 
     /// Chunks and packs.
@@ -43,7 +42,7 @@ impl Overlay {
         for (id, location) in pack.locations() {
             self.chunks.insert(*id, Entry { value: location, published: to.sequence });
         }
-        self.packs.insert(pack.pack, Entry { value: pack.file_bytes, published: to.sequence });
+        self.packs.insert(pack.pack, Entry { value: pack.file.clone(), published: to.sequence });
     }
 
     pub fn reach(&mut self, to: AppliedMark) {

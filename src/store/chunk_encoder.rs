@@ -1,0 +1,143 @@
+//! ChunkEncoder: makes the record of a new chunk: against a base where there is one, compressed or plain where not.
+
+use crate::codec::Encoder;
+use crate::error::{Error, Result};
+use crate::id::ChunkId;
+use crate::store::chunk_record::{ChunkRecord, DELTA_DEPTH_MAX, EncodedRecord, RecordPlace, encode_record};
+use crate::store::chunk_store::Base;
+use crate::store::chunker::CHUNK_MAX_BYTES;
+use crate::store::compress::{Codec, compress};
+use crate::store::delta::DeltaEncoder;
+
+/// Chunks that a new one is probably like: those of the last version around its place.
+#[derive(Debug, Clone, Default)]
+pub struct BaseHint {
+    pub chunks: Vec<ChunkId>,
+    /// Where in them, one after the other, the new chunk probably begins.
+    pub start: usize,
+    pub use_of_base: UseOfBase,
+}
+
+impl BaseHint {
+    /// For pages.
+    pub fn chained(chunks: Vec<ChunkId>) -> BaseHint {
+        BaseHint { chunks, start: 0, use_of_base: UseOfBase::Chained }
+    }
+}
+
+/// How far a delta may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UseOfBase {
+    /// For data: against one version, so that reading takes two records, whatever the age; one that has changed by more than
+    /// half is stored whole, and is the base of the next versions.
+    #[default]
+    Shallow,
+    /// For pages, which are small, and of which each version changes many: against the last version, in a chain.
+    Chained,
+}
+
+impl UseOfBase {
+    /// Chains of deltas may be so long.
+    pub(super) fn depth_max(self) -> u32 {
+        match self {
+            UseOfBase::Shallow => 1,
+            UseOfBase::Chained => DELTA_DEPTH_MAX,
+        }
+    }
+
+    /// The largest delta that is better than `whole_bytes`.
+    fn worthwhile_bytes(self, whole_bytes: usize) -> usize {
+        match self {
+            UseOfBase::Shallow => whole_bytes / 2,
+            UseOfBase::Chained => whole_bytes - whole_bytes / 8,
+        }
+    }
+}
+
+/// A delta up to this part of its chunk is taken without looking what compression alone would do.
+const SURE_DELTA_DIVISOR: usize = 16;
+
+/// Operations of this many bytes may shrink by compression: long ones hold whole new rows.
+const LONG_DELTA_BYTES: usize = 256;
+
+/// Makes records; keeps its buffers from one to the next.
+#[derive(Default)]
+pub struct ChunkEncoder {
+    deltas: DeltaEncoder,
+    operations: Vec<u8>,
+    payload: Vec<u8>,
+    record: Encoder,
+    bases: Vec<RecordPlace>,
+}
+
+impl ChunkEncoder {
+    /// The record of a chunk; `base` is what the hint led to.
+    pub fn encode(
+        &mut self,
+        id: &ChunkId,
+        plain: &[u8],
+        hint: &BaseHint,
+        base: Option<Base>,
+    ) -> Result<EncodedRecord<'_>> {
+        if plain.len() > CHUNK_MAX_BYTES {
+            let reason = format!("{} bytes are more than a chunk can hold", plain.len());
+            return Err(Error::Invalid { what: "chunk", value: id.to_string(), reason });
+        }
+        self.record.bytes.clear();
+        self.payload.clear();
+        self.bases.clear();
+        match base {
+            Some(base) if self.delta(&base, id, plain, hint) => self.bases.extend(&base.places),
+            _ => {
+                self.payload.clear();
+                let codec = compress(plain, &mut self.payload);
+                encode_record(codec, plain.len(), &[], &self.payload, &mut self.record);
+            }
+        }
+        Ok(EncodedRecord { bytes: &self.record.bytes, bases: &self.bases })
+    }
+
+    /// Makes the record as a delta; false where that does not pay.
+    fn delta(&mut self, base: &Base, id: &ChunkId, plain: &[u8], hint: &BaseHint) -> bool {
+        self.operations.clear();
+        let limit = hint.use_of_base.worthwhile_bytes(plain.len());
+        if !self.deltas.encode(&base.bytes, hint.start, plain, limit, &mut self.operations) {
+            return false;
+        }
+        let codec = self.pack_operations();
+        if self.payload.len() > plain.len() / SURE_DELTA_DIVISOR {
+            let delta_bytes = self.payload.len();
+            compress(plain, &mut self.payload);
+            let plain_bytes = self.payload.len() - delta_bytes;
+            self.payload.truncate(delta_bytes);
+            if delta_bytes > hint.use_of_base.worthwhile_bytes(plain_bytes) {
+                return false;
+            }
+        }
+        encode_record(codec, plain.len(), &base.places, &self.payload, &mut self.record);
+        // What cannot be read back exactly must never be all that is kept.
+        let read_back = ChunkRecord::open(&self.record.bytes, id, &base.places[0].pack)
+            .ok()
+            .and_then(|record| record.decode(&base.bytes).ok())
+            .is_some_and(|decoded| decoded[..] == *plain);
+        if !read_back {
+            log::error!("chunk {id} does not come back from its delta; storing it whole");
+            self.record.bytes.clear();
+        }
+        read_back
+    }
+
+    fn pack_operations(&mut self) -> Codec {
+        if self.operations.len() >= LONG_DELTA_BYTES {
+            let mut length = Encoder { bytes: std::mem::take(&mut self.payload) };
+            length.varint(self.operations.len() as u64);
+            self.payload = length.bytes;
+            if compress(&self.operations, &mut self.payload) == Codec::Lz4 {
+                return Codec::DeltaLz4;
+            }
+            self.payload.clear();
+        }
+        self.payload.extend_from_slice(&self.operations);
+        Codec::Delta
+    }
+}

@@ -1,0 +1,98 @@
+//! ChunkRecord: one chunk as it stands in a pack: its codec, its bases, its payload. Format: `docs/format.md` section 4.
+
+use std::sync::Arc;
+
+use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::error::{Error, Result};
+use crate::id::{ChunkId, WriterId, WriterObject};
+use crate::store::chunker::CHUNK_MAX_BYTES;
+use crate::store::compress::{Codec, decompress};
+use crate::store::delta::{BASES_MAX_BYTES, apply_delta};
+
+/// A delta may have this many bases, ...
+pub const BASES_MAX: usize = 4;
+
+/// ... which may be deltas themselves, but no chain of them is longer: reading ends, whatever the bytes say.
+pub const DELTA_DEPTH_MAX: u32 = 8;
+
+/// Where a record lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RecordPlace {
+    pub pack: WriterObject,
+    pub offset: u64,
+    pub record_bytes: u32,
+}
+
+/// A record ready to be appended to a pack.
+#[derive(Debug, Clone, Copy)]
+pub struct EncodedRecord<'e> {
+    pub bytes: &'e [u8],
+    pub bases: &'e [RecordPlace],
+}
+
+/// A record taken apart, its payload still encoded.
+#[derive(Debug)]
+pub struct ChunkRecord<'r> {
+    pub codec: Codec,
+    pub plain_bytes: usize,
+    /// Whose plain bytes, one after the other, a delta refers to.
+    pub bases: Vec<RecordPlace>,
+    payload: &'r [u8],
+}
+
+/// Writes the record of one chunk into `record`.
+pub fn encode_record(codec: Codec, plain_bytes: usize, bases: &[RecordPlace], payload: &[u8], record: &mut Encoder) {
+    record.u8(codec.code()).varint(plain_bytes as u64).list(bases, |record, base| {
+        record.raw(&base.pack.writer.0).varint(u64::from(base.pack.number));
+        record.varint(base.offset).varint(u64::from(base.record_bytes));
+    });
+    record.bytes(payload);
+}
+
+fn decode_base(decoder: &mut Decoder) -> Result<RecordPlace, DecodeError> {
+    let pack = WriterObject { writer: WriterId(decoder.array()?), number: decoder.varint32()? };
+    Ok(RecordPlace { pack, offset: decoder.varint()?, record_bytes: decoder.varint32()? })
+}
+
+impl<'r> ChunkRecord<'r> {
+    /// Takes a record of chunk `id` apart; `pack` is where it was read, for messages.
+    ///
+    /// # Errors
+    /// [`Error::ChunkCorrupt`] where it is no record, [`Error::Unsupported`] for a codec from the future.
+    pub fn open(bytes: &'r [u8], id: &ChunkId, pack: &WriterObject) -> Result<ChunkRecord<'r>> {
+        let corrupt = |reason: String| Error::ChunkCorrupt { id: *id, pack: pack.to_string(), reason };
+        let mut decoder = Decoder::new(bytes);
+        let head = (|| Ok::<_, DecodeError>((decoder.u8()?, decoder.varint()?, decoder.list(decode_base)?)))();
+        let (code, plain_bytes, bases) = head.map_err(|error| corrupt(error.to_string()))?;
+        let Some(codec) = Codec::from_code(code) else {
+            let reason = format!("codec {code} is not known here");
+            return Err(Error::Unsupported { object: format!("chunk {id} in pack {pack}"), reason });
+        };
+        if bases.len() > BASES_MAX || codec.is_delta() == bases.is_empty() {
+            return Err(corrupt(format!("codec {code} does not go with {} bases", bases.len())));
+        }
+        let plain_bytes = usize::try_from(plain_bytes).ok().filter(|&bytes| bytes <= CHUNK_MAX_BYTES);
+        let plain_bytes = plain_bytes.ok_or_else(|| corrupt("it claims to be larger than any chunk".into()))?;
+        let payload = decoder.bytes().and_then(|payload| decoder.end().map(|()| payload));
+        let payload = payload.map_err(|error| corrupt(error.to_string()))?;
+        Ok(ChunkRecord { codec, plain_bytes, bases, payload })
+    }
+
+    /// The plain bytes, which nobody has verified yet. `base` is what the bases hold, one after the other.
+    pub fn decode(&self, base: &[u8]) -> Result<Arc<[u8]>, DecodeError> {
+        match self.codec {
+            Codec::Raw if self.payload.len() == self.plain_bytes => Ok(Arc::from(self.payload)),
+            Codec::Raw => Err(DecodeError { reason: "the payload does not have the length of the chunk", at: 0 }),
+            Codec::Lz4 => decompress(self.payload, self.plain_bytes),
+            Codec::Delta => apply_delta(base, self.payload, self.plain_bytes),
+            Codec::DeltaLz4 => {
+                let mut payload = Decoder::new(self.payload);
+                let operations = payload.varint()?;
+                let operations = usize::try_from(operations).ok().filter(|&bytes| bytes <= BASES_MAX_BYTES);
+                let Some(operations) = operations else { return payload.fail("a delta is longer than any") };
+                let packed = payload.raw(payload.remaining())?;
+                apply_delta(base, &decompress(packed, operations)?, self.plain_bytes)
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What deltas refer to: reading the bases of a chunk, and choosing those of a new one.
+
+use std::sync::Arc;
+
+use super::{ChunkStore, USUAL_CHUNK_BYTES, chunk_corrupt};
+use crate::error::{Error, Result};
+use crate::id::{ChunkId, WriterObject};
+use crate::store::cache::{ByteCache, Weight};
+use crate::store::chunk_record::{BASES_MAX, ChunkRecord, RecordPlace};
+use crate::store::delta::BASES_MAX_BYTES;
+use crate::store::pack::{Footer, read_footer};
+
+/// Decoded bases: neighbours of a chunk that is a delta are deltas against the same ones.
+const BASE_CACHE_BYTES: u64 = 2 << 20;
+
+/// Footers of packs that bases lie in.
+const FOOTER_CACHE_BYTES: u64 = 4 << 20;
+const USUAL_FOOTER_BYTES: u64 = 100 << 10;
+
+/// What a base holds, not verified: the chunk made of it is.
+#[derive(Debug, Clone)]
+pub(super) struct BasePlain {
+    pub bytes: Arc<[u8]>,
+    /// Of the chain of deltas that it ends: 0 for a chunk that needs no other.
+    pub depth: u32,
+}
+
+impl Weight for BasePlain {
+    fn weight_bytes(&self) -> u64 {
+        self.bytes.weight_bytes()
+    }
+}
+
+impl Weight for Arc<Footer> {
+    fn weight_bytes(&self) -> u64 {
+        size_of_val(&self.entries[..]) as u64
+    }
+}
+
+/// What a new chunk may be told against: the plain bytes of chunks that are published.
+#[derive(Debug, Default)]
+pub struct Base {
+    pub places: Vec<RecordPlace>,
+    pub bytes: Vec<u8>,
+}
+
+/// What is kept of bases.
+pub(super) struct BaseCache {
+    plains: ByteCache<RecordPlace, BasePlain>,
+    footers: ByteCache<WriterObject, Arc<Footer>>,
+}
+
+impl BaseCache {
+    pub fn new() -> BaseCache {
+        BaseCache {
+            plains: ByteCache::new(BASE_CACHE_BYTES, USUAL_CHUNK_BYTES),
+            footers: ByteCache::new(FOOTER_CACHE_BYTES, USUAL_FOOTER_BYTES),
+        }
+    }
+}
+
+impl ChunkStore {
+    /// What a record holds, not verified. `depth_left`: how long the chain of its bases may be.
+    pub(super) fn plain_of(
+        &self,
+        record: &ChunkRecord,
+        id: &ChunkId,
+        pack: &WriterObject,
+        depth_left: u32,
+    ) -> Result<BasePlain> {
+        let mut bases = Vec::new();
+        for place in &record.bases {
+            bases.push(self.base(place, id, depth_left)?);
+        }
+        let depth = bases.iter().map(|base| base.depth + 1).max().unwrap_or(0);
+        let decoded = match &bases[..] {
+            [] => record.decode(&[]),
+            [base] => record.decode(&base.bytes),
+            several => record.decode(&several.iter().flat_map(|base| &base.bytes[..]).copied().collect::<Vec<u8>>()),
+        };
+        let bytes = decoded.map_err(|error| chunk_corrupt(id, pack, &error.to_string()))?;
+        Ok(BasePlain { bytes, depth })
+    }
+
+    /// What a base of chunk `id` holds.
+    fn base(&self, place: &RecordPlace, id: &ChunkId, depth_left: u32) -> Result<BasePlain> {
+        let too_deep = || chunk_corrupt(id, &place.pack, "the chain of its bases is too long");
+        if let Some(known) = self.bases.plains.get(place) {
+            return if known.depth < depth_left { Ok(known) } else { Err(too_deep()) };
+        }
+        // Not loaded through the cache: a chain that bites its tail would wait for itself.
+        let depth_left = depth_left.checked_sub(1).ok_or_else(too_deep)?;
+        let bytes = self.read_record(place)?;
+        let plain = self.plain_of(&self.open_record(&bytes, id, &place.pack)?, id, &place.pack, depth_left)?;
+        self.bases.plains.insert(*place, plain.clone());
+        Ok(plain)
+    }
+
+    /// The base that these chunks make, one after the other: themselves, or where such a one is at the end of a chain of
+    /// `depth_max` deltas, its bases. Nothing where one of them is unknown or cannot be read: a base is a luxury.
+    pub fn base_of(&self, ids: &[ChunkId], depth_max: u32) -> Option<Base> {
+        let mut base = Base::default();
+        for id in ids {
+            if let Err(error) = self.add_to_base(id, depth_max, &mut base) {
+                log::warn!("storing a chunk without its base: {error}");
+                return None;
+            }
+        }
+        let fits = (1..=BASES_MAX).contains(&base.places.len()) && base.bytes.len() <= BASES_MAX_BYTES;
+        fits.then_some(base)
+    }
+
+    fn add_to_base(&self, id: &ChunkId, depth_max: u32, base: &mut Base) -> Result<()> {
+        let location = self.locate(id)?.ok_or(Error::ChunkMissing { id: *id })?;
+        let bytes = self.read_record(&location.place())?;
+        let record = self.open_record(&bytes, id, &location.pack)?;
+        let plain = self.decode_record(&record, id, &location.pack)?;
+        if plain.depth < depth_max {
+            base.add(location.place(), &plain.bytes);
+            return Ok(());
+        }
+        for place in &record.bases {
+            let of_base = self.id_at(place)?;
+            let plain = self.decode(&self.read_record(place)?, &of_base, &place.pack)?;
+            base.add(*place, &plain);
+        }
+        Ok(())
+    }
+
+    /// Which chunk's record lies there.
+    fn id_at(&self, place: &RecordPlace) -> Result<ChunkId> {
+        let footer = self
+            .bases
+            .footers
+            .get_or_load(&place.pack, || read_footer(self.backend.as_ref(), &place.pack).map(Arc::new))?;
+        let entries = &footer.entries;
+        let found = entries.binary_search_by_key(&place.offset, |entry| entry.offset).ok().map(|at| entries[at]);
+        let found = found.filter(|entry| entry.record_bytes == place.record_bytes);
+        let reason = || format!("no record of {} bytes begins at byte {}", place.record_bytes, place.offset);
+        found.map(|entry| entry.id).ok_or_else(|| Error::corrupt(format!("pack {}", place.pack), reason()))
+    }
+}
+
+impl Base {
+    /// Adds one more; what is there already is not added again.
+    fn add(&mut self, place: RecordPlace, plain: &[u8]) {
+        if !self.places.contains(&place) {
+            self.places.push(place);
+            self.bytes.extend_from_slice(plain);
+        }
+    }
+}

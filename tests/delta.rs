@@ -1,0 +1,274 @@
+//! Stories of deltas: what a new version of a dump costs, that it reads back whatever its bases are, and what happens when
+//! they are lost or damaged.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Cursor;
+use std::sync::Arc;
+
+use support::repository::{TestRepository, now, read_file};
+use support::stored::assert_sound;
+use yesterfs::codec::Encoder;
+use yesterfs::id::{ChunkId, RepositoryId, WriterId, WriterObject};
+use yesterfs::ingest::IngestOptions;
+use yesterfs::ingest::stream::{StreamInput, StreamOptions, StreamSpec, ingest_streams};
+use yesterfs::progress::{Counters, Recorder};
+use yesterfs::repository::Repository;
+use yesterfs::repository::snapshot::Snapshot;
+use yesterfs::store::ChunkStore;
+use yesterfs::store::backend::{Backend, ByteRange, MemoryBackend};
+use yesterfs::store::chunk_record::{ChunkRecord, DELTA_DEPTH_MAX, RecordPlace, encode_record};
+use yesterfs::store::compress::Codec;
+use yesterfs::store::index::{ChunkIndex, IndexOptions};
+use yesterfs::store::pack::{PackKind, pack_key, read_footer_of};
+use yesterfs::store::segment::read_segment;
+use yesterfs::{ErrorKind, Result};
+
+const ROWS: usize = 20_000;
+
+/// Rows of a table, each with a status that may change.
+#[derive(Clone)]
+struct Rows(Vec<(usize, u32)>);
+
+impl Rows {
+    fn new() -> Rows {
+        Rows((0..ROWS).map(|number| (number, 0)).collect())
+    }
+
+    /// Another status for about one row in `every`.
+    fn update(&mut self, every: usize, seed: usize) {
+        for (number, status) in &mut self.0 {
+            let chance = ChunkId::of(&[number.to_le_bytes(), seed.to_le_bytes()].concat()).0;
+            if usize::from(u16::from_le_bytes([chance[0], chance[1]])) % every == 0 {
+                *status += 1;
+            }
+        }
+    }
+
+    /// The dump, about 150 bytes a row.
+    fn dump(&self) -> Vec<u8> {
+        let mut dump = b"CREATE TABLE `orders`;\n".to_vec();
+        for (number, status) in &self.0 {
+            let word = |salt: usize| ChunkId::of(&[number.to_le_bytes(), salt.to_le_bytes()].concat()).to_string();
+            let status = ["new", "paid", "shipped", "delivered"][*status as usize % 4].to_string()
+                + &"!".repeat(*status as usize / 4);
+            dump.extend(format!("({number},'{status}','{}','{}'),\n", &word(0)[..60], &word(1)[..50]).into_bytes());
+        }
+        dump
+    }
+}
+
+/// What an ingest of a dump stored.
+struct Stored {
+    snapshot: Arc<Snapshot>,
+    bytes_new: u64,
+    bytes_stored: u64,
+}
+
+fn ingest(place: &TestRepository, dump: &[u8]) -> Result<Stored> {
+    ingest_into(&place.repository, dump)
+}
+
+fn ingest_into(repository: &Repository, dump: &[u8]) -> Result<Stored> {
+    let common = IngestOptions { source: "shop".into(), host: "here".into(), user: "me".into(), ..Default::default() };
+    let input = StreamInput::Reader(Box::new(Cursor::new(dump.to_vec())));
+    let streams = vec![StreamSpec { name: "dump.sql".into(), input }];
+    let monitor = Recorder::default();
+    let options = StreamOptions { common, streams, expect_end: None, threads: 2 };
+    let snapshot = ingest_streams(repository, options, &now, &monitor)?.snapshot;
+    let get = |counter| Counters::get(counter);
+    Ok(Stored {
+        snapshot,
+        bytes_new: get(&monitor.counters.bytes_new),
+        bytes_stored: get(&monitor.counters.bytes_stored),
+    })
+}
+
+#[track_caller]
+fn assert_reads(place: &TestRepository, stored: &Stored, dump: &[u8]) {
+    let read = read_file(&place.reopen().unwrap(), &stored.snapshot, b"dump.sql").unwrap();
+    assert!(read == dump, "it does not read back");
+}
+
+/// A stored record: its kind of pack and how long a chain of deltas it ends.
+fn depths(place: &TestRepository) -> Vec<(PackKind, u32)> {
+    let repository = place.reopen().unwrap();
+    let backend = repository.backend().as_ref();
+    let mut bases: BTreeMap<(WriterObject, u64), (PackKind, Vec<RecordPlace>)> = BTreeMap::new();
+    for published in repository.catalog().published().segments.iter() {
+        for summary in read_segment(backend, &published.segment).unwrap() {
+            let file = backend.get_range(&pack_key(&summary.name), ByteRange::Whole).unwrap();
+            for entry in read_footer_of(backend, &summary).unwrap().entries {
+                let record = &file[entry.offset as usize..][..entry.record_bytes as usize];
+                let record = ChunkRecord::open(record, &entry.id, &summary.name).unwrap();
+                bases.insert((summary.name, entry.offset), (summary.kind, record.bases));
+            }
+        }
+    }
+    fn depth(bases: &BTreeMap<(WriterObject, u64), (PackKind, Vec<RecordPlace>)>, at: (WriterObject, u64)) -> u32 {
+        bases[&at].1.iter().map(|base| 1 + depth(bases, (base.pack, base.offset))).max().unwrap_or(0)
+    }
+    bases.iter().map(|(at, (kind, _))| (*kind, depth(&bases, *at))).collect()
+}
+
+#[test]
+fn a_new_version_costs_what_changed() {
+    let place = TestRepository::new();
+    let mut rows = Rows::new();
+    let first = ingest(&place, &rows.dump()).unwrap();
+    assert!(first.bytes_stored > rows.dump().len() as u64 / 4);
+
+    let again = ingest(&place, &rows.dump()).unwrap();
+    assert!(again.bytes_stored < rows.dump().len() as u64 / 2000, "{} bytes for the same", again.bytes_stored);
+
+    rows.update(100, 1);
+    let changed = ingest(&place, &rows.dump()).unwrap();
+    let share = changed.bytes_stored as f64 / rows.dump().len() as f64;
+    // Most chunks have a changed row, which costs its new status and the names of two chunks.
+    assert!(changed.bytes_new > rows.dump().len() as u64 / 2, "{} bytes in new chunks", changed.bytes_new);
+    assert!(share < 0.009, "one per cent of the rows cost {share:.4} of the dump");
+    assert_reads(&place, &changed, &rows.dump());
+
+    // Rows that are removed and rows that grow move all others.
+    rows.0.retain(|(number, _)| number % 100 != 7);
+    rows.0.iter_mut().filter(|(number, _)| number % 100 == 50).for_each(|(_, status)| *status += 4);
+    let moved = ingest(&place, &rows.dump()).unwrap();
+    let share = moved.bytes_stored as f64 / rows.dump().len() as f64;
+    assert!(share < 0.012, "one per cent removed and one grown cost {share:.4} of the dump");
+    assert_reads(&place, &moved, &rows.dump());
+    assert_sound(&place.reopen().unwrap());
+}
+
+#[test]
+fn what_moved_far_is_still_told_against_what_it_was() {
+    let place = TestRepository::new();
+    let mut rows = Rows::new();
+    ingest(&place, &rows.dump()).unwrap();
+    rows.0.drain(..ROWS * 2 / 5);
+    rows.update(100, 1);
+    let changed = ingest(&place, &rows.dump()).unwrap();
+    let share = changed.bytes_stored as f64 / rows.dump().len() as f64;
+    assert!(share < 0.05, "what is left after a purge, one per cent changed, costs {share:.4} of the dump");
+    assert_reads(&place, &changed, &rows.dump());
+}
+
+#[test]
+fn after_many_versions_data_is_still_read_from_two_records() {
+    let place = TestRepository::new();
+    let mut rows = Rows::new();
+    let mut stored = Vec::new();
+    for version in 0..14 {
+        stored.push((ingest(&place, &rows.dump()).unwrap(), rows.dump()));
+        rows.update(300, version);
+    }
+    for (version, dump) in &stored {
+        assert_reads(&place, version, dump);
+    }
+    let depths = depths(&place);
+    let deepest = |kind| depths.iter().filter(|(found, _)| *found == kind).map(|(_, depth)| *depth).max().unwrap();
+    assert_eq!(deepest(PackKind::Data), 1);
+    assert!((2..=DELTA_DEPTH_MAX).contains(&deepest(PackKind::Pages)), "{} for pages", deepest(PackKind::Pages));
+}
+
+#[test]
+fn what_changed_altogether_is_stored_whole() {
+    let place = TestRepository::new();
+    ingest(&place, &support::noise(1, 1_000_000)).unwrap();
+    let other = support::noise(2, 1_000_000);
+    let stored = ingest(&place, &other).unwrap();
+    assert!((1_000_000..1_050_000).contains(&stored.bytes_stored), "{}", stored.bytes_stored);
+    assert_reads(&place, &stored, &other);
+}
+
+/// The data packs, the largest first.
+fn data_packs(place: &TestRepository) -> Vec<std::path::PathBuf> {
+    let folders = fs::read_dir(place.path("repo/packs")).unwrap();
+    let packs = folders.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
+    let mut packs: Vec<_> =
+        packs.map(|pack| pack.unwrap().path()).filter(|pack| fs::read(pack).unwrap()[14] == b'd').collect();
+    packs.sort_by_key(|pack| std::cmp::Reverse(fs::metadata(pack).unwrap().len()));
+    packs
+}
+
+#[test]
+fn what_was_told_against_a_lost_pack_is_stored_again() {
+    let place = TestRepository::new();
+    let mut rows = Rows::new();
+    ingest(&place, &rows.dump()).unwrap();
+    rows.update(100, 1);
+    ingest(&place, &rows.dump()).unwrap();
+    fs::remove_file(&data_packs(&place)[0]).unwrap();
+
+    let lost = place.repository.chunks().unwrap().lost_packs().unwrap();
+    assert_eq!(lost.len(), 2, "the pack, and the one that holds deltas against it");
+    let healed = ingest(&place, &rows.dump()).unwrap();
+    assert!(healed.bytes_stored > rows.dump().len() as u64 / 4, "{} bytes stored again", healed.bytes_stored);
+    assert_reads(&place, &healed, &rows.dump());
+}
+
+#[test]
+fn a_damaged_base_is_damage_of_what_was_told_against_it() {
+    let place = TestRepository::new();
+    let mut rows = Rows::new();
+    ingest(&place, &rows.dump()).unwrap();
+    rows.update(100, 1);
+    let changed = ingest(&place, &rows.dump()).unwrap();
+    let pack = &data_packs(&place)[0];
+    let mut bytes = fs::read(pack).unwrap();
+    let records_end = bytes.len() * 9 / 10;
+    (1000..records_end).step_by(1000).for_each(|at| bytes[at] ^= 0x10);
+    fs::write(pack, bytes).unwrap();
+    let error = read_file(&place.reopen().unwrap(), &changed.snapshot, b"dump.sql").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+}
+
+#[test]
+fn a_chain_of_bases_that_bites_its_tail_is_damage() {
+    let pack = WriterObject { writer: WriterId([7; 8]), number: 0 };
+    let id = ChunkId([1; 32]);
+    let place = |record_bytes| RecordPlace { pack, offset: 0, record_bytes };
+    let record = |record_bytes| {
+        let mut record = Encoder::new();
+        encode_record(Codec::Delta, 4, &[place(record_bytes)], &[0, 4], &mut record);
+        record.bytes
+    };
+    let length = record(1).len();
+    let own = record(length as u32);
+    assert_eq!(own.len(), length);
+    let backend = Arc::new(MemoryBackend::default());
+    let mut object = backend.put_new(&pack_key(&pack)).unwrap();
+    object.write(&own).unwrap();
+    object.finish().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let index = ChunkIndex::open(directory.path(), RepositoryId([0; 16]), IndexOptions::default()).unwrap();
+    let store = ChunkStore::new(backend, index, 1 << 20);
+    let error = store.decode(&own, &id, &pack).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Corrupt), "{error}");
+    assert!(error.to_string().contains("chain"), "{error}");
+}
+
+#[test]
+fn a_last_version_that_cannot_be_read_holds_up_nobody() {
+    let place = TestRepository::new();
+    let mut rows = Rows::new();
+    ingest(&place, &rows.dump()).unwrap();
+    // The pages that list the chunks of the dump are larger than the page of the directory.
+    let repository = place.reopen().unwrap();
+    let backend = repository.backend().as_ref();
+    for published in repository.catalog().published().segments.iter() {
+        for pack in read_segment(backend, &published.segment).unwrap() {
+            let path = place.path("repo").join(pack_key(&pack.name));
+            let mut bytes = fs::read(&path).unwrap();
+            let entries = read_footer_of(backend, &pack).unwrap().entries;
+            let pages = entries.iter().filter(|entry| pack.kind == PackKind::Pages && entry.plain_bytes > 1000);
+            pages.for_each(|page| bytes[page.offset as usize + 200] ^= 1);
+            fs::write(&path, bytes).unwrap();
+        }
+    }
+    rows.update(100, 1);
+    // As another process, which has nothing of it in memory.
+    let stored = ingest_into(&place.reopen().unwrap(), &rows.dump()).unwrap();
+    assert_reads(&place, &stored, &rows.dump());
+}
