@@ -9,13 +9,17 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use support::repository::{TestRepository, now, read_file};
-use support::stored::assert_sound;
+use support::stored::{assert_sound, no_hints};
 use yesterfs::codec::Encoder;
 use yesterfs::id::{ChunkId, RepositoryId, WriterId, WriterObject};
 use yesterfs::ingest::IngestOptions;
 use yesterfs::ingest::stream::{StreamInput, StreamOptions, StreamSpec, ingest_streams};
 use yesterfs::progress::{Counters, Recorder};
 use yesterfs::repository::Repository;
+use yesterfs::repository::content::{ChunkClass, Extent, ExtentSource};
+use yesterfs::repository::content_writer::ExtentWriter;
+use yesterfs::repository::predecessor::Predecessor;
+use yesterfs::repository::session::WriteSession;
 use yesterfs::repository::snapshot::Snapshot;
 use yesterfs::store::ChunkStore;
 use yesterfs::store::backend::{Backend, ByteRange, MemoryBackend};
@@ -139,6 +143,36 @@ fn a_new_version_costs_what_changed() {
     assert!(share < 0.012, "one per cent removed and one grown cost {share:.4} of the dump");
     assert_reads(&place, &moved, &rows.dump());
     assert_sound(&place.reopen().unwrap());
+}
+
+#[test]
+fn pages_of_a_high_tree_are_told_against_those_of_the_same_place() {
+    const EXTENT_BYTES: u64 = 20_000;
+    let place = TestRepository::new();
+    let counters = Counters::default();
+    let session = WriteSession::open(&place.repository, &counters, "here", "test", now()).unwrap();
+    let mut writer = ExtentWriter::new(&session, ChunkClass::Small);
+    for number in 0..100_000u32 {
+        let source = ExtentSource::Chunk { id: ChunkId::of(&number.to_le_bytes()), offset: 0 };
+        writer.push(Extent { length: EXTENT_BYTES, source }, &no_hints).unwrap();
+    }
+    let content = writer.finish(&no_hints).unwrap();
+    session.abandon(now()).unwrap();
+    let repository = place.reopen().unwrap();
+    let predecessor = Predecessor::new(repository.chunks().unwrap(), &content);
+    let mut pages: Vec<ChunkId> = (0..100_000)
+        .flat_map(|number| {
+            let hint = predecessor.page_hint(0, number * EXTENT_BYTES, EXTENT_BYTES);
+            assert_eq!(hint.chunks.len(), 1, "of extent {number}");
+            hint.chunks
+        })
+        .collect();
+    pages.dedup();
+    let leaves = pages.len();
+    pages.sort_unstable_by_key(|page| page.0);
+    pages.dedup();
+    assert_eq!(pages.len(), leaves);
+    assert!(predecessor.page_hint(2, 0, 1).chunks.len() == 1 && leaves > 500, "the tree is too low for this test");
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub fn pages_at(chunks: &ChunkStore, kind: PageKind, root: ChunkId, level: u8, s
     let mut found = Vec::new();
     let collected = chunks.get(&root).and_then(|bytes| Page::open(root, bytes, kind)).and_then(|page| {
         found.extend((page.level() == level).then_some(root));
-        collect_below(chunks, &page, level, span, &mut found)
+        collect_below(chunks, &page, level, span, 0, &mut found)
     });
     if let Err(error) = collected {
         log::warn!("storing a page without its base: {error}");
@@ -33,11 +33,18 @@ pub fn pages_at(chunks: &ChunkStore, kind: PageKind, root: ChunkId, level: u8, s
     found
 }
 
-fn collect_below(chunks: &ChunkStore, page: &Page, level: u8, span: &Span, found: &mut Vec<ChunkId>) -> Result<()> {
+/// `before` is how much of the tree lies before the page.
+fn collect_below(
+    chunks: &ChunkStore,
+    page: &Page,
+    level: u8,
+    span: &Span,
+    mut before: u64,
+    found: &mut Vec<ChunkId>,
+) -> Result<()> {
     if page.level() <= level {
         return Ok(());
     }
-    let mut before = 0u64;
     for at in 0..page.len() {
         let child = page.child(at)?;
         let size = match span {
@@ -62,7 +69,7 @@ fn collect_below(chunks: &ChunkStore, page: &Page, level: u8, span: &Span, found
             if below.level() >= page.level() {
                 return Err(page.corrupt("a page below it is not of a lower level"));
             }
-            collect_below(chunks, &below, level, span, found)?;
+            collect_below(chunks, &below, level, span, begin, found)?;
         }
     }
     Ok(())
