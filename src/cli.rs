@@ -12,6 +12,7 @@ use self::invocation::Invocation;
 mod cat;
 mod check;
 mod completions;
+mod config;
 mod diff;
 mod entry;
 mod exit;
@@ -110,6 +111,7 @@ macro_rules! commands {
 
 commands! {
     Init => init,
+    Config => config,
     Ingest => ingest,
     Snapshots => snapshots,
     Show => show,

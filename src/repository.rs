@@ -32,6 +32,7 @@ use crate::repository::snapshot::{Snapshot, SnapshotSpec, check_label};
 use crate::repository::tree::TreeReader;
 use crate::store::ChunkStore;
 use crate::store::backend::{Backend, ByteRange, Created};
+use crate::store::compress::Compression;
 use crate::store::index::{ChunkIndex, IndexOptions};
 use crate::store::pack::PACK_FOLDER;
 use crate::time::Timestamp;
@@ -332,6 +333,11 @@ impl Repository {
             }
         };
         self.append(self.actor, now, change).map(|_| ())
+    }
+
+    /// Has new chunks compressed so from now on, whoever stores them; what is there stays as it is.
+    pub fn change_compression(&self, compression: Compression, now: Timestamp) -> Result<()> {
+        self.append(self.actor, now, |_| Ok(Change::CompressionChanged { compression })).map(|_| ())
     }
 
     /// Adds and removes tags of a snapshot.

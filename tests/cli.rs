@@ -164,6 +164,35 @@ fn snapshots_are_named_by_id_time_and_place_in_line() {
     assert!(too_old.contains("lake@1990") && too_old.contains("hint: "), "{too_old}");
 }
 
+/// The codecs of the first records of all data packs.
+fn codecs(stage: &Stage) -> Vec<u8> {
+    let packs = files_below(&stage.path("repo/packs"));
+    let mut codecs: Vec<u8> =
+        packs.iter().map(|pack| fs::read(pack).unwrap()).filter(|pack| pack[14] == b'd').map(|pack| pack[27]).collect();
+    codecs.sort_unstable();
+    codecs
+}
+
+#[test]
+fn compression_is_set_for_the_repository_and_changed_later() {
+    let stage = Stage::new();
+    assert!(stage.succeed(&["config"]).contains("compression  lz4\n"));
+    stage.succeed(&["-q", "ingest", "dir", "lake", "--source", "one"]);
+    assert_eq!(codecs(&stage), [1]);
+    assert_eq!(stage.succeed(&["config", "--compression", "zstd"]), "");
+    assert_eq!(records(&stage.succeed(&["config", "--json"]))[0]["compression"], "zstd:3");
+    fs::write(stage.lake().join("new.sql"), "insert into new values (2);\n".repeat(1000)).unwrap();
+    stage.succeed(&["-q", "ingest", "dir", "lake", "--source", "two"]);
+    assert_eq!(codecs(&stage), [1, 3]);
+    assert_eq!(stage.succeed(&["cat", "two:/new.sql"]).len(), 28_000);
+    assert_eq!(stage.succeed(&["cat", "two:/sub/b.sql"]).len(), 26_000);
+    let wrong = stage.run(&["config", "--compression", "zstd:20"]);
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.stderr.contains("zstd:1 to zstd:19"), "{}", wrong.stderr);
+    stage.succeed(&["-q", "init", "--compression", "zstd:9", "other"]);
+    assert!(stage.succeed(&["config", "--repo", "other"]).contains("compression  zstd:9\n"));
+}
+
 #[test]
 fn tags_come_and_go_and_forgotten_snapshots_are_gone() {
     let stage = Stage::new();
@@ -608,6 +637,7 @@ fn help_completions_and_manual_cover_every_command() {
     let commands: Vec<&str> = listed.filter_map(|line| line.split_whitespace().next()).collect();
     let expected = [
         "init",
+        "config",
         "ingest",
         "snapshots",
         "show",
@@ -661,7 +691,7 @@ fn manual_pages_render_without_warnings_and_tell_how_to_type() {
         text
     };
     let pages = files_below(&stage.path("manual"));
-    assert_eq!(pages.len(), 19, "{pages:?}");
+    assert_eq!(pages.len(), 20, "{pages:?}");
     pages.iter().for_each(|page| drop(render(&fs::read(page).unwrap())));
     let synopses = [
         ("", "yesterfs [-V|--version] [GLOBAL OPTIONS] COMMAND ..."),

@@ -25,6 +25,7 @@ use yesterfs::ingest::stream::{StreamInput, StreamOptions, StreamSpec, ingest_st
 use yesterfs::progress::Recorder;
 use yesterfs::repository::{OpenOptions, Repository};
 use yesterfs::store::backend::LocalBackend;
+use yesterfs::store::compress::Compression;
 use yesterfs::{Error, ErrorKind};
 
 /// Lines as a dump has them: alike, but no two the same.
@@ -106,13 +107,14 @@ fn a_reader_written_from_the_document_reads_what_the_library_wrote() {
     place.ingest(&source, "lake");
     let first = text_of(&of_directory(&source));
 
-    // A second snapshot that changes a little, tags, and a snapshot that is forgotten.
+    // A second snapshot that changes a little and is compressed otherwise, tags, and a snapshot that is forgotten.
     fs::write(source.join("many/entry-1500"), b"changed").unwrap();
     fs::remove_file(source.join("many/entry-7")).unwrap();
     fs::write(source.join("many/between"), b"new").unwrap();
     let mut changed = dump(90_000);
     changed.splice(1_000_000..1_000_000, *b"inserted");
     fs::write(source.join("dump.sql"), &changed).unwrap();
+    place.repository.change_compression(Compression::Zstd { level: 5 }, now()).unwrap();
     let second = place.ingest(&source, "lake");
     let id = second.snapshot.id;
     let (add, remove) = (["kept".to_string(), "both".into()], ["both".to_string()]);
@@ -123,7 +125,7 @@ fn a_reader_written_from_the_document_reads_what_the_library_wrote() {
     fail_to_ingest(&place.repository);
 
     let reader = Reader::open(&place.path("repo"));
-    assert_eq!(reader.changes, [1, 3, 1, 3, 5, 5, 1, 3, 4, 1, 2]);
+    assert_eq!(reader.changes, [1, 3, 6, 1, 3, 5, 5, 1, 3, 4, 1, 2]);
     let [one, two] = &reader.snapshots[..] else { panic!("{} snapshots", reader.snapshots.len()) };
     assert_same(&text_of(&reader.list(one)), &first, "the first snapshot and its source");
     assert_same(&text_of(&reader.list(two)), &text_of(&of_directory(&source)), "the second snapshot and its source");
@@ -145,13 +147,14 @@ fn fail_to_ingest(repository: &Repository) {
 fn a_checkpoint_says_what_the_records_say() {
     let place = small_repository();
     let id = place.repository.find("lake", now()).unwrap().id;
-    // Opening the session and adding the snapshot were two records.
-    for number in 0..254 {
+    place.repository.change_compression(Compression::Zstd { level: 19 }, now()).unwrap();
+    // That, opening the session and adding the snapshot were three records.
+    for number in 0..253 {
         let add = [format!("tag-{}", number % 7)];
         place.repository.change_tags(id, &add, &[format!("tag-{}", number % 5)], now()).unwrap();
     }
     let reader = Reader::open(&place.path("repo"));
-    assert_eq!(reader.changes.len(), 256);
+    assert_eq!((reader.changes.len(), &reader.compression[..]), (256, &[3, 19][..]));
     reader.check_checkpoint();
 }
 
@@ -313,7 +316,7 @@ fn read_the_file(place: &TestRepository) -> Result<Vec<u8>, Error> {
 
 #[test]
 fn a_chunk_of_an_unknown_codec_is_refused_politely_where_its_pack_announces_it_and_others_are_read() {
-    for codec in [3, 99, 255] {
+    for codec in [6, 99, 255] {
         let place = small_repository();
         rewrite(&data_pack(&place), |file| {
             let mut file = with_footer(file, with_write_feature);
@@ -379,7 +382,7 @@ fn a_checkpoint_without_its_record_is_passed_over() {
 
 #[test]
 fn a_change_of_unknown_kind_is_passed_over_by_readers_unless_it_is_essential() {
-    for (kind, is_essential) in [(6, false), (127, false), (128, true), (255, true)] {
+    for (kind, is_essential) in [(7, false), (127, false), (128, true), (255, true)] {
         let place = small_repository();
         let last = objects(&place.path("repo"), "catalog").pop().unwrap();
         let file = fs::read(&last).unwrap();
@@ -517,9 +520,15 @@ fn write_fixture(to: &Path) {
     let first = ingest();
     text += &heading(&first.id, first.tags.iter());
     text += &text_of(&of_directory(source));
+    repository.change_compression(Compression::Zstd { level: 3 }, now()).unwrap();
     fs::write(source.join("inline"), b"changed").unwrap();
-    // Stored as deltas: the chunk with the changed row, and the pages that tell of it.
-    let changed = |number: u32| if number == 2000 { "refunded\n".to_string() } else { line(number) };
+    fs::write(source.join("new.sql"), dump(300)).unwrap();
+    // Stored as deltas: the chunks with changed rows, one of them by many, and the pages that tell of it.
+    let changed = |number: u32| match number {
+        2000 => "refunded\n".to_string(),
+        4000 => String::from_utf8(dump(20)).unwrap(),
+        _ => line(number),
+    };
     fs::write(source.join("dump.sql"), (0..4500).map(changed).collect::<String>()).unwrap();
     let second = ingest();
     repository.change_tags(second.id, &["monthly".into()], &[], now()).unwrap();

@@ -7,6 +7,7 @@ use clap::Args;
 use yesterfs::error::{Error, Result};
 use yesterfs::repository::Repository;
 use yesterfs::store::backend::LocalBackend;
+use yesterfs::store::compress::Compression;
 
 use super::exit::{CommandResult, Outcome};
 use super::invocation::{Invocation, lossy};
@@ -15,7 +16,8 @@ use super::output::{Output, Record, printable_path};
 const EXAMPLES: &str = "\
 Examples:
   yesterfs init /srv/yester
-  export YESTERFS_REPO=/srv/yester; yesterfs init";
+  export YESTERFS_REPO=/srv/yester; yesterfs init
+  yesterfs init --compression zstd /srv/yester";
 
 /// Make a new, empty repository
 ///
@@ -26,6 +28,10 @@ pub struct Init {
     /// Directory of the repository; --repo and YESTERFS_REPO name it as well
     #[arg(value_name = "DIR")]
     directory: Option<PathBuf>,
+
+    /// Compress so: lz4 (fast), zstd (a third smaller, slower), or zstd:LEVEL from 1 to 19; config changes it later
+    #[arg(long, value_name = "HOW", default_value_t)]
+    compression: Compression,
 
     /// Print one JSON object
     #[arg(long)]
@@ -39,6 +45,9 @@ pub fn run(args: Init, invocation: &Invocation) -> CommandResult {
     };
     refuse_unless_empty(&directory)?;
     let id = Repository::init(&LocalBackend::new(&directory), invocation.now)?;
+    if args.compression != Compression::default() {
+        invocation.within(&directory).open_quietly()?.change_compression(args.compression, invocation.now)?;
+    }
     let mut output = Output::default();
     if args.json {
         output.record(&Record::new("repository").put("id", id.to_string()).put_path("directory", &directory))?;

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -28,6 +28,7 @@ const INDEX_FOLDER: &str = "index";
 const INDEX_CACHE_BYTES: u64 = 32 << 20;
 
 /// What the global options say, and when the command began.
+#[derive(Clone)]
 pub struct Invocation {
     repository: Option<PathBuf>,
     /// Decoded chunks and pages that are kept.
@@ -49,6 +50,11 @@ impl Invocation {
             in_background: global.in_background,
             now: clock(),
         }
+    }
+
+    /// The same for the repository in this directory.
+    pub fn within(&self, directory: &Path) -> Invocation {
+        Invocation { repository: Some(directory.to_path_buf()), ..self.clone() }
     }
 
     /// The directory of the repository; absolute.

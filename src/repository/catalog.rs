@@ -10,6 +10,7 @@ use crate::id::{SnapshotId, hash};
 use crate::repository::record::{Change, Record, decode_segment, encode_segment};
 use crate::repository::snapshot::{Manifest, Snapshot, SnapshotSpec, decode_label};
 use crate::store::chunk_store::{Published, PublishedSegments};
+use crate::store::compress::Compression;
 use crate::store::index::AppliedMark;
 use crate::time::{Timestamp, parse_when};
 
@@ -38,6 +39,7 @@ pub struct Catalog {
     /// How many were ever added.
     snapshots_added: u64,
     segments: Arc<Vec<Published>>,
+    compression: Compression,
     /// A record that this version does not understand: it must not write after it.
     unknown_record: Option<u64>,
 }
@@ -122,6 +124,11 @@ impl Catalog {
         std::iter::once(stem.clone()).chain(suffixed).find(|name| !taken.contains(name.as_str())).unwrap_or(stem)
     }
 
+    /// How new chunks are to be compressed.
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
     /// What the chunk store must be able to find.
     pub fn published(&self) -> PublishedSegments {
         let mark = AppliedMark { sequence: self.sequence, record_hash: self.record_hash };
@@ -169,6 +176,7 @@ impl Catalog {
                 self.snapshots.retain(|_, snapshot| !snapshots.contains(&snapshot.id));
             }
             Change::TagsChanged { snapshot, added, removed } => self.change_tags(&snapshot, &added, &removed),
+            Change::CompressionChanged { compression } => self.compression = compression,
         }
         self.sequence = record.sequence;
         self.record_hash = hash(file);
@@ -199,6 +207,7 @@ impl Catalog {
         let mut out = Encoder::new();
         out.u64(self.sequence).raw(&self.record_hash).varint(self.snapshots_added);
         out.varint(self.unknown_record.unwrap_or(0));
+        self.compression.encode(&mut out);
         out.list(&self.segments, |out, published| {
             encode_segment(out.varint(published.sequence), &published.segment);
         });
@@ -228,6 +237,7 @@ fn decode_body(input: &mut Decoder) -> Result<Catalog, DecodeError> {
     let (sequence, record_hash) = (input.u64()?, input.array()?);
     let snapshots_added = input.varint()?;
     let unknown_record = Some(input.varint()?).filter(|&sequence| sequence != 0);
+    let compression = Compression::decode(input)?;
     let segments: Vec<Published> =
         input.list(|item| Ok(Published { sequence: item.varint()?, segment: decode_segment(item)? }))?;
     let snapshots: Vec<(u64, Arc<Snapshot>)> = input.list(|item| {
@@ -248,7 +258,8 @@ fn decode_body(input: &mut Decoder) -> Result<Catalog, DecodeError> {
         return input.fail("its snapshots or segments are not in order");
     }
     let snapshots = snapshots.into_iter().collect();
-    Ok(Catalog { sequence, record_hash, snapshots, snapshots_added, segments: Arc::new(segments), unknown_record })
+    let segments = Arc::new(segments);
+    Ok(Catalog { sequence, record_hash, snapshots, snapshots_added, segments, compression, unknown_record })
 }
 
 #[cfg(test)]

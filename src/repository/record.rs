@@ -5,6 +5,7 @@ use crate::codec::{DecodeError, Decoder, Encoder, seal, unseal};
 use crate::error::{Error, Result};
 use crate::id::{SnapshotId, WriterId, WriterObject};
 use crate::repository::snapshot::{Manifest, decode_label};
+use crate::store::compress::Compression;
 use crate::store::segment::SegmentRef;
 use crate::time::Timestamp;
 
@@ -72,6 +73,10 @@ pub enum Change {
         added: Vec<String>,
         removed: Vec<String>,
     },
+    /// New chunks are compressed so from now on.
+    CompressionChanged {
+        compression: Compression,
+    },
     /// Something from the future that one may pass over when reading, but not write after.
     Unknown {
         code: u8,
@@ -83,6 +88,7 @@ const SEGMENTS_PUBLISHED: u8 = 2;
 const SNAPSHOT_ADDED: u8 = 3;
 const SNAPSHOTS_FORGOTTEN: u8 = 4;
 const TAGS_CHANGED: u8 = 5;
+const COMPRESSION_CHANGED: u8 = 6;
 
 /// Changes with codes from here on must be understood by readers; below, unknown ones are passed over.
 const FIRST_ESSENTIAL_CODE: u8 = 128;
@@ -162,6 +168,7 @@ impl Change {
                     });
                 }
             }
+            Change::CompressionChanged { compression } => compression.encode(out.u8(COMPRESSION_CHANGED)),
             Change::Unknown { code } => {
                 out.u8(*code);
             }
@@ -186,6 +193,7 @@ impl Change {
                 added: input.list(|tag| decode_label("tag", tag))?,
                 removed: input.list(Decoder::text)?,
             },
+            COMPRESSION_CHANGED => Change::CompressionChanged { compression: Compression::decode(input)? },
             code => return Ok(Change::Unknown { code }),
         };
         input.end().map(|()| change)

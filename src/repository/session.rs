@@ -40,7 +40,7 @@ impl<'r> WriteSession<'r> {
         now: Timestamp,
     ) -> Result<WriteSession<'r>> {
         let writer = WriterId::random()?;
-        let chunks = ChunkWriter::new(repository.chunks()?, writer, counters);
+        let chunks = ChunkWriter::new(repository.chunks()?, writer, repository.catalog().compression(), counters);
         let lost_packs = repository.chunks()?.lost_packs()?;
         chunks.distrust(&lost_packs);
         repository.append(writer, now, |_| {

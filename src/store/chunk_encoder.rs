@@ -6,7 +6,7 @@ use crate::id::ChunkId;
 use crate::store::chunk_record::{ChunkRecord, DELTA_DEPTH_MAX, EncodedRecord, RecordPlace, encode_record};
 use crate::store::chunk_store::Base;
 use crate::store::chunker::CHUNK_MAX_BYTES;
-use crate::store::compress::{Codec, compress};
+use crate::store::compress::{Codec, Compression, Compressor};
 use crate::store::delta::DeltaEncoder;
 
 /// Chunks that a new one is probably like: those of the last version around its place.
@@ -61,9 +61,9 @@ const SURE_DELTA_DIVISOR: usize = 16;
 const LONG_DELTA_BYTES: usize = 256;
 
 /// Makes records; keeps its buffers from one to the next.
-#[derive(Default)]
 pub struct ChunkEncoder {
     deltas: DeltaEncoder,
+    compressor: Compressor,
     operations: Vec<u8>,
     payload: Vec<u8>,
     record: Encoder,
@@ -71,6 +71,12 @@ pub struct ChunkEncoder {
 }
 
 impl ChunkEncoder {
+    pub fn new(compression: Compression) -> ChunkEncoder {
+        let (deltas, record) = (DeltaEncoder::default(), Encoder::new());
+        let (operations, payload, bases) = Default::default();
+        ChunkEncoder { deltas, compressor: Compressor::new(compression), operations, payload, record, bases }
+    }
+
     /// The record of a chunk; `base` is what the hint led to.
     pub fn encode(
         &mut self,
@@ -90,7 +96,7 @@ impl ChunkEncoder {
             Some(base) if self.delta(&base, id, plain, hint) => self.bases.extend(&base.places),
             _ => {
                 self.payload.clear();
-                let codec = compress(plain, &mut self.payload);
+                let codec = self.compressor.compress(plain, &mut self.payload);
                 encode_record(codec, plain.len(), &[], &self.payload, &mut self.record);
             }
         }
@@ -107,7 +113,7 @@ impl ChunkEncoder {
         let codec = self.pack_operations();
         if self.payload.len() > plain.len() / SURE_DELTA_DIVISOR {
             let delta_bytes = self.payload.len();
-            compress(plain, &mut self.payload);
+            self.compressor.compress(plain, &mut self.payload);
             let plain_bytes = self.payload.len() - delta_bytes;
             self.payload.truncate(delta_bytes);
             if delta_bytes > hint.use_of_base.worthwhile_bytes(plain_bytes) {
@@ -132,8 +138,10 @@ impl ChunkEncoder {
             let mut length = Encoder { bytes: std::mem::take(&mut self.payload) };
             length.varint(self.operations.len() as u64);
             self.payload = length.bytes;
-            if compress(&self.operations, &mut self.payload) == Codec::Lz4 {
-                return Codec::DeltaLz4;
+            match self.compressor.compress(&self.operations, &mut self.payload) {
+                Codec::Lz4 => return Codec::DeltaLz4,
+                Codec::Zstd => return Codec::DeltaZstd,
+                Codec::Raw | Codec::Delta | Codec::DeltaLz4 | Codec::DeltaZstd => {}
             }
             self.payload.clear();
         }

@@ -83,15 +83,15 @@ impl<'r> ChunkRecord<'r> {
         match self.codec {
             Codec::Raw if self.payload.len() == self.plain_bytes => Ok(Arc::from(self.payload)),
             Codec::Raw => Err(DecodeError { reason: "the payload does not have the length of the chunk", at: 0 }),
-            Codec::Lz4 => decompress(self.payload, self.plain_bytes),
+            Codec::Lz4 | Codec::Zstd => decompress(self.codec, self.payload, self.plain_bytes),
             Codec::Delta => apply_delta(base, self.payload, self.plain_bytes),
-            Codec::DeltaLz4 => {
+            Codec::DeltaLz4 | Codec::DeltaZstd => {
                 let mut payload = Decoder::new(self.payload);
                 let operations = payload.varint()?;
                 let operations = usize::try_from(operations).ok().filter(|&bytes| bytes <= BASES_MAX_BYTES);
                 let Some(operations) = operations else { return payload.fail("a delta is longer than any") };
                 let packed = payload.raw(payload.remaining())?;
-                apply_delta(base, &decompress(packed, operations)?, self.plain_bytes)
+                apply_delta(base, &decompress(self.codec, packed, operations)?, self.plain_bytes)
             }
         }
     }

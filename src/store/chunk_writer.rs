@@ -11,6 +11,7 @@ use crate::progress::Counters;
 use crate::store::chunk_encoder::{BaseHint, ChunkEncoder};
 use crate::store::chunk_record::EncodedRecord;
 use crate::store::chunk_store::{Base, ChunkStore};
+use crate::store::compress::Compression;
 use crate::store::data_lane::{DataLane, EncodeQueue};
 use crate::store::pack::{self, FinishedPack, PackKind, PackWriter};
 
@@ -28,6 +29,7 @@ pub struct ChunkWriter<'a> {
     store: &'a ChunkStore,
     counters: &'a Counters,
     writer: WriterId,
+    compression: Compression,
     next_pack: AtomicU32,
     idle_lanes: Mutex<Vec<PackWriter>>,
     pages: Mutex<PageLane>,
@@ -43,7 +45,6 @@ pub struct ChunkWriter<'a> {
     verifies_known: bool,
 }
 
-#[derive(Default)]
 struct PageLane {
     pack: Option<PackWriter>,
     encoder: ChunkEncoder,
@@ -55,14 +56,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<'a> ChunkWriter<'a> {
-    pub fn new(store: &'a ChunkStore, writer: WriterId, counters: &'a Counters) -> ChunkWriter<'a> {
+    pub fn new(
+        store: &'a ChunkStore,
+        writer: WriterId,
+        compression: Compression,
+        counters: &'a Counters,
+    ) -> ChunkWriter<'a> {
         ChunkWriter {
             store,
             counters,
             writer,
+            compression,
             next_pack: AtomicU32::new(0),
             idle_lanes: Mutex::default(),
-            pages: Mutex::default(),
+            pages: Mutex::new(PageLane { pack: None, encoder: ChunkEncoder::new(compression) }),
             finished: Mutex::default(),
             session: Default::default(),
             relied_on: Mutex::default(),
@@ -98,6 +105,11 @@ impl<'a> ChunkWriter<'a> {
     /// it with large files.
     pub fn data_lane(&self, queue: Option<EncodeQueue>) -> DataLane<'_, 'a> {
         DataLane::new(self, queue)
+    }
+
+    /// Makes records as this session's are made.
+    pub(super) fn encoder(&self) -> ChunkEncoder {
+        ChunkEncoder::new(self.compression)
     }
 
     /// A pack that another lane left half-full.

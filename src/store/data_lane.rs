@@ -98,7 +98,7 @@ pub fn encode_queue(threads: usize) -> (EncodeQueue, EncodeJobs) {
 impl EncodeJobs {
     /// Helps lanes until there are none.
     pub fn run(self, writer: &ChunkWriter) {
-        let mut encoder = ChunkEncoder::default();
+        let mut encoder = writer.encoder();
         for Job { mut batch, done } in self.0 {
             let encoded = batch.encode(writer, &mut encoder).map(|()| batch);
             // A lane that was given up no longer listens.
@@ -127,8 +127,8 @@ pub struct DataLane<'w, 'a> {
 
 impl<'w, 'a> DataLane<'w, 'a> {
     pub(super) fn new(writer: &'w ChunkWriter<'a>, queue: Option<EncodeQueue>) -> DataLane<'w, 'a> {
-        let (pack, encoder, under_way, spare) = Default::default();
-        DataLane { writer, queue, pack, encoder, under_way, stale: 0, spare }
+        let (pack, under_way, spare) = Default::default();
+        DataLane { writer, queue, pack, encoder: writer.encoder(), under_way, stale: 0, spare }
     }
 
     /// Begins a file: batches of one that was given up do not come back any more. They are stored all the same, since others

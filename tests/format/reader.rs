@@ -100,6 +100,13 @@ impl<'a> Bytes<'a> {
     }
 }
 
+/// The bytes of a Zstandard frame (RFC 8878).
+fn unzstd(frame: &[u8], plain_bytes: usize) -> Vec<u8> {
+    let plain = zstd::bulk::decompress(frame, plain_bytes).unwrap();
+    assert_eq!(plain.len(), plain_bytes);
+    plain
+}
+
 fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
@@ -298,6 +305,8 @@ pub struct Reader {
     /// The kinds of all records.
     pub changes: Vec<u8>,
     snapshots_added: u64,
+    /// How chunks are to be compressed, encoded.
+    pub compression: Vec<u8>,
     /// The hash of the last record, and the published segments with their records, encoded as a checkpoint has them.
     last_record: Id,
     segments: Vec<Vec<u8>>,
@@ -316,6 +325,7 @@ impl Reader {
             snapshots: Vec::new(),
             changes: Vec::new(),
             snapshots_added: 0,
+            compression: vec![1],
             last_record: [0; 32],
             segments: Vec::new(),
         };
@@ -360,6 +370,10 @@ impl Reader {
                     snapshot.tags.extend(added);
                 }
             }
+            6 => {
+                self.compression = body.0.to_vec();
+                assert!(body.u8() == 1 || (1..=19).contains(&body.u8()));
+            }
             _ => panic!("a change of kind {kind}"),
         }
         body.end();
@@ -389,6 +403,7 @@ impl Reader {
         body.extend(self.last_record);
         body.extend(varint(self.snapshots_added));
         body.extend(varint(0));
+        body.extend(&self.compression);
         body.extend(varint(self.segments.len() as u64));
         body.extend(self.segments.concat());
         body.extend(varint(self.snapshots.len() as u64));
@@ -456,15 +471,20 @@ impl Reader {
         assert!(bases.len() <= 4 && (bases.is_empty() || depth > 0));
         let base: Vec<u8> = bases.iter().flat_map(|base| self.base(base, depth - 1)).collect();
         assert!(base.len() <= 1_048_576);
-        assert_eq!(matches!(codec, 2 | 4), !bases.is_empty());
+        assert_eq!(matches!(codec, 2 | 4 | 5), !bases.is_empty());
         match codec {
             0 => payload,
             1 => lz4_flex::block::decompress(&payload, plain_bytes).unwrap(),
             2 => apply_delta(&base, &payload, plain_bytes),
-            4 => {
+            3 => unzstd(&payload, plain_bytes),
+            4 | 5 => {
                 let mut packed = Bytes(&payload);
-                let operations = packed.varint() as usize;
-                apply_delta(&base, &lz4_flex::block::decompress(packed.0, operations).unwrap(), plain_bytes)
+                let length = packed.varint() as usize;
+                let operations = match codec {
+                    4 => lz4_flex::block::decompress(packed.0, length).unwrap(),
+                    _ => unzstd(packed.0, length),
+                };
+                apply_delta(&base, &operations, plain_bytes)
             }
             _ => panic!("a chunk of codec {codec}"),
         }
