@@ -14,6 +14,7 @@ mod page_hint;
 pub mod pairs;
 pub mod predecessor;
 pub mod record;
+pub mod relatives;
 pub mod session;
 pub mod snapshot;
 pub mod tree;

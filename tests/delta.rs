@@ -76,9 +76,13 @@ fn ingest(place: &TestRepository, dump: &[u8]) -> Result<Stored> {
 }
 
 fn ingest_into(repository: &Repository, dump: &[u8]) -> Result<Stored> {
-    let common = IngestOptions { source: "shop".into(), host: "here".into(), user: "me".into(), ..Default::default() };
+    ingest_as(repository, "shop", "dump.sql", dump)
+}
+
+fn ingest_as(repository: &Repository, source: &str, name: &str, dump: &[u8]) -> Result<Stored> {
+    let common = IngestOptions { source: source.into(), host: "here".into(), user: "me".into(), ..Default::default() };
     let input = StreamInput::Reader(Box::new(Cursor::new(dump.to_vec())));
-    let streams = vec![StreamSpec { name: "dump.sql".into(), input }];
+    let streams = vec![StreamSpec { name: name.into(), input }];
     let monitor = Recorder::default();
     let options = StreamOptions { common, streams, expect_end: None, threads: 2 };
     let snapshot = ingest_streams(repository, options, &now, &monitor)?.snapshot;
@@ -173,6 +177,40 @@ fn pages_of_a_high_tree_are_told_against_those_of_the_same_place() {
     pages.dedup();
     assert_eq!(pages.len(), leaves);
     assert!(predecessor.page_hint(2, 0, 1).chunks.len() == 1 && leaves > 500, "the tree is too low for this test");
+}
+
+#[test]
+fn a_dump_of_another_name_or_source_is_told_against_its_relative() {
+    let place = TestRepository::new();
+    let mut rows = Rows::new();
+    // What is no relative must not be taken for one.
+    ingest_as(&place.repository, "other", "noise", &support::noise(1, 1 << 20)).unwrap();
+    ingest_as(&place.repository, "shop", "monday.sql", &rows.dump()).unwrap();
+    for (source, name) in [("shop", "tuesday.sql"), ("shop-moved", "wednesday.sql"), ("other", "thursday.sql")] {
+        rows.update(100, name.len());
+        let stored = ingest_as(&place.repository, source, name, &rows.dump()).unwrap();
+        let share = stored.bytes_stored as f64 / rows.dump().len() as f64;
+        assert!(share < 0.012, "as {name} of {source} it costs {share:.4} of the dump");
+        let read = read_file(&place.reopen().unwrap(), &stored.snapshot, name.as_bytes()).unwrap();
+        assert!(read == rows.dump(), "{name} does not read back");
+    }
+}
+
+#[test]
+fn the_dump_of_another_day_is_told_against_the_last() {
+    let place = TestRepository::new();
+    let backups = place.path("backups");
+    fs::create_dir_all(backups.join("shop/daily")).unwrap();
+    let mut rows = Rows::new();
+    for day in 21..25 {
+        fs::write(backups.join(format!("shop/daily/2026-11-{day}.sql")), rows.dump()).unwrap();
+        let stored = place.ingest(&backups, "backups");
+        let share = stored.counters.bytes_stored as f64 / rows.dump().len() as f64;
+        assert!(day == 21 || share < 0.012, "day {day} costs {share:.4} of its dump");
+        // Much is changed in all, so that the first day's dump would soon be no use.
+        rows.update(100, day);
+    }
+    assert_sound(&place.reopen().unwrap());
 }
 
 #[test]

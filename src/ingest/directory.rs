@@ -24,6 +24,7 @@ use crate::ingest::{IngestOptions, IngestReport};
 use crate::progress::{Counters, Monitor};
 use crate::repository::Repository;
 use crate::repository::metadata::{Captured, Identity, OwnerNames, stat_fd};
+use crate::repository::relatives::Relatives;
 use crate::repository::session::WriteSession;
 use crate::repository::snapshot::{Manifest, Snapshot, SnapshotKind, SnapshotStatus, check_label};
 use crate::store::encode_queue;
@@ -218,6 +219,7 @@ fn build_tree(
         clock,
         owners: &owners,
         shared: SharedReads::default(),
+        relatives: Relatives::new(repository.chunks()?, &repository.catalog(), &options.common.source),
         reread: options.reread,
     };
     let tree = repository.tree()?;

@@ -25,6 +25,7 @@ use crate::repository::metadata::{
 use crate::repository::node::{Node, NodeKind, XATTRS_INLINE_MAX_BYTES, Xattr, Xattrs};
 use crate::repository::page::PageSink;
 use crate::repository::predecessor::Predecessor;
+use crate::repository::relatives::Relatives;
 use crate::repository::session::WriteSession;
 use crate::repository::tree::Witness;
 use crate::store::chunker::CHUNK_MAX_BYTES;
@@ -55,6 +56,8 @@ pub(super) struct Reading<'a, 'r> {
     pub clock: &'a Clock,
     pub owners: &'a OwnerNames,
     pub shared: SharedReads,
+    /// What new files may be like.
+    pub relatives: Relatives<'a>,
     /// Read every file, also those that are certainly the same.
     pub reread: bool,
 }
@@ -385,7 +388,7 @@ impl Capture<'_, '_, '_> {
         if first == buffer.len() {
             (self.at_length)();
         }
-        let mut writer = ContentWriter::new(lane, reading.session, class, previous);
+        let mut writer = ContentWriter::new(lane, reading.session, class, previous).with_relatives(&reading.relatives);
         let is_whole = first as u64 == size && first < wanted;
         if !(is_whole && is_solid(&buffer[..first])) && has_holes(fd, size) {
             reading.read_around_holes(fd, size, &mut writer, counted)?;

@@ -18,6 +18,7 @@ use crate::repository::content_writer::ContentWriter;
 use crate::repository::metadata::OwnerNames;
 use crate::repository::node::{DirectoryRoot, Node, NodeKind, Xattrs};
 use crate::repository::predecessor::Predecessor;
+use crate::repository::relatives::Relatives;
 use crate::repository::session::WriteSession;
 use crate::repository::snapshot::{Manifest, ManifestProblem, Snapshot, SnapshotKind, SnapshotStatus, check_label};
 use crate::repository::tree::{DirectoryWriter, TreeReader, Witness};
@@ -122,6 +123,7 @@ pub fn ingest_streams(
     let reading = StreamReading {
         session: &session,
         parent: parent.as_deref(),
+        relatives: Relatives::new(repository.chunks()?, &repository.catalog(), &common.source),
         monitor,
         clock,
         expect_end: expect_end.as_deref(),
@@ -222,6 +224,8 @@ struct StreamReading<'a, 'r> {
     session: &'a WriteSession<'r>,
     /// The snapshot before, whose streams of the same names are probably much the same.
     parent: Option<&'a Snapshot>,
+    /// What streams of other names may be like.
+    relatives: Relatives<'a>,
     monitor: &'a dyn Monitor,
     clock: &'a Clock,
     expect_end: Option<&'a str>,
@@ -353,7 +357,8 @@ impl StreamReading<'_, '_> {
         let chunks = self.session.chunks().store();
         let previous = self.previous_content(chunks, name);
         let previous = previous.as_ref().map(|content| Predecessor::new(chunks, content));
-        let mut writer = ContentWriter::new(lane, self.session, ChunkClass::Small, previous);
+        let mut writer =
+            ContentWriter::new(lane, self.session, ChunkClass::Small, previous).with_relatives(&self.relatives);
         let mut tail = Vec::new();
         loop {
             if self.is_given_up() {

@@ -11,6 +11,7 @@ use crate::repository::content::{
 use crate::repository::node::Totals;
 use crate::repository::page::{PageHints, PageKind, PageSink, PageSpan, PageTreeWriter, chunk_boundary};
 use crate::repository::predecessor::Predecessor;
+use crate::repository::relatives::{FIRST_CHUNKS, RELATIVE_MIN_BYTES, Relatives};
 use crate::store::chunker::ChunkSizes;
 use crate::store::data_lane::BatchedChunk;
 use crate::store::{BaseHint, ChunkBatch, DataLane};
@@ -38,6 +39,8 @@ pub struct ContentWriter<'l, 'w, 'a, 's, S: PageSink + ?Sized> {
     class: ChunkClass,
     /// What the file held before.
     predecessor: Option<Predecessor<'s>>,
+    /// Where one is looked for that has no predecessor.
+    relatives: Option<&'s Relatives<'s>>,
     /// Where in the content the bytes begin that are not cut yet.
     at: u64,
     /// Its buffer is full-sized from the first byte on.
@@ -67,6 +70,7 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
             lane,
             class,
             predecessor: previous,
+            relatives: None,
             at: 0,
             batch: ChunkBatch::default(),
             filled: 0,
@@ -75,6 +79,11 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
             under_way: VecDeque::new(),
             extents: ExtentWriter::new(pages, class),
         }
+    }
+
+    /// The same; without a previous content, what is like its first chunks is taken for one.
+    pub fn with_relatives(self, relatives: &'s Relatives<'s>) -> Self {
+        ContentWriter { relatives: Some(relatives), ..self }
     }
 
     /// Where the next bytes belong; never empty. [`ContentWriter::advance`] tells how many came.
@@ -121,6 +130,9 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
 
     /// Cuts what is in the buffer; without `all`, leaves what more bytes could still lengthen.
     fn make_chunks(&mut self, all: bool) {
+        if let Some(relatives) = self.relatives.take().filter(|_| self.predecessor.is_none() && self.at == 0) {
+            self.predecessor = self.look_for_relative(relatives);
+        }
         let needed = if all { 1 } else { self.class.sizes().max_bytes };
         while self.filled - self.cut >= needed {
             let chunk = self.next_chunk();
@@ -128,6 +140,20 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
             self.at += chunk.range.len() as u64;
             self.batch.chunks.push(chunk);
         }
+    }
+
+    fn look_for_relative(&self, relatives: &'s Relatives<'s>) -> Option<Predecessor<'s>> {
+        let mut rest = &self.batch.bytes[..self.filled];
+        if (rest.len() as u64) < RELATIVE_MIN_BYTES {
+            return None;
+        }
+        let mut first = Vec::new();
+        while first.len() < FIRST_CHUNKS && rest.len() >= self.class.sizes().max_bytes {
+            let (chunk, behind) = rest.split_at(self.class.sizes().first_cut(rest));
+            first.push(ChunkId::of(chunk));
+            rest = behind;
+        }
+        relatives.find(&first)
     }
 
     /// Gives what was cut to the lane, and goes on in a new batch with the rest.
