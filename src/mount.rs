@@ -3,6 +3,8 @@
 //!
 //! - `fuse`: one method per kernel request; `errno`: which number for which error.
 //! - `decode_pool`, `read_ahead`: reading off the loops, and ahead of the reader.
+//! - `push`: small files into the kernel's page cache before they are read.
+//! - `requests`: how often the kernel asked.
 //! - `attachment`, `mount_table`: the mount itself, made and taken away.
 //! - [`daemon`]: going to the background once the mount answers.
 
@@ -20,6 +22,8 @@ use fuser::{Config, INodeNo, Notifier, Session, SessionACL};
 
 use self::decode_pool::DecodePool;
 use self::fuse::KernelEdge;
+use self::push::{PushedFiles, Pusher};
+use self::requests::Requests;
 use crate::error::{Error, Result};
 use crate::view::{Invalidation, View};
 
@@ -30,7 +34,9 @@ mod decode_pool;
 mod errno;
 mod fuse;
 mod mount_table;
+mod push;
 mod read_ahead;
+mod requests;
 
 pub use self::attachment::{Unmounted, unmount};
 
@@ -73,7 +79,7 @@ pub struct MountOptions {
     pub threads: Option<usize>,
     /// What the kernel reads ahead, in KiB. Takes root to change.
     pub read_ahead_kib: u32,
-    /// Bytes prefetched into the cache at a time; 0 turns prefetching off. Well below the size of the cache.
+    /// Bytes prefetched into the cache at a time; 0 turns prefetching and pushing off. Well below the size of the cache.
     pub prefetch_budget_bytes: u64,
 }
 
@@ -107,9 +113,14 @@ pub fn mount(view: Arc<View>, options: &MountOptions) -> Result<Mounted> {
     let point = usable_point(options)?;
     let loops = options.loops();
     let pool = DecodePool::start(view.clone(), loops, options.prefetch_budget_bytes)?;
+    let pushed = PushedFiles::default();
+    let (watch, pusher) = push::watch(&pushed);
     let edge = KernelEdge {
         view: view.clone(),
         pool,
+        requests: Requests::default(),
+        pushed,
+        watch: (options.prefetch_budget_bytes > 0).then_some(watch),
         readdirplus: options.readdirplus,
         opens_by_kernel: kernel_version() >= OPENS_BY_KERNEL_SINCE,
         // Whoever may mount may read the repository anyway; access matters only where others are let in.
@@ -124,7 +135,7 @@ pub fn mount(view: Arc<View>, options: &MountOptions) -> Result<Mounted> {
     let session = Session::from_fd(edge, connection, SessionACL::All, config)
         .map_err(Error::io("start the FUSE session of", &attached.point))?;
     attachment::raise_readahead(&attached.device, options.read_ahead_kib);
-    let mounted = Mounted::start(attached, session, view)?;
+    let mounted = Mounted::start(attached, session, view, pusher)?;
     fs::metadata(&mounted.attached.point).map_err(Error::io("read back the new mount", &mounted.attached.point))?;
     Ok(mounted)
 }
@@ -209,7 +220,8 @@ impl Drop for Attached {
 pub struct Mounted {
     attached: Attached,
     session: Option<JoinHandle<io::Result<()>>>,
-    refresh: Option<JoinHandle<()>>,
+    /// Threads that tell the kernel what it did not ask for. They end when the session does.
+    helpers: Vec<JoinHandle<()>>,
     /// Closed when the session has ended.
     ended: Receiver<()>,
     stop_requests: Receiver<()>,
@@ -241,8 +253,8 @@ pub enum Ended {
 
 impl Mounted {
     /// Starts the loops, and the thread that watches for new snapshots.
-    fn start(attached: Attached, session: Session<KernelEdge>, view: Arc<View>) -> Result<Mounted> {
-        let notifier = session.notifier();
+    fn start(attached: Attached, session: Session<KernelEdge>, view: Arc<View>, pusher: Pusher) -> Result<Mounted> {
+        let (notifier, push_notifier) = (session.notifier(), session.notifier());
         let (alive, ended) = bounded::<()>(0);
         let watched = ended.clone();
         let spawn =
@@ -254,11 +266,14 @@ impl Mounted {
                 session.run()
             })
             .map_err(failed)?;
+        let (builder, failed) = spawn("fuse-push");
+        let pushed = view.clone();
+        let push = builder.spawn(move || pusher.run(&pushed, &push_notifier)).map_err(failed)?;
         let (builder, failed) = spawn("fuse-refresh");
         let refresh = builder.spawn(move || refresh_until(&watched, &view, &notifier)).map_err(failed)?;
-        let (session, refresh) = (Some(session), Some(refresh));
+        let (session, helpers) = (Some(session), vec![push, refresh]);
         let (stopper, stop_requests) = bounded(1);
-        Ok(Mounted { attached, session, refresh, ended, stop_requests, stopper: Stopper(stopper) })
+        Ok(Mounted { attached, session, helpers, ended, stop_requests, stopper: Stopper(stopper) })
     }
 
     /// The mount point, absolute and without symbolic links.
@@ -295,8 +310,10 @@ impl Mounted {
     /// What the ended session said. No thread of the mount runs afterwards.
     fn join(&mut self) -> Result<()> {
         let session = self.session.take().map(JoinHandle::join);
-        // It has nothing to say; one that panicked has ended too.
-        let _ = self.refresh.take().map(JoinHandle::join);
+        // They have nothing to say; one that panicked has ended too.
+        for helper in self.helpers.drain(..) {
+            let _ = helper.join();
+        }
         let said = match session {
             None | Some(Ok(Ok(()))) => return Ok(()),
             Some(Ok(Err(error))) => error,

@@ -16,6 +16,8 @@ use fuser::{
 
 use super::attributes::{file_attr, file_type, negative_entry};
 use super::decode_pool::{DecodePool, ReadJob};
+use super::push::{PushedFiles, ReadWatch};
+use super::requests::{REQUESTS_ATTRIBUTE, Request as RequestKind, Requests};
 use super::{ReaddirPlus, errno};
 use crate::view::{Lookup, Seek, View};
 
@@ -44,6 +46,10 @@ const ACL_XATTRS: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_d
 pub(super) struct KernelEdge {
     pub view: Arc<View>,
     pub pool: DecodePool,
+    /// Sees who reads small files one after the other; without, nothing is pushed.
+    pub watch: Option<ReadWatch>,
+    pub requests: Requests,
+    pub pushed: PushedFiles,
     pub readdirplus: ReaddirPlus,
     /// Answer the first open with ENOSYS: the kernel opens files by itself from then on, and keeps their pages.
     pub opens_by_kernel: bool,
@@ -60,6 +66,18 @@ impl KernelEdge {
             Ok(length) if length <= size => reply.data(bytes),
             _ => reply.error(Errno::ERANGE),
         }
+    }
+
+    /// What was asked since the mount began, and what it took.
+    fn counts(&self) -> String {
+        let reads = self.view.repository().chunks().map(|chunks| chunks.read_counts()).unwrap_or_default();
+        format!(
+            "{} pushed={} records={} decoded={}",
+            self.requests.text(),
+            self.pushed.count(),
+            reads.records,
+            reads.decoded
+        )
     }
 
     /// What to answer for an attribute that is not there. EOPNOTSUPP makes `ls` and others stop asking about every
@@ -112,6 +130,7 @@ impl fuser::Filesystem for KernelEdge {
     }
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        self.requests.count(RequestKind::Lookup);
         let found = match name.as_bytes() {
             // NFS and open_by_handle_at ask so, to find an inode again by its number.
             b"." => self.view.attributes(parent.0).map(Lookup::Found),
@@ -128,6 +147,7 @@ impl fuser::Filesystem for KernelEdge {
     }
 
     fn getattr(&self, _request: &Request, ino: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
+        self.requests.count(RequestKind::Getattr);
         match self.view.attributes(ino.0) {
             Ok(attributes) => reply.attr(&time_to_live(attributes.lasting), &file_attr(&attributes)),
             Err(error) => reply.error(errno::of(&error, "stat", ino.0)),
@@ -135,6 +155,7 @@ impl fuser::Filesystem for KernelEdge {
     }
 
     fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
+        self.requests.count(RequestKind::Readlink);
         match self.view.read_link(ino.0) {
             Ok(target) => reply.data(&target),
             Err(error) => reply.error(errno::of(&error, "readlink", ino.0)),
@@ -142,6 +163,7 @@ impl fuser::Filesystem for KernelEdge {
     }
 
     fn open(&self, _request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        self.requests.count(RequestKind::Open);
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
             return reply.error(Errno::EROFS);
         }
@@ -168,8 +190,12 @@ impl fuser::Filesystem for KernelEdge {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        self.requests.count(RequestKind::Read);
         let Ok(length) = usize::try_from(size) else { return reply.error(Errno::EINVAL) };
         self.pool.read(ReadJob { ino: ino.0, offset, length, reply });
+        if let Some(watch) = &self.watch {
+            watch.note_read(ino.0, offset);
+        }
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
@@ -182,6 +208,7 @@ impl fuser::Filesystem for KernelEdge {
     }
 
     fn opendir(&self, _request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        self.requests.count(RequestKind::Opendir);
         match self.view.attributes(ino.0) {
             Ok(found) if found.lasting => {
                 reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR);
@@ -192,6 +219,7 @@ impl fuser::Filesystem for KernelEdge {
     }
 
     fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        self.requests.count(RequestKind::Readdir);
         let listed = self.view.list(ino.0, offset, &mut |entry| {
             let attributes = &entry.attributes;
             !reply.add(INodeNo(attributes.ino), entry.next, file_type(attributes.kind), OsStr::from_bytes(&entry.name))
@@ -203,6 +231,7 @@ impl fuser::Filesystem for KernelEdge {
     }
 
     fn readdirplus(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus) {
+        self.requests.count(RequestKind::Readdir);
         let listed = self.view.list(ino.0, offset, &mut |entry| {
             let attributes = &entry.attributes;
             let name = OsStr::from_bytes(&entry.name);
@@ -237,6 +266,10 @@ impl fuser::Filesystem for KernelEdge {
     }
 
     fn getxattr(&self, _request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        self.requests.count(RequestKind::Getxattr);
+        if ino == INodeNo::ROOT && name.as_bytes() == REQUESTS_ATTRIBUTE {
+            return KernelEdge::send_xattr(self.counts().as_bytes(), size, reply);
+        }
         match self.view.xattr(ino.0, name.as_bytes()) {
             Ok(Some(value)) => KernelEdge::send_xattr(&value, size, reply),
             Ok(None) => reply.error(self.no_xattr(ino.0, name.as_bytes())),
@@ -245,6 +278,7 @@ impl fuser::Filesystem for KernelEdge {
     }
 
     fn listxattr(&self, _request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        self.requests.count(RequestKind::Listxattr);
         if !self.view.xattrs_supported(ino.0) {
             return reply.error(Errno::EOPNOTSUPP);
         }
@@ -258,6 +292,7 @@ impl fuser::Filesystem for KernelEdge {
     }
 
     fn lseek(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+        self.requests.count(RequestKind::Lseek);
         let whence = match whence {
             libc::SEEK_DATA => Seek::Data,
             libc::SEEK_HOLE => Seek::Hole,

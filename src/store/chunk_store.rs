@@ -4,6 +4,7 @@
 mod base;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -42,8 +43,19 @@ pub struct ChunkStore {
     index: ChunkIndex,
     cache: ByteCache<ChunkId, Arc<[u8]>>,
     bases: BaseCache,
+    records_read: AtomicU64,
+    chunks_decoded: AtomicU64,
     /// What the index (with its overlay) covers; also what it is rebuilt from.
     published: Mutex<PublishedSegments>,
+}
+
+/// What reading took since the store was opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReadCounts {
+    /// Records read from packs, those of bases too.
+    pub records: u64,
+    /// Chunks decoded and verified; not counted are bases.
+    pub decoded: u64,
 }
 
 /// What a chunk is taken to weigh when the cache sizes its table.
@@ -64,12 +76,19 @@ impl ChunkStore {
             index,
             cache: ByteCache::new(cache_bytes, USUAL_CHUNK_BYTES),
             bases: BaseCache::new(),
+            records_read: AtomicU64::new(0),
+            chunks_decoded: AtomicU64::new(0),
             published: Mutex::new(PublishedSegments { mark: nothing, segments: Arc::default() }),
         }
     }
 
     pub fn backend(&self) -> &Arc<dyn Backend> {
         &self.backend
+    }
+
+    pub fn read_counts(&self) -> ReadCounts {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        ReadCounts { records: count(&self.records_read), decoded: count(&self.chunks_decoded) }
     }
 
     /// The plain bytes of a chunk, verified against its id.
@@ -93,6 +112,7 @@ impl ChunkStore {
     }
 
     fn read_record(&self, place: &RecordPlace) -> Result<Vec<u8>> {
+        self.records_read.fetch_add(1, Ordering::Relaxed);
         let range = ByteRange::At { offset: place.offset, length: u64::from(place.record_bytes) };
         self.backend.get_range(&pack_key(&place.pack), range)
     }
@@ -110,6 +130,7 @@ impl ChunkStore {
     }
 
     fn decode_record(&self, record: &ChunkRecord, id: &ChunkId, pack: &WriterObject) -> Result<BasePlain> {
+        self.chunks_decoded.fetch_add(1, Ordering::Relaxed);
         let plain = self.plain_of(record, id, pack, DELTA_DEPTH_MAX)?;
         if ChunkId::of(&plain.bytes) != *id {
             let bases: Vec<String> = record.bases.iter().map(|base| base.pack.to_string()).collect();

@@ -9,7 +9,7 @@ use crate::repository::node::{DeviceNumber, DirectoryRoot, Node, NodeKind, Xattr
 use crate::repository::snapshot::Snapshot;
 use crate::repository::tree::{Entry, TreeReader};
 use crate::store::cache::{ByteCache, Weight};
-use crate::view::inode::{ino_at, not_a};
+use crate::view::inode::{Place, ino_at, not_a};
 use crate::view::virtual_entry::source_ino;
 use crate::view::{Attributes, EntryKind, Listed};
 
@@ -216,6 +216,28 @@ impl SnapshotTree {
             Ok::<_, Error>(FirstPosition { position, path_bytes: link.first_path.len() as u64 })
         })?;
         Ok(first.position)
+    }
+
+    /// Lists what comes behind an entry in its directory, by inode number and node, until `emit` says false.
+    pub fn list_behind(
+        &self,
+        repository: &Repository,
+        entry: &Located,
+        emit: &mut dyn FnMut(u64, &Node) -> Result<bool>,
+    ) -> Result<()> {
+        let Place::InSnapshot { position, .. } = Place::of(entry.parent) else { return Ok(()) };
+        let directory = self.locate(repository, entry.sequence, position)?;
+        let (tree, root) = (repository.tree()?, directory.directory()?);
+        let within = entry.position.saturating_sub(position).saturating_sub(1);
+        let Some(Entry { ordinal, .. }) = tree.entry_at(root, within)? else { return Ok(()) };
+        for entry in tree.entries_from(root, ordinal + 1) {
+            let entry = entry?;
+            let position = self.shared_position(repository, directory.sequence, directory.position, &entry)?;
+            if !emit(ino_at(directory.sequence, position), &entry.node)? {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// Lists a directory's entries from an ordinal on.

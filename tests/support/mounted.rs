@@ -3,6 +3,7 @@
 // Every test program uses its own part of this.
 #![allow(dead_code)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -146,6 +147,23 @@ impl Mount {
     pub fn bytes_read(&self) -> u64 {
         let counters = fs::read_to_string(format!("/proc/{}/io", self.process)).unwrap();
         counters.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
+    }
+
+    /// What the kernel asked for so far, and what that took.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        let mut value = [0; 1024];
+        let length = rustix::fs::getxattr(&self.point, "user.yesterfs.requests", &mut value[..]).unwrap();
+        let text = std::str::from_utf8(&value[..length]).unwrap();
+        let counts = text.split(' ').map(|pair| pair.split_once('=').unwrap());
+        counts.map(|(name, count)| (name.to_string(), count.parse().unwrap())).collect()
+    }
+
+    /// What was counted while `action` ran.
+    pub fn counted<T>(&self, action: impl FnOnce() -> T) -> (T, BTreeMap<String, u64>) {
+        let before = self.counts();
+        let result = action();
+        let counted = self.counts().into_iter().map(|(name, count)| (name.clone(), count - before[&name])).collect();
+        (result, counted)
     }
 
     /// What the serving process complained about.

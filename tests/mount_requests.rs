@@ -1,0 +1,155 @@
+//! What the kernel asks the daemon while programs work: counts, which do not depend on how busy the machine is.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use support::mounted::{Stage, drop_caches, need, need_root, run, within};
+use support::noise;
+use yesterfs::repository::content::{Content, ContentBody};
+use yesterfs::repository::node::NodeKind;
+use yesterfs::time::Timestamp;
+
+const DIRECTORIES: u64 = 6;
+const FILES: u64 = 500;
+
+/// Small files in a few directories; some are too large to be pushed, some are empty, some no files.
+fn make_small_files(root: &Path) {
+    for directory in 0..DIRECTORIES {
+        let directory = root.join(format!("directory-{directory}"));
+        fs::create_dir(&directory).unwrap();
+        for number in 0..FILES {
+            let size = if number % 100 == 50 { 200_000 } else { (number * 37 % 9000) as usize };
+            fs::write(directory.join(format!("file-{number:04}")), noise(number + 1, size)).unwrap();
+        }
+        std::os::unix::fs::symlink("file-0001", directory.join("file-0001-link")).unwrap();
+        fs::hard_link(directory.join("file-0002"), directory.join("file-0400-again")).unwrap();
+    }
+}
+
+/// Reads everything in order, as a backup does; a pipe, since to /dev/null GNU tar reads nothing.
+fn tar(directory: &Path) {
+    let mut tar = Command::new("tar").arg("-cC").arg(directory).arg(".").stdout(Stdio::piped()).spawn().unwrap();
+    let read = std::io::copy(&mut tar.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
+    assert!(tar.wait().unwrap().success() && read > 1 << 20);
+}
+
+fn stage_of_small_files() -> (Stage, std::path::PathBuf) {
+    need(&[("tar", "tar")]);
+    need_root();
+    let stage = Stage::new();
+    let source = stage.make_directory("source");
+    make_small_files(&source);
+    stage.ingest(&source, "lake");
+    (stage, source)
+}
+
+fn assert_no_storm(counts: &BTreeMap<String, u64>) {
+    let directories = DIRECTORIES + 1;
+    assert!(counts["lookup"] <= directories + 4, "{counts:?}");
+    assert!(counts["getattr"] <= directories + 4 && counts["opendir"] <= 2 * directories, "{counts:?}");
+    assert!(counts["readdir"] <= 4 * directories, "{counts:?}");
+    assert!(counts["open"] <= FILES * DIRECTORIES, "{counts:?}");
+    // The one that asked for the counts.
+    assert_eq!(counts["getxattr"] + counts["listxattr"] + counts["lseek"], 1, "{counts:?}");
+}
+
+#[test]
+fn tar_of_small_files_asks_for_no_more_than_their_bytes_and_for_those_once() {
+    let (stage, _) = stage_of_small_files();
+    let mount = stage.mount();
+    let root = mount.latest("lake");
+    let ((), counts) = mount.counted(|| tar(&root));
+    assert_no_storm(&counts);
+    let files = FILES * DIRECTORIES;
+    // A large file takes a request for its first pages and one for the rest.
+    assert!(counts["read"] <= files + files / 20, "{counts:?}");
+    // Few or many, as the processors are free.
+    assert!(counts["pushed"] > 0, "{counts:?}");
+    let ((), counts) = mount.counted(|| tar(&root));
+    assert_no_storm(&counts);
+    assert_eq!(counts["read"], 0, "the second time the kernel has all: {counts:?}");
+}
+
+#[test]
+fn what_was_pushed_is_what_was_ingested() {
+    let (stage, source) = stage_of_small_files();
+    let mount = stage.mount();
+    let root = mount.latest("lake");
+    for round in 0..4 {
+        if round % 2 == 1 {
+            drop_caches();
+        }
+        // Reads in order and compares, while files are pushed ahead of it.
+        run(Command::new("diff").arg("-r").arg("--no-dereference").arg(&source).arg(&root));
+    }
+    assert!(mount.counts()["pushed"] > 0);
+    mount.unmount();
+}
+
+#[test]
+fn readers_in_every_order_get_the_right_files_while_some_are_pushed() {
+    let (stage, source) = stage_of_small_files();
+    let mount = stage.mount();
+    let root = mount.latest("lake");
+    std::thread::scope(|scope| {
+        for reader in 0..6u64 {
+            let (source, root) = (&source, &root);
+            scope.spawn(move || {
+                let step = [1, 1, 3, 7, FILES - 1, 251][reader as usize];
+                for at in 0..FILES {
+                    let name = format!("directory-{}/file-{:04}", reader % 3, at * step % FILES);
+                    assert!(fs::read(root.join(&name)).unwrap() == fs::read(source.join(&name)).unwrap(), "{name}");
+                }
+            });
+        }
+    });
+}
+
+fn chunks_of_file(stage: &Stage) -> u64 {
+    let repository = stage.open();
+    let snapshot = repository.find("lake", Timestamp::default()).unwrap();
+    let node = repository.tree().unwrap().lookup_path(&snapshot.manifest.root, b"file").unwrap().unwrap();
+    match node.kind {
+        NodeKind::File { content: Content { body: ContentBody::Tree { totals, .. }, .. }, .. } => totals.entries,
+        other => panic!("a content in a tree was expected: {other:?}"),
+    }
+}
+
+#[test]
+fn a_file_read_in_sequence_has_each_chunk_decoded_once_and_is_asked_for_once() {
+    need_root();
+    let stage = Stage::new();
+    let source = stage.make_directory("source");
+    let mut bytes = noise(5, 40 << 20);
+    // Text, so that it is cut small: 16 KiB a chunk on average.
+    bytes.iter_mut().for_each(|byte| *byte = b'a' + *byte % 16);
+    fs::write(source.join("file"), &bytes).unwrap();
+    stage.ingest(&source, "lake");
+    let chunks = chunks_of_file(&stage);
+    let mount = stage.mount();
+    let root = mount.latest("lake");
+    let (read, counts) = mount.counted(|| fs::read(root.join("file")).unwrap());
+    assert!(read == bytes);
+    // Besides, a few pages of the trees.
+    assert!((chunks..chunks + 40).contains(&counts["decoded"]), "{chunks} chunks: {counts:?}");
+    assert_eq!(counts["records"], counts["decoded"]);
+    let (_, counts) = mount.counted(|| fs::read(root.join("file")).unwrap());
+    assert_eq!((counts["read"], counts["decoded"]), (0, 0), "{counts:?}");
+}
+
+#[test]
+fn a_mount_ends_while_files_are_pushed() {
+    let (stage, _) = stage_of_small_files();
+    let mount = stage.mount();
+    let root = mount.latest("lake");
+    let mut tar = Command::new("tar").arg("-cC").arg(&root).arg(".").stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = tar.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+    within(std::time::Duration::from_secs(20), "something is pushed", || mount.counts()["pushed"] > 0);
+    run(Command::new(env!("CARGO_BIN_EXE_yesterfs")).args(["umount", "--lazy"]).arg(mount.point()));
+    let _ = (tar.wait(), reader.join());
+}
