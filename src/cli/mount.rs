@@ -124,8 +124,10 @@ fn serve(args: &Mount, invocation: &Invocation) -> CommandResult {
     options.read_ahead_kib = args.read_ahead;
     // What was prefetched must not push itself out of the cache.
     options.prefetch_budget_bytes = options.prefetch_budget_bytes.min(invocation.cache_bytes / 2);
+    // A signal must never find a mount that nobody takes away; until there is one, it simply ends the process.
+    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(cannot_watch)?;
     let mounted = yesterfs::mount::mount(view, &options)?;
-    stop_on_signals(&mounted)?;
+    stop_on_signals(signals, &mounted)?;
     log::info!("mounted on \"{}\"", printable_path(mounted.point()));
     background.map(Background::ready).transpose()?;
     match mounted.wait()? {
@@ -149,9 +151,7 @@ fn require_directory(directory: &Path) -> CommandResult<()> {
 }
 
 /// The first signal unmounts, the second ends the process at once.
-fn stop_on_signals(mounted: &Mounted) -> CommandResult<()> {
-    let failed = |source| Failure::System { operation: "watch for signals", source };
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;
+fn stop_on_signals(mut signals: Signals, mounted: &Mounted) -> CommandResult<()> {
     let stopper = mounted.stopper();
     let watch = move || {
         for (count, _) in signals.forever().enumerate() {
@@ -161,8 +161,12 @@ fn stop_on_signals(mounted: &Mounted) -> CommandResult<()> {
             }
         }
     };
-    std::thread::Builder::new().name("signals".to_string()).spawn(watch).map_err(failed)?;
+    std::thread::Builder::new().name("signals".to_string()).spawn(watch).map_err(cannot_watch)?;
     Ok(())
+}
+
+fn cannot_watch(source: io::Error) -> Failure {
+    Failure::System { operation: "watch for signals", source }
 }
 
 impl Mount {
