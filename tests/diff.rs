@@ -754,6 +754,30 @@ fn only_what_differs_of_a_long_file_is_read() {
 }
 
 #[test]
+fn files_of_one_chunk_and_one_size_are_told_apart_unread() {
+    let trees = Trees::new();
+    for file in 0..50 {
+        fs::write(trees.a().join(format!("f{file:02}")), support::noise(file, 3000)).unwrap();
+        fs::write(trees.b().join(format!("f{file:02}")), support::noise(100 + file, 3000)).unwrap();
+    }
+    let repository = TestRepository::new();
+    repository.ingest(&trees.a(), "a");
+    repository.ingest(&trees.b(), "b");
+    let backend = Arc::new(FaultyBackend::recording(Arc::new(LocalBackend::new(repository.path("repo")))));
+    let opened = support::repository::open(&repository.path(""), backend.clone(), Default::default()).unwrap();
+    let side = |name: &str| {
+        let root = opened.find(name, now()).unwrap().manifest.root.clone();
+        Side::Snapshot { repository: &opened, root, path: Vec::new() }
+    };
+    let (a, b) = (side("a@latest"), side("b@latest"));
+    opened.chunks().unwrap();
+    let before = backend.counts().get_range;
+    let summary = compare(&a, &b).summary;
+    assert_eq!((summary.changed, summary.pages_read), (50, 2));
+    assert_eq!(backend.counts().get_range - before, summary.pages_read);
+}
+
+#[test]
 fn a_terabyte_of_hole_takes_no_time() {
     let trees = Trees::made_by(
         "for t in A B; do truncate -s 1T $t/f; for at in 0 500000000000 1099511627770; do
