@@ -76,7 +76,7 @@ impl ChunkStore {
         let decoded = match &bases[..] {
             [] => record.decode(&[]),
             [base] => record.decode(&base.bytes),
-            several => record.decode(&several.iter().flat_map(|base| &base.bytes[..]).copied().collect::<Vec<u8>>()),
+            several => record.decode(&several.iter().map(|base| &base.bytes[..]).collect::<Vec<&[u8]>>().concat()),
         };
         let bytes = decoded.map_err(|error| chunk_corrupt(id, pack, &error.to_string()))?;
         Ok(BasePlain { bytes, depth })
