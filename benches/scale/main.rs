@@ -5,8 +5,12 @@
 //!
 //! - `snapshots`: 10,000 snapshots of 10,000 entries each
 //! - `diff`: snapshots of a million files of which few differ
+//! - `hourly`: a hundred versions of a dump; cold steps drop the kernel's caches, which needs root
+//! - `index`: an index of 10 million chunks, or as many as YESTERFS_BENCH_CHUNKS tells; needs 60 bytes of disk a chunk
 
 mod diff;
+mod hourly;
+mod index;
 mod made;
 mod snapshots;
 #[path = "../support/mod.rs"]
@@ -22,10 +26,12 @@ use support::{Taken, Workplace, print_heading, print_machine};
 type Named = (&'static str, fn(&Workplace));
 
 /// Each in a repository of its own.
-const PARTS: [Named; 2] = [("snapshots", snapshots::run), ("diff", diff::run)];
+const PARTS: [Named; 4] =
+    [("snapshots", snapshots::run), ("diff", diff::run), ("hourly", hourly::run), ("index", index::run)];
 
 /// What is done by processes of their own, for the peak of a process is handed down to the programs that it starts.
-const MAKERS: [Named; 2] = [("make-snapshots", snapshots::make), ("make-diff", diff::make)];
+const MAKERS: [Named; 3] =
+    [("make-snapshots", snapshots::make), ("make-diff", diff::make), ("make-index", index::make)];
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
