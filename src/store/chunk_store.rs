@@ -2,8 +2,10 @@
 //! catalog says is published.
 
 mod base;
+mod neighbours;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -20,6 +22,7 @@ use crate::store::segment::{SegmentRef, read_segment};
 
 pub use base::Base;
 use base::{BaseCache, BasePlain};
+use neighbours::Neighbours;
 
 /// A segment and the catalog record that published it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub struct ChunkStore {
     index: ChunkIndex,
     cache: ByteCache<ChunkId, Arc<[u8]>>,
     bases: BaseCache,
+    neighbours: Mutex<Neighbours>,
+    lookups: AtomicU64,
     /// What the index (with its overlay) covers; also what it is rebuilt from.
     published: Mutex<PublishedSegments>,
 }
@@ -64,6 +69,8 @@ impl ChunkStore {
             index,
             cache: ByteCache::new(cache_bytes, USUAL_CHUNK_BYTES),
             bases: BaseCache::new(),
+            neighbours: Mutex::default(),
+            lookups: AtomicU64::new(0),
             published: Mutex::new(PublishedSegments { mark: nothing, segments: Arc::default() }),
         }
     }
@@ -88,7 +95,18 @@ impl ChunkStore {
 
     /// Reads a chunk past the cache: for `check`, which must see the disk, and for data that is used once.
     pub fn load(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        let location = self.locate(id)?.ok_or(Error::ChunkMissing { id: *id })?;
+        let near = lock(&self.neighbours).find(id);
+        if let Some(location) = near
+            && let Ok(plain) = self.load_from(&location, id)
+        {
+            return Ok(plain);
+        }
+        // What was damaged or lost may have been stored again, which the index alone knows.
+        let location = self.look_up(id)?.ok_or(Error::ChunkMissing { id: *id })?;
+        self.load_from(&location, id)
+    }
+
+    fn load_from(&self, location: &Location, id: &ChunkId) -> Result<Arc<[u8]>> {
         self.decode(&self.read_record(&location.place())?, id, &location.pack)
     }
 
@@ -122,7 +140,32 @@ impl ChunkStore {
 
     /// Where a published chunk lies; `None` where no published pack holds it.
     pub fn locate(&self, id: &ChunkId) -> Result<Option<Location>> {
-        self.ask(|index| index.get(id))
+        let near = lock(&self.neighbours).find(id);
+        near.map_or_else(|| self.look_up(id), |location| Ok(Some(location)))
+    }
+
+    fn look_up(&self, id: &ChunkId) -> Result<Option<Location>> {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
+        let found = self.ask(|index| index.get(id))?;
+        if let Some(location) = &found
+            && lock(&self.neighbours).note(location)
+        {
+            self.learn_neighbours(&location.pack);
+        }
+        Ok(found)
+    }
+
+    fn learn_neighbours(&self, pack: &WriterObject) {
+        match self.footer(pack) {
+            Ok(footer) => lock(&self.neighbours).know(pack, &footer),
+            // The index serves as well.
+            Err(error) => log::debug!("reading the footer of pack {pack}: {error}"),
+        }
+    }
+
+    /// How often the index was asked for a chunk so far.
+    pub fn lookups(&self) -> u64 {
+        self.lookups.load(Ordering::Relaxed)
     }
 
     /// [`ChunkStore::locate`] for many chunks, in their order, at less than the price of each alone.
@@ -191,6 +234,7 @@ impl ChunkStore {
             let trust = if mark.is_some() { Trust::Yes } else { Trust::No };
             self.do_without(&published, trust, error, |text| monitor.note(text))
         });
+        lock(&self.neighbours).clear();
         done.map(|()| *known = published)
     }
 
@@ -214,7 +258,9 @@ impl ChunkStore {
     }
 
     fn rebuild(&self, published: &PublishedSegments) -> Result<()> {
-        match self.index.rebuild(|mark| Ok(self.missing(mark, published)))? {
+        let rebuilt = self.index.rebuild(|mark| Ok(self.missing(mark, published)));
+        lock(&self.neighbours).clear();
+        match rebuilt? {
             Applied::Done => Ok(()),
             Applied::LockTaken | Applied::ReadOnly => self.keep_in_memory(published, Trust::No, is_damage),
         }
