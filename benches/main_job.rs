@@ -8,12 +8,15 @@ mod support;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use support::{Daemon, Noise, Size, Taken, Workplace, drain, print_heading, print_machine, report, wait_until_settled};
+use support::{
+    Daemon, Noise, Size, Taken, Workplace, drain, drop_caches, megabytes, print_heading, print_machine, read_randomly,
+    report, stored_bytes, wait_until_settled,
+};
 
 /// Rows of the made dump, about 140 bytes each.
 const DUMP_ROWS: u64 = 1_000_000;
@@ -22,7 +25,6 @@ const SMALL_FILES: u64 = 100_000;
 const FILES_A_DIRECTORY: u64 = 500;
 const NOISE_BYTES: u64 = 256 << 20;
 const RANDOM_READS: u64 = 2_000;
-const PAGE_BYTES: usize = 4096;
 
 fn main() {
     let base =
@@ -93,31 +95,18 @@ impl Bench {
         Size::Bytes(fs::metadata(self.path(name)).expect("a dump").len())
     }
 
-    fn stored_bytes(&self) -> u64 {
-        fn below(path: &Path) -> u64 {
-            let entries = fs::read_dir(path).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
-            entries
-                .iter()
-                .map(|entry| {
-                    if entry.path().is_dir() { below(&entry.path()) } else { entry.metadata().map_or(0, |it| it.len()) }
-                })
-                .sum()
-        }
-        below(&self.path("repository")) - below(&self.path("repository/index"))
-    }
-
     fn streams(&self) {
         for (step, name) in [
             ("ingest stream, first", "dump-1.sql"),
             ("ingest stream, the same again", "dump-1.sql"),
             ("ingest stream, 1 % of rows changed", "dump-2.sql"),
         ] {
-            let before = self.stored_bytes();
+            let before = stored_bytes(&self.path("repository"));
             let dump = self.path(name);
             let words = ["ingest", "stream", "--source", "shop", "--name", "dump.sql", "--", "cat"].map(OsStr::new);
             let taken = self.workplace.run(&[&words[..], &[dump.as_os_str()]].concat(), 0);
             report(step, self.dump_size(name), &taken);
-            println!("{:<36} {:>13.2} MB stored", "", (self.stored_bytes() - before) as f64 / 1e6);
+            println!("{:<36} {:>13.2} MB stored", "", megabytes(stored_bytes(&self.path("repository")) - before));
         }
     }
 
@@ -184,7 +173,7 @@ impl Bench {
         drop_caches();
         for temperature in ["cold", "warm"] {
             let started = Instant::now();
-            read_randomly(&dump);
+            read_randomly(&dump, RANDOM_READS);
             let taken = daemon.taken(started.elapsed());
             report(&format!("random 4 KiB reads, {temperature}"), Size::Entries(RANDOM_READS), &taken);
         }
@@ -204,12 +193,6 @@ impl Bench {
     }
 }
 
-fn drop_caches() {
-    // SAFETY: sync takes nothing and only waits.
-    unsafe { libc::sync() };
-    fs::write("/proc/sys/vm/drop_caches", "3").expect("cold steps need root");
-}
-
 /// Reads a file to its end; `daemon` is who serves it.
 fn read_through(path: &Path, cold: bool, daemon: Option<&Daemon>) -> (u64, Taken) {
     if cold {
@@ -227,14 +210,4 @@ fn read_through(path: &Path, cold: bool, daemon: Option<&Daemon>) -> (u64, Taken
     }
     let seconds = started.elapsed().as_secs_f64();
     (bytes, Taken { seconds, peak_bytes: daemon.map_or(0, Daemon::peak_bytes) })
-}
-
-fn read_randomly(path: &Path) {
-    let mut file = File::open(path).expect("a file of the mount");
-    let pages = file.metadata().expect("its size").len() / PAGE_BYTES as u64;
-    let (mut noise, mut buffer) = (Noise(9), [0; PAGE_BYTES]);
-    for _ in 0..RANDOM_READS {
-        file.seek(SeekFrom::Start(noise.next() % pages * PAGE_BYTES as u64)).expect("a place");
-        file.read_exact(&mut buffer).expect("its bytes");
-    }
 }

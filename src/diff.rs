@@ -101,7 +101,7 @@ pub struct DiffSummary {
     pub pages_read: u64,
     /// Subdirectories that were equal as a whole, and pages of larger ones: passed over unread.
     pub pages_skipped: u64,
-    /// Entries in those, at any depth.
+    /// Entries in those, at any depth, and single ones that are stored the same on both sides.
     pub entries_skipped: u64,
 }
 

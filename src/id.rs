@@ -35,7 +35,13 @@ macro_rules! define_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                const DIGITS: &[u8; 16] = b"0123456789abcdef";
+                // At once: whoever lists thousands of packs or snapshots makes as many names.
+                let mut text = [0u8; 2 * $len];
+                for (digits, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
+                    *digits = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+                }
+                f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
             }
         }
 

@@ -147,11 +147,11 @@ fn an_unchanged_tree_costs_two_records_and_the_reading_of_its_pages() {
     assert_eq!((first.put_new, first.finish), (2 + 1 + 2, 2 + 1 + 2));
     assert_eq!(first.write, (200 + 2) + (2 * 21 + 2) + 1 + 2);
     // Another process has no page at hand: a page of entries and one of witnesses for each of the 21 directories. That
-    // the pack of pages is still there is asked once.
+    // the pack of pages is still there is asked once, and its footer tells where the further ones lie.
     let again = Counted::open(&place);
     again.repository.chunks().unwrap();
     let cost = again.cost(|repository| ingest(repository, &source));
-    assert_eq!(cost, Counts { put_new: 2, write: 2, finish: 2, get_range: 2 + 2 * 21 + 1, list_after: 5, ..NOTHING });
+    assert_eq!(cost, Counts { put_new: 2, write: 2, finish: 2, get_range: 2 + 2 * 21 + 2, list_after: 5, ..NOTHING });
     // With the pages at hand only the records remain.
     let warm = again.cost(|repository| ingest(repository, &source));
     assert_eq!(warm, Counts { put_new: 2, write: 2, finish: 2, get_range: 2 + 1, list_after: 5, ..NOTHING });
@@ -218,6 +218,29 @@ fn one_file_costs_its_directories_and_its_chunks() {
     let large = counted.cost(|repository| drop(read_file(repository, &snapshot, b"d7/large").unwrap()));
     // The directory, the page of extents, and about 15 chunks of 64 KiB.
     assert!((2 + 5..2 + 40).contains(&large.get_range), "{large:?}");
+}
+
+#[test]
+fn a_sequential_read_asks_the_index_for_few_of_its_chunks() {
+    const CHUNKS: u64 = 100;
+    let place = TestRepository::new();
+    let source = place.path("source");
+    fs::create_dir(&source).unwrap();
+    let bytes = support::noise(1, 10_000_000);
+    fs::write(source.join("large"), &bytes).unwrap();
+    ingest(&place.repository, &source);
+    let counted = Counted::without_cache(&place);
+    let repository = &counted.repository;
+    let snapshot = repository.catalog().snapshots().next().unwrap().clone();
+    let node = repository.tree().unwrap().lookup_path(&snapshot.manifest.root, b"large").unwrap().unwrap();
+    let NodeKind::File { content, .. } = node.kind else { panic!("a file") };
+    let (mut out, before) = (Vec::new(), repository.chunks().unwrap().read_counts().lookups);
+    let cost =
+        counted.cost(|repository| repository.contents().unwrap().read(&content, 0, bytes.len(), &mut out).unwrap());
+    assert!(out == bytes && cost.get_range > CHUNKS, "{cost:?}");
+    // A few pages, and the first chunks of a row; then the pack's footer tells.
+    let lookups = repository.chunks().unwrap().read_counts().lookups - before;
+    assert!(lookups < 16, "{lookups} lookups");
 }
 
 #[test]

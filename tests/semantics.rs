@@ -74,6 +74,12 @@ const PROMISES: &[(&str, &str)] = &[
         "attributes_of_the_source_are_shown_even_where_a_fact_has_their_name",
     ),
     (
+        "`getfattr -n user.yesterfs.requests` of the mount's root tells how often the kernel asked for what since the mount \
+         began, how many small files were pushed to it unasked, and how many records were read, chunks decoded and looked up \
+         for that.",
+        "tar_of_small_files_asks_for_no_more_than_their_bytes_and_for_those_once",
+    ),
+    (
         "`statfs` shows the logical bytes and the entries of all snapshots as used, the free space and the free inodes of \
          the repository's place as free.",
         "statfs_tells_the_logical_size_of_all_snapshots_and_the_space_left_where_the_repository_is",

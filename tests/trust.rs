@@ -13,7 +13,7 @@ use yesterfs::check::{CheckOptions, CheckReport, check};
 use yesterfs::codec::Encoder;
 use yesterfs::id::{ChunkId, WriterId, WriterObject};
 use yesterfs::progress::Recorder;
-use yesterfs::repository::Repository;
+use yesterfs::repository::{OpenOptions, Repository};
 use yesterfs::store::backend::{LocalBackend, MemoryBackend};
 use yesterfs::store::chunk_record::{EncodedRecord, encode_record};
 use yesterfs::store::compress::Codec;
@@ -69,15 +69,34 @@ fn a_lost_pack_is_stored_again_by_the_next_ingest() {
 fn reread_stores_a_damaged_chunk_again() {
     let place = TestRepository::new();
     let source = source_with_data(&place);
+    // So long that its pack's footer tells where most of its chunks lie, the damaged one among them.
+    fs::write(source.join("data"), support::noise(1, 3_000_000)).unwrap();
     place.ingest(&source, "lake");
     let pack = fs::File::options().write(true).open(&packs(&place)[0]).unwrap();
-    pack.write_all_at(b"flipped", 150_000).unwrap();
+    pack.write_all_at(b"flipped", 2_000_000).unwrap();
     drop(pack);
     let healed = place.try_ingest(&source, "lake", |options| options.reread = true).unwrap();
     assert!(healed.counters.bytes_new > 0, "{:?}", healed.counters);
     let (repository, _) = reopen(&place);
     let bytes = read_file(&repository.unwrap(), &healed.snapshot, b"data").unwrap();
-    assert_eq!(bytes, support::noise(1, 300_000));
+    assert!(bytes == support::noise(1, 3_000_000));
+}
+
+#[test]
+fn a_reader_that_stays_open_finds_what_was_stored_again() {
+    let place = TestRepository::new();
+    let source = source_with_data(&place);
+    fs::write(source.join("data"), support::noise(1, 3_000_000)).unwrap();
+    let first = place.ingest(&source, "lake").snapshot;
+    let backend = Arc::new(LocalBackend::new(place.path("repo")));
+    let options = OpenOptions { index_directory: place.path("repo/index"), cache_bytes: 0, index_cache_bytes: 8 << 20 };
+    let reader = Repository::open(backend, options, Arc::new(Recorder::default())).unwrap();
+    assert!(read_file(&reader, &first, b"data").unwrap() == support::noise(1, 3_000_000));
+    fs::File::options().write(true).open(&packs(&place)[0]).unwrap().set_len(100_000).unwrap();
+    assert!(read_file(&reader, &first, b"data").is_err());
+    place.ingest(&source, "lake");
+    reader.refresh().unwrap();
+    assert!(read_file(&reader, &first, b"data").unwrap() == support::noise(1, 3_000_000));
 }
 
 #[test]

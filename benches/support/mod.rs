@@ -6,8 +6,8 @@
 #![allow(dead_code)]
 
 use std::ffi::OsStr;
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -17,6 +17,8 @@ const YESTERFS: &str = env!("CARGO_BIN_EXE_yesterfs");
 
 /// Bytes made and written at once.
 const PIECE_BYTES: usize = 1 << 20;
+
+const PAGE_BYTES: usize = 4096;
 
 /// Numbers that are the same in every run.
 pub struct Noise(pub u64);
@@ -101,6 +103,38 @@ pub fn report(step: &str, size: Size, taken: &Taken) {
 
 pub fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / 1048576.0
+}
+
+pub fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+/// Bytes of all files below a directory.
+pub fn bytes_below(path: &Path) -> u64 {
+    let entries = fs::read_dir(path).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    entries
+        .iter()
+        .map(
+            |entry| {
+                if entry.path().is_dir() {
+                    bytes_below(&entry.path())
+                } else {
+                    entry.metadata().map_or(0, |it| it.len())
+                }
+            },
+        )
+        .sum()
+}
+
+/// What a repository takes, but for its index.
+pub fn stored_bytes(repository: &Path) -> u64 {
+    bytes_below(repository) - bytes_below(&repository.join("index"))
+}
+
+pub fn drop_caches() {
+    // SAFETY: sync takes nothing and only waits.
+    unsafe { libc::sync() };
+    fs::write("/proc/sys/vm/drop_caches", "3").expect("cold steps need root");
 }
 
 /// Waits until what was made is old enough that an ingest need not read it again next time.
@@ -231,4 +265,15 @@ pub fn drain(program: &str, arguments: &[&OsStr]) -> u64 {
     let bytes = io::copy(&mut output, &mut io::sink()).expect("its output");
     assert!(child.wait().expect("its end").success(), "{command:?} failed");
     bytes
+}
+
+/// Reads `count` pages of a file in no order.
+pub fn read_randomly(path: &Path, count: u64) {
+    let mut file = File::open(path).expect("a file of the mount");
+    let pages = file.metadata().expect("its size").len() / PAGE_BYTES as u64;
+    let (mut noise, mut buffer) = (Noise(9), [0; PAGE_BYTES]);
+    for _ in 0..count {
+        file.seek(SeekFrom::Start(noise.next() % pages * PAGE_BYTES as u64)).expect("a place");
+        file.read_exact(&mut buffer).expect("its bytes");
+    }
 }

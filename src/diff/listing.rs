@@ -83,7 +83,7 @@ pub(super) enum Listing<'a> {
 
 impl<'a> Listing<'a> {
     pub fn stored(chunks: &'a ChunkStore, directory: &DirectoryRoot) -> Listing<'a> {
-        Listing::Stored(EntryCursor::new(chunks, directory))
+        Listing::Stored(EntryCursor::new(chunks, directory).reading_once())
     }
 }
 
@@ -123,10 +123,25 @@ impl EntriesByName for Listing<'_> {
         }
     }
 
-    fn pass_page(&mut self) -> Result<()> {
+    fn entry_bytes(&self) -> Result<Option<&[u8]>> {
         match self {
+            Listing::Stored(cursor) => cursor.entry_bytes(),
+            _ => Ok(None),
+        }
+    }
+
+    fn has_hard_link(&self) -> Result<bool> {
+        match self {
+            Listing::Stored(cursor) => cursor.has_hard_link(),
+            _ => Ok(false),
+        }
+    }
+
+    fn pass(&mut self) -> Result<u64> {
+        match self {
+            Listing::Nothing => Ok(0),
             Listing::Stored(cursor) => cursor.pass(),
-            _ => Ok(()),
+            Listing::Live(directory) => Ok(u64::from(directory.next.take().is_some())),
         }
     }
 

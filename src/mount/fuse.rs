@@ -72,11 +72,12 @@ impl KernelEdge {
     fn counts(&self) -> String {
         let reads = self.view.repository().chunks().map(|chunks| chunks.read_counts()).unwrap_or_default();
         format!(
-            "{} pushed={} records={} decoded={}",
+            "{} pushed={} records={} decoded={} lookups={}",
             self.requests.text(),
             self.pushed.count(),
             reads.records,
-            reads.decoded
+            reads.decoded,
+            reads.lookups
         )
     }
 

@@ -35,6 +35,11 @@ impl<'a> EntryCursor<'a> {
         EntryCursor { pages, totals: directory.totals, ordinal: 0, preorder: 0 }
     }
 
+    /// [`PageCursor::reading_once`].
+    pub fn reading_once(self) -> EntryCursor<'a> {
+        EntryCursor { pages: self.pages.reading_once(), ..self }
+    }
+
     /// What the cursor stands at.
     pub fn head(&self) -> Result<Head> {
         Ok(match self.pages.head()? {
@@ -60,15 +65,25 @@ impl<'a> EntryCursor<'a> {
         self.pages.open()
     }
 
-    /// Goes on behind the page or entry that the cursor stands at.
-    pub fn pass(&mut self) -> Result<()> {
+    /// Name and node of the entry that the cursor stands at, as its page has them.
+    pub fn entry_bytes(&self) -> Result<Option<&[u8]>> {
+        self.pages.entry().map(|(page, at)| page.entry_bytes(at)).transpose()
+    }
+
+    /// Whether the entry that the cursor stands at is a name of a file with several.
+    pub fn has_hard_link(&self) -> Result<bool> {
+        self.pages.entry().map_or(Ok(false), |(page, at)| page.value(at, Node::decode_has_hard_link))
+    }
+
+    /// Goes on behind the page or entry that the cursor stands at; tells how many entries that are, at any depth.
+    pub fn pass(&mut self) -> Result<u64> {
         let (entries, descendants) = match (self.head()?, self.pages.entry()) {
             (Head::Page(UnreadPage { totals, .. }), _) => totals.map_or((0, 0), |it| (it.entries, it.descendants)),
             (_, Some((page, at))) => (1, descendants_of(page, at)?),
-            _ => return Ok(()),
+            _ => return Ok(0),
         };
         self.go_on(entries, descendants);
-        Ok(())
+        Ok(descendants)
     }
 
     /// Takes the entry that the cursor stands at.
@@ -103,7 +118,9 @@ impl<'a> EntryCursor<'a> {
                 Head::Page(UnreadPage { totals: Some(totals), .. }) if totals.entries > ordinal - self.ordinal => {
                     self.open()?;
                 }
-                Head::Page(_) | Head::Entry => self.pass()?,
+                Head::Page(_) | Head::Entry => {
+                    self.pass()?;
+                }
             }
         }
         Ok(())
@@ -117,7 +134,9 @@ impl<'a> EntryCursor<'a> {
             }
             match (self.pages.head()?, self.pages.next_key()?) {
                 (Head::End, _) => return Ok(()),
-                (_, Some(key)) if key <= name => self.pass()?,
+                (_, Some(key)) if key <= name => {
+                    self.pass()?;
+                }
                 (Head::Page(_), _) => self.open()?,
                 (Head::Entry, _) => return Ok(()),
             }

@@ -228,6 +228,12 @@ impl Node {
         self.kind.encode(encoder);
     }
 
+    /// Of an encoded node only this: whether it is a name of a file with several.
+    pub fn decode_has_hard_link(decoder: &mut Decoder) -> Result<bool, DecodeError> {
+        let (_letter, bits) = (decoder.u8()?, decoder.u8()?);
+        Ok(bits & HAS_HARD_LINK != 0)
+    }
+
     pub fn decode(decoder: &mut Decoder) -> Result<Node, DecodeError> {
         let letter = decoder.u8()?;
         let bits = decoder.u8()?;

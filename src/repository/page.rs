@@ -202,6 +202,8 @@ pub struct Page {
     kind: PageKind,
     level: u8,
     count: u32,
+    /// Where each entry ends, added up once: whoever walks a page asks for each of them.
+    ends: Vec<u32>,
 }
 
 /// One entry of an inner page: a page below, and what it holds.
@@ -226,9 +228,10 @@ impl Page {
         let mut header = Decoder::new(&bytes);
         let parts = (|| Ok::<_, DecodeError>((header.u8()?, header.u8()?, header.u32()?)))();
         let (code, level, count) = parts.map_err(|error| DecodeError::of(format!("tree page {id}"))(error))?;
-        let page = Page { bytes, id, kind, level, count };
-        let entries_at = PAGE_HEADER_BYTES as u64 + 4 * u64::from(count);
-        if code != kind.code() || level > MAX_LEVELS || count == 0 || entries_at > page.bytes.len() as u64 {
+        let table_bytes = usize::try_from(count).ok().and_then(|count| count.checked_mul(4)).unwrap_or(usize::MAX);
+        let ends = header.raw(table_bytes).map(|table| ends_of(table, header.position())).unwrap_or_default();
+        let page = Page { bytes, id, kind, level, count, ends };
+        if code != kind.code() || level > MAX_LEVELS || count == 0 || page.ends.is_empty() {
             return Err(page.corrupt("it is not a page of the expected tree"));
         }
         Ok(page)
@@ -256,27 +259,27 @@ impl Page {
         Error::corrupt(format!("tree page {}", self.id), reason)
     }
 
-    /// Where in the page an entry begins, by the lengths of those before it; of `len()` where the last one ends.
-    fn start(&self, at: u32) -> Result<usize, DecodeError> {
-        let mut decoder = Decoder::new(&self.bytes);
-        decoder.raw(PAGE_HEADER_BYTES)?;
-        let lengths = decoder.raw(4 * self.count as usize)?.as_chunks::<4>().0.iter().take(at as usize);
-        let before: u64 = lengths.map(|length| u64::from(u32::from_le_bytes(*length))).sum();
-        usize::try_from(before)
-            .ok()
-            .and_then(|before| before.checked_add(decoder.position()))
-            .map_or(decoder.fail("an entry lies beyond any page"), Ok)
+    /// Where in the page an entry begins; of `len()` where the last one ends. Past the page where a length is wrong.
+    fn start(&self, at: u32) -> usize {
+        let before = at.checked_sub(1).and_then(|before| self.ends.get(before as usize));
+        before.map_or(PAGE_HEADER_BYTES + 4 * self.ends.len(), |&end| end as usize)
     }
 
     /// Key and the rest of one entry.
     fn entry(&self, at: u32) -> Result<(&[u8], Decoder<'_>)> {
         let entry = (|| {
             let mut decoder = Decoder::new(&self.bytes);
-            decoder.raw(self.start(at)?)?;
+            decoder.raw(self.start(at))?;
             let key = decoder.bytes()?;
             Ok((key, decoder))
         })();
         entry.map_err(|error| self.undecodable(error))
+    }
+
+    /// Key and value of one entry as they stand there.
+    pub fn entry_bytes(&self, at: u32) -> Result<&[u8]> {
+        let range = self.start(at)..self.start(at + 1);
+        self.bytes.get(range).ok_or_else(|| self.corrupt("an entry lies beyond its end"))
     }
 
     /// Only failures pay for the page's name.
@@ -299,7 +302,7 @@ impl Page {
     pub fn value_in_place<T>(&self, at: u32, decode: impl FnOnce(&mut Decoder) -> Result<T, DecodeError>) -> Result<T> {
         let value = self.value(at, |decoder| decode(decoder).map(|value| (value, decoder.position())));
         let (value, end) = value?;
-        let next = self.start(at + 1).map_err(|error| self.undecodable(error))?;
+        let next = self.start(at + 1);
         let is_last = at + 1 == self.count;
         if end == next && (!is_last || next == self.bytes.len()) {
             Ok(value)
@@ -326,4 +329,16 @@ impl Page {
         }
         Ok(low)
     }
+}
+
+/// Where entries end whose lengths `table` tells, behind a page's first `position` bytes.
+fn ends_of(table: &[u8], position: usize) -> Vec<u32> {
+    let mut end = u32::try_from(position).unwrap_or(u32::MAX);
+    let lengths = table.as_chunks::<4>().0.iter().map(|length| u32::from_le_bytes(*length));
+    // A sum that is too large lies beyond any page.
+    let add = |length| {
+        end = end.saturating_add(length);
+        end
+    };
+    lengths.map(add).collect()
 }

@@ -1,6 +1,8 @@
 //! PageCursor: goes through a page tree in order, and can pass over whole pages unread. Two cursors side by side
 //! skip what their trees share: equal pages have equal ids.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::id::ChunkId;
 use crate::repository::node::Totals;
@@ -29,6 +31,7 @@ pub struct UnreadPage {
 pub struct PageCursor<'a> {
     chunks: &'a ChunkStore,
     kind: PageKind,
+    reads_once: bool,
     /// Until it is read.
     root: Option<ChunkId>,
     /// The pages from the root down, each with the entry that the cursor stands at; none is at its end.
@@ -38,7 +41,13 @@ pub struct PageCursor<'a> {
 impl<'a> PageCursor<'a> {
     /// A cursor at the beginning of a tree; `None` is an empty one.
     pub fn new(chunks: &'a ChunkStore, kind: PageKind, root: Option<ChunkId>) -> PageCursor<'a> {
-        PageCursor { chunks, kind, root, stack: Vec::new() }
+        PageCursor { chunks, kind, reads_once: false, root, stack: Vec::new() }
+    }
+
+    /// The same, but pages that are not at hand are not kept either: for a walk that comes by once, and of which nobody
+    /// expects another.
+    pub fn reading_once(self) -> PageCursor<'a> {
+        PageCursor { reads_once: true, ..self }
     }
 
     /// What the cursor stands at.
@@ -63,7 +72,7 @@ impl<'a> PageCursor<'a> {
     /// As [`ChunkStore::get`]; [`crate::Error::Corrupt`] where it is no page that can stand here.
     pub fn open(&mut self) -> Result<()> {
         let Head::Page(unread) = self.head()? else { return Ok(()) };
-        let page = Page::open(unread.id, self.chunks.get(&unread.id)?, self.kind)?;
+        let page = Page::open(unread.id, self.read(&unread.id)?, self.kind)?;
         // Levels must fall, or a page that names itself would never end.
         if self.stack.last().is_some_and(|(parent, _)| page.level() >= parent.level()) {
             return Err(page.corrupt("it stands below a page that is not of a higher level"));
@@ -71,6 +80,13 @@ impl<'a> PageCursor<'a> {
         self.root = None;
         self.stack.push((page, 0));
         Ok(())
+    }
+
+    fn read(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
+        if !self.reads_once {
+            return self.chunks.get(id);
+        }
+        self.chunks.get_cached(id).map_or_else(|| self.chunks.load(id), Ok)
     }
 
     /// Goes on behind what the cursor stands at.

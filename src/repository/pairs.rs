@@ -20,8 +20,14 @@ pub trait EntriesByName {
     /// Reads the page that it stands at.
     fn open(&mut self) -> Result<()>;
 
-    /// Passes over the page that it stands at.
-    fn pass_page(&mut self) -> Result<()>;
+    /// Name and node of the entry that it stands at, as its page has them; `None` for one that is not stored.
+    fn entry_bytes(&self) -> Result<Option<&[u8]>>;
+
+    /// Whether a stored entry is a name of a file with several: equal ones may differ all the same.
+    fn has_hard_link(&self) -> Result<bool>;
+
+    /// Passes over the page or entry that it stands at; tells how many entries that are, at any depth.
+    fn pass(&mut self) -> Result<u64>;
 
     /// Takes the entry that it stands at.
     fn take(&mut self) -> Result<Option<Self::Entry>>;
@@ -46,8 +52,16 @@ impl EntriesByName for EntryCursor<'_> {
         EntryCursor::open(self)
     }
 
-    fn pass_page(&mut self) -> Result<()> {
-        self.pass()
+    fn entry_bytes(&self) -> Result<Option<&[u8]>> {
+        EntryCursor::entry_bytes(self)
+    }
+
+    fn has_hard_link(&self) -> Result<bool> {
+        EntryCursor::has_hard_link(self)
+    }
+
+    fn pass(&mut self) -> Result<u64> {
+        EntryCursor::pass(self)
     }
 
     fn take(&mut self) -> Result<Option<Entry>> {
@@ -62,13 +76,13 @@ pub type Pair<E> = [Option<E>; 2];
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PagesMet {
     pub read: u64,
-    /// Shared by both, and passed over unread.
+    /// Pages and subdirectories shared by both, and passed over unread.
     pub skipped: u64,
-    /// Entries in those, at any depth.
+    /// Entries in those, at any depth, and single ones that are the same in both.
     pub entries_skipped: u64,
 }
 
-/// The next entries by name; counts what was read and what was not.
+/// The next entries by name, without stored ones that are the same in both; counts what was read and what was not.
 pub fn next_pair<S: EntriesByName>(sides: &mut [S; 2], met: &mut PagesMet) -> Result<Option<Pair<S::Entry>>> {
     let [a, b] = sides;
     loop {
@@ -76,9 +90,8 @@ pub fn next_pair<S: EntriesByName>(sides: &mut [S; 2], met: &mut PagesMet) -> Re
             (Head::End, Head::End) => return Ok(None),
             (Head::Page(page), Head::Page(other)) if page.id == other.id => {
                 met.skipped += 1;
-                met.entries_skipped += page.totals.map_or(0, |totals| totals.descendants);
-                a.pass_page()?;
-                b.pass_page()?;
+                met.entries_skipped += a.pass()?;
+                b.pass()?;
             }
             (Head::Page(page), Head::Page(other)) => match (page.level, other.level) {
                 // The higher one first: what is below it may equal the lower one.
@@ -101,6 +114,12 @@ pub fn next_pair<S: EntriesByName>(sides: &mut [S; 2], met: &mut PagesMet) -> Re
             }
             (Head::Entry, Head::End) => return Ok(Some([a.take()?, None])),
             (Head::End, Head::Entry) => return Ok(Some([None, b.take()?])),
+            (Head::Entry, Head::Entry) if is_same(a, b)? => {
+                let passed = a.pass()?;
+                b.pass()?;
+                met.skipped += u64::from(passed > 1);
+                met.entries_skipped += passed;
+            }
             (Head::Entry, Head::Entry) => {
                 let order = a.name()?.cmp(&b.name()?);
                 let taken_a = if order.is_le() { a.take()? } else { None };
@@ -109,6 +128,13 @@ pub fn next_pair<S: EntriesByName>(sides: &mut [S; 2], met: &mut PagesMet) -> Re
             }
         }
     }
+}
+
+/// Whether both stand at the same entry with all that is below it. Most entries of a page that differs are: decoding them
+/// would take longer than all else.
+fn is_same<S: EntriesByName>(a: &S, b: &S) -> Result<bool> {
+    let same = matches!((a.entry_bytes()?, b.entry_bytes()?), (Some(bytes), Some(others)) if bytes == others);
+    Ok(same && !a.has_hard_link()?)
 }
 
 fn open_page<S: EntriesByName>(entries: &mut S, met: &mut PagesMet) -> Result<()> {

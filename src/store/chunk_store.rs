@@ -2,6 +2,7 @@
 //! catalog says is published.
 
 mod base;
+mod neighbours;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,7 @@ use crate::store::segment::{SegmentRef, read_segment};
 
 pub use base::Base;
 use base::{BaseCache, BasePlain};
+use neighbours::Neighbours;
 
 /// A segment and the catalog record that published it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub struct ChunkStore {
     bases: BaseCache,
     records_read: AtomicU64,
     chunks_decoded: AtomicU64,
+    neighbours: Mutex<Neighbours>,
+    lookups: AtomicU64,
     /// What the index (with its overlay) covers; also what it is rebuilt from.
     published: Mutex<PublishedSegments>,
 }
@@ -56,6 +60,8 @@ pub struct ReadCounts {
     pub records: u64,
     /// Chunks decoded and verified; not counted are bases.
     pub decoded: u64,
+    /// Chunks looked for in the index.
+    pub lookups: u64,
 }
 
 /// What a chunk is taken to weigh when the cache sizes its table.
@@ -78,6 +84,8 @@ impl ChunkStore {
             bases: BaseCache::new(),
             records_read: AtomicU64::new(0),
             chunks_decoded: AtomicU64::new(0),
+            neighbours: Mutex::default(),
+            lookups: AtomicU64::new(0),
             published: Mutex::new(PublishedSegments { mark: nothing, segments: Arc::default() }),
         }
     }
@@ -88,7 +96,11 @@ impl ChunkStore {
 
     pub fn read_counts(&self) -> ReadCounts {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        ReadCounts { records: count(&self.records_read), decoded: count(&self.chunks_decoded) }
+        ReadCounts {
+            records: count(&self.records_read),
+            decoded: count(&self.chunks_decoded),
+            lookups: count(&self.lookups),
+        }
     }
 
     /// The plain bytes of a chunk, verified against its id.
@@ -107,7 +119,18 @@ impl ChunkStore {
 
     /// Reads a chunk past the cache: for `check`, which must see the disk, and for data that is used once.
     pub fn load(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        let location = self.locate(id)?.ok_or(Error::ChunkMissing { id: *id })?;
+        let near = lock(&self.neighbours).find(id);
+        if let Some(location) = near
+            && let Ok(plain) = self.load_from(&location, id)
+        {
+            return Ok(plain);
+        }
+        // What was damaged or lost may have been stored again, which the index alone knows.
+        let location = self.look_up(id)?.ok_or(Error::ChunkMissing { id: *id })?;
+        self.load_from(&location, id)
+    }
+
+    fn load_from(&self, location: &Location, id: &ChunkId) -> Result<Arc<[u8]>> {
         self.decode(&self.read_record(&location.place())?, id, &location.pack)
     }
 
@@ -143,7 +166,27 @@ impl ChunkStore {
 
     /// Where a published chunk lies; `None` where no published pack holds it.
     pub fn locate(&self, id: &ChunkId) -> Result<Option<Location>> {
-        self.ask(|index| index.get(id))
+        let near = lock(&self.neighbours).find(id);
+        near.map_or_else(|| self.look_up(id), |location| Ok(Some(location)))
+    }
+
+    fn look_up(&self, id: &ChunkId) -> Result<Option<Location>> {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
+        let found = self.ask(|index| index.get(id))?;
+        if let Some(location) = &found
+            && lock(&self.neighbours).note(location)
+        {
+            self.learn_neighbours(&location.pack);
+        }
+        Ok(found)
+    }
+
+    fn learn_neighbours(&self, pack: &WriterObject) {
+        match self.footer(pack) {
+            Ok(footer) => lock(&self.neighbours).know(pack, &footer),
+            // The index serves as well.
+            Err(error) => log::debug!("reading the footer of pack {pack}: {error}"),
+        }
     }
 
     /// [`ChunkStore::locate`] for many chunks, in their order, at less than the price of each alone.
@@ -212,6 +255,7 @@ impl ChunkStore {
             let trust = if mark.is_some() { Trust::Yes } else { Trust::No };
             self.do_without(&published, trust, error, |text| monitor.note(text))
         });
+        lock(&self.neighbours).clear();
         done.map(|()| *known = published)
     }
 
@@ -235,7 +279,9 @@ impl ChunkStore {
     }
 
     fn rebuild(&self, published: &PublishedSegments) -> Result<()> {
-        match self.index.rebuild(|mark| Ok(self.missing(mark, published)))? {
+        let rebuilt = self.index.rebuild(|mark| Ok(self.missing(mark, published)));
+        lock(&self.neighbours).clear();
+        match rebuilt? {
             Applied::Done => Ok(()),
             Applied::LockTaken | Applied::ReadOnly => self.keep_in_memory(published, Trust::No, is_damage),
         }

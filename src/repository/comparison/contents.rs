@@ -150,6 +150,13 @@ impl<'x> PieceStream<'x> {
         self.begun = self.begun.and_then(|piece| piece.behind(taken));
     }
 
+    /// Whether a piece is all of a chunk, whose id then tells its bytes from others unread.
+    fn is_whole_chunk(&self, piece: &Piece<'_>) -> Result<bool> {
+        let PieceSource::Chunk { id, offset: 0 } = piece.source else { return Ok(false) };
+        let location = self.chunks.locate(&id)?;
+        Ok(location.is_some_and(|location| u64::from(location.plain_bytes) == piece.length))
+    }
+
     /// The first `length` bytes of a piece, at hand for `use_bytes`; `None` for a hole.
     pub fn with_bytes<T>(
         &self,
@@ -202,8 +209,12 @@ fn same_pieces(mut a: PieceStream<'_>, mut b: PieceStream<'_>, is_cancelled: &dy
             (_, Next::Page(..)) => b.open()?,
             (Next::Piece(piece), Next::Piece(other)) => {
                 let length = piece.length.min(other.length);
-                if piece.source != other.source && !same_start(&a, &piece, &b, &other, length)? {
-                    return Ok(false);
+                if piece.source != other.source {
+                    let differ =
+                        piece.length == other.length && a.is_whole_chunk(&piece)? && b.is_whole_chunk(&other)?;
+                    if differ || !same_start(&a, &piece, &b, &other, length)? {
+                        return Ok(false);
+                    }
                 }
                 a.take(length);
                 b.take(length);

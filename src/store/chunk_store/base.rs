@@ -76,7 +76,7 @@ impl ChunkStore {
         let decoded = match &bases[..] {
             [] => record.decode(&[]),
             [base] => record.decode(&base.bytes),
-            several => record.decode(&several.iter().flat_map(|base| &base.bytes[..]).copied().collect::<Vec<u8>>()),
+            several => record.decode(&several.iter().map(|base| &base.bytes[..]).collect::<Vec<&[u8]>>().concat()),
         };
         let bytes = decoded.map_err(|error| chunk_corrupt(id, pack, &error.to_string()))?;
         Ok(BasePlain { bytes, depth })
@@ -127,12 +127,14 @@ impl ChunkStore {
         Ok(())
     }
 
+    /// The footer of a published pack.
+    pub(super) fn footer(&self, pack: &WriterObject) -> Result<Arc<Footer>> {
+        self.bases.footers.get_or_load(pack, || read_footer(self.backend.as_ref(), pack).map(Arc::new))
+    }
+
     /// Which chunk's record lies there.
     fn id_at(&self, place: &RecordPlace) -> Result<ChunkId> {
-        let footer = self
-            .bases
-            .footers
-            .get_or_load(&place.pack, || read_footer(self.backend.as_ref(), &place.pack).map(Arc::new))?;
+        let footer = self.footer(&place.pack)?;
         let entries = &footer.entries;
         let found = entries.binary_search_by_key(&place.offset, |entry| entry.offset).ok().map(|at| entries[at]);
         let found = found.filter(|entry| entry.record_bytes == place.record_bytes);
