@@ -65,6 +65,14 @@ const EXTENT_WHOLE_CHUNK: u8 = 1;
 const EXTENT_PART_OF_CHUNK: u8 = 2;
 
 impl Extent {
+    /// The chunk that it is a part of.
+    pub fn chunk(&self) -> Option<ChunkId> {
+        match self.source {
+            ExtentSource::Hole => None,
+            ExtentSource::Chunk { id, .. } => Some(id),
+        }
+    }
+
     /// What this extent adds to the totals of its content.
     pub fn totals(&self) -> Totals {
         let is_data = !matches!(self.source, ExtentSource::Hole);

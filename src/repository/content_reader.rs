@@ -6,6 +6,12 @@ use crate::repository::content::{Content, ContentBody, Extent, ExtentSource};
 use crate::repository::page::{Page, PageKind};
 use crate::store::ChunkStore;
 
+/// Chunks that are fetched at a time: a megabyte of a file cut into small ones.
+const FETCH_CHUNKS: usize = 64;
+
+/// Reads up to this long hardly need two chunks, which are not worth fetching together.
+const FETCH_MIN_BYTES: usize = 16 << 10;
+
 /// What a seek looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seek {
@@ -33,6 +39,9 @@ impl<'a> ContentReader<'a> {
 
     /// Appends bytes `offset..offset + length` of the content to `out`; fewer only where the content ends.
     pub fn read(&self, content: &Content, offset: u64, length: usize, out: &mut Vec<u8>) -> Result<()> {
+        if length > FETCH_MIN_BYTES {
+            self.prefetch(content, offset, length as u64)?;
+        }
         self.read_through(content, offset, length, out, |id| self.chunks.get(id).map(Some)).map(|_| ())
     }
 
@@ -89,17 +98,35 @@ impl<'a> ContentReader<'a> {
 
     /// Brings the chunks under a range into the cache.
     pub fn prefetch(&self, content: &Content, offset: u64, length: u64) -> Result<()> {
-        let end = offset.saturating_add(length);
-        for placed in self.extents_from(content, offset) {
-            let placed = placed?;
-            if placed.start >= end {
-                break;
+        let end = offset.saturating_add(length).min(content.size);
+        let mut extents = self.extents_from(content, offset);
+        let mut at = offset;
+        while at < end {
+            let mut ids = Vec::with_capacity(FETCH_CHUNKS);
+            while at < end && ids.len() < FETCH_CHUNKS {
+                let Some(placed) = extents.next() else { break };
+                let PlacedExtent { start, extent } = placed?;
+                ids.extend(extent.chunk());
+                at = start.saturating_add(extent.length);
             }
-            if let ExtentSource::Chunk { id, .. } = placed.extent.source {
-                self.chunks.get(&id)?;
+            if ids.is_empty() {
+                return Ok(());
             }
+            self.chunks.fetch(&ids)?;
         }
         Ok(())
+    }
+
+    /// Brings the chunks of whole contents, all of them small, into the cache.
+    pub fn prefetch_small<'c>(&self, contents: impl Iterator<Item = &'c Content>) -> Result<()>
+    where
+        'a: 'c,
+    {
+        let mut ids = Vec::new();
+        for extent in contents.flat_map(|content| self.extents_from(content, 0)) {
+            ids.extend(extent?.extent.chunk());
+        }
+        self.chunks.fetch(&ids)
     }
 
     /// The extents that cover the content from byte `offset` on.

@@ -2,6 +2,7 @@
 //! catalog says is published.
 
 mod base;
+mod bulk;
 mod neighbours;
 
 use std::collections::{BTreeSet, HashMap};

@@ -10,8 +10,9 @@ use crate::store::chunk_record::{BASES_MAX, ChunkRecord, RecordPlace};
 use crate::store::delta::BASES_MAX_BYTES;
 use crate::store::pack::{Footer, read_footer};
 
-/// Decoded bases: neighbours of a chunk that is a delta are deltas against the same ones.
-const BASE_CACHE_BYTES: u64 = 2 << 20;
+/// Decoded bases: neighbours of a chunk that is a delta are deltas against the same ones, and several threads fetch a
+/// megabyte each.
+const BASE_CACHE_BYTES: u64 = 8 << 20;
 
 /// Footers of packs that bases lie in.
 const FOOTER_CACHE_BYTES: u64 = 4 << 20;
@@ -57,6 +58,14 @@ impl BaseCache {
             footers: ByteCache::new(FOOTER_CACHE_BYTES, USUAL_FOOTER_BYTES),
         }
     }
+
+    pub fn get(&self, place: &RecordPlace) -> Option<BasePlain> {
+        self.plains.get(place)
+    }
+
+    pub fn insert(&self, place: RecordPlace, plain: BasePlain) {
+        self.plains.insert(place, plain);
+    }
 }
 
 impl ChunkStore {
@@ -85,14 +94,14 @@ impl ChunkStore {
     /// What a base of chunk `id` holds.
     fn base(&self, place: &RecordPlace, id: &ChunkId, depth_left: u32) -> Result<BasePlain> {
         let too_deep = || chunk_corrupt(id, &place.pack, "the chain of its bases is too long");
-        if let Some(known) = self.bases.plains.get(place) {
+        if let Some(known) = self.bases.get(place) {
             return if known.depth < depth_left { Ok(known) } else { Err(too_deep()) };
         }
         // Not loaded through the cache: a chain that bites its tail would wait for itself.
         let depth_left = depth_left.checked_sub(1).ok_or_else(too_deep)?;
         let bytes = self.read_record(place)?;
         let plain = self.plain_of(&self.open_record(&bytes, id, &place.pack)?, id, &place.pack, depth_left)?;
-        self.bases.plains.insert(*place, plain.clone());
+        self.bases.insert(*place, plain.clone());
         Ok(plain)
     }
 

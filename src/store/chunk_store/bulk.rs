@@ -1,0 +1,113 @@
+//! Many chunks at once: those whose records lie side by side in one pack are read with one call, and so are the bases of
+//! those that are deltas. A file lies so as it was written, and 60 small reads of a megabyte cost more than its decoding.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::ChunkStore;
+use crate::error::Result;
+use crate::id::ChunkId;
+use crate::store::backend::ByteRange;
+use crate::store::cache::{Claim, Slot};
+use crate::store::chunk_record::{ChunkRecord, DELTA_DEPTH_MAX, RecordPlace};
+use crate::store::index::Location;
+use crate::store::pack::pack_key;
+
+/// The longest read: what was read should still be in the processor's cache when it is decoded.
+const RUN_MAX_BYTES: u64 = 128 << 10;
+
+/// So much that nobody wants is read along rather than asking twice: a disk that has to seek reads more in that time.
+const GAP_MAX_BYTES: u64 = 32 << 10;
+
+/// A record to be read.
+struct Wanted<T> {
+    place: RecordPlace,
+    /// The chunk that it is, or is a base of.
+    id: ChunkId,
+    /// Where its bytes go.
+    target: T,
+}
+
+impl<T> Wanted<T> {
+    fn end(&self) -> u64 {
+        self.place.offset.saturating_add(u64::from(self.place.record_bytes))
+    }
+}
+
+/// The place of a chunk in the cache, for which others may be waiting.
+type ChunkSlot<'c> = Slot<'c, ChunkId, Arc<[u8]>>;
+
+impl ChunkStore {
+    /// Brings chunks into the cache. Those that another thread is reading are left to it; what cannot be read is left to
+    /// the [`ChunkStore::get`] that needs it, which says why.
+    ///
+    /// # Errors
+    /// Where the index cannot be asked.
+    pub fn fetch(&self, ids: &[ChunkId]) -> Result<()> {
+        let claimed = ids.iter().filter_map(|id| match self.cache.claim(id) {
+            Claim::Ours(slot) => Some((*id, slot)),
+            Claim::There | Claim::Taken => None,
+        });
+        let (ids, slots): (Vec<ChunkId>, Vec<ChunkSlot>) = claimed.unzip();
+        let located: Vec<Option<Location>> = ids.iter().map(|id| self.locate(id)).collect::<Result<_>>()?;
+        let located = located.into_iter().zip(ids).zip(slots);
+        let wanted = located.filter_map(|((found, id), target)| Some(Wanted { place: found?.place(), id, target }));
+        // Whoever waits for a slot waits for this thread: from here on it must not wait for the cache itself.
+        self.in_runs(wanted.collect(), DELTA_DEPTH_MAX, &|Wanted { place, id, target }, record| {
+            if let Ok(plain) = self.decode_record(&record, &id, &place.pack) {
+                target.fill(plain.bytes);
+            }
+        });
+        Ok(())
+    }
+
+    /// Brings bases of deltas into their cache.
+    fn fetch_bases(&self, mut wanted: Vec<Wanted<()>>, depth_left: u32) {
+        wanted.retain(|base| self.bases.get(&base.place).is_none());
+        let Some(depth_left) = depth_left.checked_sub(1).filter(|_| !wanted.is_empty()) else { return };
+        self.in_runs(wanted, depth_left, &|Wanted { place, id, .. }, record| {
+            if let Ok(plain) = self.plain_of(&record, &id, &place.pack, depth_left) {
+                self.bases.insert(place, plain);
+            }
+        });
+    }
+
+    /// Reads the records of `wanted`, each once, and gives those that are records to `work`, after their bases were read.
+    /// `depth_left`: how long the chain of their bases may be.
+    fn in_runs<T>(&self, mut wanted: Vec<Wanted<T>>, depth_left: u32, work: &dyn Fn(Wanted<T>, ChunkRecord)) {
+        wanted.sort_unstable_by_key(|it| (it.place.pack, it.place.offset));
+        wanted.dedup_by_key(|it| it.place);
+        while let Some(first) = wanted.first() {
+            let (pack, start) = (first.place.pack, first.place.offset);
+            let rest = wanted.split_off(length_of_run(&wanted));
+            let run = std::mem::replace(&mut wanted, rest);
+            let end = run.last().map_or(start, Wanted::end);
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            let range = ByteRange::At { offset: start, length: end.saturating_sub(start) };
+            let Ok(bytes) = self.backend.get_range(&pack_key(&pack), range) else { continue };
+            let opened = run.into_iter().filter_map(|each| {
+                let at = usize::try_from(each.place.offset - start).ok()?;
+                let record = bytes.get(at..)?.get(..each.place.record_bytes as usize)?;
+                let record = ChunkRecord::open(record, &each.id, &pack).ok()?;
+                Some((each, record))
+            });
+            let opened: Vec<(Wanted<T>, ChunkRecord)> = opened.collect();
+            let base = |id, place| Wanted { place, id, target: () };
+            let bases = opened.iter().flat_map(|(each, record)| record.bases.iter().map(|&place| base(each.id, place)));
+            self.fetch_bases(bases.collect(), depth_left);
+            opened.into_iter().for_each(|(each, record)| work(each, record));
+        }
+    }
+}
+
+/// How many of these, sorted by place, one read brings.
+fn length_of_run<T>(wanted: &[Wanted<T>]) -> usize {
+    let Some(first) = wanted.first() else { return 0 };
+    let goes_on = |pair: &[Wanted<T>]| {
+        let (before, next) = (&pair[0], &pair[1]);
+        next.place.pack == first.place.pack
+            && next.place.offset.saturating_sub(before.end()) <= GAP_MAX_BYTES
+            && next.end().saturating_sub(first.place.offset) <= RUN_MAX_BYTES
+    };
+    1 + wanted.windows(2).take_while(|pair| goes_on(pair)).count()
+}
