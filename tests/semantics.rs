@@ -75,8 +75,8 @@ const PROMISES: &[(&str, &str)] = &[
     ),
     (
         "`getfattr -n user.yesterfs.requests` of the mount's root tells how often the kernel asked for what since the mount \
-         began, how many small files were pushed to it unasked, and how many records were read, chunks decoded and looked up \
-         for that.",
+         began, how many small files were pushed to it unasked, and how many calls of the storage, records read, chunks \
+         decoded and lookups in the index that took.",
         "tar_of_small_files_asks_for_no_more_than_their_bytes_and_for_those_once",
     ),
     (

@@ -72,9 +72,10 @@ impl KernelEdge {
     fn counts(&self) -> String {
         let reads = self.view.repository().chunks().map(|chunks| chunks.read_counts()).unwrap_or_default();
         format!(
-            "{} pushed={} records={} decoded={} lookups={}",
+            "{} pushed={} calls={} records={} decoded={} lookups={}",
             self.requests.text(),
             self.pushed.count(),
+            reads.calls,
             reads.records,
             reads.decoded,
             reads.lookups

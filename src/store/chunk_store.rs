@@ -46,6 +46,7 @@ pub struct ChunkStore {
     index: ChunkIndex,
     cache: ByteCache<ChunkId, Arc<[u8]>>,
     bases: BaseCache,
+    calls: AtomicU64,
     records_read: AtomicU64,
     chunks_decoded: AtomicU64,
     neighbours: Mutex<Neighbours>,
@@ -57,6 +58,8 @@ pub struct ChunkStore {
 /// What reading took since the store was opened.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ReadCounts {
+    /// Calls of the storage that brought records, one or many.
+    pub calls: u64,
     /// Records read from packs, those of bases too.
     pub records: u64,
     /// Chunks decoded and verified; not counted are bases.
@@ -83,6 +86,7 @@ impl ChunkStore {
             index,
             cache: ByteCache::new(cache_bytes, USUAL_CHUNK_BYTES),
             bases: BaseCache::new(),
+            calls: AtomicU64::new(0),
             records_read: AtomicU64::new(0),
             chunks_decoded: AtomicU64::new(0),
             neighbours: Mutex::default(),
@@ -98,6 +102,7 @@ impl ChunkStore {
     pub fn read_counts(&self) -> ReadCounts {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ReadCounts {
+            calls: count(&self.calls),
             records: count(&self.records_read),
             decoded: count(&self.chunks_decoded),
             lookups: count(&self.lookups),
@@ -136,6 +141,7 @@ impl ChunkStore {
     }
 
     fn read_record(&self, place: &RecordPlace) -> Result<Vec<u8>> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
         self.records_read.fetch_add(1, Ordering::Relaxed);
         let range = ByteRange::At { offset: place.offset, length: u64::from(place.record_bytes) };
         self.backend.get_range(&pack_key(&place.pack), range)

@@ -82,7 +82,7 @@ impl ChunkStore {
             let rest = wanted.split_off(length_of_run(&wanted));
             let run = std::mem::replace(&mut wanted, rest);
             let end = run.last().map_or(start, Wanted::end);
-            self.reads.fetch_add(1, Ordering::Relaxed);
+            self.calls.fetch_add(1, Ordering::Relaxed);
             let range = ByteRange::At { offset: start, length: end.saturating_sub(start) };
             let Ok(bytes) = self.backend.get_range(&pack_key(&pack), range) else { continue };
             let opened = run.into_iter().filter_map(|each| {
@@ -92,6 +92,7 @@ impl ChunkStore {
                 Some((each, record))
             });
             let opened: Vec<(Wanted<T>, ChunkRecord)> = opened.collect();
+            self.records_read.fetch_add(opened.len() as u64, Ordering::Relaxed);
             let base = |id, place| Wanted { place, id, target: () };
             let bases = opened.iter().flat_map(|(each, record)| record.bases.iter().map(|&place| base(each.id, place)));
             self.fetch_bases(bases.collect(), depth_left);
