@@ -5,6 +5,7 @@ mod difference;
 mod inode;
 mod pair_table;
 mod recent;
+mod small_files;
 mod snapshot_tree;
 mod virtual_entry;
 
@@ -14,13 +15,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::{Error, Result};
 use crate::repository::Repository;
 use crate::repository::catalog::Catalog;
-use crate::repository::node::{DeviceNumber, NodeKind};
+use crate::repository::node::DeviceNumber;
 use crate::repository::snapshot::Snapshot;
 use crate::time::{Clock, Timestamp};
 
 pub use crate::repository::content_reader::Seek;
 use difference::DifferenceTree;
 use inode::Place;
+pub use small_files::SmallFiles;
 use snapshot_tree::SnapshotTree;
 use virtual_entry::{VirtualEntries, VirtualEntry};
 
@@ -73,17 +75,6 @@ pub struct Listed {
     /// Where a listing goes on behind this entry.
     pub next: u64,
     pub attributes: Attributes,
-}
-
-/// Regular files that come behind a file in its directory.
-#[derive(Clone, Copy)]
-pub struct SmallFiles<'w> {
-    /// The number of that file.
-    pub behind: u64,
-    /// Larger ones are left out, ...
-    pub size_max_bytes: u64,
-    /// ... and those whose numbers this refuses.
-    pub wanted: &'w dyn Fn(u64) -> bool,
 }
 
 /// A name whose meaning changed.
@@ -285,21 +276,6 @@ impl View {
         if let Err(error) = fetched {
             log::debug!("prefetching {length} bytes at {offset} of inode {ino}: {error}");
         }
-    }
-
-    /// These files, by number, and what they hold, until `emit` returns false.
-    pub fn small_files(&self, which: SmallFiles, emit: &mut dyn FnMut(u64, &[u8]) -> bool) -> Result<()> {
-        let SmallFiles { behind, size_max_bytes, wanted } = which;
-        let (located, mut bytes) = (self.located(behind)?, Vec::new());
-        self.snapshots.list_behind(&self.repository, &located, &mut |ino, node| {
-            let NodeKind::File { content, .. } = &node.kind else { return Ok(true) };
-            if content.size == 0 || content.size > size_max_bytes || !wanted(ino) {
-                return Ok(true);
-            }
-            bytes.clear();
-            self.repository.contents()?.read(content, 0, content.size as usize, &mut bytes)?;
-            Ok(emit(ino, &bytes))
-        })
     }
 
     /// The next data or hole from `offset` on, as `lseek(2)` tells it.

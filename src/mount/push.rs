@@ -174,7 +174,12 @@ impl Pusher {
     fn push(&self, view: &View, notifier: &Notifier, window: Window) -> u64 {
         let (mut end, mut files_left, mut bytes_left) = (window.behind + 1, window.files, WINDOW_MAX_BYTES);
         let wanted = |ino| lock(&self.readers).is_ahead(window, ino);
-        let which = SmallFiles { behind: window.behind, size_max_bytes: FILE_MAX_BYTES, wanted: &wanted };
+        let which = SmallFiles {
+            behind: window.behind,
+            size_max_bytes: FILE_MAX_BYTES,
+            wanted: &wanted,
+            count_max: window.files,
+        };
         let pushed = view.small_files(which, &mut |ino, bytes| {
             // An inode that the kernel has forgotten is no failure, and it takes no bytes for it.
             if let Err(error) = notifier.store(INodeNo(ino), 0, bytes) {

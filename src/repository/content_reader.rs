@@ -123,8 +123,8 @@ impl<'a> ContentReader<'a> {
         'a: 'c,
     {
         let mut ids = Vec::new();
-        for extent in contents.flat_map(|content| self.extents_from(content, 0)) {
-            ids.extend(extent?.extent.chunk());
+        for placed in contents.flat_map(|content| self.extents_from(content, 0)) {
+            ids.extend(placed?.extent.chunk());
         }
         self.chunks.fetch(&ids)
     }
