@@ -116,6 +116,7 @@ pub struct View {
     differences: DifferenceTree,
     used_bytes: AtomicU64,
     used_files: AtomicU64,
+    listing_steps: AtomicU64,
 }
 
 /// Attributes of the snapshot's own facts, on its root.
@@ -135,6 +136,7 @@ impl View {
             differences: DifferenceTree::new(),
             used_bytes: AtomicU64::new(0),
             used_files: AtomicU64::new(0),
+            listing_steps: AtomicU64::new(0),
         };
         view.sum_up(&view.repository.catalog());
         Ok(view)
@@ -142,6 +144,11 @@ impl View {
 
     pub fn repository(&self) -> &Arc<Repository> {
         &self.repository
+    }
+
+    /// Entries that listings outside of snapshots went through so far.
+    pub fn listing_steps(&self) -> u64 {
+        self.listing_steps.load(Ordering::Relaxed)
     }
 
     fn sum_up(&self, catalog: &Catalog) {

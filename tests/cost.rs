@@ -305,6 +305,28 @@ fn list(view: &View, directory: u64, piece: usize) -> (usize, u64) {
 }
 
 #[test]
+fn a_long_listing_of_snapshots_goes_through_each_once() {
+    const SNAPSHOTS: u64 = 40;
+    const PIECE: usize = 3;
+    let place = TestRepository::new();
+    fs::create_dir(place.path("empty")).unwrap();
+    for _ in 0..SNAPSHOTS {
+        let id = place.ingest(&place.path("empty"), "lake").snapshot.id;
+        place.repository.change_tags(id, &["kept".into()], &[], now()).unwrap();
+    }
+    let (view, _) = view_of(Counted::open(&place));
+    // `.`, `..`, and `latest` beside the real ones.
+    for (path, others) in [("ids", 2), ("snapshots/lake", 3), ("tags/kept/lake", 2)] {
+        let before = view.listing_steps();
+        let (entries, pieces) = list(&view, walk_to(&view, path).unwrap(), PIECE);
+        assert_eq!(entries as u64, SNAPSHOTS + others, "{path}");
+        // Each piece looks at one entry more than it holds.
+        let steps = view.listing_steps() - before;
+        assert!(steps <= entries as u64 + pieces, "{path}: {steps} steps");
+    }
+}
+
+#[test]
 fn listing_a_difference_of_a_hundred_thousand_entries_reads_each_page_a_bounded_number_of_times() {
     const COUNT: u32 = 100_000;
     /// As many entries as a request of the kernel holds, more or less.

@@ -2,6 +2,7 @@
 //! swaps it for a newer one when records were added.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::codec::{DecodeError, Decoder, Encoder, seal, unknown_write_features, unseal};
@@ -48,6 +49,11 @@ impl Catalog {
     /// Snapshots that exist, in the order in which they were added.
     pub fn snapshots(&self) -> impl DoubleEndedIterator<Item = &Arc<Snapshot>> {
         self.snapshots.values()
+    }
+
+    /// Those that were added after the one with this sequence.
+    pub fn snapshots_behind(&self, sequence: u64) -> impl Iterator<Item = &Arc<Snapshot>> {
+        self.snapshots.range((Bound::Excluded(sequence), Bound::Unbounded)).map(|(_, snapshot)| snapshot)
     }
 
     /// The snapshot with this sequence.

@@ -22,7 +22,7 @@ const USUAL_LOCATED_BYTES: u64 = 400;
 
 /// Reads of a file are best this long; listings of a directory too, since the C library sizes its buffer by it.
 const FILE_BLOCK_BYTES: u32 = 128 << 10;
-const DIRECTORY_BLOCK_BYTES: u32 = 1 << 20;
+pub(super) const DIRECTORY_BLOCK_BYTES: u32 = 1 << 20;
 
 /// `st_size` of a directory: nothing relies on it.
 const DIRECTORY_SIZE_BYTES: u64 = 4096;

@@ -2,6 +2,7 @@
 //! many are known by their numbers.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
@@ -14,6 +15,7 @@ use crate::view::difference::Part;
 use crate::view::inode::{self, DifferencePlace, FIRST_NAMED, POSITION_MASK, not_a};
 use crate::view::pair_table::SnapshotPair;
 use crate::view::recent::Recent;
+use crate::view::snapshot_tree::DIRECTORY_BLOCK_BYTES;
 use crate::view::{Attributes, Child, EntryKind, Listed, Owner, View};
 
 /// The symlink to a source's newest snapshot.
@@ -113,7 +115,7 @@ pub(super) fn directory_attributes(ino: u64, owner: Owner, modified: Timestamp) 
         blocks: 0,
         device: DeviceNumber { major: 0, minor: 0 },
         modified,
-        block_size: 4096,
+        block_size: DIRECTORY_BLOCK_BYTES,
         lasting: false,
     }
 }
@@ -267,8 +269,13 @@ impl View {
 
     /// Lists a virtual directory from behind the entry whose place is `offset`.
     pub(super) fn list_virtual(&self, ino: u64, offset: u64, emit: &mut dyn FnMut(Listed) -> bool) -> Result<()> {
-        let entry = self.virtual_entry(ino)?;
-        for (name, next, child) in self.virtual_children(ino, &entry.kind)? {
+        let (catalog, entry) = (self.repository.catalog(), self.virtual_entry(ino)?);
+        let children = match self.children_by_sequence(&catalog, ino, &entry.kind, offset) {
+            Some(children) => children,
+            None => Box::new(self.children_by_place(&catalog, ino, &entry.kind)?.into_iter()),
+        };
+        for (name, next, child) in children {
+            self.listing_steps.fetch_add(1, Ordering::Relaxed);
             if next <= offset {
                 continue;
             }
@@ -280,10 +287,37 @@ impl View {
         Ok(())
     }
 
-    /// All children. The place of a snapshot is its sequence, that of others follows from their name, so that a listing
-    /// stays right while some come and go.
-    fn virtual_children(&self, ino: u64, kind: &VirtualKind) -> Result<Vec<Named>> {
-        let catalog = self.repository.catalog();
+    /// Children behind `offset` of a directory of snapshots, if this is one. Their place is their sequence, so that a long
+    /// listing, which takes many requests, goes through them once.
+    fn children_by_sequence<'c>(
+        &'c self,
+        catalog: &'c Catalog,
+        ino: u64,
+        kind: &'c VirtualKind,
+        offset: u64,
+    ) -> Option<Box<dyn Iterator<Item = Named> + 'c>> {
+        let behind = catalog.snapshots_behind(offset);
+        let of_source = |source: &'c String| move |it: &&Arc<Snapshot>| it.manifest.source == *source;
+        match kind {
+            VirtualKind::Source { source } => {
+                let roots = behind.filter(of_source(source));
+                let roots =
+                    roots.map(|it| (it.manifest.name.clone().into_bytes(), it.sequence, Child::Snapshot(it.clone())));
+                let latest = std::iter::once_with(move || self.latest_of(catalog, ino, source)).flatten();
+                Some(Box::new(roots.chain(latest)))
+            }
+            VirtualKind::Ids => Some(Box::new(behind.map(move |it| named_link(ino, it.id.short(), "../", it)))),
+            VirtualKind::TagSource { tag, source } => {
+                let tagged = behind.filter(of_source(source)).filter(|it| it.tags.contains(tag));
+                Some(Box::new(tagged.map(move |it| named_link(ino, it.manifest.name.clone(), "../../../", it))))
+            }
+            _ => None,
+        }
+    }
+
+    /// All children of another directory. Their place follows from their name, so that a listing stays right while some come
+    /// and go.
+    fn children_by_place(&self, catalog: &Catalog, ino: u64, kind: &VirtualKind) -> Result<Vec<Named>> {
         let by_place = |names: BTreeSet<String>, child: &dyn Fn(&str) -> Child| {
             let place = |name: &str| ino_of_key(name.as_bytes());
             let named = names.iter().map(|name| (name.clone().into_bytes(), place(name), child(name)));
@@ -303,12 +337,6 @@ impl View {
                 let sources = catalog.sources().into_iter().map(str::to_string).collect();
                 by_place(sources, &|source| Child::Virtual(VirtualEntry::source(source)))
             }
-            VirtualKind::Source { source } => {
-                let roots = catalog.of_source(source);
-                let roots =
-                    roots.map(|it| (it.manifest.name.clone().into_bytes(), it.sequence, Child::Snapshot(it.clone())));
-                roots.chain(self.latest_of(&catalog, ino, source)).collect()
-            }
             VirtualKind::At => {
                 let days = catalog.snapshots().map(|it| it.manifest.started.to_rfc3339()[..DATE_BYTES].to_string());
                 by_place(days.collect(), &at_time)
@@ -321,7 +349,6 @@ impl View {
                 let names = newest.keys().map(|source| source.to_string()).collect();
                 by_place(names, &|source| link_to(ino, source.as_bytes(), "../../", newest[source]))
             }
-            VirtualKind::Ids => catalog.snapshots().map(|it| named_link(ino, it.id.short(), "../", it)).collect(),
             VirtualKind::Tags => {
                 let tags = catalog.snapshots().flat_map(|it| it.tags.iter().cloned()).collect();
                 by_place(tags, &|tag| Child::Virtual(tag_directory(tag)))
@@ -331,12 +358,9 @@ impl View {
                 let sources = tagged.map(|it| it.manifest.source.clone()).collect();
                 by_place(sources, &|source| Child::Virtual(tag_source_directory(ino, tag, source)))
             }
-            VirtualKind::TagSource { tag, source } => {
-                let tagged = catalog.of_source(source).filter(|it| it.tags.contains(tag));
-                tagged.map(|it| named_link(ino, it.manifest.name.clone(), "../../../", it)).collect()
-            }
             // Any two snapshots can be named; listing all pairs would help nobody.
             VirtualKind::Diff => Vec::new(),
+            VirtualKind::Source { .. } | VirtualKind::Ids | VirtualKind::TagSource { .. } => Vec::new(),
             VirtualKind::Link { .. } => return Err(not_a("directory", ino)),
         })
     }
