@@ -92,7 +92,7 @@ impl DecodePool {
             reading_loops_max: loops / 2,
             reads,
             prefetches,
-            read_ahead: Mutex::default(),
+            read_ahead: Mutex::new(ReadAhead::new(prefetch_budget_bytes)),
             prefetching_bytes,
             prefetch_budget_bytes,
             threads,

@@ -18,10 +18,11 @@ const WINDOW_MAX_BYTES: u64 = 16 << 20;
 const SLACK_BYTES: u64 = 4 << 20;
 
 /// The streams being read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ReadAhead {
     streams: HashMap<u64, Stream>,
     clock: u64,
+    window_max_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -37,6 +38,12 @@ struct Stream {
 }
 
 impl ReadAhead {
+    /// One that keeps at most `budget_bytes` ahead of a reader, with the window before, which it still reads.
+    pub fn new(budget_bytes: u64) -> ReadAhead {
+        let window_max_bytes = (budget_bytes / 2).min(WINDOW_MAX_BYTES);
+        ReadAhead { streams: HashMap::new(), clock: 0, window_max_bytes }
+    }
+
     /// Notes one read, and returns which bytes of the same inode to prefetch now, if any.
     pub fn observe(&mut self, ino: u64, read: Range<u64>) -> Option<Range<u64>> {
         self.clock += 1;
@@ -44,7 +51,7 @@ impl ReadAhead {
         match self.streams.get_mut(&ino) {
             Some(stream) if stream.is_near(read.start) => {
                 stream.last_used = clock;
-                stream.advance(read.end)
+                stream.advance(read.end, self.window_max_bytes)
             }
             _ => {
                 self.make_room(ino);
@@ -73,7 +80,7 @@ impl Stream {
     }
 
     /// The stream was read up to `end`. A new window is handed out once half of the last one was read.
-    fn advance(&mut self, end: u64) -> Option<Range<u64>> {
+    fn advance(&mut self, end: u64, window_max_bytes: u64) -> Option<Range<u64>> {
         if end <= self.position {
             return None;
         }
@@ -83,7 +90,7 @@ impl Stream {
         if self.advances < ADVANCES_BEFORE_WINDOW || ahead_bytes > self.window_bytes / 2 {
             return None;
         }
-        self.window_bytes = (self.window_bytes * 2).clamp(WINDOW_MIN_BYTES, WINDOW_MAX_BYTES);
+        self.window_bytes = (self.window_bytes * 2).max(WINDOW_MIN_BYTES).min(window_max_bytes);
         let window = self.prefetched.max(end)..end.saturating_add(self.window_bytes);
         self.prefetched = window.end;
         Some(window)
@@ -98,7 +105,7 @@ mod tests {
 
     /// What is prefetched while `offsets` are read, one request each.
     fn windows(offsets: impl IntoIterator<Item = u64>) -> Vec<Range<u64>> {
-        let mut read_ahead = ReadAhead::default();
+        let mut read_ahead = ReadAhead::new(u64::MAX);
         offsets.into_iter().filter_map(|offset| read_ahead.observe(1, offset..offset + REQUEST)).collect()
     }
 
@@ -113,6 +120,15 @@ mod tests {
         assert!(longest > WINDOW_MIN_BYTES && longest <= WINDOW_MAX_BYTES, "{longest}");
         let last = windows.last().unwrap().end;
         assert!((1000 * REQUEST..=1000 * REQUEST + WINDOW_MAX_BYTES).contains(&last));
+    }
+
+    #[test]
+    fn a_small_budget_keeps_the_reader_close() {
+        let mut read_ahead = ReadAhead::new(6 << 20);
+        for request in 0..1000 {
+            let window = read_ahead.observe(1, request * REQUEST..(request + 1) * REQUEST);
+            assert!(window.is_none_or(|window| window.end <= (request + 1) * REQUEST + (3 << 20)));
+        }
     }
 
     #[test]
@@ -133,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_table_stays_small_and_the_active_stream_stays_in_it() {
-        let mut read_ahead = ReadAhead::default();
+        let mut read_ahead = ReadAhead::new(u64::MAX);
         let mut prefetched = 0;
         for turn in 0..10_000u64 {
             read_ahead.observe(1000 + turn, 0..REQUEST);
@@ -147,7 +163,7 @@ mod tests {
 
     #[test]
     fn offsets_at_the_end_of_the_number_range_do_not_overflow() {
-        let mut read_ahead = ReadAhead::default();
+        let mut read_ahead = ReadAhead::new(u64::MAX);
         for turn in 0..10 {
             read_ahead.observe(1, u64::MAX - 100 + turn..u64::MAX - 50 + turn);
         }
