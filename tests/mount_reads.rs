@@ -16,10 +16,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags};
 use support::mounted::{Mount, Stage, drop_caches, errno, need, need_root, output_of, within};
 use support::noise;
-use yesterfs::id::ChunkId;
-use yesterfs::repository::content::{Content, ContentBody, ExtentSource};
-use yesterfs::repository::node::NodeKind;
-use yesterfs::store::pack::pack_key;
+use yesterfs::repository::content::{ContentBody, ExtentSource};
 
 const MIB: usize = 1 << 20;
 
@@ -388,27 +385,14 @@ struct Damaged {
 
 /// Flips one byte in the middle of what is stored of the chunk that holds byte `at` of a file.
 fn damage_file(stage: &Stage, path: &[u8], at: u64) -> Damaged {
-    let repository = stage.open();
-    let snapshot = repository.catalog().snapshots().next_back().unwrap().clone();
-    let node = repository.tree().unwrap().lookup_path(&snapshot.manifest.root, path).unwrap().unwrap();
-    let NodeKind::File { content, .. } = &node.kind else { panic!("not a file") };
-    let placed = repository.contents().unwrap().extents_from(content, at).next().unwrap().unwrap();
+    let (repository, content) = (stage.open(), stage.content_of(path));
+    let placed = repository.contents().unwrap().extents_from(&content, at).next().unwrap().unwrap();
     let ExtentSource::Chunk { id, .. } = placed.extent.source else { panic!("a hole") };
-    damage_chunk(stage, &id);
+    stage.damage_chunk(&id);
     let start = usize::try_from(placed.start).unwrap();
     let end = start + usize::try_from(placed.extent.length).unwrap();
     assert!((start..end).contains(&usize::try_from(at).unwrap()));
     Damaged { start, end }
-}
-
-fn damage_chunk(stage: &Stage, id: &ChunkId) {
-    let location = stage.open().chunks().unwrap().locate(id).unwrap().unwrap();
-    let pack = stage.repository().join(pack_key(&location.pack));
-    let pack = OpenOptions::new().read(true).write(true).open(pack).unwrap();
-    let at = location.offset + u64::from(location.record_bytes) * 2 / 3;
-    let mut byte = [0];
-    pack.read_exact_at(&mut byte, at).unwrap();
-    pack.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
 }
 
 fn damaged_stage() -> (Stage, Vec<u8>, Damaged) {
@@ -528,7 +512,7 @@ fn a_damaged_directory_page_is_eio_and_never_an_empty_directory() {
     let repository = stage.open();
     let snapshot = repository.catalog().snapshots().next_back().unwrap().clone();
     let node = repository.tree().unwrap().lookup_path(&snapshot.manifest.root, b"damaged").unwrap().unwrap();
-    damage_chunk(&stage, &node.directory().unwrap().page.unwrap());
+    stage.damage_chunk(&node.directory().unwrap().page.unwrap());
     let mount = stage.mount();
     let root = mount.latest("lake");
     for _ in 0..3 {
@@ -558,9 +542,9 @@ fn a_damaged_page_of_a_long_file_costs_what_lies_below_it() {
     }
     fs::write(source.join("other"), "other").unwrap();
     stage.ingest(&source, "lake");
-    let content = content_of(&stage, b"comb");
+    let content = stage.content_of(b"comb");
     let ContentBody::Tree { page, .. } = content.body else { panic!("{:?}", content.body) };
-    damage_chunk(&stage, &page);
+    stage.damage_chunk(&page);
     let mount = stage.mount();
     let root = mount.latest("lake");
     let comb = File::open(root.join("comb")).unwrap();
@@ -568,12 +552,4 @@ fn a_damaged_page_of_a_long_file_costs_what_lies_below_it() {
     assert!(is_io_error(rustix::fs::seek(&comb, rustix::fs::SeekFrom::Hole(0)).map_err(Into::into)));
     assert_eq!(comb.metadata().unwrap().len(), content.size);
     assert_eq!(fs::read(root.join("other")).unwrap(), b"other");
-}
-
-fn content_of(stage: &Stage, path: &[u8]) -> Content {
-    let repository = stage.open();
-    let snapshot = repository.catalog().snapshots().next_back().unwrap().clone();
-    let node = repository.tree().unwrap().lookup_path(&snapshot.manifest.root, path).unwrap().unwrap();
-    let NodeKind::File { content, .. } = node.kind else { panic!("not a file") };
-    content
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -17,10 +17,14 @@ use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
+use yesterfs::id::ChunkId;
 use yesterfs::ingest::directory::ingest_directory;
 use yesterfs::progress::Recorder;
 use yesterfs::repository::Repository;
+use yesterfs::repository::content::Content;
+use yesterfs::repository::node::NodeKind;
 use yesterfs::store::backend::LocalBackend;
+use yesterfs::store::pack::pack_key;
 use yesterfs::time::Timestamp;
 
 use super::repository::{directory_options, open};
@@ -90,6 +94,26 @@ impl Stage {
     pub fn open(&self) -> Repository {
         let backend = Arc::new(LocalBackend::new(self.repository()));
         open(self.directory.path(), backend, Arc::new(Recorder::default())).unwrap()
+    }
+
+    /// What a file of the newest snapshot holds.
+    pub fn content_of(&self, path: &[u8]) -> Content {
+        let repository = self.open();
+        let snapshot = repository.catalog().snapshots().next_back().unwrap().clone();
+        let node = repository.tree().unwrap().lookup_path(&snapshot.manifest.root, path).unwrap().unwrap();
+        let NodeKind::File { content, .. } = node.kind else { panic!("not a file") };
+        content
+    }
+
+    /// Flips one bit in what is stored of a chunk.
+    pub fn damage_chunk(&self, id: &ChunkId) {
+        let location = self.open().chunks().unwrap().locate(id).unwrap().unwrap();
+        let pack = self.repository().join(pack_key(&location.pack));
+        let pack = fs::OpenOptions::new().read(true).write(true).open(pack).unwrap();
+        let at = location.offset + u64::from(location.record_bytes) * 2 / 3;
+        let mut byte = [0];
+        pack.read_exact_at(&mut byte, at).unwrap();
+        pack.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
     }
 
     #[track_caller]
