@@ -16,7 +16,7 @@ use yesterfs::repository::tree::{DirectoryWriter, Witness};
 use yesterfs::repository::{OpenOptions, Repository};
 use yesterfs::store::backend::LocalBackend;
 use yesterfs::store::chunk_record::DELTA_DEPTH_MAX;
-use yesterfs::view::{Lookup, Owner, View};
+use yesterfs::view::{Lookup, Owner, SmallFiles, View};
 
 /// A repository opened by a process that counts its calls.
 struct Counted {
@@ -302,6 +302,34 @@ fn list(view: &View, directory: u64, piece: usize) -> (usize, u64) {
             return (entries, pieces);
         }
     }
+}
+
+#[test]
+fn small_files_of_a_directory_are_read_by_the_dozen() {
+    const FILES: u64 = 300;
+    let place = TestRepository::new();
+    let source = place.path("source");
+    fs::create_dir(&source).unwrap();
+    for file in 0..FILES {
+        fs::write(source.join(format!("f{file:03}")), support::noise(file, 2000)).unwrap();
+    }
+    ingest(&place.repository, &source);
+    let name = place.repository.find("lake", now()).unwrap().manifest.name.clone();
+    let (view, backend) = view_of(Counted::open(&place));
+    let first = walk_to(&view, &format!("snapshots/lake/{name}/f000")).unwrap();
+    let before = backend.counts().get_range;
+    let mut files = 0;
+    let which = SmallFiles { behind: first, size_max_bytes: 2000, wanted: &|_| true, count_max: FILES };
+    let emit = &mut |_, bytes: &[u8]| {
+        files += 1;
+        assert!(bytes == support::noise(files, 2000), "file {files}");
+        true
+    };
+    view.small_files(which, emit).unwrap();
+    assert_eq!(files, FILES - 1);
+    // Batches of 16 to 64 files, up to 128 KiB of them with one call.
+    let calls = backend.counts().get_range - before;
+    assert!(calls <= FILES / 20, "{calls} calls");
 }
 
 #[test]
