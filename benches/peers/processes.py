@@ -102,9 +102,9 @@ class Runner:
             yield lambda: peak_of(daemon.pid) if daemon else None
         finally:
             with INTERRUPTIONS.held():
-                unmount(where)
                 if daemon:
-                    end(daemon)
+                    end(daemon, where)
+                unmount(where)
 
     def wait_until_ready(self, daemon, served, where):
         deadline = time.monotonic() + READY_SECONDS
@@ -166,6 +166,7 @@ INTERRUPTIONS = Interruptions()
 
 
 def unmount(where):
+    """Does nothing where nothing is mounted."""
     politely = [["umount", where], ["fusermount3", "-u", where]]
     anyhow = [["umount", "--lazy", where], ["fusermount3", "-uz", where]]
     for words in politely * UNMOUNT_TRIES + anyhow:
@@ -185,16 +186,19 @@ def mounts_below(directory):
     return [place for place in places if place == directory or place.startswith(directory + "/")]
 
 
-def end(process):
-    """A daemon ends by itself once it is unmounted."""
+def end(daemon, where):
+    """It ends by itself once it is unmounted. One that was interrupted early may still be about to mount."""
     for number in [None, signal.SIGTERM, signal.SIGKILL]:
         if number:
-            process.send_signal(number)
-        try:
-            process.wait(timeout=END_SECONDS)
-            return
-        except subprocess.TimeoutExpired:
-            continue
+            daemon.send_signal(number)
+        deadline = time.monotonic() + END_SECONDS
+        while time.monotonic() < deadline:
+            unmount(where)
+            try:
+                daemon.wait(timeout=0.05)
+                return
+            except subprocess.TimeoutExpired:
+                continue
 
 
 def peak_of(pid):
