@@ -54,13 +54,18 @@ install_yesterfs() {
 }
 
 install_restic() {
-    have restic || packages restic || missing restic "no restic in PATH, and its package could not be installed"
+    have restic || packages restic || true
+    have restic || missing restic "no restic in PATH, and its package could not be installed"
 }
 
 install_rustic() {
     if [ "$("$tools/rustic/bin/rustic" --version 2>/dev/null)" = "rustic $rustic_version" ]; then return; fi
-    # For its mount.
-    packages libfuse3-dev libfuse-dev pkg-config || true
+    if ! have cargo; then
+        missing rustic "there is no cargo to compile it"
+        return
+    fi
+    # Headers of FUSE: for its mount.
+    packages gcc libfuse3-dev libfuse-dev pkg-config || true
     say "rustic: compiling $rustic_version (15 minutes on two cores)"
     if logged rustic cargo install --locked rustic-rs --version "$rustic_version" --no-default-features --features mount \
         --root "$tools/rustic" --target-dir "$tools/build"; then
@@ -102,6 +107,7 @@ install_squashfs() {
 # install_tools TOOL...: yesterfs first, so that what fails for good fails early.
 install_tools() {
     local tool
+    if [[ " $* " = *" yesterfs"* ]]; then install_yesterfs; fi
     mkdir -p "$tools/log"
     rm -rf "$tools/missing"
     mkdir "$tools/missing"
@@ -109,13 +115,12 @@ install_tools() {
     missing kopia "neither Debian nor Rust's or Python's registry has it"
     for tool in "$@"; do
         case $tool in
-            yesterfs | yesterfs-zstd) install_yesterfs ;;
             restic) install_restic ;;
             rustic) install_rustic ;;
             borg) install_borg ;;
             borg-debian) install_borg_debian ;;
             squashfs) install_squashfs ;;
-            cp) ;;
+            yesterfs | yesterfs-zstd | cp) ;;
             *) die "there is no tool named $tool" ;;
         esac
     done

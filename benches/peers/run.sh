@@ -58,10 +58,12 @@ prepare() {
     . "$checkout/benches/peers/install.sh"
     want python3 have python3
     want_fuse
-    want_build_tools
-    want_rust
+    if [ -z "${YESTERFS_BIN:-}" ]; then
+        want_build_tools
+        want_rust
+    fi
     install_wanted
-    require_rust
+    if [ -z "${YESTERFS_BIN:-}" ]; then require_rust; fi
     require_fuse
     IFS=, read -ra chosen <<<"${only:-$every_tool}"
     install_tools "${chosen[@]}"

@@ -43,10 +43,11 @@ def render(results):
 def heading(results):
     machine = results["machine"]
     size = "small data (--quick), " if machine["quick"] else ""
+    runs = "one run" if machine.get("runs", 1) == 1 else f"medians of {machine['runs']} runs in turns"
     return (
         f"{machine['day']}, {machine['cores']} cores ({machine['processor']}), {machine['memory bytes'] / 1e9:.0f} GB, "
         f"Linux {machine['kernel']}, {machine['file system']}, load {machine['load at the start']:.1f} at the start; "
-        f"{size}dump of {machine['dump bytes'] / 1e6:.0f} MB; medians of {machine.get('runs', 1)} runs in turns; "
+        f"{size}dump of {machine['dump bytes'] / 1e6:.0f} MB; {runs}; "
         f"cold: {machine['cold']}.\n\n"
         f"In brackets: how many times {BASE}'s figure it is, for MB/s the other way round: above 1, {BASE} is better. "
         f"Bold: the best of the row. The last column names the tools that are better than {BASE}.\n"

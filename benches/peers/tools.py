@@ -3,7 +3,9 @@
 Each keeps the dumps in one repository and the tree in another. Versions are numbered from 1.
 """
 
+import grp
 import os
+import pwd
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -139,7 +141,8 @@ class Rustic(Tool):
         return self.call(repository, "snapshots")
 
     def serve(self, repository, what, _number, where):
-        return Served(os.path.join(where, entry(what)), daemon=self.call(repository, "mount", where, "latest"))
+        # Without --exclusive it takes root, or a line in fuse.conf.
+        return Served(os.path.join(where, entry(what)), daemon=self.call(repository, "mount", "--exclusive", where, "latest"))
 
 
 class Borg(Tool):
@@ -152,9 +155,11 @@ class Borg(Tool):
         return self.call("init", "--encryption", "none", repository)
 
     def store_dump(self, repository, dump, number):
-        return self.call(
-            "create", "--compression", "lz4", "--stdin-name", "dump.sql", f"{repository}::{number}", "-", input=dump
-        )
+        # Else it belongs to root, and nobody else can read it through the mount.
+        owner = ["--stdin-user", pwd.getpwuid(os.geteuid()).pw_name, "--stdin-group", grp.getgrgid(os.getegid()).gr_name]
+        archive = f"{repository}::{number}"
+        words = ["create", "--compression", "lz4", "--stdin-name", "dump.sql", *owner, archive, "-"]
+        return self.call(*words, input=dump)
 
     def store_tree(self, repository, tree, number):
         archive = f"{repository}::{number}"
