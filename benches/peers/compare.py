@@ -89,8 +89,8 @@ class Comparison:
             sys.exit("none of these tools is installed")
         self.contestants = [Contestant(tool, work) for tool in tools]
         for tool in tools:
-            about = {"version": tool.version(), "settings": tool.settings, "figures": {}, "commands": {}, "failures": {}}
-            self.results["tools"][tool.name] = about
+            about = {"version": tool.version(), "settings": tool.settings}
+            self.results["tools"][tool.name] = {**about, "figures": {}, "commands": {}, "failures": {}}
         self.expected = {}
 
     def dump(self, number):

@@ -110,7 +110,8 @@ def shown(value, unit):
     if unit == "memory":
         return f"{value / (1 << 20):.0f} MiB"
     if unit == "bytes":
-        return f"{value / 1e6:.1f} MB" if value >= 1e7 else f"{value / 1e6:.2f} MB" if value >= 1e5 else f"{value / 1e3:.1f} kB"
+        digits = 1 if value >= 1e7 else 2
+        return f"{value / 1e6:.{digits}f} MB" if value >= 1e5 else f"{value / 1e3:.1f} kB"
     if value < 1e-3:
         return f"{value * 1e6:.0f} us"
     if value < 1e-1:

@@ -142,7 +142,8 @@ class Rustic(Tool):
 
     def serve(self, repository, what, _number, where):
         # Without --exclusive it takes root, or a line in fuse.conf.
-        return Served(os.path.join(where, entry(what)), daemon=self.call(repository, "mount", "--exclusive", where, "latest"))
+        daemon = self.call(repository, "mount", "--exclusive", where, "latest")
+        return Served(os.path.join(where, entry(what)), daemon=daemon)
 
 
 class Borg(Tool):
@@ -156,7 +157,8 @@ class Borg(Tool):
 
     def store_dump(self, repository, dump, number):
         # Else it belongs to root, and nobody else can read it through the mount.
-        owner = ["--stdin-user", pwd.getpwuid(os.geteuid()).pw_name, "--stdin-group", grp.getgrgid(os.getegid()).gr_name]
+        user, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
+        owner = ["--stdin-user", user, "--stdin-group", group]
         archive = f"{repository}::{number}"
         words = ["create", "--compression", "lz4", "--stdin-name", "dump.sql", *owner, archive, "-"]
         return self.call(*words, input=dump)
