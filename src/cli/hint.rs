@@ -26,6 +26,10 @@ pub fn of(error: &Error) -> Option<&'static str> {
         Error::Unsupported { .. } => "update yesterfs on this machine",
         Error::Interrupted => "run the same command again; what was stored so far is kept",
         Error::Io { source, .. } | Error::Backend { source, .. } => return of_system(source),
+        // Check stops there too.
+        Error::Corrupt { object, .. } if object.starts_with("the catalog") || object.starts_with("catalog record") => {
+            "put the record back from a copy of the repository: what came after it can only be read with it"
+        }
         _ if error.kind() == ErrorKind::Corrupt => {
             "yesterfs check --read-data names every snapshot and path that is affected"
         }

@@ -108,7 +108,8 @@ impl SnapshotArgs {
 fn print_summary(report: &IngestReport, terminal: &Terminal, output: &mut Output) -> CommandResult<()> {
     let snapshot = &report.snapshot;
     let manifest = &snapshot.manifest;
-    let bytes = manifest.root.totals().bytes;
+    // Holes are neither read nor stored.
+    let totals = manifest.root.totals();
     let seconds = terminal.elapsed_seconds();
     let unchanged = match Counters::get(&terminal.counters().files_unchanged) {
         0 => String::new(),
@@ -118,11 +119,11 @@ fn print_summary(report: &IngestReport, terminal: &Terminal, output: &mut Output
     output.line(format!(
         "{}{unchanged}, {}, in {} ({}/s)",
         counted(manifest.files, "file", "files"),
-        human_size(bytes),
+        human_size(totals.bytes),
         human_duration(seconds),
-        human_size((bytes as f64 / seconds.max(0.001)) as u64),
+        human_size((totals.data_bytes as f64 / seconds.max(0.001)) as u64),
     ))?;
-    output.line(match human_ratio(bytes, manifest.bytes_stored) {
+    output.line(match human_ratio(totals.data_bytes, manifest.bytes_stored) {
         None => "nothing new to store".to_string(),
         Some(ratio) => format!(
             "{} new, stored in {}; ratio {ratio}",
