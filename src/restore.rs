@@ -24,6 +24,7 @@ mod entry;
 mod file;
 mod links;
 mod removal;
+mod stretch;
 mod tally;
 mod target;
 mod walk;
@@ -41,6 +42,7 @@ use crate::repository::metadata::{ApplyOptions, Identity, OwnerNames};
 use crate::repository::node::Node;
 use crate::repository::tree::TreeReader;
 use crate::restore::links::Links;
+use crate::restore::stretch::Stretches;
 use crate::restore::tally::Tally;
 use crate::restore::target::{Target, TemporaryNames};
 use crate::restore::walk::Job;
@@ -48,8 +50,8 @@ use crate::store::ChunkStore;
 
 pub use file::IN_PLACE_MIN_BYTES;
 
-/// Entries that may wait for a thread. Each may hold a directory open.
-const QUEUE_ENTRIES: usize = 64;
+/// Stretches of entries that may wait for a thread. Each may hold a directory open.
+const QUEUE_STRETCHES: usize = 64;
 
 /// Groups in [`RestoreReport::not_set`]; what is in further ones is only counted.
 pub const NOT_SET_GROUPS_MAX: usize = 100;
@@ -238,21 +240,22 @@ impl<'a> Run<'a> {
         self.target = self.open_target()?;
         let run = &self;
         std::thread::scope(|scope| {
-            let (jobs, queue) = bounded(QUEUE_ENTRIES);
+            let (sender, queue) = bounded(QUEUE_STRETCHES);
+            let mut stretches = Stretches::new(sender);
             let parallel = run.options.threads > 1;
             for _ in 0..if parallel { run.options.threads } else { 0 } {
-                let queue: Receiver<Job> = queue.clone();
-                scope.spawn(move || queue.iter().for_each(|job| run.process(job)));
+                let queue: Receiver<Vec<Job>> = queue.clone();
+                scope.spawn(move || queue.iter().flatten().for_each(|job| run.process(job)));
             }
             drop(queue);
             let walked = run.walk(&mut |job| match parallel {
-                // It fails only when every thread is gone, and then the scope says why.
-                true => jobs.send(job).map_err(|_| Error::Interrupted),
+                true => stretches.add(job),
                 false => {
                     run.process(job);
                     Ok(())
                 }
             });
+            let walked = walked.and_then(|()| stretches.pass_on());
             if let Err(error) = walked {
                 run.stop(error);
             }

@@ -12,7 +12,9 @@ mod owners;
 #[cfg(test)]
 mod tests;
 
-pub use apply::{ApplyOptions, NotSet, apply_at, apply_fd, create_special_at, is_removable_xattr, target_owner};
+pub use apply::{
+    ApplyOptions, NotSet, apply_at, apply_fd, apply_written_fd, create_special_at, is_removable_xattr, target_owner,
+};
 pub use capture::{
     Captured, FileType, Identity, OPEN_LEVELS_MAX, XATTRS_MAX_BYTES, open_again, open_beneath, open_directory_at,
     open_file_at, read_link_at, read_xattrs_at, read_xattrs_fd, stat_at, stat_fd,

@@ -11,8 +11,11 @@ use crate::id::ChunkId;
 use crate::progress::Counters;
 use crate::repository::content::{Content, ContentBody, Extent, ExtentSource};
 use crate::repository::content_reader::PlacedExtent;
-use crate::repository::metadata::{Captured, apply_fd, open_file_at, read_xattrs_fd, stat_fd, target_owner};
+use crate::repository::metadata::{
+    Captured, apply_fd, apply_written_fd, open_file_at, read_xattrs_fd, stat_fd, target_owner,
+};
 use crate::restore::entry::Standing;
+use crate::restore::target::{OWNER_ONLY, first_permissions};
 use crate::restore::walk::Job;
 use crate::restore::{Action, Mode, Run};
 use crate::store::chunker::CHUNK_MAX_BYTES;
@@ -146,7 +149,7 @@ impl Run<'_> {
             self.put_in_place(job, |dir, name| {
                 let failed = |operation| Error::io(operation, self.tally.full_path(&job.path));
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let fd = rustix::fs::openat(dir, name, flags, Permissions::RUSR | Permissions::WUSR)
+                let fd = rustix::fs::openat(dir, name, flags, first_permissions(&job.node))
                     .map_err(|errno| failed("create")(errno.into()))?;
                 // Without holes, writing gives it its size.
                 if content.data_bytes < content.size {
@@ -169,7 +172,7 @@ impl Run<'_> {
 
     fn apply_to(&self, job: &Job, fd: &OwnedFd) {
         let (node, xattrs) = self.wanted(&job.node, &job.path);
-        self.note_not_set(job, apply_fd(fd.as_fd(), &node, &xattrs, &self.owners, &self.apply));
+        self.note_not_set(job, apply_written_fd(fd.as_fd(), &node, &xattrs, &self.owners, &self.apply));
     }
 
     /// Writes the extents that differ into the file that stands there.
@@ -190,8 +193,7 @@ impl Run<'_> {
             if found.identity() != captured.identity() || found.link_count != 1 {
                 return self.restore_anew(job, content);
             }
-            let only_owner = Permissions::RUSR | Permissions::WUSR;
-            let closed = rustix::fs::fchmod(&fd, only_owner).and_then(|()| resize(fd.as_fd(), content.size));
+            let closed = rustix::fs::fchmod(&fd, OWNER_ONLY).and_then(|()| resize(fd.as_fd(), content.size));
             closed.map_err(|errno| failed("prepare")(errno.into()))?;
             self.write_differences(job, fd.as_fd(), content, differences)?;
             self.apply_to(job, &fd);

@@ -15,10 +15,13 @@ use rustix::io::Errno;
 use crate::error::{Error, Result};
 use crate::id::WriterId;
 use crate::repository::metadata::{Captured, FileType, Identity, open_directory_at, stat_at, stat_fd};
-use crate::repository::node::Node;
+use crate::repository::node::{Node, Xattrs};
 use crate::restore::{Mode, Run};
 
 const DIRECTORY_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Of a file that is not whole.
+pub(super) const OWNER_ONLY: Permissions = Permissions::RUSR.union(Permissions::WUSR);
 
 /// Rights that are needed to work in a directory.
 const OWNER_ALL: u16 = 0o700;
@@ -236,6 +239,14 @@ pub(super) fn has_entries(dir: BorrowedFd<'_>, name: &OsStr) -> bool {
     names.any(|name| name.map_or(true, |name| name != b"." && name != b".."))
 }
 
+/// The permissions to make a file with: its own where they let nobody at it who will not be let in the end, whatever its
+/// owner and group are at first; then they need not be set. Else only its owner's.
+pub(super) fn first_permissions(node: &Node) -> Permissions {
+    let (owner, group, others) = (node.permissions & 0o700, (node.permissions >> 3) & 0o7, node.permissions & 0o7);
+    let is_open_alike = matches!(node.xattrs, Xattrs::None) && owner & 0o600 == 0o600 && group == others;
+    if is_open_alike { Permissions::from_raw_mode((node.permissions & 0o777).into()) } else { OWNER_ONLY }
+}
+
 /// The letter that `find -type` uses.
 pub(super) fn letter(file_type: FileType) -> u8 {
     match file_type {
@@ -246,5 +257,27 @@ pub(super) fn letter(file_type: FileType) -> u8 {
         FileType::Socket => b's',
         FileType::CharacterDevice(_) => b'c',
         FileType::BlockDevice(_) => b'b',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::node::Xattr;
+    use crate::repository::node::tests::empty_directory;
+
+    #[test]
+    fn a_file_is_made_open_only_to_who_will_have_access_whoever_owns_it() {
+        let made_with = |permissions, xattrs| {
+            let node = Node { permissions, xattrs, ..empty_directory() };
+            first_permissions(&node).as_raw_mode()
+        };
+        for (permissions, first) in
+            [(0o644, 0o644), (0o600, 0o600), (0o4755, 0o755), (0o640, 0o600), (0o604, 0o600), (0o444, 0o600)]
+        {
+            assert_eq!(made_with(permissions, Xattrs::None), first, "{permissions:o}");
+        }
+        let acl = Xattr { name: b"system.posix_acl_access".to_vec(), value: Vec::new() };
+        assert_eq!(made_with(0o644, Xattrs::Inline(vec![acl])), 0o600);
     }
 }

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use crate::repository::metadata::OwnerNames;
 use crate::repository::metadata::capture::{Captured, FileType, XattrPlace, descriptor_path, read_xattrs, stat_fd};
 use crate::repository::node::{Node, NodeKind, Xattr};
+use crate::time::Timestamp;
 
 /// How metadata is given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +92,20 @@ pub fn apply_fd(
     work.set_modified();
     work.verify();
     work.not_set
+}
+
+/// [`apply_fd`] for a file that was just written, and is open for that: its time is surely wrong, so it is set before
+/// anything is looked at. Then in most cases nothing is left to do.
+pub fn apply_written_fd(
+    fd: BorrowedFd<'_>,
+    node: &Node,
+    xattrs: &[Xattr],
+    owners: &OwnerNames,
+    options: &ApplyOptions,
+) -> Vec<NotSet> {
+    // Where that fails, or comes to another time, it is tried again and told.
+    let _ = rustix::fs::futimens(fd, &modified_only(node.modified));
+    apply_fd(fd, node, xattrs, owners, options)
 }
 
 /// Owner and group that `node` is to have here: by name, or where that is unknown, or by choice, by id. Root is
@@ -288,11 +303,7 @@ impl Application<'_> {
         if modified == self.state.modified {
             return;
         }
-        let times = Timestamps {
-            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-            last_modification: Timespec { tv_sec: modified.seconds, tv_nsec: modified.nanos.into() },
-        };
-        let result = rustix::fs::utimensat(CWD, &self.path, &times, AtFlags::empty());
+        let result = rustix::fs::utimensat(CWD, &self.path, &modified_only(modified), AtFlags::empty());
         self.attempt("modification time", result.map_err(io::Error::from));
     }
 
@@ -316,6 +327,13 @@ impl Application<'_> {
         if !self.not_set.iter().any(|known| known.what == what) {
             self.not_set.push(NotSet { what: what.into(), cause: io::Error::other(reason) });
         }
+    }
+}
+
+fn modified_only(modified: Timestamp) -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: modified.seconds, tv_nsec: modified.nanos.into() },
     }
 }
 
