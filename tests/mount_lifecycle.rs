@@ -180,6 +180,18 @@ fn sigterm_unmounts_and_the_exit_code_is_zero() {
 }
 
 #[test]
+fn sigterm_ends_a_mount_that_was_detached_before() {
+    let stage = Stage::new();
+    let mut child = stage.mount_in_foreground();
+    let _open = File::open(stage.latest().join("large")).unwrap();
+    assert!(stage.umount().status.success());
+    assert!(child.try_wait().unwrap().is_none(), "it serves whoever has files open");
+    rustix::process::kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    eventually("the process ends", || child.try_wait().unwrap().is_some());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
 fn sigterm_ends_a_mount_whose_files_are_open() {
     let stage = Stage::new();
     let mut child = stage.mount_in_foreground();
