@@ -1,8 +1,10 @@
 //! The one thing to do next after a failure: by the error alone, or by what was typed and what the repository has.
 
 use std::io;
+use std::path::Path;
 
 use yesterfs::error::{Error, ErrorKind};
+use yesterfs::mount::FUSE_DEVICE;
 use yesterfs::repository::catalog::Catalog;
 use yesterfs::repository::snapshot::ID_PREFIX_MIN;
 
@@ -25,6 +27,10 @@ pub fn of(error: &Error) -> Option<&'static str> {
         Error::Ambiguous { .. } => "write more digits of the id",
         Error::Unsupported { .. } => "update yesterfs on this machine",
         Error::Interrupted => "run the same command again; what it has written so far is kept",
+        Error::Io { path, .. } if path == Path::new(FUSE_DEVICE) => {
+            "nothing can be mounted without it: modprobe fuse, and chmod 666 /dev/fuse; a container has to be started \
+             with --device /dev/fuse --cap-add SYS_ADMIN"
+        }
         Error::Io { source, .. } | Error::Backend { source, .. } => return of_system(source),
         // Check stops there too.
         Error::Corrupt { object, .. } if object.starts_with("the catalog") || object.starts_with("catalog record") => {
