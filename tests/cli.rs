@@ -495,6 +495,24 @@ fn damage_ends_with_4_and_names_what_is_affected() {
     assert!(damages.iter().any(|record| record["type"] == "damage"), "{damages:?}");
 }
 
+#[test]
+fn what_check_cannot_pass_is_to_be_put_back() {
+    let stage = Stage::new();
+    for name in ["repo/config", "repo/catalog/00000000000000000/00000000000000000001"] {
+        stage.ingest();
+        let whole = fs::read(stage.path(name)).unwrap();
+        fs::remove_file(stage.path(name)).unwrap();
+        fs::write(stage.path(name), &whole[..whole.len() - 1]).unwrap();
+        for words in [&["check"], &["snapshots"]] {
+            let said = stage.fail(4, words);
+            assert!(said.contains("is damaged") && said.contains("\nhint: put "), "{said}");
+        }
+        fs::remove_file(stage.path(name)).unwrap();
+        fs::write(stage.path(name), whole).unwrap();
+        stage.succeed(&["check"]);
+    }
+}
+
 /// Flips a bit in the first record of each pack.
 fn damage_packs(stage: &Stage) {
     for pack in files_below(&stage.path("repo/packs")) {

@@ -36,6 +36,9 @@ pub fn of(error: &Error) -> Option<&'static str> {
         Error::Corrupt { object, .. } if object.starts_with("the catalog") || object.starts_with("catalog record") => {
             "put the record back from a copy of the repository: what came after it can only be read with it"
         }
+        Error::Corrupt { object, .. } if object == "the repository's config" => {
+            "put it back from a copy of the repository: all the rest is still there"
+        }
         _ if error.kind() == ErrorKind::Corrupt => {
             "yesterfs check --read-data names every snapshot and path that is affected"
         }
