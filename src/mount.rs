@@ -38,7 +38,7 @@ mod push;
 mod read_ahead;
 mod requests;
 
-pub use self::attachment::{Unmounted, unmount};
+pub use self::attachment::{FUSE_DEVICE, Unmounted, unmount};
 
 /// How often the repository is asked for new and forgotten snapshots: they shall be seen within a second.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(500);
@@ -145,8 +145,11 @@ fn usable_point(options: &MountOptions) -> Result<PathBuf> {
     let refuse = |reason: String| Error::invalid("mount point", options.mountpoint.display().to_string(), reason);
     let point = mount_table::resolve(&options.mountpoint)?;
     if let Some(entry) = mount_table::mounted_at(&point)?.filter(mount_table::TableEntry::is_fuse) {
-        let source = entry.source.to_string_lossy();
-        return Err(refuse(format!("in use: {} of \"{source}\" is mounted there", entry.file_system_type)));
+        let (kind, source) = (&entry.file_system_type, entry.source.to_string_lossy());
+        // What stat(2) tells is cached.
+        let is_dead = fs::read_dir(&point).is_err_and(|error| error.kind() == io::ErrorKind::NotConnected);
+        let rest = if is_dead { ", but its process is gone: unmount it first" } else { "" };
+        return Err(refuse(format!("in use: {kind} of \"{source}\" is mounted there{rest}")));
     }
     if !fs::metadata(&point).map_err(Error::io("mount on", &point))?.is_dir() {
         return Err(refuse("it is not a directory".into()));

@@ -1,5 +1,6 @@
 //! What a user types and gets: results, exit codes, messages, JSON.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStringExt;
@@ -281,6 +282,82 @@ fn json_of_an_ingest_tells_progress_and_the_snapshot() {
 }
 
 #[test]
+fn json_has_the_types_and_fields_that_are_promised() {
+    assert!(rustix::process::geteuid().is_root(), "this test gives files away: run it as root");
+    let printed = fields_of(every_sort_of_record());
+    let promised = promised_fields();
+    for (kind, fields) in &promised {
+        assert_eq!(printed.get(kind), Some(fields), "{kind}: printed, and promised in docs/semantics.md");
+    }
+    assert_eq!(printed.len(), promised.len(), "{:?}", printed.keys());
+}
+
+/// By type; of the promised `summary` both, as if they were one.
+type Fields = BTreeMap<String, BTreeSet<String>>;
+
+/// What the table of section 9 has in backticks: a type in the first column, its fields in the third.
+fn promised_fields() -> Fields {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/semantics.md");
+    let document = fs::read_to_string(document).unwrap();
+    let section = document.split("\n## 9. JSON\n").nth(1).unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `")).skip(1);
+    let quoted = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_string).collect::<Vec<_>>();
+    let mut promised = Fields::new();
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').collect();
+        promised.entry(quoted(cells[1]).remove(0)).or_default().extend(quoted(cells[3]));
+    }
+    promised
+}
+
+fn fields_of(records: Vec<Value>) -> Fields {
+    let mut fields = Fields::new();
+    for record in records {
+        let of_type = fields.entry(record["type"].as_str().unwrap().to_string()).or_default();
+        for (name, value) in record.as_object().unwrap() {
+            of_type.insert(name.clone());
+            let inner = value.as_object().filter(|_| name != "facts");
+            of_type.extend(inner.into_iter().flat_map(|inner| inner.keys().cloned()));
+        }
+        of_type.remove("type");
+    }
+    fields
+}
+
+/// Everything that any command prints with `--json`, of trees that have everything.
+fn every_sort_of_record() -> Vec<Value> {
+    let stage = Stage::new();
+    let mut all = Vec::new();
+    let mut run = |words: &[&str]| all.extend(records(&stage.run(&[words, &["--json"]].concat()).stdout));
+    run(&["--repo", "other", "init"]);
+    run(&["config"]);
+    run(&["ingest", "dir", "lake", "--source", "lake"]);
+    fs::remove_file(stage.path("lake/link")).unwrap();
+    symlink("sub", stage.path("lake/link")).unwrap();
+    fs::hard_link(stage.path("lake/a.txt"), stage.path("lake/b.txt")).unwrap();
+    fs::set_permissions(stage.path("lake/a.txt"), fs::Permissions::from_mode(0o000)).unwrap();
+    run(&["ingest", "dir", "lake", "--source", "lake"]);
+    run(&["diff", "lake~1", "lake"]);
+    run(&["ls", "-R", "lake"]);
+    // The one device that every machine has.
+    run(&["ingest", "dir", "/dev", "--source", "devices", "-x", "--exclude", "/*", "--exclude", "!/null"]);
+    run(&["find", "devices", "null"]);
+    run(&["forget", "devices"]);
+    run(&["restore", "lake", "--to", "back", "--dry-run"]);
+    run(&["forget", "lake~1"]);
+    run(&["check"]);
+    let slow = ["ingest", "stream", "--source", "slow", "--name", "x", "--json", "--", "sh", "-c", "echo a; sleep 2"];
+    all.extend(stage.records(&slow));
+    // What is root's cannot be given back by others; then all of it is theirs.
+    all.extend(records(&as_ordinary_user(&stage, &["restore", "lake", "--to", "back", "--json"]).stdout));
+    all.extend(records(&as_ordinary_user(&stage, &["ingest", "dir", "lake", "--source", "lake", "--json"]).stdout));
+    damage_packs(&stage);
+    all.extend(records(&stage.run(&["check", "--json"]).stdout));
+    all.extend(records(&stage.run(&["check", "--read-data", "--json"]).stdout));
+    all
+}
+
+#[test]
 fn what_cannot_be_read_makes_the_snapshot_partial() {
     let stage = Stage::new();
     fs::set_permissions(stage.path("lake/a.txt"), fs::Permissions::from_mode(0o000)).unwrap();
@@ -407,13 +484,7 @@ fn damage_ends_with_4_and_names_what_is_affected() {
     let stage = Stage::new();
     stage.ingest();
     assert_eq!(stage.run(&["check", "--read-data"]).code, 0);
-    for pack in files_below(&stage.path("repo/packs")) {
-        let mut bytes = fs::read(&pack).unwrap();
-        // Behind the header and the first record's own header.
-        bytes[60] ^= 1;
-        fs::set_permissions(&pack, fs::Permissions::from_mode(0o600)).unwrap();
-        fs::write(&pack, bytes).unwrap();
-    }
+    damage_packs(&stage);
     let listed = stage.run(&["cat", "lake:/sub/b.sql"]);
     assert_eq!(listed.code, 4, "{}", listed.stderr);
     assert!(listed.stderr.contains("is damaged") && listed.stderr.contains("hint: "), "{}", listed.stderr);
@@ -422,6 +493,35 @@ fn damage_ends_with_4_and_names_what_is_affected() {
     assert!(checked.stdout.contains("lake@"), "{}", checked.stdout);
     let damages = records(&stage.run(&["check", "--read-data", "--json"]).stdout);
     assert!(damages.iter().any(|record| record["type"] == "damage"), "{damages:?}");
+}
+
+#[test]
+fn what_check_cannot_pass_is_to_be_put_back() {
+    let stage = Stage::new();
+    for name in ["repo/config", "repo/catalog/00000000000000000/00000000000000000001"] {
+        stage.ingest();
+        let whole = fs::read(stage.path(name)).unwrap();
+        fs::remove_file(stage.path(name)).unwrap();
+        fs::write(stage.path(name), &whole[..whole.len() - 1]).unwrap();
+        for words in [&["check"], &["snapshots"]] {
+            let said = stage.fail(4, words);
+            assert!(said.contains("is damaged") && said.contains("\nhint: put "), "{said}");
+        }
+        fs::remove_file(stage.path(name)).unwrap();
+        fs::write(stage.path(name), whole).unwrap();
+        stage.succeed(&["check"]);
+    }
+}
+
+/// Flips a bit in the first record of each pack.
+fn damage_packs(stage: &Stage) {
+    for pack in files_below(&stage.path("repo/packs")) {
+        let mut bytes = fs::read(&pack).unwrap();
+        // Behind the header and the first record's own header.
+        bytes[60] ^= 1;
+        fs::set_permissions(&pack, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&pack, bytes).unwrap();
+    }
 }
 
 fn files_below(directory: &Path) -> Vec<PathBuf> {

@@ -1,8 +1,10 @@
 //! The one thing to do next after a failure: by the error alone, or by what was typed and what the repository has.
 
 use std::io;
+use std::path::Path;
 
 use yesterfs::error::{Error, ErrorKind};
+use yesterfs::mount::FUSE_DEVICE;
 use yesterfs::repository::catalog::Catalog;
 use yesterfs::repository::snapshot::ID_PREFIX_MIN;
 
@@ -24,11 +26,18 @@ pub fn of(error: &Error) -> Option<&'static str> {
         Error::NotFound { what: "command", .. } => "yesterfs --help lists the commands",
         Error::Ambiguous { .. } => "write more digits of the id",
         Error::Unsupported { .. } => "update yesterfs on this machine",
-        Error::Interrupted => "run the same command again; what was stored so far is kept",
+        Error::Interrupted => "run the same command again; what it has written so far is kept",
+        Error::Io { path, .. } if path == Path::new(FUSE_DEVICE) => {
+            "nothing can be mounted without it: modprobe fuse, and chmod 666 /dev/fuse; a container has to be started \
+             with --device /dev/fuse --cap-add SYS_ADMIN"
+        }
         Error::Io { source, .. } | Error::Backend { source, .. } => return of_system(source),
         // Check stops there too.
         Error::Corrupt { object, .. } if object.starts_with("the catalog") || object.starts_with("catalog record") => {
             "put the record back from a copy of the repository: what came after it can only be read with it"
+        }
+        Error::Corrupt { object, .. } if object == "the repository's config" => {
+            "put it back from a copy of the repository: all the rest is still there"
         }
         _ if error.kind() == ErrorKind::Corrupt => {
             "yesterfs check --read-data names every snapshot and path that is affected"
@@ -74,9 +83,13 @@ fn as_path(typed: &str) -> String {
     }
     match typed.split_once('/') {
         Some(("", path)) => format!("a path comes after its snapshot: SNAP:/{path}"),
-        Some((snapshot, path)) => {
-            format!("a path comes after its snapshot, with a colon between: {}:/{path}", snapshot.trim_end_matches(':'))
-        }
+        Some((start, path)) => match start.rsplit_once(':') {
+            // Other colons stand in a time, before digits.
+            Some((snapshot, name)) if !snapshot.contains('@') || !name.starts_with(|it: char| it.is_ascii_digit()) => {
+                format!("a path begins with a slash: {snapshot}:/{name}/{path}")
+            }
+            _ => format!("a path comes after its snapshot, with a colon between: {start}:/{path}"),
+        },
         None => "a path is written SNAP:/PATH".to_string(),
     }
 }
@@ -183,6 +196,13 @@ mod tests {
         for (typed, instead) in
             [("lake/sub/x", "lake:/sub/x"), ("lake@latest/x", "lake@latest:/x"), ("/sub/x", "SNAP:/sub/x")]
         {
+            assert!(as_path(typed).ends_with(instead), "{}", as_path(typed));
+        }
+        for (typed, instead) in [
+            ("lake:sub/x", ": lake:/sub/x"),
+            ("lake@latest:sub/x", ": lake@latest:/sub/x"),
+            ("lake@2026-11-20T10:00:00/x", ": lake@2026-11-20T10:00:00:/x"),
+        ] {
             assert!(as_path(typed).ends_with(instead), "{}", as_path(typed));
         }
         assert!(as_path("lake:/sub").ends_with(": lake"));

@@ -44,12 +44,17 @@ impl Invocation {
     pub fn new(global: GlobalArgs) -> Invocation {
         Invocation {
             repository: global.repo,
-            cache_bytes: global.cache.saturating_mul(1 << 20),
+            cache_bytes: mebibytes(global.cache),
             quiet: global.quiet,
             verbose: global.verbose > 0,
             in_background: global.in_background,
             now: clock(),
         }
+    }
+
+    /// The same with another bound of the cache, where there is one.
+    pub fn with_cache(&self, mib: Option<u64>) -> Invocation {
+        Invocation { cache_bytes: mib.map_or(self.cache_bytes, mebibytes), ..self.clone() }
     }
 
     /// The same for the repository in this directory.
@@ -120,6 +125,10 @@ fn nearest_directory<'a>(tree: TreeReader, root: &Node, path: &'a [u8]) -> Resul
         }
     }
     Ok(b"")
+}
+
+fn mebibytes(count: u64) -> u64 {
+    count.saturating_mul(1 << 20)
 }
 
 /// What time it is.

@@ -66,10 +66,14 @@ pub struct Mount {
     #[arg(long, value_name = "KIB", default_value_t = 4096)]
     read_ahead: u32,
 
-    /// Options as /etc/fstab and mount(8) write them: allow_other, log_file=FILE, readdirplus=WHEN, threads=N,
+    /// Options as /etc/fstab and mount(8) write them: allow_other, cache=MIB, log_file=FILE, readdirplus=WHEN, threads=N,
     /// read_ahead=KIB; those that every filesystem has are taken and change nothing
     #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
     options: Vec<String>,
+
+    /// What `-o` says in place of `--cache`.
+    #[arg(skip)]
+    cache_mib: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -80,6 +84,7 @@ enum When {
 
 pub fn run(mut args: Mount, invocation: &Invocation) -> CommandResult {
     args.apply_options()?;
+    let invocation = &invocation.with_cache(args.cache_mib);
     if args.foreground || invocation.in_background {
         return serve(&args, invocation);
     }
@@ -177,6 +182,7 @@ impl Mount {
             let (name, value) = option.split_once('=').unwrap_or((&option, ""));
             match name {
                 "allow_other" => self.allow_other = true,
+                "cache" => self.cache_mib = Some(value.parse().map_err(|_| refuse("expected a number of MiB"))?),
                 "log_file" => self.log_file = Some(value.into()),
                 "readdirplus" => {
                     self.readdirplus = When::from_str(value, true).map_err(|_| refuse("expected always or auto"))?;
@@ -215,21 +221,23 @@ mod tests {
             threads: None,
             read_ahead: 4096,
             options: options.split(',').map(str::to_string).collect(),
+            cache_mib: None,
         }
     }
 
     #[test]
     fn an_fstab_line_says_what_the_options_say() {
         let mut args =
-            mount("ro,nofail,x-systemd.automount,allow_other,threads=3,readdirplus=auto,log_file=/var/log/y");
+            mount("ro,nofail,x-systemd.automount,allow_other,threads=3,readdirplus=auto,log_file=/var/log/y,cache=9");
         assert!(args.apply_options().is_ok());
         assert!(args.allow_other && args.readdirplus == When::Auto);
         assert_eq!((args.threads, args.log_file), (Some(3), Some(PathBuf::from("/var/log/y"))));
+        assert_eq!(args.cache_mib, Some(9));
     }
 
     #[test]
     fn unknown_and_malformed_options_are_refused_by_name() {
-        for option in ["allow_others", "threads=many", "readdirplus=never", "read_ahead="] {
+        for option in ["allow_others", "threads=many", "readdirplus=never", "read_ahead=", "cache=lots"] {
             let failure = mount(&format!("ro,{option}")).apply_options().unwrap_err();
             assert!(format!("{failure:?}").contains(option), "{failure:?}");
         }

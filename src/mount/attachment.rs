@@ -22,7 +22,8 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use super::mount_table::{self, FILE_SYSTEM_TYPE};
 use crate::error::{Error, Result};
 
-const FUSE_DEVICE: &str = "/dev/fuse";
+/// Without it there are no mounts.
+pub const FUSE_DEVICE: &str = "/dev/fuse";
 const HELPERS: [&str; 2] = ["fusermount3", "fusermount"];
 /// How the helper learns the number of the socket that it shall send the device through.
 const HELPER_SOCKET_VARIABLE: &str = "_FUSE_COMMFD";
@@ -40,8 +41,14 @@ pub enum Unmounted {
 /// `source` is what the table of mounts shall name as mounted.
 pub(super) fn attach(point: &Path, source: &OsStr, allow_other: bool) -> Result<OwnedFd> {
     match attach_directly(point, source, allow_other) {
-        Err(Error::Io { source: error, .. }) if error.kind() == io::ErrorKind::PermissionDenied => {
-            attach_with_helper(point, source, allow_other)
+        Err(Error::Io { operation, path, source: error }) if error.kind() == io::ErrorKind::PermissionDenied => {
+            attach_with_helper(point, source, allow_other).map_err(|refusal| match refusal {
+                // The helper opens the device as the user whom it works for, who may not: the mount point is not at fault.
+                Error::Invalid { reason, .. } if reason.contains(FUSE_DEVICE) && path == Path::new(FUSE_DEVICE) => {
+                    Error::Io { operation, path, source: error }
+                }
+                refusal => refusal,
+            })
         }
         result => result,
     }
