@@ -144,7 +144,7 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
 
     fn look_for_relative(&self, relatives: &'s Relatives<'s>) -> Option<Predecessor<'s>> {
         let mut rest = &self.batch.bytes[..self.filled];
-        if (rest.len() as u64) < RELATIVE_MIN_BYTES {
+        if (rest.len() as u64) < RELATIVE_MIN_BYTES || relatives.is_empty() {
             return None;
         }
         let mut first = Vec::new();

@@ -1,7 +1,7 @@
 //! Relatives: finds an older content that a new one is probably like, where no file of its name tells: a renamed or moved
 //! file, the dump of another day, a file under a new source. A content is known by the ids of its first chunks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use crate::error::Result;
@@ -49,17 +49,22 @@ struct Survey {
 impl<'r> Relatives<'r> {
     /// Relatives in the last snapshot of `source`, and in those of the sources that were ingested last.
     pub fn new(chunks: &'r ChunkStore, catalog: &Catalog, source: &str) -> Relatives<'r> {
-        let sources = catalog.sources();
-        let mut last: Vec<_> = sources.iter().filter_map(|source| catalog.of_source(source).next_back()).collect();
-        last.sort_by_key(|snapshot| (snapshot.manifest.source == source, snapshot.sequence));
-        let likely = &last[last.len().saturating_sub(SOURCES_MAX)..];
-        let roots = likely.iter().filter_map(|snapshot| snapshot.manifest.root.directory().copied()).collect();
+        let mut met = HashSet::from([source]);
+        let others = catalog.snapshots().rev().filter(|snapshot| met.insert(snapshot.manifest.source.as_str()));
+        let last = catalog.of_source(source).next_back().into_iter().chain(others);
+        let likely: Vec<_> = last.take(SOURCES_MAX).collect();
+        let roots = likely.iter().rev().filter_map(|snapshot| snapshot.manifest.root.directory().copied()).collect();
         Relatives { chunks, roots, survey: OnceLock::new() }
+    }
+
+    /// True where nobody can have a relative, so that nothing need be cut and hashed to look for one.
+    pub fn is_empty(&self) -> bool {
+        self.surveyed().contents.is_empty()
     }
 
     /// The content that has most of these chunks among its first ones. What cannot be read is nobody's relative.
     pub fn find(&self, first: &[ChunkId]) -> Option<Predecessor<'_>> {
-        let survey = self.survey.get_or_init(|| self.survey());
+        let survey = self.surveyed();
         let mut votes: HashMap<u32, usize> = HashMap::new();
         for number in first.iter().filter_map(|id| survey.by_chunk.get(id)) {
             *votes.entry(*number).or_default() += 1;
@@ -68,14 +73,16 @@ impl<'r> Relatives<'r> {
         survey.contents.get(number as usize).map(|content| Predecessor::new(self.chunks, content))
     }
 
-    fn survey(&self) -> Survey {
-        let mut survey = Survey::default();
-        for root in &self.roots {
-            if let Err(error) = survey.add_tree(self.chunks, *root) {
-                log::warn!("looking for files that new ones are like: {error}");
+    fn surveyed(&self) -> &Survey {
+        self.survey.get_or_init(|| {
+            let mut survey = Survey::default();
+            for root in &self.roots {
+                if let Err(error) = survey.add_tree(self.chunks, *root) {
+                    log::warn!("looking for files that new ones are like: {error}");
+                }
             }
-        }
-        survey
+            survey
+        })
     }
 }
 
