@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use yesterfs::Error;
 use yesterfs::diff::{Action, Change, DiffOptions, DiffSummary, Side, diff, rsync_name};
 use yesterfs::progress::Recorder;
+use yesterfs::repository::Repository;
 use yesterfs::repository::content::{ChunkClass, Content, Extent, ExtentSource};
 use yesterfs::repository::content_writer::ExtentWriter;
 use yesterfs::repository::node::{DirectoryRoot, Node, NodeKind, Xattrs};
@@ -728,6 +729,19 @@ fn the_same_bytes_in_other_chunks_are_the_same() {
     }
 }
 
+/// The repository opened once more, its index too, over a backend that counts.
+fn open_counting(repository: &TestRepository) -> (Arc<FaultyBackend>, Repository) {
+    let backend = Arc::new(FaultyBackend::recording(Arc::new(LocalBackend::new(repository.path("repo")))));
+    let opened = support::repository::open(&repository.path(""), backend.clone(), Default::default()).unwrap();
+    opened.chunks().unwrap();
+    (backend, opened)
+}
+
+fn latest<'r>(repository: &'r Repository, source: &str) -> Side<'r> {
+    let root = repository.find(source, now()).unwrap().manifest.root.clone();
+    Side::Snapshot { repository, root, path: Vec::new() }
+}
+
 #[test]
 fn only_what_differs_of_a_long_file_is_read() {
     let trees = Trees::new();
@@ -738,14 +752,8 @@ fn only_what_differs_of_a_long_file_is_read() {
     let repository = TestRepository::new();
     repository.ingest(&trees.a(), "a");
     repository.ingest(&trees.b(), "b");
-    let backend = Arc::new(FaultyBackend::recording(Arc::new(LocalBackend::new(repository.path("repo")))));
-    let opened = support::repository::open(&repository.path(""), backend.clone(), Default::default()).unwrap();
-    let side = |name: &str| {
-        let root = opened.find(name, now()).unwrap().manifest.root.clone();
-        Side::Snapshot { repository: &opened, root, path: Vec::new() }
-    };
-    let (a, b) = (side("a@latest"), side("b@latest"));
-    opened.chunks().unwrap();
+    let (backend, opened) = open_counting(&repository);
+    let (a, b) = (latest(&opened, "a"), latest(&opened, "b"));
     let before = backend.counts().get_range;
     let compared = compare(&a, &b);
     assert_eq!(compared.changes.iter().filter(|change| change.itemized.action == Action::Transfer).count(), 1);
@@ -763,14 +771,8 @@ fn files_of_one_chunk_and_one_size_are_told_apart_unread() {
     let repository = TestRepository::new();
     repository.ingest(&trees.a(), "a");
     repository.ingest(&trees.b(), "b");
-    let backend = Arc::new(FaultyBackend::recording(Arc::new(LocalBackend::new(repository.path("repo")))));
-    let opened = support::repository::open(&repository.path(""), backend.clone(), Default::default()).unwrap();
-    let side = |name: &str| {
-        let root = opened.find(name, now()).unwrap().manifest.root.clone();
-        Side::Snapshot { repository: &opened, root, path: Vec::new() }
-    };
-    let (a, b) = (side("a@latest"), side("b@latest"));
-    opened.chunks().unwrap();
+    let (backend, opened) = open_counting(&repository);
+    let (a, b) = (latest(&opened, "a"), latest(&opened, "b"));
     let before = backend.counts().get_range;
     let summary = compare(&a, &b).summary;
     assert_eq!((summary.changed, summary.pages_read), (50, 2));
