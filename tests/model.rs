@@ -1,5 +1,5 @@
 //! A small model as oracle: a live tree and a list of snapshots, kept in maps. Random work is done to the model and to
-//! the real thing, and whatever can be asked must be answered alike.
+//! the real thing, and whatever can be asked must be answered alike, by the library and by a mount.
 
 mod support;
 
@@ -8,12 +8,13 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, XattrFlags};
-use support::repository::{TestRepository, directory_options, now};
+use support::mounted::{Mount, Stage, within};
+use support::repository::{directory_options, now};
 use support::stored::{read, visit};
 use yesterfs::Error;
 use yesterfs::id::SnapshotId;
@@ -63,6 +64,8 @@ struct ModelSnapshot {
     name: String,
     tags: BTreeSet<String>,
     tree: ModelTree,
+    /// As a mount first showed them, in order of paths.
+    inode_numbers: Option<Vec<u64>>,
 }
 
 /// Numbers that look random and are the same in every run.
@@ -96,11 +99,14 @@ impl Dice {
 const NAMES: [&[u8]; 12] =
     [b"a", b"b", b"c", b"file", b"File", b"caf\xe9", b"new\nline", b" ", b"a.", b"a-b", b"zz", b"\x01"];
 const ATTRIBUTE: &str = "user.model";
+const SOURCES: [&str; 2] = ["lake", "river"];
 
 /// The model beside the real thing.
 struct World {
     dice: Dice,
-    place: TestRepository,
+    // Before the stage, that it is gone before its directory is.
+    mount: Option<Mount>,
+    stage: Stage,
     repository: Repository,
     root: PathBuf,
     live: ModelTree,
@@ -110,12 +116,12 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> World {
-        let place = TestRepository::new();
-        let root = place.path("live");
-        fs::create_dir(&root).unwrap();
-        let repository = place.reopen().unwrap();
+        let stage = Stage::new();
+        let root = stage.make_directory("live");
+        let repository = stage.open();
         let dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        World { dice, place, repository, root, live: ModelTree::default(), next_inode: 0, snapshots: Vec::new() }
+        let (live, snapshots) = (ModelTree::default(), Vec::new());
+        World { dice, mount: None, stage, repository, root, live, next_inode: 0, snapshots }
     }
 
     fn real(&self, path: &TreePath) -> PathBuf {
@@ -342,7 +348,7 @@ impl World {
             true => now(),
             false => Timestamp::from_system(SystemTime::now()),
         };
-        let source = ["lake", "river"][usize::from(self.dice.one_in(3))];
+        let source = SOURCES[usize::from(self.dice.one_in(3))];
         let options = DirectoryOptions { threads: self.dice.in_range(1..4), ..directory_options(&self.root, source) };
         let recorder = Recorder::default();
         let snapshot = ingest_directory(&self.repository, &options, &clock, &recorder).unwrap().snapshot;
@@ -353,6 +359,7 @@ impl World {
             name: snapshot.manifest.name.clone(),
             tags: BTreeSet::new(),
             tree: self.live.clone(),
+            inode_numbers: None,
         });
         self.compare(self.snapshots.len() - 1);
     }
@@ -383,9 +390,16 @@ impl World {
     fn reopen(&mut self) {
         if self.dice.one_in(2) {
             // It may not have been made yet, or not again.
-            let _ = fs::remove_dir_all(self.place.path("repo/index"));
+            let _ = fs::remove_dir_all(self.stage.path("repo/index"));
         }
-        self.repository = self.place.reopen().unwrap();
+        self.repository = self.stage.open();
+    }
+
+    fn remount(&mut self) {
+        match self.mount.take() {
+            Some(mount) => mount.unmount(),
+            None => self.mount = Some(self.stage.mount()),
+        }
     }
 
     // Questions.
@@ -396,7 +410,7 @@ impl World {
         let told: Vec<_> = catalog.snapshots().map(|it| (it.id, it.manifest.name.clone(), it.tags.clone())).collect();
         let known: Vec<_> = self.snapshots.iter().map(|it| (it.id, it.name.clone(), it.tags.clone())).collect();
         assert_eq!(told, known);
-        for source in ["lake", "river"] {
+        for source in SOURCES {
             let ids: Vec<_> = self.snapshots.iter().filter(|it| it.source == source).map(|it| it.id).rev().collect();
             for back in 0..=ids.len() {
                 let found = self.repository.find(&format!("{source}@latest~{back}"), now()).map(|it| it.id).ok();
@@ -467,6 +481,96 @@ impl World {
     }
 }
 
+/// What a mount shows, if there is one.
+impl World {
+    fn compare_mounted(&mut self) {
+        let Some(mount) = &self.mount else { return };
+        for source in SOURCES {
+            let directory = mount.path("snapshots").join(source);
+            let own: Vec<&str> =
+                self.snapshots.iter().filter(|it| it.source == source).map(|it| it.name.as_str()).collect();
+            let known: BTreeSet<TreePath> = own
+                .iter()
+                .copied()
+                .chain((!own.is_empty()).then_some("latest"))
+                .map(|it| split(it.as_bytes()))
+                .collect();
+            within(SHOWN_WITHIN, "the list of snapshots", || paths_below(&directory, 1) == known);
+            let latest = || fs::read_link(directory.join("latest")).ok();
+            within(SHOWN_WITHIN, "the latest snapshot", || latest().as_deref() == own.last().map(Path::new));
+        }
+        let tagged: BTreeSet<TreePath> = self
+            .snapshots
+            .iter()
+            .flat_map(|it| {
+                it.tags
+                    .iter()
+                    .map(move |tag| [tag, &it.source, &it.name].map(|name| name.clone().into_bytes()).to_vec())
+            })
+            .collect();
+        let leaves = || paths_below(&mount.path("tags"), 3).into_iter().filter(|path| path.len() == 3);
+        within(SHOWN_WITHIN, "the list of tags", || leaves().collect::<BTreeSet<_>>() == tagged);
+        if self.snapshots.is_empty() {
+            return;
+        }
+        let at = self.dice.below(self.snapshots.len());
+        let model = &mut self.snapshots[at];
+        let root = mount.path("snapshots").join(&model.source).join(&model.name);
+        assert!(paths_below(&root, usize::MAX).iter().eq(model.tree.entries.keys()), "other names in {root:?}");
+        let numbers: Vec<u64> = model.tree.entries.keys().map(|path| compare_shown(&model.tree, path, &root)).collect();
+        assert_eq!(model.inode_numbers.get_or_insert_with(|| numbers.clone()), &numbers, "in {root:?}");
+    }
+}
+
+/// The promise is a second, and a busy machine is none of the model's business.
+const SHOWN_WITHIN: Duration = Duration::from_secs(10);
+
+/// All paths below a directory, at most so many levels down; none where there is no directory.
+fn paths_below(directory: &Path, levels: usize) -> BTreeSet<TreePath> {
+    let mut found = BTreeSet::new();
+    let entries = if levels > 0 { fs::read_dir(directory).ok() } else { None };
+    for entry in entries.into_iter().flatten().map(Result::unwrap) {
+        let name = entry.file_name().as_bytes().to_vec();
+        if entry.file_type().unwrap().is_dir() {
+            let below = paths_below(&entry.path(), levels - 1);
+            found.extend(below.into_iter().map(|path| [vec![name.clone()], path].concat()));
+        }
+        found.insert(vec![name]);
+    }
+    found
+}
+
+/// One entry below `root`, in a mount, against the model. Returns its inode number.
+fn compare_shown(tree: &ModelTree, path: &TreePath, root: &Path) -> u64 {
+    let real = path.iter().fold(root.to_path_buf(), |real, name| real.join(OsStr::from_bytes(name)));
+    let found = fs::symlink_metadata(&real).unwrap();
+    let time = Timestamp { seconds: found.mtime(), nanos: u32::try_from(found.mtime_nsec()).unwrap() };
+    let mut value = [0; 1000];
+    let attribute = rustix::fs::lgetxattr(&real, ATTRIBUTE, &mut value[..]).ok().map(|length| value[..length].to_vec());
+    let permissions = found.mode() & 0o7777;
+    match &tree.entries[path] {
+        entry @ ModelEntry::File(number) => {
+            let inode = &tree.inodes[number];
+            let names = tree.entries.values().filter(|it| *it == entry).count() as u64;
+            assert!(found.is_file() && fs::read(&real).unwrap() == inode.bytes, "{real:?}: other bytes");
+            assert_eq!(
+                (permissions, time, &attribute, found.nlink(), found.len()),
+                (inode.permissions, inode.modified, &inode.attribute, names, inode.bytes.len() as u64),
+                "{real:?}"
+            );
+        }
+        ModelEntry::Directory { permissions: wanted, attribute: value } => {
+            assert!(found.is_dir());
+            assert_eq!((permissions, &attribute), (*wanted, value), "{real:?}");
+        }
+        ModelEntry::Symlink { target, modified } => {
+            assert_eq!(fs::read_link(&real).unwrap().as_os_str().as_bytes(), target);
+            assert_eq!(&time, modified, "{real:?}");
+        }
+    }
+    found.ino()
+}
+
 fn split(path: &[u8]) -> TreePath {
     path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect()
 }
@@ -524,11 +628,15 @@ fn compare_positions(repository: &Repository, snapshot: &Snapshot, found: &BTree
     assert!(tree.entries_from(root, ordinal).next().is_none());
 }
 
-fn play(seed: u64, steps: usize) {
+/// With `mounts`, a real mount comes and goes meanwhile.
+fn play(seed: u64, steps: usize, mounts: bool) {
     let mut world = World::new(seed);
     for step in 0..steps {
         // Shown only where the test fails.
         println!("seed {seed}, step {step}, {} entries, {} snapshots", world.live.entries.len(), world.snapshots.len());
+        if mounts && world.dice.one_in(6) {
+            world.remount();
+        }
         match world.dice.below(10) {
             0..5 => (0..world.dice.in_range(1..15)).for_each(|_| world.change()),
             5..7 => world.ingest(),
@@ -537,6 +645,7 @@ fn play(seed: u64, steps: usize) {
             _ => world.reopen(),
         }
         world.compare_catalog();
+        world.compare_mounted();
         if !world.snapshots.is_empty() {
             let at = world.dice.below(world.snapshots.len());
             world.compare(at);
@@ -546,21 +655,26 @@ fn play(seed: u64, steps: usize) {
     world.compare_catalog();
     (0..world.snapshots.len()).for_each(|at| world.compare(at));
     let made = world.repository.catalog().snapshots_added();
-    assert!(made > 20, "the dice made only {made} snapshots, too few to prove anything");
+    assert!(made > steps as u64 / 10, "the dice made only {made} snapshots, too few to prove anything");
     support::stored::assert_sound(&world.repository);
 }
 
 #[test]
 fn random_work_is_remembered_by_a_first_seed() {
-    play(1, 200);
+    play(1, 200, false);
 }
 
 #[test]
 fn random_work_is_remembered_by_a_second_seed() {
-    play(2, 200);
+    play(2, 200, false);
 }
 
 #[test]
 fn random_work_is_remembered_by_a_third_seed() {
-    play(3, 200);
+    play(3, 200, false);
+}
+
+#[test]
+fn random_work_is_shown_by_a_mount() {
+    play(4, 150, true);
 }
