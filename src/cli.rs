@@ -1,6 +1,7 @@
 //! The command line: words become calls of the library, results become text or JSON, failures become exit codes.
 //! Nothing else prints, exits or reads the clock.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -86,8 +87,8 @@ pub struct GlobalArgs {
     #[arg(short, long, global = true)]
     pub quiet: bool,
 
-    /// How a mount starts itself again to serve in the background
-    #[arg(long, global = true, hide = true)]
+    /// True in the process that serves a mount in the background.
+    #[arg(skip)]
     pub in_background: bool,
 }
 
@@ -129,10 +130,20 @@ commands! {
     Man => man,
 }
 
+/// The first word where a mount has started this program again, to serve in the background. It is no option, which help and
+/// completions would offer.
+const IN_BACKGROUND: &str = "--in-background";
+
 /// Runs the command that the command line asks for, and reports how it ended.
 pub fn main() -> ExitCode {
     raise_open_files_limit();
-    let cli = Cli::parse();
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    let in_background = words.get(1).is_some_and(|word| word == IN_BACKGROUND);
+    if in_background {
+        words.remove(1);
+    }
+    let mut cli = Cli::parse_from(words);
+    cli.global.in_background = in_background;
     logger::start(cli.global.quiet, cli.global.verbose);
     let invocation = Invocation::new(cli.global);
     let result = cli.command.run(&invocation);

@@ -760,6 +760,7 @@ fn help_completions_and_manual_cover_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let script = stage.succeed(&["completions", shell]);
         assert!(expected.iter().all(|command| script.contains(command)), "{shell}");
+        assert!(!script.contains("in-background"), "{shell} offers what is no option");
     }
     stage.succeed(&["man", "--out", "manual"]);
     for command in expected.iter().filter(|command| **command != "help") {

@@ -91,7 +91,7 @@ pub fn run(mut args: Mount, invocation: &Invocation) -> CommandResult {
     // The child says itself why it fails; asking for the repository here only saves starting it.
     invocation.repository_directory()?;
     let arguments: Vec<OsString> =
-        std::iter::once("--in-background".into()).chain(std::env::args_os().skip(1)).collect();
+        std::iter::once(super::IN_BACKGROUND.into()).chain(std::env::args_os().skip(1)).collect();
     match daemon::start(&arguments)? {
         Started::Ready { process_id } => {
             let mut output = Output::default();
