@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod comparison;
 pub mod content;
 pub mod content_reader;
+pub mod content_stream;
 pub mod content_writer;
 pub mod entry_cursor;
 pub mod metadata;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -527,6 +527,35 @@ fn damage_packs(stage: &Stage) {
 fn files_below(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn cat_writes_a_large_file_with_holes_whole_and_a_damaged_one_up_to_the_damage() {
+    let stage = Stage::new();
+    let file = fs::File::create(stage.path("lake/large")).unwrap();
+    for offset in [0, 20 << 20] {
+        let mut noise = vec![0; 3 << 20];
+        fs::File::open("/dev/urandom").unwrap().read_exact(&mut noise).unwrap();
+        file.write_all_at(&noise, offset).unwrap();
+    }
+    file.set_len((25 << 20) + 7).unwrap();
+    stage.ingest();
+    let cat = || stage.command(&["cat", "lake:/large"]).output().unwrap();
+    let expected = fs::read(stage.path("lake/large")).unwrap();
+    assert!(cat().stdout == expected, "other bytes");
+    let packs = files_below(&stage.path("repo/packs")).into_iter();
+    let (_, pack) = packs.map(|pack| (fs::metadata(&pack).unwrap().len(), pack)).max().unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::set_permissions(&pack, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&pack, bytes).unwrap();
+    let damaged = cat();
+    let message = String::from_utf8_lossy(&damaged.stderr);
+    assert_eq!(damaged.status.code(), Some(4), "{message}");
+    assert!(message.contains("chunk ") && message.contains(" is damaged"), "{message}");
+    // Half of the data is before it; the holes are not in the pack.
+    assert!(damaged.stdout.len() > 2 << 20 && expected.starts_with(&damaged.stdout), "{}", damaged.stdout.len());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -431,4 +432,34 @@ fn whether_a_directory_leads_to_something_is_found_out_once() {
     let again = reads("removed", false);
     assert!(first < 2 * 60 * DEPTH as u64, "{first} reads");
     assert!(again < 20, "{again} reads after {first}");
+}
+
+#[test]
+fn a_content_read_from_front_to_back_costs_each_chunk_once_and_a_call_for_many() {
+    let place = TestRepository::new();
+    let source = place.path("source");
+    fs::create_dir(&source).unwrap();
+    // Text, so that it is cut small.
+    let bytes: Vec<u8> = support::noise(1, 12 << 20).into_iter().map(|byte| b'a' + byte % 16).collect();
+    fs::write(source.join("file"), &bytes).unwrap();
+    let snapshot = place.ingest(&source, "lake").snapshot;
+    let counted = Counted::open(&place);
+    let root = counted.repository.tree().unwrap().lookup_path(&snapshot.manifest.root, b"file").unwrap().unwrap();
+    let NodeKind::File { content, .. } = &root.kind else { panic!("{root:?}") };
+    let (mut read, mut extents) = (Vec::new(), 0);
+    let chunks = counted.repository.chunks().unwrap();
+    let before = chunks.read_counts();
+    let cost = counted.cost(|repository| {
+        let contents = repository.contents().unwrap();
+        let work = |_, bytes: &[u8]| {
+            (extents, read) = (extents + 1, [std::mem::take(&mut read), bytes.to_vec()].concat());
+            Ok::<_, yesterfs::error::Error>(ControlFlow::Continue(()))
+        };
+        contents.stream(content, 2, work).unwrap();
+    });
+    assert!(read == bytes, "other bytes");
+    let decoded = chunks.read_counts().decoded - before.decoded;
+    // Beside the chunks, pages that list them.
+    assert!((extents..extents + extents / 20).contains(&decoded), "{decoded} for {extents} extents");
+    assert!(cost.get_range < extents / 3, "{} calls for {extents} extents", cost.get_range);
 }

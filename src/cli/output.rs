@@ -1,7 +1,9 @@
 //! What results look like: lines and tables for people, one JSON object a line for programs.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
 use serde::{Serialize, Serializer};
@@ -49,6 +51,11 @@ pub fn write_out(bytes: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes)?;
     stdout.flush()
+}
+
+/// Standard output for large data: without the buffer that looks for the end of the last line in all of it.
+pub fn unbuffered() -> io::Result<File> {
+    io::stdout().as_fd().try_clone_to_owned().map(File::from)
 }
 
 /// One JSON object with its fields in the order they were put.

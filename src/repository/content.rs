@@ -2,6 +2,7 @@
 //! It lies in the file's node; long lists lie in a tree of pages. Encoding: `docs/format.md` section 7.
 
 use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::error::{Error, Result};
 use crate::id::ChunkId;
 use crate::repository::node::Totals;
 
@@ -30,6 +31,17 @@ pub enum ChunkClass {
     Small,
     /// About 64 KiB: binary files.
     Large,
+}
+
+impl Content {
+    /// # Errors
+    /// Where its extents, which end at byte `end`, are not all of it.
+    pub fn check_end(&self, end: u64) -> Result<()> {
+        if end == self.size {
+            return Ok(());
+        }
+        Err(Error::corrupt("a content", format!("its extents end at byte {end} of {}", self.size)))
+    }
 }
 
 /// Where the bytes are.

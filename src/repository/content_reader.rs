@@ -26,6 +26,13 @@ pub struct PlacedExtent {
     pub extent: Extent,
 }
 
+impl PlacedExtent {
+    /// Where the next one begins.
+    pub fn end(&self) -> u64 {
+        self.start.saturating_add(self.extent.length)
+    }
+}
+
 /// Reads contents.
 #[derive(Clone, Copy)]
 pub struct ContentReader<'a> {
@@ -35,6 +42,10 @@ pub struct ContentReader<'a> {
 impl<'a> ContentReader<'a> {
     pub fn new(chunks: &'a ChunkStore) -> ContentReader<'a> {
         ContentReader { chunks }
+    }
+
+    pub(super) fn chunks(&self) -> &'a ChunkStore {
+        self.chunks
     }
 
     /// Appends bytes `offset..offset + length` of the content to `out`; fewer only where the content ends.
@@ -93,7 +104,7 @@ impl<'a> ContentReader<'a> {
                 return Ok(true);
             }
         }
-        Err(Error::corrupt("a content", format!("its extents end at byte {at} of {}", content.size)))
+        content.check_end(at).map(|()| true)
     }
 
     /// Brings the chunks under a range into the cache.
@@ -163,7 +174,7 @@ impl<'a> ContentReader<'a> {
 }
 
 /// Bytes `from..from + length` of a chunk.
-fn part_of<'b>(id: &ChunkId, chunk: &'b [u8], from: u64, length: u64) -> Result<&'b [u8]> {
+pub(super) fn part_of<'b>(id: &ChunkId, chunk: &'b [u8], from: u64, length: u64) -> Result<&'b [u8]> {
     let range = usize::try_from(from).ok().zip(usize::try_from(length).ok());
     let part = range.and_then(|(from, length)| chunk.get(from..)?.get(..length));
     part.ok_or_else(|| Error::corrupt(format!("an extent of chunk {id}"), "it reaches beyond the chunk"))
@@ -206,7 +217,7 @@ impl Extents<'_> {
                     None => return Ok(None),
                 },
             };
-            if placed.start.saturating_add(placed.extent.length) > self.offset {
+            if placed.end() > self.offset {
                 return Ok(Some(placed));
             }
         }

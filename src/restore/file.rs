@@ -11,6 +11,7 @@ use crate::id::ChunkId;
 use crate::progress::Counters;
 use crate::repository::content::{Content, ContentBody, Extent, ExtentSource};
 use crate::repository::content_reader::PlacedExtent;
+use crate::repository::content_stream::STREAM_MIN_BYTES;
 use crate::repository::metadata::{
     Captured, apply_fd, apply_written_fd, open_file_at, read_xattrs_fd, stat_fd, target_owner,
 };
@@ -155,9 +156,7 @@ impl Run<'_> {
                 if content.data_bytes < content.size {
                     resize(fd.as_fd(), content.size).map_err(|errno| failed("resize")(errno.into()))?;
                 }
-                self.each_extent(content, |placed| {
-                    self.write_extent(job, fd.as_fd(), content, placed).map(ControlFlow::Continue)
-                })?;
+                self.write_content(job, fd.as_fd(), content)?;
                 self.apply_to(job, &fd);
                 Ok(())
             })?;
@@ -168,6 +167,18 @@ impl Run<'_> {
             self.tally.report().bytes_written += content.data_bytes;
         }
         Ok(())
+    }
+
+    /// Writes all of a content into a new file that has its size.
+    fn write_content(&self, job: &Job, fd: BorrowedFd<'_>, content: &Content) -> Result<()> {
+        if content.data_bytes < STREAM_MIN_BYTES {
+            return self
+                .each_extent(content, |placed| self.write_extent(job, fd, content, placed).map(ControlFlow::Continue));
+        }
+        self.contents.stream(content, self.options.threads, |placed, bytes| {
+            self.check_stopped()?;
+            self.write_bytes(job, fd, &placed, bytes).map(ControlFlow::Continue)
+        })
     }
 
     fn apply_to(&self, job: &Job, fd: &OwnedFd) {
@@ -282,15 +293,12 @@ impl Run<'_> {
         for placed in self.contents.extents_from(content, 0) {
             self.check_stopped()?;
             let placed = placed?;
-            end = placed.start.saturating_add(placed.extent.length);
+            end = placed.end();
             if work(placed)?.is_break() {
                 return Ok(());
             }
         }
-        if end == content.size {
-            return Ok(());
-        }
-        Err(Error::corrupt("a content", format!("its extents end at byte {end} of {}", content.size)))
+        content.check_end(end)
     }
 
     /// Calls `work` with an extent's bytes.
@@ -338,12 +346,15 @@ impl Run<'_> {
 
     /// Writes one extent into a file that has its final size.
     fn write_extent(&self, job: &Job, fd: BorrowedFd<'_>, content: &Content, placed: PlacedExtent) -> Result<()> {
-        let PlacedExtent { start, extent } = placed;
-        let written = match extent.source {
-            ExtentSource::Hole => make_hole(fd, start, start.saturating_add(extent.length)),
-            ExtentSource::Chunk { .. } => self.with_bytes(content, &extent, |bytes| write_all(fd, bytes, start))?,
+        self.with_bytes(content, &placed.extent, |bytes| self.write_bytes(job, fd, &placed, bytes))?
+    }
+
+    fn write_bytes(&self, job: &Job, fd: BorrowedFd<'_>, placed: &PlacedExtent, bytes: &[u8]) -> Result<()> {
+        let written = match placed.extent.source {
+            ExtentSource::Hole => make_hole(fd, placed.start, placed.end()),
+            ExtentSource::Chunk { .. } => write_all(fd, bytes, placed.start),
         };
-        Counters::add(&self.tally.counters().bytes, extent.length);
+        Counters::add(&self.tally.counters().bytes, placed.extent.length);
         written.map_err(|errno| Error::io("write", self.tally.full_path(&job.path))(errno.into()))
     }
 }

@@ -1,6 +1,7 @@
 //! Many chunks at once: those whose records lie side by side in one pack are read with one call, and so are the bases of
 //! those that are deltas. A file lies so as it was written, and 60 small reads of a megabyte cost more than its decoding.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -59,6 +60,23 @@ impl ChunkStore {
             }
         });
         Ok(())
+    }
+
+    /// Many chunks, in the order of `ids`, past the cache: what is in it serves, but nothing is pushed out for data that
+    /// is used once.
+    pub fn load_many(&self, ids: &[ChunkId]) -> Vec<Result<Arc<[u8]>>> {
+        let cached = |id| self.get_cached(id).map_or_else(OnceCell::new, OnceCell::from);
+        let plains: Vec<OnceCell<Arc<[u8]>>> = ids.iter().map(cached).collect();
+        let missing = ids.iter().zip(&plains).filter(|(_, plain)| plain.get().is_none());
+        // One that cannot be found now is asked for once more below, which says why.
+        let located =
+            missing.filter_map(|(&id, target)| Some(Wanted { place: self.locate(&id).ok()??.place(), id, target }));
+        self.in_runs(located.collect(), DELTA_DEPTH_MAX, &|Wanted { place, id, target }, record| {
+            if let Ok(plain) = self.decode_record(&record, &id, &place.pack) {
+                let _ = target.set(plain.bytes);
+            }
+        });
+        ids.iter().zip(plains).map(|(id, plain)| plain.into_inner().map_or_else(|| self.load(id), Ok)).collect()
     }
 
     /// Brings bases of deltas into their cache.
