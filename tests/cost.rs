@@ -463,3 +463,29 @@ fn a_content_read_from_front_to_back_costs_each_chunk_once_and_a_call_for_many()
     assert!((extents..extents + extents / 20).contains(&decoded), "{decoded} for {extents} extents");
     assert!(cost.get_range < extents / 3, "{} calls for {extents} extents", cost.get_range);
 }
+
+#[test]
+fn reads_here_and_there_in_a_file_cost_little_more_than_their_chunks() {
+    const READS: u64 = 400;
+    let place = TestRepository::new();
+    let source = place.path("source");
+    fs::create_dir(&source).unwrap();
+    let bytes: Vec<u8> = support::noise(2, 24 << 20).into_iter().map(|byte| b'a' + byte % 16).collect();
+    fs::write(source.join("file"), &bytes).unwrap();
+    let snapshot = place.ingest(&source, "lake").snapshot;
+    let counted = Counted::open(&place);
+    let file = counted.repository.tree().unwrap().lookup_path(&snapshot.manifest.root, b"file").unwrap().unwrap();
+    let NodeKind::File { content, .. } = &file.kind else { panic!("{file:?}") };
+    let lookups = counted.repository.chunks().unwrap().read_counts().lookups;
+    let cost = counted.cost(|repository| {
+        for read in 0..READS {
+            let (offset, mut read) = (read * 7919 * 4096 % (24 << 20), Vec::new());
+            repository.contents().unwrap().read(content, offset, 100, &mut read).unwrap();
+            assert!(read[..] == bytes[offset as usize..][..100], "other bytes at {offset}");
+        }
+    });
+    // A call for each chunk that was not met before, 262, one for all ten pages, and two for each of few footers.
+    assert!(cost.get_range < 278, "{cost:?}");
+    let lookups = counted.repository.chunks().unwrap().read_counts().lookups - lookups;
+    assert!(lookups < 80, "{lookups} lookups");
+}

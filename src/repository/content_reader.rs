@@ -12,6 +12,10 @@ const FETCH_CHUNKS: usize = 64;
 /// Reads up to this long hardly need two chunks, which are not worth fetching together.
 const FETCH_MIN_BYTES: usize = 16 << 10;
 
+/// Pages that are fetched at a time where all of a content's lie under one: a few reads bring them all, and then a read
+/// anywhere costs no page. Longer contents do not gain by it.
+const FETCH_PAGES: u32 = 32;
+
 /// What a seek looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seek {
@@ -226,7 +230,9 @@ impl Extents<'_> {
     /// The next extent of a tree; whole pages before the wanted offset are passed by their totals.
     fn advance_in_tree(&mut self) -> Result<Option<PlacedExtent>> {
         let ExtentWalk::Tree { stack, start } = &mut self.walk else { return Ok(None) };
-        while let Some((page, at)) = stack.last_mut() {
+        loop {
+            let is_root = stack.len() == 1;
+            let Some((page, at)) = stack.last_mut() else { return Ok(None) };
             if *at == page.len() {
                 stack.pop();
                 continue;
@@ -246,14 +252,26 @@ impl Extents<'_> {
                 *start = behind;
                 continue;
             }
+            if is_root && page.level() == 1 {
+                fetch_pages_beside(self.chunks, page, here)?;
+            }
             let below = Page::open(child.page, self.chunks.get(&child.page)?, PageKind::Content)?;
             if below.level() >= page.level() {
                 return Err(page.corrupt("a page below it is not of a lower level"));
             }
             stack.push((below, 0));
         }
-        Ok(None)
     }
+}
+
+/// Brings the page below entry `at` into the cache together with those beside it, unless it is there.
+fn fetch_pages_beside(chunks: &ChunkStore, page: &Page, at: u32) -> Result<()> {
+    if chunks.get_cached(&page.child(at)?.page).is_some() {
+        return Ok(());
+    }
+    let first = at - at % FETCH_PAGES;
+    let beside = first..page.len().min(first + FETCH_PAGES);
+    chunks.fetch(&beside.map(|at| Ok(page.child(at)?.page)).collect::<Result<Vec<_>>>()?)
 }
 
 impl Iterator for Extents<'_> {

@@ -3,7 +3,7 @@
 
 mod base;
 mod bulk;
-mod neighbours;
+mod known_packs;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,7 @@ use crate::store::segment::{SegmentRef, read_segment};
 
 pub use base::Base;
 use base::{BaseCache, BasePlain};
-use neighbours::Neighbours;
+use known_packs::KnownPacks;
 
 /// A segment and the catalog record that published it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub struct ChunkStore {
     calls: AtomicU64,
     records_read: AtomicU64,
     chunks_decoded: AtomicU64,
-    neighbours: Mutex<Neighbours>,
+    known_packs: Mutex<KnownPacks>,
     lookups: AtomicU64,
     /// What the index (with its overlay) covers; also what it is rebuilt from.
     published: Mutex<PublishedSegments>,
@@ -89,7 +89,7 @@ impl ChunkStore {
             calls: AtomicU64::new(0),
             records_read: AtomicU64::new(0),
             chunks_decoded: AtomicU64::new(0),
-            neighbours: Mutex::default(),
+            known_packs: Mutex::default(),
             lookups: AtomicU64::new(0),
             published: Mutex::new(PublishedSegments { mark: nothing, segments: Arc::default() }),
         }
@@ -125,7 +125,7 @@ impl ChunkStore {
 
     /// Reads a chunk past the cache: for `check`, which must see the disk, and for data that is used once.
     pub fn load(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        let near = lock(&self.neighbours).find(id);
+        let near = lock(&self.known_packs).find(id);
         if let Some(location) = near
             && let Ok(plain) = self.load_from(&location, id)
         {
@@ -173,7 +173,7 @@ impl ChunkStore {
 
     /// Where a published chunk lies; `None` where no published pack holds it.
     pub fn locate(&self, id: &ChunkId) -> Result<Option<Location>> {
-        let near = lock(&self.neighbours).find(id);
+        let near = lock(&self.known_packs).find(id);
         near.map_or_else(|| self.look_up(id), |location| Ok(Some(location)))
     }
 
@@ -181,16 +181,16 @@ impl ChunkStore {
         self.lookups.fetch_add(1, Ordering::Relaxed);
         let found = self.ask(|index| index.get(id))?;
         if let Some(location) = &found
-            && lock(&self.neighbours).note(location)
+            && lock(&self.known_packs).note(location)
         {
-            self.learn_neighbours(&location.pack);
+            self.learn_pack(&location.pack);
         }
         Ok(found)
     }
 
-    fn learn_neighbours(&self, pack: &WriterObject) {
+    fn learn_pack(&self, pack: &WriterObject) {
         match self.footer(pack) {
-            Ok(footer) => lock(&self.neighbours).know(pack, &footer),
+            Ok(footer) => lock(&self.known_packs).learn(pack, &footer),
             // The index serves as well.
             Err(error) => log::debug!("reading the footer of pack {pack}: {error}"),
         }
@@ -262,7 +262,7 @@ impl ChunkStore {
             let trust = if mark.is_some() { Trust::Yes } else { Trust::No };
             self.do_without(&published, trust, error, |text| monitor.note(text))
         });
-        lock(&self.neighbours).clear();
+        lock(&self.known_packs).clear();
         done.map(|()| *known = published)
     }
 
@@ -287,7 +287,7 @@ impl ChunkStore {
 
     fn rebuild(&self, published: &PublishedSegments) -> Result<()> {
         let rebuilt = self.index.rebuild(|mark| Ok(self.missing(mark, published)));
-        lock(&self.neighbours).clear();
+        lock(&self.known_packs).clear();
         match rebuilt? {
             Applied::Done => Ok(()),
             Applied::LockTaken | Applied::ReadOnly => self.keep_in_memory(published, Trust::No, is_damage),
