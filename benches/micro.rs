@@ -19,6 +19,7 @@ use yesterfs::store::chunker::ChunkSizes;
 use yesterfs::store::compress::{Codec, Compression, Compressor, decompress};
 use yesterfs::store::delta::{DeltaEncoder, apply_delta};
 use yesterfs::store::index::{AppliedMark, ChunkIndex, IndexOptions, Missing, PackChunks, PackFile};
+use yesterfs::store::pack::FooterEntry;
 use yesterfs::time::Timestamp;
 
 use support::Noise;
@@ -160,7 +161,10 @@ static INDEX: LazyLock<(ChunkIndex, TempDir)> = LazyLock::new(|| {
     let index = ChunkIndex::open(directory.path(), RepositoryId([1; 16]), IndexOptions::default()).expect("an index");
     let pack = |number: u32| {
         let first = number * PACK_CHUNKS;
-        let chunk = |slot: u32| (indexed(first + slot), 27 + u64::from(slot) * 8000, 8000, 16_000);
+        let chunk = |slot: u32| {
+            let (id, offset) = (indexed(first + slot), 27 + u64::from(slot) * 8000);
+            FooterEntry { id, offset, record_bytes: 8000, member: 0, plain_bytes: 16_000 }
+        };
         Ok(PackChunks {
             pack: WriterObject { writer: WriterId([2; 8]), number },
             file: PackFile { file_bytes: 1 << 24, base_packs: Vec::new() },

@@ -222,7 +222,7 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// Feature bits that this version knows; a file that demands others is refused.
+/// Feature bits that this version knows; a file that demands others is refused. Packs have some of their own for reading.
 const KNOWN_READ_FEATURES: u32 = 0;
 const KNOWN_WRITE_FEATURES: u32 = 0;
 
@@ -253,8 +253,13 @@ const FRAME_HASH_BYTES: usize = 32;
 
 /// Wraps the body of a small immutable file: header in front, BLAKE3 of all of it behind.
 pub fn seal(magic: &[u8; 8], body: &[u8]) -> Vec<u8> {
+    seal_with_features(magic, KNOWN_READ_FEATURES, body)
+}
+
+/// [`seal`] for a file that only those can read who know these features.
+pub fn seal_with_features(magic: &[u8; 8], read_features: u32, body: &[u8]) -> Vec<u8> {
     let mut frame = Encoder::new();
-    frame.raw(magic).u16(FORMAT_VERSION).u32(KNOWN_READ_FEATURES).u32(KNOWN_WRITE_FEATURES).raw(body);
+    frame.raw(magic).u16(FORMAT_VERSION).u32(read_features).u32(KNOWN_WRITE_FEATURES).raw(body);
     let sum = hash(&frame.bytes);
     frame.raw(&sum);
     frame.bytes
@@ -266,11 +271,16 @@ pub fn seal(magic: &[u8; 8], body: &[u8]) -> Vec<u8> {
 /// [`Error::Corrupt`] where the magic or the hash is wrong, [`Error::Unsupported`] where the version or a feature
 /// needed to read is not known here.
 pub fn unseal<'a>(magic: &[u8; 8], bytes: &'a [u8], object: &str) -> Result<&'a [u8]> {
-    unseal_with_header(magic, bytes, object).map(|(_, body)| body)
+    unseal_with_features(magic, KNOWN_READ_FEATURES, bytes, object).map(|(_, body)| body)
 }
 
-/// [`unseal`], with what stands before the body.
-pub fn unseal_with_header<'a>(magic: &[u8; 8], bytes: &'a [u8], object: &str) -> Result<(FrameHeader, &'a [u8])> {
+/// [`unseal`] for a file that may demand `known` features, with what stands before the body.
+pub fn unseal_with_features<'a>(
+    magic: &[u8; 8],
+    known: u32,
+    bytes: &'a [u8],
+    object: &str,
+) -> Result<(FrameHeader, &'a [u8])> {
     if bytes.len() < FrameHeader::BYTES + FRAME_HASH_BYTES {
         return Err(Error::corrupt(object, format!("only {} bytes long", bytes.len())));
     }
@@ -282,7 +292,7 @@ pub fn unseal_with_header<'a>(magic: &[u8; 8], bytes: &'a [u8], object: &str) ->
     if hash(frame) != sum {
         return Err(Error::corrupt(object, "its checksum does not match its bytes"));
     }
-    refuse_unknown(header.version, header.read_features, object)?;
+    refuse_unknown(header.version, header.read_features & !known, object)?;
     Ok((header, &frame[FrameHeader::BYTES..]))
 }
 
@@ -293,7 +303,7 @@ pub fn unknown_write_features(frame: &[u8]) -> u32 {
 }
 
 /// The refusal of a version or of read features from the future.
-fn refuse_unknown(version: u16, read_features: u32, object: &str) -> Result<()> {
+fn refuse_unknown(version: u16, unknown_features: u32, object: &str) -> Result<()> {
     if version == 0 {
         return Err(Error::corrupt(object, "it has format version 0, which never was"));
     }
@@ -301,9 +311,8 @@ fn refuse_unknown(version: u16, read_features: u32, object: &str) -> Result<()> 
         let reason = format!("it has format version {version}, this one reads up to {FORMAT_VERSION}");
         return Err(Error::Unsupported { object: object.into(), reason });
     }
-    let unknown = read_features & !KNOWN_READ_FEATURES;
-    if unknown != 0 {
-        let reason = format!("it uses unknown features {unknown:#x}");
+    if unknown_features != 0 {
+        let reason = format!("it uses unknown features {unknown_features:#x}");
         return Err(Error::Unsupported { object: object.into(), reason });
     }
     Ok(())

@@ -10,6 +10,7 @@ pub mod chunker;
 pub mod compress;
 pub mod data_lane;
 pub mod delta;
+pub mod delta_group;
 pub mod index;
 pub mod pack;
 pub mod segment;

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use support::repository::{TestRepository, now, open};
-use support::stored::{StoredTree, copy_of, stored_tree};
+use support::stored::{StoredTree, bases_of, copy_of, record_of, stored_tree};
 use support::{noise, wait_until_settled};
 use tempfile::TempDir;
 use yesterfs::check::{CheckOptions, CheckReport, check};
@@ -26,7 +26,7 @@ use yesterfs::repository::{OpenOptions, Repository};
 use yesterfs::restore::{RestoreOptions, RestoreReport, restore};
 use yesterfs::store::BaseHint;
 use yesterfs::store::backend::{Backend, ByteRange, MemoryBackend};
-use yesterfs::store::chunk_record::{ChunkRecord, RecordPlace};
+use yesterfs::store::chunk_record::RecordPlace;
 use yesterfs::store::pack::{PackSummary, pack_key, read_footer_of};
 use yesterfs::store::segment::read_segment;
 use yesterfs::{Error, ErrorKind, Result};
@@ -178,7 +178,8 @@ impl Sample {
         Some(self.objects[key][start])
     }
 
-    /// How many chunks are told against the record of a pack that byte `at` lies in, or against such a one.
+    /// How many other chunks are lost with the one that byte `at` of a pack belongs to: those in the same group, those told
+    /// against it, or against such a one.
     fn told_against(&self, key: &str, at: usize) -> usize {
         let backend = backend_of(&self.objects);
         let repository = self.open(&self.objects, self.indexed.path()).unwrap();
@@ -186,14 +187,14 @@ impl Sample {
         for pack in published_packs(&repository) {
             let object = &self.objects[&pack_key(&pack.name)];
             for entry in read_footer_of(backend.as_ref(), &pack).unwrap().entries {
-                let record = &object[entry.offset as usize..][..entry.record_bytes as usize];
-                let record = ChunkRecord::open(record, &entry.id, &pack.name).unwrap();
-                bases.push(((pack_key(&pack.name), entry.offset as usize, entry.record_bytes as usize), record.bases));
+                let of_it = bases_of(object, &entry, &pack.name);
+                bases.push(((pack_key(&pack.name), entry.offset as usize, entry.record_bytes as usize), of_it));
             }
         }
         let hit = |place: &(String, usize, usize)| place.0 == key && (place.1..place.1 + place.2).contains(&at);
-        let Some(first) = bases.iter().map(|(place, _)| place.clone()).find(hit) else { return 0 };
-        let mut damaged = vec![first];
+        // All that share a record.
+        let mut damaged: Vec<(String, usize, usize)> =
+            bases.iter().map(|(place, _)| place.clone()).filter(hit).collect();
         let mut known = 0;
         while known < damaged.len() {
             let of = damaged[known].clone();
@@ -201,7 +202,7 @@ impl Sample {
             let is_base = |base: &RecordPlace| (pack_key(&base.pack), base.offset as usize) == (of.0.clone(), of.1);
             damaged.extend(bases.iter().filter(|(_, bases)| bases.iter().any(is_base)).map(|(place, _)| place.clone()));
         }
-        damaged.len() - 1
+        damaged.len().saturating_sub(1)
     }
 
     fn keys(&self, folder: &str) -> Vec<String> {
@@ -694,6 +695,10 @@ fn any_bit_flipped_in_a_record_is_damage_and_not_a_newer_version() {
     fs::write(source.join("packed"), "a line like others\n".repeat(30)).unwrap();
     fs::write(source.join("raw"), noise(1, 300)).unwrap();
     place.ingest(&source, "lake");
+    // And two that are told against these, in one group.
+    fs::write(source.join("packed"), "a line like others\n".repeat(29)).unwrap();
+    fs::write(source.join("raw"), [&noise(1, 300)[..], b"more"].concat()).unwrap();
+    place.ingest(&source, "lake");
     let backend = copy_of(place.repository.backend().as_ref());
     let directory = TempDir::new().unwrap();
     fs::create_dir(directory.path().join("repo")).unwrap();
@@ -705,24 +710,24 @@ fn any_bit_flipped_in_a_record_is_damage_and_not_a_newer_version() {
         let whole = backend.get_range(&key, ByteRange::Whole).unwrap();
         for entry in read_footer_of(backend.as_ref(), &pack).unwrap().entries {
             let plain = chunks.load(&entry.id).unwrap();
-            let record = entry.offset as usize..entry.offset as usize + entry.record_bytes as usize;
-            codecs.insert(whole[record.start]);
-            for (at, bit) in record.clone().flat_map(|at| (0..8).map(move |bit| (at, bit))) {
-                let mut flipped = whole.clone();
+            let record = record_of(&whole, &entry);
+            codecs.insert((record[0], entry.member));
+            for (at, bit) in (0..record.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+                let mut flipped = record.to_vec();
                 flipped[at] ^= 1 << bit;
-                backend.delete(&key).unwrap();
-                put(backend.as_ref(), &key, &flipped);
-                match chunks.load(&entry.id) {
-                    Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "bit {bit} of byte {at}: {error}"),
-                    // The last token of an lz4 block has bits that mean nothing; codec, lengths and bases have none.
-                    Ok(bytes) => assert!(bytes == plain && at - record.start >= 6, "bit {bit} of byte {at}"),
-                }
+                chunks.verify(&flipped, &[entry], &pack.name, &mut |_, read| match read {
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::Corrupt, "bit {bit} of byte {at}: {error}");
+                        assert!(error.to_string().contains("pack"), "{error}");
+                    }
+                    // The last token of an lz4 block has bits that mean nothing, and so has the descriptor of a frame of
+                    // Zstandard; codec, lengths and bases have none.
+                    Ok(bytes) => assert!(bytes == plain && at >= 6, "bit {bit} of byte {at}"),
+                });
             }
         }
-        backend.delete(&key).unwrap();
-        put(backend.as_ref(), &key, &whole);
     }
-    assert_eq!(codecs, BTreeSet::from([0, 1]));
+    assert_eq!(codecs, BTreeSet::from([(0, 0), (1, 0), (2, 0), (6, 0), (6, 1)]));
     assert!(check(&repository, CHECK_ALL, &Recorder::default()).unwrap().is_sound());
 }
 

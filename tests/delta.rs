@@ -9,7 +9,7 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use support::repository::{TestRepository, now, read_file};
-use support::stored::{assert_sound, no_hints};
+use support::stored::{assert_sound, bases_of, no_hints, record_of};
 use yesterfs::codec::Encoder;
 use yesterfs::id::{ChunkId, RepositoryId, WriterId, WriterObject};
 use yesterfs::ingest::IngestOptions;
@@ -23,12 +23,13 @@ use yesterfs::repository::session::WriteSession;
 use yesterfs::repository::snapshot::Snapshot;
 use yesterfs::store::ChunkStore;
 use yesterfs::store::backend::{Backend, ByteRange, MemoryBackend};
-use yesterfs::store::chunk_record::{ChunkRecord, DELTA_DEPTH_MAX, RecordPlace, encode_record};
+use yesterfs::store::chunk_record::{DELTA_DEPTH_MAX, RecordPlace, encode_record};
 use yesterfs::store::compress::Codec;
+use yesterfs::store::delta_group::{DeltaGroup, GroupBuilder};
 use yesterfs::store::index::{ChunkIndex, IndexOptions};
-use yesterfs::store::pack::{PackKind, pack_key, read_footer_of};
+use yesterfs::store::pack::{FooterEntry, PackKind, PackSummary, pack_key, read_footer_of};
 use yesterfs::store::segment::read_segment;
-use yesterfs::{ErrorKind, Result};
+use yesterfs::{Error, ErrorKind, Result};
 
 const ROWS: usize = 20_000;
 
@@ -100,23 +101,33 @@ fn assert_reads(place: &TestRepository, stored: &Stored, dump: &[u8]) {
     assert!(read == dump, "it does not read back");
 }
 
+/// Published packs with their files and what their footers list.
+fn packs_of(repository: &Repository) -> Vec<(PackSummary, Vec<u8>, Vec<FooterEntry>)> {
+    let backend = repository.backend().as_ref();
+    let segments = repository.catalog().published().segments;
+    let summaries = segments.iter().flat_map(|published| read_segment(backend, &published.segment).unwrap());
+    let pack = |summary: PackSummary| {
+        let file = backend.get_range(&pack_key(&summary.name), ByteRange::Whole).unwrap();
+        let entries = read_footer_of(backend, &summary).unwrap().entries;
+        (summary, file, entries)
+    };
+    summaries.map(pack).collect()
+}
+
+/// Of every chunk, by pack, offset and place in its group: the kind of its pack, and its bases.
+type StoredBases = BTreeMap<(WriterObject, u64, u32), (PackKind, Vec<RecordPlace>)>;
+
 /// A stored record: its kind of pack and how long a chain of deltas it ends.
 fn depths(place: &TestRepository) -> Vec<(PackKind, u32)> {
-    let repository = place.reopen().unwrap();
-    let backend = repository.backend().as_ref();
-    let mut bases: BTreeMap<(WriterObject, u64), (PackKind, Vec<RecordPlace>)> = BTreeMap::new();
-    for published in repository.catalog().published().segments.iter() {
-        for summary in read_segment(backend, &published.segment).unwrap() {
-            let file = backend.get_range(&pack_key(&summary.name), ByteRange::Whole).unwrap();
-            for entry in read_footer_of(backend, &summary).unwrap().entries {
-                let record = &file[entry.offset as usize..][..entry.record_bytes as usize];
-                let record = ChunkRecord::open(record, &entry.id, &summary.name).unwrap();
-                bases.insert((summary.name, entry.offset), (summary.kind, record.bases));
-            }
+    let mut bases: StoredBases = BTreeMap::new();
+    for (summary, file, entries) in packs_of(&place.reopen().unwrap()) {
+        for entry in entries {
+            let of_it = bases_of(&file, &entry, &summary.name);
+            bases.insert((summary.name, entry.offset, entry.member), (summary.kind, of_it));
         }
     }
-    fn depth(bases: &BTreeMap<(WriterObject, u64), (PackKind, Vec<RecordPlace>)>, at: (WriterObject, u64)) -> u32 {
-        bases[&at].1.iter().map(|base| 1 + depth(bases, (base.pack, base.offset))).max().unwrap_or(0)
+    fn depth(bases: &StoredBases, at: (WriterObject, u64, u32)) -> u32 {
+        bases[&at].1.iter().map(|base| 1 + depth(bases, (base.pack, base.offset, 0))).max().unwrap_or(0)
     }
     bases.iter().map(|(at, (kind, _))| (*kind, depth(&bases, *at))).collect()
 }
@@ -147,6 +158,38 @@ fn a_new_version_costs_what_changed() {
     assert!(share < 0.012, "one per cent removed and one grown cost {share:.4} of the dump");
     assert_reads(&place, &moved, &rows.dump());
     assert_sound(&place.reopen().unwrap());
+}
+
+#[test]
+fn small_differences_stand_in_groups_which_are_read_once() {
+    let place = TestRepository::new();
+    let mut rows = Rows::new();
+    ingest(&place, &rows.dump()).unwrap();
+    rows.update(100, 1);
+    let changed = ingest(&place, &rows.dump()).unwrap();
+    let (mut alone, mut groups, mut grouped) = (0, 0, 0);
+    for (summary, pack, entries) in packs_of(&place.reopen().unwrap()) {
+        for chunks in entries.chunk_by(|a, b| a.offset == b.offset).filter(|_| summary.kind == PackKind::Data) {
+            if DeltaGroup::is_in(record_of(&pack, &chunks[0])) {
+                (groups, grouped) = (groups + 1, grouped + chunks.len());
+            } else {
+                assert_eq!(chunks.len(), 1);
+                alone += usize::from(!bases_of(&pack, &chunks[0], &summary.name).is_empty());
+            }
+        }
+    }
+    assert!(groups <= 3 && grouped > 100 && alone == 0, "{grouped} in {groups} groups, {alone} alone");
+
+    let repository = place.reopen().unwrap();
+    let before = repository.chunks().unwrap().read_counts();
+    let read = read_file(&repository, &changed.snapshot, b"dump.sql").unwrap();
+    let after = repository.chunks().unwrap().read_counts();
+    assert!(read == rows.dump());
+    let (records, chunks) = (after.records - before.records, after.decoded - before.decoded);
+    assert!(
+        records * 2 < chunks * 3,
+        "{records} records were read for {chunks} chunks, {grouped} of which are in groups"
+    );
 }
 
 #[test]
@@ -296,10 +339,46 @@ fn a_damaged_base_is_damage_of_what_was_told_against_it() {
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
 }
 
+/// A store without an index, and a pack in it that holds these bytes alone.
+fn store_of(pack: &WriterObject, bytes: &[u8]) -> (tempfile::TempDir, ChunkStore) {
+    let backend = Arc::new(MemoryBackend::default());
+    let mut object = backend.put_new(&pack_key(pack)).unwrap();
+    object.write(bytes).unwrap();
+    object.finish().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let index = ChunkIndex::open(directory.path(), RepositoryId([0; 16]), IndexOptions::default()).unwrap();
+    (directory, ChunkStore::new(backend, index, 1 << 20))
+}
+
+/// What reading one chunk of a record fails with.
+fn failure_to_read(store: &ChunkStore, record: &[u8], member: u32, pack: &WriterObject) -> Error {
+    let record_bytes = record.len() as u32;
+    let entry = FooterEntry { id: ChunkId([1; 32]), offset: 0, record_bytes, member, plain_bytes: 4 };
+    let mut failure = None;
+    store.verify(record, &[entry], pack, &mut |_, read| failure = read.err());
+    failure.expect("it was read")
+}
+
+#[test]
+fn a_group_that_is_told_against_groups_or_has_too_few_chunks_is_damage() {
+    let pack = WriterObject { writer: WriterId([7; 8]), number: 0 };
+    let mut group = GroupBuilder::default();
+    group.push(4, &[RecordPlace { pack, offset: 0, record_bytes: 10 }], &[0, 4]);
+    let own = group.take_record().unwrap();
+    let (_directory, store) = store_of(&pack, &own);
+    for (member, reason) in [(0, "where one chunk should"), (1, "fewer chunks")] {
+        let error = failure_to_read(&store, &own, member, &pack);
+        assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains(reason), "{error}");
+    }
+    let mut alone = Encoder::new();
+    encode_record(Codec::Raw, 4, &[], b"four", &mut alone);
+    let error = failure_to_read(&store, &alone.bytes, 1, &pack);
+    assert!(error.to_string().contains("holds one chunk"), "{error}");
+}
+
 #[test]
 fn a_chain_of_bases_that_bites_its_tail_is_damage() {
     let pack = WriterObject { writer: WriterId([7; 8]), number: 0 };
-    let id = ChunkId([1; 32]);
     let place = |record_bytes| RecordPlace { pack, offset: 0, record_bytes };
     let record = |record_bytes| {
         let mut record = Encoder::new();
@@ -309,14 +388,8 @@ fn a_chain_of_bases_that_bites_its_tail_is_damage() {
     let length = record(1).len();
     let own = record(length as u32);
     assert_eq!(own.len(), length);
-    let backend = Arc::new(MemoryBackend::default());
-    let mut object = backend.put_new(&pack_key(&pack)).unwrap();
-    object.write(&own).unwrap();
-    object.finish().unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let index = ChunkIndex::open(directory.path(), RepositoryId([0; 16]), IndexOptions::default()).unwrap();
-    let store = ChunkStore::new(backend, index, 1 << 20);
-    let error = store.decode(&own, &id, &pack).unwrap_err();
+    let (_directory, store) = store_of(&pack, &own);
+    let error = failure_to_read(&store, &own, 0, &pack);
     assert!(matches!(error.kind(), ErrorKind::Corrupt), "{error}");
     assert!(error.to_string().contains("chain"), "{error}");
 }

@@ -12,6 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 use yesterfs::error::{Error, Result};
 use yesterfs::id::{ChunkId, RepositoryId, WriterId, WriterObject};
 use yesterfs::store::index::{Applied, AppliedMark, ChunkIndex, IndexOptions, Location, Missing, PackChunks, PackFile};
+use yesterfs::store::pack::FooterEntry;
 
 /// Every record of the catalog in these tests publishes one pack of this many chunks.
 const CHUNKS: u64 = 50;
@@ -27,18 +28,22 @@ fn chunk(sequence: u64, slot: u64) -> ChunkId {
     ChunkId::of(format!("chunk {slot} of record {sequence}").as_bytes())
 }
 
+fn entry(sequence: u64, slot: u64) -> FooterEntry {
+    let id = chunk(sequence, slot);
+    FooterEntry { id, offset: slot * 9000, record_bytes: 8900, member: slot as u32 % 3, plain_bytes: 16384 }
+}
+
 /// The pack that record `sequence` publishes.
 fn pack(sequence: u64) -> PackChunks {
     let number = u32::try_from(sequence).unwrap();
-    let chunks = (0..CHUNKS).map(|slot| (chunk(sequence, slot), slot * 9000, 8900, 16384)).collect();
+    let chunks = (0..CHUNKS).map(|slot| entry(sequence, slot)).collect();
     let pack = WriterObject { writer: WriterId([1; 8]), number };
     let file = PackFile { file_bytes: 1_000_000 + sequence, base_packs: Vec::new() };
     PackChunks { pack, file, chunks }
 }
 
 fn location(sequence: u64, slot: u64) -> Location {
-    let (_, offset, record_bytes, plain_bytes) = pack(sequence).chunks[slot as usize];
-    Location { pack: pack(sequence).pack, slot: slot as u32, offset, record_bytes, plain_bytes }
+    Location::of(&pack(sequence).pack, slot as u32, &entry(sequence, slot))
 }
 
 /// What an index with that mark lacks of a catalog of `newest` records.

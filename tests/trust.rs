@@ -15,7 +15,7 @@ use yesterfs::id::{ChunkId, WriterId, WriterObject};
 use yesterfs::progress::Recorder;
 use yesterfs::repository::{OpenOptions, Repository};
 use yesterfs::store::backend::{LocalBackend, MemoryBackend};
-use yesterfs::store::chunk_record::{EncodedRecord, encode_record};
+use yesterfs::store::chunk_record::{ChunkForm, EncodedChunk, encode_record};
 use yesterfs::store::compress::Codec;
 use yesterfs::store::pack::{PackKind, PackWriter, read_footer_of};
 use yesterfs::store::segment::{read_segment, write_segment};
@@ -192,8 +192,8 @@ fn a_name_that_another_writer_took_is_not_written_over() {
         let mut pack = PackWriter::start(&backend, name, PackKind::Data).unwrap();
         let mut record = Encoder::new();
         encode_record(Codec::Raw, plain.len(), &[], plain, &mut record);
-        pack.append(ChunkId::of(plain), plain.len() as u32, &EncodedRecord { bytes: &record.bytes, bases: &[] })
-            .unwrap();
+        let encoded = EncodedChunk { form: ChunkForm::Record, bytes: &record.bytes, bases: &[] };
+        pack.append(ChunkId::of(plain), plain.len() as u32, &encoded).unwrap();
         pack.finish().map(|pack| write_segment(&backend, name, &[pack.summary]))
     };
     let segment = write(b"first").unwrap().unwrap();

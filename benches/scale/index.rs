@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use yesterfs::id::{ChunkId, WriterId, WriterObject};
 use yesterfs::store::index::{Applied, ChunkIndex, IndexOptions, Missing, PackChunks, PackFile};
-use yesterfs::store::pack::pack_key;
+use yesterfs::store::pack::{FooterEntry, pack_key};
 
 use crate::made::open;
 use crate::support::{Noise, Size, Workplace, bytes_below, drain, drop_caches, megabytes, read_randomly, report};
@@ -106,7 +106,8 @@ fn made_pack(number: u64, noise: &mut Noise) -> PackChunks {
     let chunk = |slot: u64| {
         let mut id = [0; ChunkId::LEN];
         noise.fill(&mut id);
-        (ChunkId(id), PACK_HEADER_BYTES + slot * u64::from(RECORD_BYTES), RECORD_BYTES, PLAIN_BYTES)
+        let offset = PACK_HEADER_BYTES + slot * u64::from(RECORD_BYTES);
+        FooterEntry { id: ChunkId(id), offset, record_bytes: RECORD_BYTES, member: 0, plain_bytes: PLAIN_BYTES }
     };
     let chunks: Vec<_> = (0..CHUNKS_A_PACK).map(chunk).collect();
     let file_bytes = PACK_HEADER_BYTES + CHUNKS_A_PACK * u64::from(RECORD_BYTES);

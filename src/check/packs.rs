@@ -1,5 +1,6 @@
 //! Segments and packs: there, whole, and as the index tells them.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -11,6 +12,7 @@ use crate::id::{ChunkId, WriterId, WriterObject};
 use crate::progress::{Counters, Monitor};
 use crate::store::ChunkStore;
 use crate::store::backend::ByteRange;
+use crate::store::index::Location;
 use crate::store::pack::{
     Footer, FooterEntry, PACK_FOLDER, PACK_HEADER_BYTES, PackSummary, pack_key, read_footer_of, verify_header,
 };
@@ -186,8 +188,7 @@ impl Check<'_> {
             let agrees = entries.iter().zip(found).all(|(entry, location)| match location {
                 None => false,
                 Some(there) if there.pack == pack => {
-                    let told = (there.offset, there.record_bytes, there.plain_bytes);
-                    told == (entry.offset, entry.record_bytes, entry.plain_bytes)
+                    there == Location::of(&pack, there.slot, entry)
                         || footer.iter().filter(|other| other.id == entry.id).count() > 1
                 }
                 Some(there) => published.contains(&there.pack),
@@ -276,27 +277,44 @@ impl DataReading<'_> {
         let length = last.offset + u64::from(last.record_bytes) - first.offset;
         let range = ByteRange::At { offset: first.offset, length };
         let together = self.chunks.backend().get_range(&pack_key(pack), range).ok();
-        for entry in batch {
+        for chunks in batch.chunk_by(|a, b| a.offset == b.offset) {
+            let entry = &chunks[0];
             let alone = ByteRange::At { offset: entry.offset, length: u64::from(entry.record_bytes) };
-            let record = match &together {
-                Some(bytes) => Ok(slice(bytes, entry.offset - first.offset, entry.record_bytes).to_vec()),
-                None => self.chunks.backend().get_range(&pack_key(pack), alone),
+            let record: Result<Cow<[u8]>> = match &together {
+                Some(bytes) => Ok(Cow::Borrowed(slice(bytes, entry.offset - first.offset, entry.record_bytes))),
+                None => self.chunks.backend().get_range(&pack_key(pack), alone).map(Cow::Owned),
             };
-            let plain = record.and_then(|record| self.chunks.decode(&record, &entry.id, pack));
-            let verified = plain.and_then(|plain| match plain.len() as u64 == u64::from(entry.plain_bytes) {
-                true => Ok(()),
-                false => Err(Error::ChunkCorrupt {
-                    id: entry.id,
-                    pack: pack.to_string(),
-                    reason: "its footer tells another length".into(),
+            match record {
+                Ok(record) => self.chunks.verify(&record, chunks, pack, &mut |entry, plain| {
+                    self.verified(entry, plain.and_then(|plain| of_length(&plain, entry, pack)));
                 }),
-            });
-            if let Err(error) = verified {
-                self.bad.lock().unwrap_or_else(PoisonError::into_inner).push((entry.id, error));
+                Err(error) => chunks.iter().for_each(|entry| {
+                    let reason = error.to_string();
+                    self.verified(entry, Err(Error::ChunkCorrupt { id: entry.id, pack: pack.to_string(), reason }));
+                }),
             }
-            self.read.fetch_add(1, Ordering::Relaxed);
         }
         Counters::add(&self.monitor.counters().bytes, length);
+    }
+
+    /// Notes what reading a chunk gave.
+    fn verified(&self, entry: &FooterEntry, verified: Result<()>) {
+        if let Err(error) = verified {
+            self.bad.lock().unwrap_or_else(PoisonError::into_inner).push((entry.id, error));
+        }
+        self.read.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether the chunk is as long as its footer tells.
+fn of_length(plain: &[u8], entry: &FooterEntry, pack: &WriterObject) -> Result<()> {
+    match plain.len() as u64 == u64::from(entry.plain_bytes) {
+        true => Ok(()),
+        false => Err(Error::ChunkCorrupt {
+            id: entry.id,
+            pack: pack.to_string(),
+            reason: "its footer tells another length".into(),
+        }),
     }
 }
 

@@ -280,7 +280,8 @@ fn manifest(
         files: tree.files,
         has_xattrs: tree.has_xattrs,
         bytes_new: Counters::get(&counters.bytes_new),
-        bytes_stored: Counters::get(&counters.bytes_stored),
+        // The session knows once all is written.
+        bytes_stored: 0,
         problems,
         problem_list,
         tags: options.common.tags.clone(),

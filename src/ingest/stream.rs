@@ -159,7 +159,8 @@ pub fn ingest_streams(
         files: files.len() as u64,
         has_xattrs: false,
         bytes_new: Counters::get(&counters.bytes_new),
-        bytes_stored: Counters::get(&counters.bytes_stored),
+        // The session knows once all is written.
+        bytes_stored: 0,
         problems: problem_list.len() as u64,
         problem_list,
         tags: common.tags,

@@ -118,7 +118,7 @@ impl<'r> WriteSession<'r> {
         self.publish_finished(now).and(finished)
     }
 
-    /// Ends the session with a snapshot: it exists once this returns. The manifest's name is set here. Where that fails,
+    /// Ends the session with a snapshot: it exists once this returns. The manifest's name, and what its chunks take, are set here. Where that fails,
     /// what was stored is kept for the next attempt if that can be done.
     pub fn commit(self, manifest: Manifest, now: Timestamp) -> Result<Arc<Snapshot>> {
         let added = self.add_snapshot(manifest, now);
@@ -130,10 +130,11 @@ impl<'r> WriteSession<'r> {
         added
     }
 
-    fn add_snapshot(&self, manifest: Manifest, now: Timestamp) -> Result<Arc<Snapshot>> {
+    fn add_snapshot(&self, mut manifest: Manifest, now: Timestamp) -> Result<Arc<Snapshot>> {
         check_label("source", &manifest.source)?;
         manifest.tags.iter().try_for_each(|tag| check_label("tag", tag))?;
         self.chunks.finish_open()?;
+        manifest.bytes_stored = self.chunks.bytes_stored();
         let packs = self.chunks.take_finished();
         let added = self.append_snapshot(manifest, &packs, now);
         if added.is_err() {

@@ -1,13 +1,14 @@
-//! ChunkEncoder: makes the record of a new chunk: against a base where there is one, compressed or plain where not.
+//! ChunkEncoder: encodes a new chunk: against a base where there is one, compressed or plain where not.
 
 use crate::codec::Encoder;
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
-use crate::store::chunk_record::{ChunkRecord, DELTA_DEPTH_MAX, EncodedRecord, RecordPlace, encode_record};
+use crate::store::chunk_record::{ChunkForm, ChunkRecord, DELTA_DEPTH_MAX, EncodedChunk, RecordPlace, encode_record};
 use crate::store::chunk_store::Base;
 use crate::store::chunker::CHUNK_MAX_BYTES;
 use crate::store::compress::{Codec, Compression, Compressor};
-use crate::store::delta::DeltaEncoder;
+use crate::store::delta::{DeltaEncoder, apply_delta};
+use crate::store::delta_group::GROUPED_MAX_BYTES;
 
 /// Chunks that a new one is probably like: those of the last version around its place.
 #[derive(Debug, Clone, Default)]
@@ -60,7 +61,7 @@ const SURE_DELTA_DIVISOR: usize = 16;
 /// Operations of this many bytes may shrink by compression: long ones hold whole new rows.
 const LONG_DELTA_BYTES: usize = 256;
 
-/// Makes records; keeps its buffers from one to the next.
+/// Encodes chunks; keeps its buffers from one to the next.
 pub struct ChunkEncoder {
     deltas: DeltaEncoder,
     compressor: Compressor,
@@ -77,60 +78,72 @@ impl ChunkEncoder {
         ChunkEncoder { deltas, compressor: Compressor::new(compression), operations, payload, record, bases }
     }
 
-    /// The record of a chunk; `base` is what the hint led to.
+    /// What is to be stored of a chunk; `base` is what the hint led to.
     pub fn encode(
         &mut self,
         id: &ChunkId,
         plain: &[u8],
         hint: &BaseHint,
         base: Option<Base>,
-    ) -> Result<EncodedRecord<'_>> {
+    ) -> Result<EncodedChunk<'_>> {
         if plain.len() > CHUNK_MAX_BYTES {
             let reason = format!("{} bytes are more than a chunk can hold", plain.len());
             return Err(Error::Invalid { what: "chunk", value: id.to_string(), reason });
         }
         self.record.bytes.clear();
         self.payload.clear();
-        self.bases.clear();
-        match base {
-            Some(base) if self.delta(&base, id, plain, hint) => self.bases.extend(&base.places),
-            _ => {
-                self.payload.clear();
-                let codec = self.compressor.compress(plain, &mut self.payload);
-                encode_record(codec, plain.len(), &[], &self.payload, &mut self.record);
-            }
+        if let Some(base) = base
+            && let Some(form) = self.delta(&base, id, plain, hint)
+        {
+            self.bases = base.places;
+            let bytes = if form == ChunkForm::Grouped { &self.operations } else { &self.record.bytes };
+            return Ok(EncodedChunk { form, bytes, bases: &self.bases });
         }
-        Ok(EncodedRecord { bytes: &self.record.bytes, bases: &self.bases })
+        self.payload.clear();
+        let codec = self.compressor.compress(plain, &mut self.payload);
+        encode_record(codec, plain.len(), &[], &self.payload, &mut self.record);
+        Ok(EncodedChunk { form: ChunkForm::Record, bytes: &self.record.bytes, bases: &[] })
     }
 
-    /// Makes the record as a delta; false where that does not pay.
-    fn delta(&mut self, base: &Base, id: &ChunkId, plain: &[u8], hint: &BaseHint) -> bool {
+    /// Tells the chunk as a delta, and how that is to stand in the pack; nothing where it does not pay.
+    fn delta(&mut self, base: &Base, id: &ChunkId, plain: &[u8], hint: &BaseHint) -> Option<ChunkForm> {
         self.operations.clear();
         let limit = hint.use_of_base.worthwhile_bytes(plain.len());
         if !self.deltas.encode(&base.bytes, hint.start, plain, limit, &mut self.operations) {
-            return false;
+            return None;
         }
-        let codec = self.pack_operations();
-        if self.payload.len() > plain.len() / SURE_DELTA_DIVISOR {
-            let delta_bytes = self.payload.len();
-            self.compressor.compress(plain, &mut self.payload);
-            let plain_bytes = self.payload.len() - delta_bytes;
-            self.payload.truncate(delta_bytes);
-            if delta_bytes > hint.use_of_base.worthwhile_bytes(plain_bytes) {
-                return false;
-            }
+        let is_grouped = hint.use_of_base == UseOfBase::Shallow && self.operations.len() <= GROUPED_MAX_BYTES;
+        let is_surely_small = is_grouped && self.operations.len() <= plain.len() / SURE_DELTA_DIVISOR;
+        let codec = if is_surely_small { Codec::Delta } else { self.pack_operations() };
+        if !is_surely_small && !self.pays(plain, hint) {
+            return None;
         }
-        encode_record(codec, plain.len(), &base.places, &self.payload, &mut self.record);
+        let decoded = if is_grouped {
+            apply_delta(&base.bytes, &self.operations, plain.len()).ok()
+        } else {
+            encode_record(codec, plain.len(), &base.places, &self.payload, &mut self.record);
+            let record = ChunkRecord::open(&self.record.bytes, id, &base.places[0].pack).ok();
+            record.and_then(|record| record.decode(&base.bytes).ok())
+        };
         // What cannot be read back exactly must never be all that is kept.
-        let read_back = ChunkRecord::open(&self.record.bytes, id, &base.places[0].pack)
-            .ok()
-            .and_then(|record| record.decode(&base.bytes).ok())
-            .is_some_and(|decoded| decoded[..] == *plain);
-        if !read_back {
+        if decoded.is_none_or(|decoded| decoded[..] != *plain) {
             log::error!("chunk {id} does not come back from its delta; storing it whole");
             self.record.bytes.clear();
+            return None;
         }
-        read_back
+        Some(if is_grouped { ChunkForm::Grouped } else { ChunkForm::Record })
+    }
+
+    /// Whether the payload, a delta, is better than the chunk compressed alone.
+    fn pays(&mut self, plain: &[u8], hint: &BaseHint) -> bool {
+        let delta_bytes = self.payload.len();
+        if delta_bytes <= plain.len() / SURE_DELTA_DIVISOR {
+            return true;
+        }
+        self.compressor.compress(plain, &mut self.payload);
+        let plain_bytes = self.payload.len() - delta_bytes;
+        self.payload.truncate(delta_bytes);
+        delta_bytes <= hint.use_of_base.worthwhile_bytes(plain_bytes)
     }
 
     fn pack_operations(&mut self) -> Codec {

@@ -8,6 +8,7 @@ use crate::id::{ChunkId, WriterId, WriterObject};
 use crate::store::chunker::CHUNK_MAX_BYTES;
 use crate::store::compress::{Codec, decompress};
 use crate::store::delta::{BASES_MAX_BYTES, apply_delta};
+use crate::store::delta_group::DeltaGroup;
 
 /// A delta may have this many bases, ...
 pub const BASES_MAX: usize = 4;
@@ -23,11 +24,21 @@ pub struct RecordPlace {
     pub record_bytes: u32,
 }
 
-/// A record ready to be appended to a pack.
+/// What a pack is to hold of a new chunk.
 #[derive(Debug, Clone, Copy)]
-pub struct EncodedRecord<'e> {
+pub struct EncodedChunk<'e> {
+    pub form: ChunkForm,
     pub bytes: &'e [u8],
     pub bases: &'e [RecordPlace],
+}
+
+/// How a new chunk stands in its pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChunkForm {
+    /// Its bytes are a record of its own.
+    Record,
+    /// They are the operations of a delta, which is to stand in a group.
+    Grouped,
 }
 
 /// A record taken apart, its payload still encoded.
@@ -55,12 +66,25 @@ fn decode_base(decoder: &mut Decoder) -> Result<RecordPlace, DecodeError> {
 }
 
 impl<'r> ChunkRecord<'r> {
+    /// The record of a delta.
+    pub fn of_delta(plain_bytes: usize, bases: Vec<RecordPlace>, operations: &'r [u8]) -> ChunkRecord<'r> {
+        ChunkRecord { codec: Codec::Delta, plain_bytes, bases, payload: operations }
+    }
+
+    /// The plain bytes, encoded.
+    pub fn payload(&self) -> &'r [u8] {
+        self.payload
+    }
+
     /// Takes a record of chunk `id` apart; `pack` is where it was read, for messages.
     ///
     /// # Errors
     /// [`Error::ChunkCorrupt`] where it is no record, [`Error::Unsupported`] for a codec from the future.
     pub fn open(bytes: &'r [u8], id: &ChunkId, pack: &WriterObject) -> Result<ChunkRecord<'r>> {
         let corrupt = |reason: String| Error::ChunkCorrupt { id: *id, pack: pack.to_string(), reason };
+        if DeltaGroup::is_in(bytes) {
+            return Err(corrupt("a group of chunks stands where one chunk should".into()));
+        }
         let mut decoder = Decoder::new(bytes);
         let head = (|| Ok::<_, DecodeError>((decoder.u8()?, decoder.varint()?, decoder.list(decode_base)?)))();
         let (code, plain_bytes, bases) = head.map_err(|error| corrupt(error.to_string()))?;

@@ -4,6 +4,7 @@
 mod base;
 mod bulk;
 mod known_packs;
+mod stored;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,18 +13,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChunkId, WriterObject};
 use crate::progress::Monitor;
-use crate::store::backend::{Backend, ByteRange};
+use crate::store::backend::Backend;
 use crate::store::cache::ByteCache;
-use crate::store::chunk_record::{ChunkRecord, DELTA_DEPTH_MAX, RecordPlace};
+use crate::store::chunk_record::{ChunkRecord, DELTA_DEPTH_MAX};
 use crate::store::index::{
     Applied, AppliedMark, ChunkIndex, Location, Missing, OVERLAY_MAX_ENTRIES, PackChunks, PackFile,
 };
-use crate::store::pack::{Footer, PACK_FOLDER, PackSummary, damage_or_newer, pack_key, read_footer_of};
+use crate::store::pack::{Footer, PACK_FOLDER, PackSummary, pack_key, read_footer_of};
 use crate::store::segment::{SegmentRef, read_segment};
 
 pub use base::Base;
 use base::{BaseCache, BasePlain};
 use known_packs::KnownPacks;
+use stored::GroupCache;
 
 /// A segment and the catalog record that published it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +48,7 @@ pub struct ChunkStore {
     index: ChunkIndex,
     cache: ByteCache<ChunkId, Arc<[u8]>>,
     bases: BaseCache,
+    groups: GroupCache,
     calls: AtomicU64,
     records_read: AtomicU64,
     chunks_decoded: AtomicU64,
@@ -86,6 +89,7 @@ impl ChunkStore {
             index,
             cache: ByteCache::new(cache_bytes, USUAL_CHUNK_BYTES),
             bases: BaseCache::new(),
+            groups: GroupCache::new(),
             calls: AtomicU64::new(0),
             records_read: AtomicU64::new(0),
             chunks_decoded: AtomicU64::new(0),
@@ -123,7 +127,7 @@ impl ChunkStore {
         self.cache.get(id)
     }
 
-    /// Reads a chunk past the cache: for `check`, which must see the disk, and for data that is used once.
+    /// Reads a chunk past the cache of chunks: for data that is used once.
     pub fn load(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
         let near = lock(&self.known_packs).find(id);
         if let Some(location) = near
@@ -137,28 +141,15 @@ impl ChunkStore {
     }
 
     fn load_from(&self, location: &Location, id: &ChunkId) -> Result<Arc<[u8]>> {
-        self.decode(&self.read_record(&location.place())?, id, &location.pack)
+        let stored = self.stored(location, id)?;
+        let record = self.record_in(&stored, location.member, id, &location.pack)?;
+        self.decode_record(&record, id, &location.pack).map(|plain| plain.bytes)
     }
 
-    fn read_record(&self, place: &RecordPlace) -> Result<Vec<u8>> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        self.records_read.fetch_add(1, Ordering::Relaxed);
-        let range = ByteRange::At { offset: place.offset, length: u64::from(place.record_bytes) };
-        self.backend.get_range(&pack_key(&place.pack), range)
-    }
-
-    fn open_record<'r>(&self, record: &'r [u8], id: &ChunkId, pack: &WriterObject) -> Result<ChunkRecord<'r>> {
-        ChunkRecord::open(record, id, pack).map_err(|error| damage_or_newer(self.backend.as_ref(), id, pack, error))
-    }
-
-    /// The plain bytes of a record that was read from `pack`, checked against the chunk's id. Reads its bases.
+    /// The plain bytes of a chunk, checked against its id. Reads its bases.
     ///
     /// # Errors
-    /// [`Error::ChunkCorrupt`] where they are not what was written, [`Error::Unsupported`] for a codec from the future.
-    pub fn decode(&self, record: &[u8], id: &ChunkId, pack: &WriterObject) -> Result<Arc<[u8]>> {
-        self.decode_record(&self.open_record(record, id, pack)?, id, pack).map(|plain| plain.bytes)
-    }
-
+    /// [`Error::ChunkCorrupt`] where they are not what was written.
     fn decode_record(&self, record: &ChunkRecord, id: &ChunkId, pack: &WriterObject) -> Result<BasePlain> {
         self.chunks_decoded.fetch_add(1, Ordering::Relaxed);
         let plain = self.plain_of(record, id, pack, DELTA_DEPTH_MAX)?;
@@ -396,8 +387,7 @@ impl ChunkStore {
 
 /// A published pack as the index knows it; without a footer nothing is known of its chunks.
 fn pack_chunks(summary: &PackSummary, footer: Option<Footer>) -> PackChunks {
-    let (entries, base_packs) = footer.map(|footer| (footer.entries, footer.base_packs)).unwrap_or_default();
-    let chunks = entries.iter().map(|slot| (slot.id, slot.offset, slot.record_bytes, slot.plain_bytes)).collect();
+    let (chunks, base_packs) = footer.map(|footer| (footer.entries, footer.base_packs)).unwrap_or_default();
     PackChunks { pack: summary.name, file: PackFile { file_bytes: summary.file_bytes, base_packs }, chunks }
 }
 

@@ -9,7 +9,7 @@ use crate::error::{ErrorKind, Result};
 use crate::id::{ChunkId, WriterId, WriterObject};
 use crate::progress::Counters;
 use crate::store::chunk_encoder::{BaseHint, ChunkEncoder};
-use crate::store::chunk_record::EncodedRecord;
+use crate::store::chunk_record::EncodedChunk;
 use crate::store::chunk_store::{Base, ChunkStore};
 use crate::store::compress::Compression;
 use crate::store::data_lane::{DataLane, EncodeQueue};
@@ -131,10 +131,15 @@ impl<'a> ChunkWriter<'a> {
             let base = self.base_for(&hint)?;
             let mut lane = lock(&self.pages);
             let PageLane { pack, encoder } = &mut *lane;
-            let record = encoder.encode(&id, plain, &hint, base)?;
-            self.append(pack, PackKind::Pages, id, plain.len(), record)?;
+            let encoded = encoder.encode(&id, plain, &hint, base)?;
+            self.append(pack, PackKind::Pages, id, plain.len(), encoded)?;
         }
         Ok(id)
+    }
+
+    /// What the records of this session take in packs, all of them once [`ChunkWriter::finish_open`] was called.
+    pub fn bytes_stored(&self) -> u64 {
+        Counters::get(&self.counters.bytes_stored)
     }
 
     /// Packs finished so far and not yet taken.
@@ -156,12 +161,23 @@ impl<'a> ChunkWriter<'a> {
     pub fn finish_open(&self) -> Result<()> {
         let idle = std::mem::take(&mut *lock(&self.idle_lanes));
         let page_pack = lock(&self.pages).pack.take();
-        let finished = idle.into_iter().chain(page_pack).map(|pack| {
-            let finished = pack.finish()?;
-            lock(&self.finished).push(finished);
-            Ok(())
-        });
+        let finished = idle.into_iter().chain(page_pack).map(|pack| self.finish(pack));
         finished.fold(Ok(()), Result::and)
+    }
+
+    fn finish(&self, mut pack: PackWriter) -> Result<()> {
+        self.counting_written(&mut pack, PackWriter::end_group)?;
+        let finished = pack.finish()?;
+        lock(&self.finished).push(finished);
+        Ok(())
+    }
+
+    /// Counts what this writes of records.
+    fn counting_written(&self, pack: &mut PackWriter, write: impl FnOnce(&mut PackWriter) -> Result<()>) -> Result<()> {
+        let before = pack.len_bytes();
+        write(pack)?;
+        Counters::add(&self.counters.bytes_stored, pack.len_bytes() - before);
+        Ok(())
     }
 
     /// Forgets chunks that the index knows by now, because a record published their packs.
@@ -235,19 +251,19 @@ impl<'a> ChunkWriter<'a> {
         kind: PackKind,
         id: ChunkId,
         plain_bytes: usize,
-        record: EncodedRecord,
+        encoded: EncodedChunk,
     ) -> Result<()> {
         let pack = match open {
             Some(pack) => pack,
             None => open.insert(self.start_pack(kind)?),
         };
-        if let Err(error) = pack.append(id, plain_bytes as u32, &record) {
+        let appended = self.counting_written(pack, |pack| pack.append(id, plain_bytes as u32, &encoded));
+        if let Err(error) = appended {
             // Nobody knows what is in it; without it there may be room again for what can still be kept.
             *open = None;
             return Err(error);
         }
         Counters::add(&self.counters.bytes_new, plain_bytes as u64);
-        Counters::add(&self.counters.bytes_stored, record.bytes.len() as u64);
         let full_bytes = match kind {
             PackKind::Data => DATA_PACK_BYTES,
             PackKind::Pages => PAGE_PACK_BYTES,
@@ -255,8 +271,7 @@ impl<'a> ChunkWriter<'a> {
         if pack.len_bytes() >= full_bytes
             && let Some(full) = open.take()
         {
-            let finished = full.finish()?;
-            lock(&self.finished).push(finished);
+            self.finish(full)?;
         }
         Ok(())
     }

@@ -157,6 +157,16 @@ impl Compressor {
     }
 }
 
+/// How hard groups of deltas are compressed, whatever the repository's compression: they are small, and few.
+const GROUP_LEVEL: i32 = 6;
+
+/// A Zstandard frame of a group of deltas.
+pub fn compress_group(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut zstd = zstd::bulk::Compressor::new(GROUP_LEVEL)?;
+    zstd.include_contentsize(false)?;
+    zstd.compress(body)
+}
+
 /// What the payload of a compressed chunk holds: exactly `plain_bytes`, which the caller bounds.
 pub fn decompress(codec: Codec, payload: &[u8], plain_bytes: usize) -> Result<Arc<[u8]>, DecodeError> {
     // In the one piece of memory that stays: other large ones, given back at once, would scatter those that stay.

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
 use crate::store::chunk_encoder::{BaseHint, ChunkEncoder};
-use crate::store::chunk_record::{EncodedRecord, RecordPlace};
+use crate::store::chunk_record::{ChunkForm, EncodedChunk, RecordPlace};
 use crate::store::chunk_writer::ChunkWriter;
 use crate::store::pack::{PackKind, PackWriter};
 
@@ -30,7 +30,7 @@ pub struct ChunkBatch {
     /// The bytes that the chunks are ranges of.
     pub bytes: Vec<u8>,
     pub chunks: Vec<BatchedChunk>,
-    records: Vec<u8>,
+    encoded: Vec<u8>,
     bases: Vec<RecordPlace>,
 }
 
@@ -43,12 +43,12 @@ pub struct BatchedChunk {
     /// It is in the snapshot before, at the same place: nobody needs to look for it.
     pub is_known: bool,
     pub hint: BaseHint,
-    record: Option<(Range<usize>, Range<usize>)>,
+    encoded: Option<(ChunkForm, Range<usize>, Range<usize>)>,
 }
 
 impl BatchedChunk {
     pub fn new(range: Range<usize>, id: Option<ChunkId>, is_known: bool, hint: BaseHint) -> BatchedChunk {
-        BatchedChunk { range, id, is_known, hint, record: None }
+        BatchedChunk { range, id, is_known, hint, encoded: None }
     }
 }
 
@@ -57,7 +57,7 @@ impl ChunkBatch {
         ChunkBatch { bytes, chunks, ..ChunkBatch::default() }
     }
 
-    /// Finds out which chunks are new, and makes their records.
+    /// Finds out which chunks are new, and encodes them.
     fn encode(&mut self, writer: &ChunkWriter, encoder: &mut ChunkEncoder) -> Result<()> {
         for chunk in &mut self.chunks {
             let plain = &self.bytes[chunk.range.clone()];
@@ -66,10 +66,10 @@ impl ChunkBatch {
                 continue;
             }
             let encoded = encoder.encode(&id, plain, &chunk.hint, writer.base_for(&chunk.hint)?)?;
-            let (bytes, bases) = (self.records.len(), self.bases.len());
-            self.records.extend_from_slice(encoded.bytes);
+            let (bytes, bases) = (self.encoded.len(), self.bases.len());
+            self.encoded.extend_from_slice(encoded.bytes);
             self.bases.extend_from_slice(encoded.bases);
-            chunk.record = Some((bytes..self.records.len(), bases..self.bases.len()));
+            chunk.encoded = Some((encoded.form, bytes..self.encoded.len(), bases..self.bases.len()));
         }
         Ok(())
     }
@@ -146,7 +146,7 @@ impl<'w, 'a> DataLane<'w, 'a> {
     pub fn give_back(&mut self, mut batch: ChunkBatch) {
         if self.spare.len() < SPARE_BATCHES {
             batch.chunks.clear();
-            batch.records.clear();
+            batch.encoded.clear();
             batch.bases.clear();
             self.spare.push(batch);
         }
@@ -211,10 +211,10 @@ impl<'w, 'a> DataLane<'w, 'a> {
 
     fn append(&mut self, batch: &ChunkBatch) -> Result<()> {
         for chunk in &batch.chunks {
-            let (Some(id), Some((bytes, bases))) = (chunk.id, chunk.record.clone()) else { continue };
-            let record = EncodedRecord { bytes: &batch.records[bytes], bases: &batch.bases[bases] };
+            let (Some(id), Some((form, bytes, bases))) = (chunk.id, chunk.encoded.clone()) else { continue };
+            let encoded = EncodedChunk { form, bytes: &batch.encoded[bytes], bases: &batch.bases[bases] };
             self.pack = self.pack.take().or_else(|| self.writer.idle_pack());
-            self.writer.append(&mut self.pack, PackKind::Data, id, chunk.range.len(), record)?;
+            self.writer.append(&mut self.pack, PackKind::Data, id, chunk.range.len(), encoded)?;
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, RepositoryId, WriterObject};
 use crate::store::chunk_record::RecordPlace;
+use crate::store::pack::FooterEntry;
 use database::{BlockCache, Reader, Writer};
 use directory::{Current, Directory, Held, Wait};
 use overlay::Overlay;
@@ -45,10 +46,18 @@ pub struct Location {
     pub offset: u64,
     /// Header and payload.
     pub record_bytes: u32,
+    /// Which of the chunks of the record it is, from 0.
+    pub member: u32,
     pub plain_bytes: u32,
 }
 
 impl Location {
+    /// What a pack's footer says of the chunk in a slot.
+    pub fn of(pack: &WriterObject, slot: u32, entry: &FooterEntry) -> Location {
+        let FooterEntry { offset, record_bytes, member, plain_bytes, .. } = *entry;
+        Location { pack: *pack, slot, offset, record_bytes, member, plain_bytes }
+    }
+
     /// Where the chunk's record lies.
     pub fn place(&self) -> RecordPlace {
         RecordPlace { pack: self.pack, offset: self.offset, record_bytes: self.record_bytes }
@@ -69,17 +78,14 @@ pub struct PackFile {
 pub struct PackChunks {
     pub pack: WriterObject,
     pub file: PackFile,
-    /// In slot order: id, offset of the record, record bytes, plain bytes. Empty where the footer could not be read.
-    pub chunks: Vec<(ChunkId, u64, u32, u32)>,
+    /// In slot order. Empty where the footer could not be read.
+    pub chunks: Vec<FooterEntry>,
 }
 
 impl PackChunks {
     /// Every chunk with its place.
     pub fn locations(&self) -> impl Iterator<Item = (&ChunkId, Location)> {
-        (0u32..).zip(&self.chunks).map(|(slot, (id, offset, record_bytes, plain_bytes))| {
-            let (offset, record_bytes, plain_bytes) = (*offset, *record_bytes, *plain_bytes);
-            (id, Location { pack: self.pack, slot, offset, record_bytes, plain_bytes })
-        })
+        (0u32..).zip(&self.chunks).map(|(slot, entry)| (&entry.id, Location::of(&self.pack, slot, entry)))
     }
 }
 

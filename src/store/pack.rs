@@ -3,15 +3,21 @@
 
 use std::collections::BTreeSet;
 
-use crate::codec::{DecodeError, Decoder, Encoder, FORMAT_VERSION, FrameHeader, seal, unseal_with_header};
+use crate::codec::{
+    DecodeError, Decoder, Encoder, FORMAT_VERSION, FrameHeader, seal_with_features, unseal_with_features,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChunkId, WriterId, WriterObject};
 use crate::store::backend::{Backend, ByteRange, Created, PutNew};
-use crate::store::chunk_record::EncodedRecord;
+use crate::store::chunk_record::{ChunkForm, EncodedChunk};
+use crate::store::delta_group::GroupBuilder;
 
 const PACK_MAGIC: &[u8; 8] = b"YFS-PACK";
 const FOOTER_MAGIC: &[u8; 8] = b"YFS-FOOT";
 const TRAILER_MAGIC: &[u8; 8] = b"YFS-PEND";
+
+/// The read feature of packs with groups, whose footers list records and chunks apart.
+const GROUPS: u32 = 1;
 
 /// Bytes before the first record: magic, version, read features, kind, writer, number.
 const HEADER_BYTES: usize = 8 + 2 + 4 + 1 + 8 + 4;
@@ -59,9 +65,11 @@ pub fn pack_key(pack: &WriterObject) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FooterEntry {
     pub id: ChunkId,
-    /// Where the chunk's record begins in the file.
+    /// Where the chunk's record begins in the file. The chunks of a group have the same.
     pub offset: u64,
     pub record_bytes: u32,
+    /// Which of the chunks of the record it is, from 0.
+    pub member: u32,
     pub plain_bytes: u32,
 }
 
@@ -103,6 +111,9 @@ pub struct PackWriter {
     offset: u64,
     plain_bytes: u64,
     entries: Vec<FooterEntry>,
+    group: GroupBuilder,
+    /// The chunks of the group, with their plain lengths.
+    grouped: Vec<(ChunkId, u32)>,
     base_packs: BTreeSet<WriterObject>,
 }
 
@@ -110,41 +121,72 @@ impl PackWriter {
     /// Starts pack `name`. Nothing is visible before [`PackWriter::finish`].
     pub fn start(backend: &dyn Backend, name: WriterObject, kind: PackKind) -> Result<PackWriter> {
         let mut header = Encoder::new();
-        header.raw(PACK_MAGIC).u16(FORMAT_VERSION).u32(0).u8(kind.code()).raw(&name.writer.0).u32(name.number);
+        header.raw(PACK_MAGIC).u16(FORMAT_VERSION).u32(GROUPS).u8(kind.code()).raw(&name.writer.0).u32(name.number);
         let mut object = backend.put_new(&pack_key(&name))?;
         object.write(&header.bytes)?;
-        let (entries, base_packs) = Default::default();
-        Ok(PackWriter { object, name, kind, offset: header.bytes.len() as u64, plain_bytes: 0, entries, base_packs })
+        let (entries, group, grouped, base_packs) = Default::default();
+        let offset = header.bytes.len() as u64;
+        Ok(PackWriter { object, name, kind, offset, plain_bytes: 0, entries, group, grouped, base_packs })
     }
 
-    /// Bytes written so far.
+    /// Bytes written so far, without those of the group that is not full yet.
     pub fn len_bytes(&self) -> u64 {
         self.offset
     }
 
-    /// Appends one chunk's record.
-    pub fn append(&mut self, id: ChunkId, plain_bytes: u32, encoded: &EncodedRecord) -> Result<()> {
-        let record = encoded.bytes;
-        self.object.write(record)?;
+    /// Appends one chunk: its record, or its delta to the group, which is written once it is full.
+    pub fn append(&mut self, id: ChunkId, plain_bytes: u32, encoded: &EncodedChunk) -> Result<()> {
         self.base_packs.extend(encoded.bases.iter().map(|base| base.pack));
-        let record_bytes = record.len() as u32;
-        self.entries.push(FooterEntry { id, offset: self.offset, record_bytes, plain_bytes });
-        self.offset += record.len() as u64;
         self.plain_bytes += u64::from(plain_bytes);
+        match encoded.form {
+            ChunkForm::Record => self.write_record(encoded.bytes, &[(id, plain_bytes)]),
+            ChunkForm::Grouped => {
+                self.group.push(plain_bytes as usize, encoded.bases, encoded.bytes);
+                self.grouped.push((id, plain_bytes));
+                if self.group.is_full() { self.end_group() } else { Ok(()) }
+            }
+        }
+    }
+
+    fn write_record(&mut self, record: &[u8], chunks: &[(ChunkId, u32)]) -> Result<()> {
+        self.object.write(record)?;
+        let (offset, record_bytes) = (self.offset, record.len() as u32);
+        let entry = |(member, &(id, plain_bytes))| FooterEntry { id, offset, record_bytes, member, plain_bytes };
+        self.entries.extend((0..).zip(chunks).map(entry));
+        self.offset += record.len() as u64;
         Ok(())
     }
 
-    /// Writes the footer and makes the pack durable and visible.
-    pub fn finish(mut self) -> Result<FinishedPack> {
+    /// Writes the group, full or not. After it no chunk waits to be written.
+    pub fn end_group(&mut self) -> Result<()> {
+        if self.group.is_empty() {
+            return Ok(());
+        }
+        let record = self.group.take_record()?;
+        let chunks = std::mem::take(&mut self.grouped);
+        self.write_record(&record, &chunks)
+    }
+
+    fn footer(&self) -> Vec<u8> {
         let mut body = Encoder::new();
-        body.list(&self.entries, |body, entry| {
-            body.raw(&entry.id.0).varint(u64::from(entry.record_bytes)).varint(u64::from(entry.plain_bytes));
+        let records: Vec<&[FooterEntry]> = self.entries.chunk_by(|a, b| a.offset == b.offset).collect();
+        body.list(&records, |body, chunks| {
+            body.varint(chunks[0].record_bytes.into()).varint(chunks.len() as u64);
         });
-        let base_packs: Vec<WriterObject> = self.base_packs.into_iter().collect();
+        for entry in &self.entries {
+            body.raw(&entry.id.0).varint(entry.plain_bytes.into());
+        }
+        let base_packs: Vec<WriterObject> = self.base_packs.iter().copied().collect();
         body.list(&base_packs, |body, pack| {
-            body.raw(&pack.writer.0).varint(u64::from(pack.number));
+            body.raw(&pack.writer.0).varint(pack.number.into());
         });
-        let mut footer = Encoder { bytes: seal(FOOTER_MAGIC, &body.bytes) };
+        seal_with_features(FOOTER_MAGIC, GROUPS, &body.bytes)
+    }
+
+    /// Writes the group that is open, and the footer, and makes the pack durable and visible.
+    pub fn finish(mut self) -> Result<FinishedPack> {
+        self.end_group()?;
+        let mut footer = Encoder { bytes: self.footer() };
         let frame_bytes = footer.bytes.len() as u32;
         footer.u32(frame_bytes).raw(TRAILER_MAGIC);
         self.object.write(&footer.bytes)?;
@@ -207,7 +249,7 @@ fn read_footer_from(backend: &dyn Backend, name: &WriterObject, last_bytes: u64)
     }
     let start = end.len() - with_trailer as usize;
     let frame = &end[start..start + frame_bytes as usize];
-    let (frame, body) = unseal_with_header(FOOTER_MAGIC, frame, &format!("the footer of {object}"))?;
+    let (frame, body) = unseal_with_features(FOOTER_MAGIC, GROUPS, frame, &format!("the footer of {object}"))?;
     decode_footer(body, frame, &object)
 }
 
@@ -235,20 +277,46 @@ fn frame_length(end: &[u8], object: &str) -> Result<u32> {
 
 fn decode_footer(body: &[u8], frame: FrameHeader, object: &str) -> Result<Footer> {
     let mut decoder = Decoder::new(body);
-    let mut offset = HEADER_BYTES as u64;
-    let entries = decoder.list(|item| {
-        let id = ChunkId(item.array()?);
-        let record_bytes = item.varint32()?;
-        let entry = FooterEntry { id, offset, record_bytes, plain_bytes: item.varint32()? };
-        offset += u64::from(record_bytes);
-        Ok(entry)
-    });
+    let entries = match frame.read_features & GROUPS {
+        0 => decode_entries(&mut decoder),
+        _ => decode_records(&mut decoder),
+    };
     let footer = entries.and_then(|entries| {
         let base_packs =
             decoder.list(|item| Ok(WriterObject { writer: WriterId(item.array()?), number: item.varint32()? }))?;
         decoder.end().map(|()| Footer { frame, entries, base_packs })
     });
     footer.map_err(DecodeError::of(format!("the footer of {object}")))
+}
+
+/// What a footer without groups lists: chunks, each with its record.
+fn decode_entries(decoder: &mut Decoder) -> Result<Vec<FooterEntry>, DecodeError> {
+    let mut offset = HEADER_BYTES as u64;
+    decoder.list(|item| {
+        let id = ChunkId(item.array()?);
+        let record_bytes = item.varint32()?;
+        let entry = FooterEntry { id, offset, record_bytes, member: 0, plain_bytes: item.varint32()? };
+        offset += u64::from(record_bytes);
+        Ok(entry)
+    })
+}
+
+/// What one with groups lists: records, then their chunks.
+fn decode_records(decoder: &mut Decoder) -> Result<Vec<FooterEntry>, DecodeError> {
+    let records = decoder.list(|item| Ok((item.varint32()?, item.varint32()?)))?;
+    let mut offset = HEADER_BYTES as u64;
+    let mut entries = Vec::new();
+    for (record_bytes, chunks) in records {
+        if chunks == 0 {
+            return decoder.fail("a record holds no chunk");
+        }
+        for member in 0..chunks {
+            let id = ChunkId(decoder.array()?);
+            entries.push(FooterEntry { id, offset, record_bytes, member, plain_bytes: decoder.varint32()? });
+        }
+        offset += u64::from(record_bytes);
+    }
+    Ok(entries)
 }
 
 /// Checks a pack's first bytes: kind and name must be what the segment says, version and features what the footer says,

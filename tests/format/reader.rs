@@ -111,14 +111,23 @@ fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
-/// The body of a frame (section 1).
+/// The body of a frame (section 1) that demands no feature.
 fn body_of<'a>(magic: &str, file: &'a [u8]) -> Bytes<'a> {
+    let (read_features, body) = open_frame(magic, file);
+    assert_eq!(read_features, 0, "read features of a {magic}");
+    body
+}
+
+/// Read features and body of a frame.
+fn open_frame<'a>(magic: &str, file: &'a [u8]) -> (u32, Bytes<'a>) {
     let (frame, sum) = file.split_at(file.len() - 32);
     let mut header = Bytes(frame);
     assert_eq!(header.raw(8), magic.as_bytes());
     assert_eq!(hash(frame), sum, "the hash of a {magic}");
-    assert_eq!((header.u16(), header.u32(), header.u32()), (1, 0, 0), "version and features of a {magic}");
-    header
+    assert_eq!(header.u16(), 1, "version of a {magic}");
+    let read_features = header.u32();
+    assert_eq!(header.u32(), 0, "write features of a {magic}");
+    (read_features, header)
 }
 
 /// The same frame after `change` was made to all before its hash.
@@ -135,6 +144,8 @@ struct Place {
     pack: PathBuf,
     offset: usize,
     length: usize,
+    /// Which of the chunks of a group.
+    member: usize,
     plain_bytes: u64,
 }
 
@@ -431,7 +442,8 @@ impl Reader {
         let pack = self.root.join(format!("packs/{folder:02x}/{}-{number}", hex(writer)));
         let file = fs::read(&pack).unwrap();
         let mut header = Bytes(&file);
-        assert_eq!((header.raw(8), header.u16(), header.u32()), (&b"YFS-PACK"[..], 1, 0));
+        assert_eq!((header.raw(8), header.u16()), (&b"YFS-PACK"[..], 1));
+        let read_features = header.u32();
         assert_eq!((header.u8(), header.raw(8), u64::from(header.u32())), (kind, writer, number));
         let mut offset = file.len() - header.0.len();
         assert_eq!(offset, 27);
@@ -440,17 +452,23 @@ impl Reader {
         let frame_bytes = trailer.u32() as usize;
         assert_eq!(trailer.raw(8), b"YFS-PEND");
         let frame = &file[file.len() - 12 - frame_bytes..file.len() - 12];
-        let mut footer = body_of("YFS-FOOT", frame);
-        let entries = footer.list(|item| (item.id(), item.varint() as usize, item.varint()));
+        let (features, mut footer) = open_frame("YFS-FOOT", frame);
+        assert_eq!(features, read_features, "header and footer tell different features");
+        let records = records_of(features, &mut footer);
         let base_packs = footer.list(|item| (item.raw(8).to_vec(), item.varint()));
         footer.end();
-        let plain_bytes: u64 = entries.iter().map(|entry| entry.2).sum();
-        assert_eq!(told, [file.len() as u64, frame_bytes as u64 + 12, entries.len() as u64, plain_bytes]);
+        let (chunks, plain_bytes) =
+            records.iter().flat_map(|record| &record.1).fold((0, 0), |sum, chunk| (sum.0 + 1, sum.1 + chunk.1));
+        assert_eq!(told, [file.len() as u64, frame_bytes as u64 + 12, chunks, plain_bytes]);
         let mut named = BTreeSet::new();
-        for (id, length, plain_bytes) in entries {
-            let (.., bases, _) = open_record(&file[offset..offset + length]);
-            named.extend(bases.into_iter().map(|base| (base.writer, base.number)));
-            self.places.insert(id, Place { pack: pack.clone(), offset, length, plain_bytes });
+        for (length, chunks) in records {
+            let record = &file[offset..offset + length];
+            assert!(record[0] == 6 || chunks.len() == 1, "a record of {} chunks is no group", chunks.len());
+            for (member, (id, plain_bytes)) in chunks.into_iter().enumerate() {
+                let (.., bases, _) = open_record(record, member);
+                named.extend(bases.into_iter().map(|base| (base.writer, base.number)));
+                self.places.insert(id, Place { pack: pack.clone(), offset, length, member, plain_bytes });
+            }
             offset += length;
         }
         assert_eq!(offset, file.len() - 12 - frame_bytes, "records do not end where the footer begins");
@@ -461,13 +479,13 @@ impl Reader {
     fn chunk(&self, id: &Id) -> Vec<u8> {
         let place = self.places.get(id).unwrap_or_else(|| panic!("no pack holds chunk {}", hex(id)));
         let pack = fs::read(&place.pack).unwrap();
-        let plain = self.plain(&pack[place.offset..place.offset + place.length], 8);
+        let plain = self.plain(&pack[place.offset..place.offset + place.length], place.member, 8);
         assert_eq!((hash(&plain), plain.len() as u64), (*id, place.plain_bytes));
         plain
     }
 
-    fn plain(&self, record: &[u8], depth: u32) -> Vec<u8> {
-        let (codec, plain_bytes, bases, payload) = open_record(record);
+    fn plain(&self, record: &[u8], member: usize, depth: u32) -> Vec<u8> {
+        let (codec, plain_bytes, bases, payload) = open_record(record, member);
         assert!(bases.len() <= 4 && (bases.is_empty() || depth > 0));
         let base: Vec<u8> = bases.iter().flat_map(|base| self.base(base, depth - 1)).collect();
         assert!(base.len() <= 1_048_576);
@@ -494,7 +512,8 @@ impl Reader {
         let folder = base.writer[0] ^ (base.number & 0xff) as u8;
         let pack =
             fs::read(self.root.join(format!("packs/{folder:02x}/{}-{}", hex(&base.writer), base.number))).unwrap();
-        self.plain(&pack[base.offset..base.offset + base.length], depth)
+        assert_ne!(pack[base.offset], 6, "a base is a group");
+        self.plain(&pack[base.offset..base.offset + base.length], 0, depth)
     }
 
     /// All entries of a snapshot by their paths; that of the root is empty.
@@ -661,8 +680,27 @@ struct Base {
     length: usize,
 }
 
-/// Codec, plain length, bases and payload of a record.
-fn open_record(record: &[u8]) -> (u8, usize, Vec<Base>, Vec<u8>) {
+/// Of each record its length, and the ids and plain lengths of its chunks (section 4).
+fn records_of(features: u32, footer: &mut Bytes) -> Vec<(usize, Vec<(Id, u64)>)> {
+    match features {
+        0 => footer.list(|item| {
+            let (id, length) = (item.id(), item.varint() as usize);
+            (length, vec![(id, item.varint())])
+        }),
+        1 => {
+            let records = footer.list(|item| (item.varint() as usize, item.varint()));
+            let mut chunks = |count| (0..count).map(|_| (footer.id(), footer.varint())).collect();
+            records.into_iter().map(|(length, count)| (length, chunks(count))).collect()
+        }
+        _ => panic!("a pack of features {features}"),
+    }
+}
+
+/// Codec, plain length, bases and payload of a record, or of one chunk of a group.
+fn open_record(record: &[u8], member: usize) -> (u8, usize, Vec<Base>, Vec<u8>) {
+    if record[0] == 6 {
+        return open_group(record).swap_remove(member);
+    }
     let mut record = Bytes(record);
     let (codec, plain_bytes) = (record.u8(), record.varint() as usize);
     let bases = record.list(|item| {
@@ -672,6 +710,60 @@ fn open_record(record: &[u8]) -> (u8, usize, Vec<Base>, Vec<u8>) {
     let payload = record.bytes().to_vec();
     record.end();
     (codec, plain_bytes, bases, payload)
+}
+
+/// The chunks of a group, as if each had a record of its own.
+fn open_group(record: &[u8]) -> Vec<(u8, usize, Vec<Base>, Vec<u8>)> {
+    let mut record = Bytes(&record[1..]);
+    let body_bytes = record.varint() as usize;
+    let body = unzstd(record.bytes(), body_bytes);
+    record.end();
+    let mut body = Bytes(&body);
+    let packs = body.list(|item| (item.raw(8).to_vec(), item.varint()));
+    let counts = body.list(Bytes::varint);
+    assert!((1..=4096).contains(&counts.len()) && counts.iter().all(|count| (1..=4).contains(count)));
+    let total: u64 = counts.iter().sum();
+    let numbers: Vec<u64> = (0..total).map(|_| body.varint()).collect();
+    let gaps: Vec<i64> = (0..total).map(|_| body.signed()).collect();
+    let mut ends = vec![0; packs.len()];
+    let bases = numbers.into_iter().zip(gaps).map(|(number, gap)| {
+        let (writer, pack) = packs[number as usize].clone();
+        let (offset, length) = (ends[number as usize] + gap, body.varint() as i64);
+        ends[number as usize] = offset + length;
+        Base { writer, number: pack, offset: offset as usize, length: length as usize }
+    });
+    let mut bases = bases.collect::<Vec<Base>>().into_iter();
+    let members = counts.into_iter().map(|count| {
+        let (plain_bytes, operations) = until_copy_of_nothing(&mut body);
+        (2, plain_bytes, bases.by_ref().take(count as usize).collect(), operations)
+    });
+    let members = members.collect();
+    body.end();
+    members
+}
+
+/// What a delta in a group makes, and its operations as a delta alone would have them.
+fn until_copy_of_nothing(body: &mut Bytes) -> (usize, Vec<u8>) {
+    let (mut plain_bytes, mut operations) = (0, Vec::new());
+    loop {
+        let tag = body.varint();
+        let literals = body.raw((tag / 2) as usize);
+        plain_bytes += literals.len();
+        let length = body.varint();
+        if length > 0 || !literals.is_empty() {
+            operations.extend([&varint(tag), literals].concat());
+        }
+        if length == 0 {
+            assert!(tag.is_multiple_of(2), "a copy of nothing moves");
+            return (plain_bytes, operations);
+        }
+        plain_bytes += length as usize;
+        operations.extend(varint(length));
+        if tag % 2 == 1 {
+            let moved = body.varint();
+            operations.extend(varint(moved));
+        }
+    }
 }
 
 /// The chunk that a delta makes of its base.

@@ -9,15 +9,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use yesterfs::Result;
-use yesterfs::id::ChunkId;
+use yesterfs::id::{ChunkId, WriterObject};
 use yesterfs::repository::Repository;
 use yesterfs::repository::content::{Content, ContentBody, ExtentSource};
 use yesterfs::repository::node::{Node, NodeKind};
 use yesterfs::repository::page::PageSpan;
 use yesterfs::repository::snapshot::Snapshot;
 use yesterfs::store::backend::{Backend, ByteRange, MemoryBackend};
+use yesterfs::store::chunk_record::{ChunkRecord, RecordPlace};
 use yesterfs::store::data_lane::BatchedChunk;
-use yesterfs::store::pack::{PACK_HEADER_BYTES, pack_key, read_footer_of, verify_header};
+use yesterfs::store::delta_group::DeltaGroup;
+use yesterfs::store::pack::{FooterEntry, PACK_HEADER_BYTES, pack_key, read_footer_of, verify_header};
 use yesterfs::store::segment::read_segment;
 use yesterfs::store::{BaseHint, ChunkBatch, DataLane};
 
@@ -29,6 +31,20 @@ pub type StoredTree = BTreeMap<Vec<u8>, (Node, Vec<u8>)>;
 /// Files larger than this are compared by their runs of data only, as the walker of live trees does.
 const READ_WHOLE_MAX_BYTES: u64 = 1 << 30;
 const BLOCK_BYTES: usize = 4096;
+
+/// The record that holds a chunk, out of its pack.
+pub fn record_of<'f>(pack: &'f [u8], entry: &FooterEntry) -> &'f [u8] {
+    &pack[entry.offset as usize..][..entry.record_bytes as usize]
+}
+
+/// The bases of a chunk in a pack.
+pub fn bases_of(pack: &[u8], entry: &FooterEntry, name: &WriterObject) -> Vec<RecordPlace> {
+    let record = record_of(pack, entry);
+    match DeltaGroup::is_in(record) {
+        true => DeltaGroup::open(record).unwrap().member(entry.member).unwrap().bases,
+        false => ChunkRecord::open(record, &entry.id, name).unwrap().bases,
+    }
+}
 
 /// A backend in memory that holds the same objects.
 pub fn copy_of(backend: &dyn Backend) -> Arc<MemoryBackend> {
@@ -209,12 +225,14 @@ pub fn assert_sound(repository: &Repository) -> Vec<StoredTree> {
             let footer = read_footer_of(backend, &summary).unwrap();
             verify_header(&file[..PACK_HEADER_BYTES as usize], &summary, &footer).unwrap();
             let mut plain_bytes = 0;
-            for entry in footer.entries {
-                let record = &file[entry.offset as usize..][..entry.record_bytes as usize];
-                let plain = repository.chunks().unwrap().decode(record, &entry.id, &summary.name).unwrap();
-                assert_eq!(plain.len(), entry.plain_bytes as usize, "{key}");
-                assert!(repository.chunks().unwrap().locate(&entry.id).unwrap().is_some(), "a chunk is not indexed");
-                plain_bytes += plain.len() as u64;
+            for chunks in footer.entries.chunk_by(|a, b| a.offset == b.offset) {
+                let store = repository.chunks().unwrap();
+                store.verify(record_of(&file, &chunks[0]), chunks, &summary.name, &mut |entry, plain| {
+                    let plain = plain.unwrap();
+                    assert_eq!(plain.len(), entry.plain_bytes as usize, "{key}");
+                    assert!(store.locate(&entry.id).unwrap().is_some(), "a chunk is not indexed");
+                    plain_bytes += plain.len() as u64;
+                });
             }
             assert_eq!(plain_bytes, summary.plain_bytes, "{key}");
         }

@@ -121,10 +121,10 @@ impl ChunkStore {
 
     fn add_to_base(&self, id: &ChunkId, depth_max: u32, base: &mut Base) -> Result<()> {
         let location = self.locate(id)?.ok_or(Error::ChunkMissing { id: *id })?;
-        let bytes = self.read_record(&location.place())?;
-        let record = self.open_record(&bytes, id, &location.pack)?;
-        // Where no chain may go on, a delta need not be decoded to find that it ends one.
-        if record.bases.is_empty() || depth_max > 1 {
+        let stored = self.stored(&location, id)?;
+        let record = self.record_in(&stored, location.member, id, &location.pack)?;
+        // Where no chain may go on, a delta need not be decoded to find that it ends one. One of a group always does.
+        if record.bases.is_empty() || depth_max > 1 && !stored.is_group() {
             let plain = self.decode_record(&record, id, &location.pack)?;
             if plain.depth < depth_max {
                 base.add(location.place(), &plain.bytes);
@@ -133,8 +133,9 @@ impl ChunkStore {
         }
         for place in &record.bases {
             let of_base = self.id_at(place)?;
-            let plain = self.decode(&self.read_record(place)?, &of_base, &place.pack)?;
-            base.add(*place, &plain);
+            let bytes = self.read_record(place)?;
+            let record = self.open_record(&bytes, &of_base, &place.pack)?;
+            base.add(*place, &self.decode_record(&record, &of_base, &place.pack)?.bytes);
         }
         Ok(())
     }

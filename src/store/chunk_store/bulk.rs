@@ -1,11 +1,13 @@
 //! Many chunks at once: those whose records lie side by side in one pack are read with one call, and so are the bases of
 //! those that are deltas. A file lies so as it was written, and 60 small reads of a megabyte cost more than its decoding.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::ChunkStore;
+use super::stored::Stored;
 use crate::error::Result;
 use crate::id::ChunkId;
 use crate::store::backend::ByteRange;
@@ -23,6 +25,8 @@ const GAP_MAX_BYTES: u64 = 32 << 10;
 /// A record to be read.
 struct Wanted<T> {
     place: RecordPlace,
+    /// Which chunk of the record.
+    member: u32,
     /// The chunk that it is, or is a base of.
     id: ChunkId,
     /// Where its bytes go.
@@ -30,6 +34,10 @@ struct Wanted<T> {
 }
 
 impl<T> Wanted<T> {
+    fn at(location: &Location, id: ChunkId, target: T) -> Wanted<T> {
+        Wanted { place: location.place(), member: location.member, id, target }
+    }
+
     fn end(&self) -> u64 {
         self.place.offset.saturating_add(u64::from(self.place.record_bytes))
     }
@@ -52,9 +60,9 @@ impl ChunkStore {
         let (ids, slots): (Vec<ChunkId>, Vec<ChunkSlot>) = claimed.unzip();
         let located: Vec<Option<Location>> = ids.iter().map(|id| self.locate(id)).collect::<Result<_>>()?;
         let located = located.into_iter().zip(ids).zip(slots);
-        let wanted = located.filter_map(|((found, id), target)| Some(Wanted { place: found?.place(), id, target }));
+        let wanted = located.filter_map(|((found, id), target)| Some(Wanted::at(&found?, id, target)));
         // Whoever waits for a slot waits for this thread: from here on it must not wait for the cache itself.
-        self.in_runs(wanted.collect(), DELTA_DEPTH_MAX, &|Wanted { place, id, target }, record| {
+        self.in_runs(wanted.collect(), DELTA_DEPTH_MAX, &|Wanted { place, id, target, .. }, record| {
             if let Ok(plain) = self.decode_record(&record, &id, &place.pack) {
                 target.fill(plain.bytes);
             }
@@ -69,9 +77,8 @@ impl ChunkStore {
         let plains: Vec<OnceCell<Arc<[u8]>>> = ids.iter().map(cached).collect();
         let missing = ids.iter().zip(&plains).filter(|(_, plain)| plain.get().is_none());
         // One that cannot be found now is asked for once more below, which says why.
-        let located =
-            missing.filter_map(|(&id, target)| Some(Wanted { place: self.locate(&id).ok()??.place(), id, target }));
-        self.in_runs(located.collect(), DELTA_DEPTH_MAX, &|Wanted { place, id, target }, record| {
+        let located = missing.filter_map(|(&id, target)| Some(Wanted::at(&self.locate(&id).ok()??, id, target)));
+        self.in_runs(located.collect(), DELTA_DEPTH_MAX, &|Wanted { place, id, target, .. }, record| {
             if let Ok(plain) = self.decode_record(&record, &id, &place.pack) {
                 let _ = target.set(plain.bytes);
             }
@@ -93,29 +100,55 @@ impl ChunkStore {
     /// Reads the records of `wanted`, each once, and gives those that are records to `work`, after their bases were read.
     /// `depth_left`: how long the chain of their bases may be.
     fn in_runs<T>(&self, mut wanted: Vec<Wanted<T>>, depth_left: u32, work: &dyn Fn(Wanted<T>, ChunkRecord)) {
-        wanted.sort_unstable_by_key(|it| (it.place.pack, it.place.offset));
-        wanted.dedup_by_key(|it| it.place);
+        wanted.sort_unstable_by_key(|it| (it.place.pack, it.place.offset, it.member));
+        wanted.dedup_by_key(|it| (it.place, it.member));
         while let Some(first) = wanted.first() {
-            let (pack, start) = (first.place.pack, first.place.offset);
+            let pack = first.place.pack;
             let rest = wanted.split_off(length_of_run(&wanted));
             let run = std::mem::replace(&mut wanted, rest);
-            let end = run.last().map_or(start, Wanted::end);
-            self.calls.fetch_add(1, Ordering::Relaxed);
-            let range = ByteRange::At { offset: start, length: end.saturating_sub(start) };
-            let Ok(bytes) = self.backend.get_range(&pack_key(&pack), range) else { continue };
-            let opened = run.into_iter().filter_map(|each| {
-                let at = usize::try_from(each.place.offset - start).ok()?;
-                let record = bytes.get(at..)?.get(..each.place.record_bytes as usize)?;
-                let record = ChunkRecord::open(record, &each.id, &pack).ok()?;
+            let Some(bytes) = self.bytes_of_run(&run) else { continue };
+            let stored: Vec<Option<Stored>> = self.stored_in_run(&run, &bytes);
+            let opened = run.into_iter().zip(&stored).filter_map(|(each, stored)| {
+                let record = stored.as_ref()?.record(each.member, &each.id, &pack).ok()?;
                 Some((each, record))
             });
             let opened: Vec<(Wanted<T>, ChunkRecord)> = opened.collect();
-            self.records_read.fetch_add(opened.len() as u64, Ordering::Relaxed);
-            let base = |id, place| Wanted { place, id, target: () };
+            let base = |id, place| Wanted { place, member: 0, id, target: () };
             let bases = opened.iter().flat_map(|(each, record)| record.bases.iter().map(|&place| base(each.id, place)));
             self.fetch_bases(bases.collect(), depth_left);
             opened.into_iter().for_each(|(each, record)| work(each, record));
         }
+    }
+
+    /// What one read brings of a run; nothing is read for the chunks of one group that is at hand.
+    fn bytes_of_run<T>(&self, run: &[Wanted<T>]) -> Option<Vec<u8>> {
+        let (first, last) = (run.first()?, run.last()?);
+        if first.place == last.place && self.groups.get(&first.place).is_some() {
+            return Some(Vec::new());
+        }
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let start = first.place.offset;
+        let range = ByteRange::At { offset: start, length: last.end().saturating_sub(start) };
+        self.backend.get_range(&pack_key(&first.place.pack), range).ok()
+    }
+
+    /// What stands at the places of a run, by its bytes.
+    fn stored_in_run<'b, T>(&self, run: &[Wanted<T>], bytes: &'b [u8]) -> Vec<Option<Stored<'b>>> {
+        let Some(start) = run.first().map(|first| first.place.offset) else { return Vec::new() };
+        let at = |each: &Wanted<T>| {
+            let at = usize::try_from(each.place.offset - start).ok()?;
+            let record = bytes.get(at..)?.get(..each.place.record_bytes as usize).unwrap_or_default();
+            self.keeping_groups(&each.place, &each.id, Cow::Borrowed(record)).ok()
+        };
+        let mut before = None;
+        run.iter()
+            .map(|each| {
+                if before.replace(each.place) != Some(each.place) {
+                    self.records_read.fetch_add(1, Ordering::Relaxed);
+                }
+                at(each)
+            })
+            .collect()
     }
 }
 

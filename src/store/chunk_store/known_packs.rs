@@ -48,13 +48,7 @@ impl KnownPack {
         let chunks = self.chunks.as_ref()?;
         let slot = *chunks.slots.get(id)?;
         let entry = chunks.footer.entries.get(slot as usize)?;
-        Some(Location {
-            pack: self.pack,
-            slot,
-            offset: entry.offset,
-            record_bytes: entry.record_bytes,
-            plain_bytes: entry.plain_bytes,
-        })
+        Some(Location::of(&self.pack, slot, entry))
     }
 }
 
@@ -118,13 +112,16 @@ mod tests {
         ChunkId::of(&slot.to_le_bytes())
     }
 
+    fn entry(slot: usize) -> FooterEntry {
+        FooterEntry { id: id(slot), offset: 100 * slot as u64, record_bytes: 100, member: 0, plain_bytes: 200 }
+    }
+
     fn location(pack: WriterObject, slot: usize) -> Location {
-        Location { pack, slot: slot as u32, offset: 100 * slot as u64, record_bytes: 100, plain_bytes: 200 }
+        Location::of(&pack, slot as u32, &entry(slot))
     }
 
     fn footer(slots: usize) -> Arc<Footer> {
         let frame = FrameHeader { magic: [0; 8], version: 1, read_features: 0, write_features: 0 };
-        let entry = |slot| FooterEntry { id: id(slot), offset: 100 * slot as u64, record_bytes: 100, plain_bytes: 200 };
         Arc::new(Footer { frame, entries: (0..slots).map(entry).collect(), base_packs: Vec::new() })
     }
 

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::id::{ChunkId, RepositoryId, WriterId, WriterObject};
 
 /// Version of what is written here. Another one is rebuilt, never read.
-const INDEX_VERSION: u16 = 2;
+const INDEX_VERSION: u16 = 3;
 
 /// Shorter than a chunk id, so it is none.
 const STATE_KEY: &[u8] = b"state";
@@ -269,7 +269,7 @@ fn encode_location(location: &Location) -> Vec<u8> {
     let mut encoder = Encoder::new();
     encoder.raw(&location.pack.writer.0).varint(location.pack.number.into());
     encoder.varint(location.slot.into()).varint(location.offset);
-    encoder.varint(location.record_bytes.into()).varint(location.plain_bytes.into());
+    encoder.varint(location.record_bytes.into()).varint(location.member.into()).varint(location.plain_bytes.into());
     encoder.bytes
 }
 
@@ -280,6 +280,7 @@ fn decode_location(bytes: &[u8]) -> Result<Location, DecodeError> {
         slot: decoder.varint32()?,
         offset: decoder.varint()?,
         record_bytes: decoder.varint32()?,
+        member: decoder.varint32()?,
         plain_bytes: decoder.varint32()?,
     };
     decoder.end()?;
@@ -289,13 +290,18 @@ fn decode_location(bytes: &[u8]) -> Result<Location, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::pack::FooterEntry;
 
     const REPOSITORY: RepositoryId = RepositoryId([7; 16]);
 
     fn pack(number: u32) -> PackChunks {
         let pack = WriterObject { writer: WriterId([number as u8; 8]), number };
         let file = PackFile { file_bytes: 1 << number, base_packs: vec![WriterObject { number: number + 1, ..pack }] };
-        PackChunks { pack, file, chunks: vec![(ChunkId([number as u8; 32]), 27, 100, 200)] }
+        PackChunks { pack, file, chunks: vec![entry(ChunkId([number as u8; 32]), 27)] }
+    }
+
+    fn entry(id: ChunkId, offset: u64) -> FooterEntry {
+        FooterEntry { id, offset, record_bytes: 100, member: 3, plain_bytes: 200 }
     }
 
     #[test]
@@ -305,7 +311,7 @@ mod tests {
         let mut chunk = [0; 32];
         chunk[..4].copy_from_slice(PACK_KEY_PREFIX);
         let mut first = pack(1);
-        first.chunks.push((ChunkId(chunk), 127, 100, 200));
+        first.chunks.push(entry(ChunkId(chunk), 127));
         let mark = AppliedMark { sequence: 1, record_hash: [1; 32] };
         let mut writer = Writer::create(&path, &cache).unwrap();
         [first.clone(), pack(40)].iter().for_each(|pack| writer.put(pack).unwrap());
@@ -315,7 +321,8 @@ mod tests {
         let mut packs = reader.packs().unwrap();
         packs.sort_unstable_by_key(|(name, _)| *name);
         assert_eq!(packs, [1, 40].map(pack).map(|pack| (pack.pack, pack.file)));
-        assert_eq!(reader.get(&ChunkId(chunk)).unwrap().map(|there| there.offset), Some(127));
+        let location = Location::of(&first.pack, 1, &first.chunks[1]);
+        assert_eq!(reader.get(&ChunkId(chunk)).unwrap(), Some(location));
     }
 
     #[test]
