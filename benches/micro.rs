@@ -88,8 +88,8 @@ const WAYS: [Compression; 2] = [Compression::Lz4, Compression::Zstd { level: 3 }
 
 fn compress_all(chunks: &[&[u8]], compressor: &mut Compressor) -> Vec<(Codec, Vec<u8>)> {
     let compress = |chunk: &&[u8]| {
-        let mut payload = Vec::new();
-        (compressor.compress(chunk, &mut payload), payload)
+        let (codec, payload) = compressor.compress(chunk);
+        (codec, payload.to_vec())
     };
     chunks.iter().map(compress).collect()
 }

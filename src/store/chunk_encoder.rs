@@ -1,5 +1,7 @@
 //! ChunkEncoder: encodes a new chunk: against a base where there is one, compressed or plain where not.
 
+use std::ops::Range;
+
 use crate::codec::Encoder;
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
@@ -68,41 +70,68 @@ pub struct ChunkEncoder {
     operations: Vec<u8>,
     payload: Vec<u8>,
     record: Encoder,
+}
+
+/// Encoded chunks, one behind the other.
+#[derive(Debug, Default)]
+pub struct EncodedChunks {
+    encoder: Encoder,
     bases: Vec<RecordPlace>,
+}
+
+/// One of [`EncodedChunks`].
+#[derive(Debug, Clone)]
+pub struct EncodedRange {
+    form: ChunkForm,
+    bytes: Range<usize>,
+    bases: Range<usize>,
+}
+
+impl EncodedChunks {
+    pub fn clear(&mut self) {
+        self.encoder.bytes.clear();
+        self.bases.clear();
+    }
+
+    pub fn get(&self, range: &EncodedRange) -> EncodedChunk<'_> {
+        let (bytes, bases) = (&self.encoder.bytes[range.bytes.clone()], &self.bases[range.bases.clone()]);
+        EncodedChunk { form: range.form, bytes, bases }
+    }
 }
 
 impl ChunkEncoder {
     pub fn new(compression: Compression) -> ChunkEncoder {
         let (deltas, record) = (DeltaEncoder::default(), Encoder::new());
-        let (operations, payload, bases) = Default::default();
-        ChunkEncoder { deltas, compressor: Compressor::new(compression), operations, payload, record, bases }
+        let (operations, payload) = Default::default();
+        ChunkEncoder { deltas, compressor: Compressor::new(compression), operations, payload, record }
     }
 
-    /// What is to be stored of a chunk; `base` is what the hint led to.
+    /// Appends what is to be stored of a chunk to `out`; `base` is what the hint led to.
     pub fn encode(
         &mut self,
         id: &ChunkId,
         plain: &[u8],
         hint: &BaseHint,
         base: Option<Base>,
-    ) -> Result<EncodedChunk<'_>> {
+        out: &mut EncodedChunks,
+    ) -> Result<EncodedRange> {
         if plain.len() > CHUNK_MAX_BYTES {
             let reason = format!("{} bytes are more than a chunk can hold", plain.len());
             return Err(Error::Invalid { what: "chunk", value: id.to_string(), reason });
         }
-        self.record.bytes.clear();
-        self.payload.clear();
+        let start = (out.encoder.bytes.len(), out.bases.len());
+        let mut form = ChunkForm::Record;
         if let Some(base) = base
-            && let Some(form) = self.delta(&base, id, plain, hint)
+            && let Some(of_delta) = self.delta(&base, id, plain, hint)
         {
-            self.bases = base.places;
-            let bytes = if form == ChunkForm::Grouped { &self.operations } else { &self.record.bytes };
-            return Ok(EncodedChunk { form, bytes, bases: &self.bases });
+            form = of_delta;
+            out.encoder.raw(if form == ChunkForm::Grouped { &self.operations } else { &self.record.bytes });
+            out.bases.extend(base.places);
+        } else {
+            let (codec, payload) = self.compressor.compress(plain);
+            encode_record(codec, plain.len(), &[], payload, &mut out.encoder);
         }
-        self.payload.clear();
-        let codec = self.compressor.compress(plain, &mut self.payload);
-        encode_record(codec, plain.len(), &[], &self.payload, &mut self.record);
-        Ok(EncodedChunk { form: ChunkForm::Record, bytes: &self.record.bytes, bases: &[] })
+        Ok(EncodedRange { form, bytes: start.0..out.encoder.bytes.len(), bases: start.1..out.bases.len() })
     }
 
     /// Tells the chunk as a delta, and how that is to stand in the pack; nothing where it does not pay.
@@ -121,6 +150,7 @@ impl ChunkEncoder {
         let decoded = if is_grouped {
             apply_delta(&base.bytes, &self.operations, plain.len()).ok()
         } else {
+            self.record.bytes.clear();
             encode_record(codec, plain.len(), &base.places, &self.payload, &mut self.record);
             let record = ChunkRecord::open(&self.record.bytes, id, &base.places[0].pack).ok();
             record.and_then(|record| record.decode(&base.bytes).ok())
@@ -128,7 +158,6 @@ impl ChunkEncoder {
         // What cannot be read back exactly must never be all that is kept.
         if decoded.is_none_or(|decoded| decoded[..] != *plain) {
             log::error!("chunk {id} does not come back from its delta; storing it whole");
-            self.record.bytes.clear();
             return None;
         }
         Some(if is_grouped { ChunkForm::Grouped } else { ChunkForm::Record })
@@ -137,28 +166,28 @@ impl ChunkEncoder {
     /// Whether the payload, a delta, is better than the chunk compressed alone.
     fn pays(&mut self, plain: &[u8], hint: &BaseHint) -> bool {
         let delta_bytes = self.payload.len();
-        if delta_bytes <= plain.len() / SURE_DELTA_DIVISOR {
-            return true;
-        }
-        self.compressor.compress(plain, &mut self.payload);
-        let plain_bytes = self.payload.len() - delta_bytes;
-        self.payload.truncate(delta_bytes);
-        delta_bytes <= hint.use_of_base.worthwhile_bytes(plain_bytes)
+        delta_bytes <= plain.len() / SURE_DELTA_DIVISOR
+            || delta_bytes <= hint.use_of_base.worthwhile_bytes(self.compressor.compress(plain).1.len())
     }
 
+    /// Makes the payload of the operations.
     fn pack_operations(&mut self) -> Codec {
-        if self.operations.len() >= LONG_DELTA_BYTES {
+        self.payload.clear();
+        let (codec, packed) = match self.operations.len() >= LONG_DELTA_BYTES {
+            true => self.compressor.compress(&self.operations),
+            false => (Codec::Raw, &self.operations[..]),
+        };
+        let codec = match codec {
+            Codec::Lz4 => Codec::DeltaLz4,
+            Codec::Zstd => Codec::DeltaZstd,
+            Codec::Raw | Codec::Delta | Codec::DeltaLz4 | Codec::DeltaZstd => Codec::Delta,
+        };
+        if codec != Codec::Delta {
             let mut length = Encoder { bytes: std::mem::take(&mut self.payload) };
             length.varint(self.operations.len() as u64);
             self.payload = length.bytes;
-            match self.compressor.compress(&self.operations, &mut self.payload) {
-                Codec::Lz4 => return Codec::DeltaLz4,
-                Codec::Zstd => return Codec::DeltaZstd,
-                Codec::Raw | Codec::Delta | Codec::DeltaLz4 | Codec::DeltaZstd => {}
-            }
-            self.payload.clear();
         }
-        self.payload.extend_from_slice(&self.operations);
-        Codec::Delta
+        self.payload.extend_from_slice(packed);
+        codec
     }
 }

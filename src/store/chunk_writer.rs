@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::error::{ErrorKind, Result};
 use crate::id::{ChunkId, WriterId, WriterObject};
 use crate::progress::Counters;
-use crate::store::chunk_encoder::{BaseHint, ChunkEncoder};
+use crate::store::chunk_encoder::{BaseHint, ChunkEncoder, EncodedChunks};
 use crate::store::chunk_record::EncodedChunk;
 use crate::store::chunk_store::{Base, ChunkStore};
 use crate::store::compress::Compression;
@@ -48,6 +48,7 @@ pub struct ChunkWriter<'a> {
 struct PageLane {
     pack: Option<PackWriter>,
     encoder: ChunkEncoder,
+    encoded: EncodedChunks,
 }
 
 /// Every value guarded here stays whole if a holder panics; the session is given up then anyway.
@@ -69,7 +70,11 @@ impl<'a> ChunkWriter<'a> {
             compression,
             next_pack: AtomicU32::new(0),
             idle_lanes: Mutex::default(),
-            pages: Mutex::new(PageLane { pack: None, encoder: ChunkEncoder::new(compression) }),
+            pages: Mutex::new(PageLane {
+                pack: None,
+                encoder: ChunkEncoder::new(compression),
+                encoded: EncodedChunks::default(),
+            }),
             finished: Mutex::default(),
             session: Default::default(),
             relied_on: Mutex::default(),
@@ -130,9 +135,10 @@ impl<'a> ChunkWriter<'a> {
             let hint = hint();
             let base = self.base_for(&hint)?;
             let mut lane = lock(&self.pages);
-            let PageLane { pack, encoder } = &mut *lane;
-            let encoded = encoder.encode(&id, plain, &hint, base)?;
-            self.append(pack, PackKind::Pages, id, plain.len(), encoded)?;
+            let PageLane { pack, encoder, encoded } = &mut *lane;
+            encoded.clear();
+            let page = encoder.encode(&id, plain, &hint, base, encoded)?;
+            self.append(pack, PackKind::Pages, id, plain.len(), encoded.get(&page))?;
         }
         Ok(id)
     }

@@ -9,20 +9,16 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
-use crate::store::chunk_encoder::{BaseHint, ChunkEncoder};
-use crate::store::chunk_record::{ChunkForm, EncodedChunk, RecordPlace};
+use crate::store::chunk_encoder::{BaseHint, ChunkEncoder, EncodedChunks, EncodedRange};
 use crate::store::chunk_writer::ChunkWriter;
 use crate::store::pack::{PackKind, PackWriter};
 
-/// Batches of one lane that may be under way. Each is as large as its lane's user makes it, half a megabyte say, and
+/// Batches of one lane that may be under way, and are kept to be filled again. Each is as large as its lane's user makes it, half a megabyte say, and
 /// another half for its records.
 const BATCHES_UNDER_WAY: usize = 8;
 
 /// A batch of so few bytes is done before another thread has woken up.
 const SHORT_BATCH_BYTES: usize = 128 << 10;
-
-/// Batches that a lane keeps to be filled again.
-const SPARE_BATCHES: usize = 2;
 
 /// Chunks of one file that follow each other, with what becomes of them.
 #[derive(Debug, Default)]
@@ -30,8 +26,7 @@ pub struct ChunkBatch {
     /// The bytes that the chunks are ranges of.
     pub bytes: Vec<u8>,
     pub chunks: Vec<BatchedChunk>,
-    encoded: Vec<u8>,
-    bases: Vec<RecordPlace>,
+    encoded: EncodedChunks,
 }
 
 /// One chunk of a batch.
@@ -43,7 +38,7 @@ pub struct BatchedChunk {
     /// It is in the snapshot before, at the same place: nobody needs to look for it.
     pub is_known: bool,
     pub hint: BaseHint,
-    encoded: Option<(ChunkForm, Range<usize>, Range<usize>)>,
+    encoded: Option<EncodedRange>,
 }
 
 impl BatchedChunk {
@@ -65,11 +60,8 @@ impl ChunkBatch {
             if (chunk.is_known && writer.trusts_last_snapshot()) || !writer.is_new(&id)? {
                 continue;
             }
-            let encoded = encoder.encode(&id, plain, &chunk.hint, writer.base_for(&chunk.hint)?)?;
-            let (bytes, bases) = (self.encoded.len(), self.bases.len());
-            self.encoded.extend_from_slice(encoded.bytes);
-            self.bases.extend_from_slice(encoded.bases);
-            chunk.encoded = Some((encoded.form, bytes..self.encoded.len(), bases..self.bases.len()));
+            let base = writer.base_for(&chunk.hint)?;
+            chunk.encoded = Some(encoder.encode(&id, plain, &chunk.hint, base, &mut self.encoded)?);
         }
         Ok(())
     }
@@ -144,10 +136,9 @@ impl<'w, 'a> DataLane<'w, 'a> {
 
     /// Takes a batch back, so that its buffers serve again.
     pub fn give_back(&mut self, mut batch: ChunkBatch) {
-        if self.spare.len() < SPARE_BATCHES {
+        if self.spare.len() < BATCHES_UNDER_WAY {
             batch.chunks.clear();
             batch.encoded.clear();
-            batch.bases.clear();
             self.spare.push(batch);
         }
     }
@@ -211,8 +202,8 @@ impl<'w, 'a> DataLane<'w, 'a> {
 
     fn append(&mut self, batch: &ChunkBatch) -> Result<()> {
         for chunk in &batch.chunks {
-            let (Some(id), Some((form, bytes, bases))) = (chunk.id, chunk.encoded.clone()) else { continue };
-            let encoded = EncodedChunk { form, bytes: &batch.encoded[bytes], bases: &batch.bases[bases] };
+            let (Some(id), Some(encoded)) = (chunk.id, &chunk.encoded) else { continue };
+            let encoded = batch.encoded.get(encoded);
             self.pack = self.pack.take().or_else(|| self.writer.idle_pack());
             self.writer.append(&mut self.pack, PackKind::Data, id, chunk.range.len(), encoded)?;
         }
