@@ -108,7 +108,7 @@ fn packs_of(repository: &Repository) -> Vec<(PackSummary, Vec<u8>, Vec<FooterEnt
     let summaries = segments.iter().flat_map(|published| read_segment(backend, &published.segment).unwrap());
     let pack = |summary: PackSummary| {
         let file = backend.get_range(&pack_key(&summary.name), ByteRange::Whole).unwrap();
-        let entries = read_footer_of(backend, &summary).unwrap().entries;
+        let entries = read_footer_of(backend, &summary).unwrap().by_place().collect();
         (summary, file, entries)
     };
     summaries.map(pack).collect()

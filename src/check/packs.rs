@@ -165,7 +165,8 @@ impl Check<'_> {
         let header = ByteRange::At { offset: 0, length: PACK_HEADER_BYTES };
         verify_header(&backend.get_range(&pack_key(&summary.name), header)?, summary, &footer)?;
         let entries = &footer.entries;
-        let records_end = entries.last().map_or(PACK_HEADER_BYTES, |last| last.offset + u64::from(last.record_bytes));
+        let records_end =
+            footer.by_place().last().map_or(PACK_HEADER_BYTES, |last| last.offset + u64::from(last.record_bytes));
         let plain_bytes: u64 = entries.iter().map(|entry| u64::from(entry.plain_bytes)).sum();
         if records_end.checked_add(u64::from(summary.footer_bytes)) != Some(summary.file_bytes)
             || plain_bytes != summary.plain_bytes
@@ -256,7 +257,8 @@ impl DataReading<'_> {
     fn pack(&self, summary: &PackSummary) -> Result<()> {
         // Whoever looked at the pack before has told that its footer is damaged.
         let Ok(footer) = read_footer_of(self.chunks.backend().as_ref(), summary) else { return Ok(()) };
-        let mut rest = &footer.entries[..];
+        let entries: Vec<FooterEntry> = footer.by_place().collect();
+        let mut rest = &entries[..];
         while let Some(first) = rest.first() {
             if self.monitor.is_cancelled() {
                 return Err(Error::Interrupted);

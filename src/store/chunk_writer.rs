@@ -179,11 +179,15 @@ impl<'a> ChunkWriter<'a> {
     }
 
     /// Counts what this writes of records.
-    fn counting_written(&self, pack: &mut PackWriter, write: impl FnOnce(&mut PackWriter) -> Result<()>) -> Result<()> {
+    fn counting_written<T>(
+        &self,
+        pack: &mut PackWriter,
+        write: impl FnOnce(&mut PackWriter) -> Result<T>,
+    ) -> Result<T> {
         let before = pack.len_bytes();
-        write(pack)?;
+        let written = write(pack)?;
         Counters::add(&self.counters.bytes_stored, pack.len_bytes() - before);
-        Ok(())
+        Ok(written)
     }
 
     /// Forgets chunks that the index knows by now, because a record published their packs.

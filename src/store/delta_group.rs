@@ -150,9 +150,9 @@ pub struct DeltaGroup {
 
 #[derive(Debug)]
 struct Member {
-    plain_bytes: usize,
-    bases: Range<usize>,
-    operations: Range<usize>,
+    plain_bytes: u32,
+    bases: Range<u32>,
+    operations: Range<u32>,
 }
 
 impl Weight for Arc<DeltaGroup> {
@@ -194,8 +194,8 @@ impl DeltaGroup {
         }
         let bases = decode_bases(&mut input, &packs, counts.iter().sum())?;
         let mut first = 0;
-        let members = counts.iter().map(|count| {
-            let bases = first..first + count;
+        let members = counts.iter().map(|&count| {
+            let bases = first..first + count as u32;
             first = bases.end;
             decode_member(&mut input, bases)
         });
@@ -207,8 +207,9 @@ impl DeltaGroup {
     /// The record that a member would have alone; `None` where there are not so many.
     pub fn member(&self, number: u32) -> Option<ChunkRecord<'_>> {
         let member = self.members.get(number as usize)?;
-        let bases = self.bases[member.bases.clone()].to_vec();
-        Some(ChunkRecord::of_delta(member.plain_bytes, bases, &self.body[member.operations.clone()]))
+        let range = |range: &Range<u32>| range.start as usize..range.end as usize;
+        let bases = self.bases[range(&member.bases)].to_vec();
+        Some(ChunkRecord::of_delta(member.plain_bytes as usize, bases, &self.body[range(&member.operations)]))
     }
 }
 
@@ -229,7 +230,7 @@ fn decode_bases(input: &mut Decoder, packs: &[WriterObject], count: usize) -> Re
 }
 
 /// A delta, up to the copy of no bytes that ends it.
-fn decode_member(input: &mut Decoder, bases: Range<usize>) -> Result<Member, DecodeError> {
+fn decode_member(input: &mut Decoder, bases: Range<u32>) -> Result<Member, DecodeError> {
     let start = input.position();
     let mut plain_bytes = 0usize;
     loop {
@@ -244,7 +245,9 @@ fn decode_member(input: &mut Decoder, bases: Range<usize>) -> Result<Member, Dec
         }
         if copied == 0 && tag & 1 == 0 {
             let end = if literals.is_empty() { before } else { behind };
-            return Ok(Member { plain_bytes, bases, operations: start..end });
+            // All are below the limits above.
+            let [start, end] = [start, end].map(|at| at as u32);
+            return Ok(Member { plain_bytes: plain_bytes as u32, bases, operations: start..end });
         }
         if copied == 0 {
             return input.fail("a copy of nothing moves");

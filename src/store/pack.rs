@@ -1,16 +1,18 @@
 //! Pack: one immutable file of many chunks, `packs/<2 hex>/<writer>-<n>`; every chunk describes itself, and a footer
 //! lists their ids. Format: `docs/format.md` section 4.
 
+mod footer;
+
 use std::collections::BTreeSet;
 
-use crate::codec::{
-    DecodeError, Decoder, Encoder, FORMAT_VERSION, FrameHeader, seal_with_features, unseal_with_features,
-};
+use crate::codec::{DecodeError, Decoder, Encoder, FORMAT_VERSION, seal_with_features, unseal_with_features};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChunkId, WriterId, WriterObject};
 use crate::store::backend::{Backend, ByteRange, Created, PutNew};
 use crate::store::chunk_record::{ChunkForm, EncodedChunk};
 use crate::store::delta_group::GroupBuilder;
+
+pub use footer::{Footer, FooterEntry};
 
 const PACK_MAGIC: &[u8; 8] = b"YFS-PACK";
 const FOOTER_MAGIC: &[u8; 8] = b"YFS-FOOT";
@@ -61,29 +63,6 @@ pub fn pack_key(pack: &WriterObject) -> String {
     format!("{PACK_FOLDER}/{folder:02x}/{pack}")
 }
 
-/// One slot of a pack's footer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FooterEntry {
-    pub id: ChunkId,
-    /// Where the chunk's record begins in the file. The chunks of a group have the same.
-    pub offset: u64,
-    pub record_bytes: u32,
-    /// Which of the chunks of the record it is, from 0.
-    pub member: u32,
-    pub plain_bytes: u32,
-}
-
-/// A pack's footer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Footer {
-    /// Version and features; the pack's own header must have the same.
-    pub frame: FrameHeader,
-    /// In the order of the records.
-    pub entries: Vec<FooterEntry>,
-    /// Packs that bases of its records lie in: without them those records say nothing.
-    pub base_packs: Vec<WriterObject>,
-}
-
 /// What a segment says of a finished pack.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PackSummary {
@@ -112,8 +91,10 @@ pub struct PackWriter {
     plain_bytes: u64,
     entries: Vec<FooterEntry>,
     group: GroupBuilder,
-    /// The chunks of the group, with their plain lengths.
-    grouped: Vec<(ChunkId, u32)>,
+    /// The slots of the chunks of the group.
+    grouped: Vec<usize>,
+    /// The slots of the groups that were written.
+    groups: Vec<Vec<usize>>,
     base_packs: BTreeSet<WriterObject>,
 }
 
@@ -124,9 +105,9 @@ impl PackWriter {
         header.raw(PACK_MAGIC).u16(FORMAT_VERSION).u32(GROUPS).u8(kind.code()).raw(&name.writer.0).u32(name.number);
         let mut object = backend.put_new(&pack_key(&name))?;
         object.write(&header.bytes)?;
-        let (entries, group, grouped, base_packs) = Default::default();
-        let offset = header.bytes.len() as u64;
-        Ok(PackWriter { object, name, kind, offset, plain_bytes: 0, entries, group, grouped, base_packs })
+        let (entries, group, grouped, groups, base_packs) = Default::default();
+        let (offset, plain_bytes) = (header.bytes.len() as u64, 0);
+        Ok(PackWriter { object, name, kind, offset, plain_bytes, entries, group, grouped, groups, base_packs })
     }
 
     /// Bytes written so far, without those of the group that is not full yet.
@@ -134,27 +115,33 @@ impl PackWriter {
         self.offset
     }
 
-    /// Appends one chunk: its record, or its delta to the group, which is written once it is full.
-    pub fn append(&mut self, id: ChunkId, plain_bytes: u32, encoded: &EncodedChunk) -> Result<()> {
+    /// Appends one chunk: its record, or its delta to the group; a full one is written first. Returns its slot.
+    pub fn append(&mut self, id: ChunkId, plain_bytes: u32, encoded: &EncodedChunk) -> Result<u32> {
         self.base_packs.extend(encoded.bases.iter().map(|base| base.pack));
-        self.plain_bytes += u64::from(plain_bytes);
+        let slot = self.entries.len();
+        let (mut offset, mut record_bytes, mut member) = (0, 0, 0);
         match encoded.form {
-            ChunkForm::Record => self.write_record(encoded.bytes, &[(id, plain_bytes)]),
+            ChunkForm::Record => (offset, record_bytes) = self.write_record(encoded.bytes)?,
             ChunkForm::Grouped => {
+                if self.group.is_full() {
+                    self.end_group()?;
+                }
+                member = self.grouped.len() as u32;
                 self.group.push(plain_bytes as usize, encoded.bases, encoded.bytes);
-                self.grouped.push((id, plain_bytes));
-                if self.group.is_full() { self.end_group() } else { Ok(()) }
+                self.grouped.push(slot);
             }
         }
+        self.entries.push(FooterEntry { id, offset, record_bytes, member, plain_bytes });
+        self.plain_bytes += u64::from(plain_bytes);
+        Ok(slot as u32)
     }
 
-    fn write_record(&mut self, record: &[u8], chunks: &[(ChunkId, u32)]) -> Result<()> {
+    /// Where the record lies, and its length.
+    fn write_record(&mut self, record: &[u8]) -> Result<(u64, u32)> {
         self.object.write(record)?;
-        let (offset, record_bytes) = (self.offset, record.len() as u32);
-        let entry = |(member, &(id, plain_bytes))| FooterEntry { id, offset, record_bytes, member, plain_bytes };
-        self.entries.extend((0..).zip(chunks).map(entry));
+        let place = (self.offset, record.len() as u32);
         self.offset += record.len() as u64;
-        Ok(())
+        Ok(place)
     }
 
     /// Writes the group, full or not. After it no chunk waits to be written.
@@ -163,24 +150,18 @@ impl PackWriter {
             return Ok(());
         }
         let record = self.group.take_record()?;
-        let chunks = std::mem::take(&mut self.grouped);
-        self.write_record(&record, &chunks)
+        let (offset, record_bytes) = self.write_record(&record)?;
+        let group = std::mem::take(&mut self.grouped);
+        for &slot in &group {
+            (self.entries[slot].offset, self.entries[slot].record_bytes) = (offset, record_bytes);
+        }
+        self.groups.push(group);
+        Ok(())
     }
 
     fn footer(&self) -> Vec<u8> {
-        let mut body = Encoder::new();
-        let records: Vec<&[FooterEntry]> = self.entries.chunk_by(|a, b| a.offset == b.offset).collect();
-        body.list(&records, |body, chunks| {
-            body.varint(chunks[0].record_bytes.into()).varint(chunks.len() as u64);
-        });
-        for entry in &self.entries {
-            body.raw(&entry.id.0).varint(entry.plain_bytes.into());
-        }
         let base_packs: Vec<WriterObject> = self.base_packs.iter().copied().collect();
-        body.list(&base_packs, |body, pack| {
-            body.raw(&pack.writer.0).varint(pack.number.into());
-        });
-        seal_with_features(FOOTER_MAGIC, GROUPS, &body.bytes)
+        seal_with_features(FOOTER_MAGIC, GROUPS, &footer::encode(&self.entries, &self.groups, &base_packs))
     }
 
     /// Writes the group that is open, and the footer, and makes the pack durable and visible.
@@ -250,7 +231,7 @@ fn read_footer_from(backend: &dyn Backend, name: &WriterObject, last_bytes: u64)
     let start = end.len() - with_trailer as usize;
     let frame = &end[start..start + frame_bytes as usize];
     let (frame, body) = unseal_with_features(FOOTER_MAGIC, GROUPS, frame, &format!("the footer of {object}"))?;
-    decode_footer(body, frame, &object)
+    footer::decode(body, frame, &object)
 }
 
 /// Whether a published pack is still there and ends as a pack does. Cheap; `check` looks closer.
@@ -273,50 +254,6 @@ fn frame_length(end: &[u8], object: &str) -> Result<u32> {
         return Err(Error::corrupt(object, "it does not end as a pack does; it may be cut short"));
     }
     Ok(frame_bytes)
-}
-
-fn decode_footer(body: &[u8], frame: FrameHeader, object: &str) -> Result<Footer> {
-    let mut decoder = Decoder::new(body);
-    let entries = match frame.read_features & GROUPS {
-        0 => decode_entries(&mut decoder),
-        _ => decode_records(&mut decoder),
-    };
-    let footer = entries.and_then(|entries| {
-        let base_packs =
-            decoder.list(|item| Ok(WriterObject { writer: WriterId(item.array()?), number: item.varint32()? }))?;
-        decoder.end().map(|()| Footer { frame, entries, base_packs })
-    });
-    footer.map_err(DecodeError::of(format!("the footer of {object}")))
-}
-
-/// What a footer without groups lists: chunks, each with its record.
-fn decode_entries(decoder: &mut Decoder) -> Result<Vec<FooterEntry>, DecodeError> {
-    let mut offset = HEADER_BYTES as u64;
-    decoder.list(|item| {
-        let id = ChunkId(item.array()?);
-        let record_bytes = item.varint32()?;
-        let entry = FooterEntry { id, offset, record_bytes, member: 0, plain_bytes: item.varint32()? };
-        offset += u64::from(record_bytes);
-        Ok(entry)
-    })
-}
-
-/// What one with groups lists: records, then their chunks.
-fn decode_records(decoder: &mut Decoder) -> Result<Vec<FooterEntry>, DecodeError> {
-    let records = decoder.list(|item| Ok((item.varint32()?, item.varint32()?)))?;
-    let mut offset = HEADER_BYTES as u64;
-    let mut entries = Vec::new();
-    for (record_bytes, chunks) in records {
-        if chunks == 0 {
-            return decoder.fail("a record holds no chunk");
-        }
-        for member in 0..chunks {
-            let id = ChunkId(decoder.array()?);
-            entries.push(FooterEntry { id, offset, record_bytes, member, plain_bytes: decoder.varint32()? });
-        }
-        offset += u64::from(record_bytes);
-    }
-    Ok(entries)
 }
 
 /// Checks a pack's first bytes: kind and name must be what the segment says, version and features what the footer says,
@@ -346,3 +283,68 @@ pub fn verify_header(header: &[u8], summary: &PackSummary, footer: &Footer) -> R
 
 /// Bytes that [`verify_header`] needs.
 pub const PACK_HEADER_BYTES: u64 = HEADER_BYTES as u64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::backend::MemoryBackend;
+    use crate::store::chunk_record::RecordPlace;
+    use crate::store::delta_group::DeltaGroup;
+    use proptest::prelude::*;
+
+    const NAME: WriterObject = WriterObject { writer: WriterId([1; 8]), number: 7 };
+    const BASE: RecordPlace =
+        RecordPlace { pack: WriterObject { writer: WriterId([2; 8]), number: 3 }, offset: 27, record_bytes: 400 };
+
+    /// A pack of chunks in groups (`Some`: so many literal bytes) and alone (`None`).
+    fn pack_of(chunks: &[Option<u8>]) -> (MemoryBackend, FinishedPack) {
+        let backend = MemoryBackend::default();
+        let mut pack = PackWriter::start(&backend, NAME, PackKind::Data).unwrap();
+        for (number, literals) in (0u32..).zip(chunks) {
+            let id = ChunkId::of(&number.to_le_bytes());
+            let slot = match literals {
+                Some(literals) => {
+                    let plain_bytes = u32::from(*literals) * 30;
+                    let mut operations = Encoder::new();
+                    if plain_bytes > 0 {
+                        operations.varint(u64::from(plain_bytes) * 2).raw(&vec![number as u8; plain_bytes as usize]);
+                    }
+                    let (form, bytes) = (ChunkForm::Grouped, &operations.bytes[..]);
+                    pack.append(id, plain_bytes, &EncodedChunk { form, bytes, bases: &[BASE] })
+                }
+                None => {
+                    let bytes = number.to_le_bytes().repeat(1 + number as usize % 5);
+                    pack.append(id, 9, &EncodedChunk { form: ChunkForm::Record, bytes: &bytes, bases: &[] })
+                }
+            };
+            assert_eq!(slot.unwrap(), number);
+        }
+        let finished = pack.finish().unwrap();
+        (backend, finished)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn a_footer_tells_where_every_chunk_lies(chunks in prop::collection::vec(any::<Option<u8>>(), 1..700)) {
+            let (backend, finished) = pack_of(&chunks);
+            let footer = read_footer_of(&backend, &finished.summary).unwrap();
+            prop_assert_eq!(&footer.entries, &finished.entries);
+            let file = backend.get_range(&pack_key(&NAME), ByteRange::Whole).unwrap();
+            let mut end = HEADER_BYTES as u64;
+            let by_place: Vec<FooterEntry> = footer.by_place().collect();
+            for record in by_place.chunk_by(|a, b| a.offset == b.offset) {
+                prop_assert_eq!((record[0].offset, footer.at(record[0].offset)), (end, Some(record[0])));
+                end += u64::from(record[0].record_bytes);
+                let group = DeltaGroup::open(&file[record[0].offset as usize..end as usize]).ok();
+                for entry in record {
+                    let member = group.as_ref().and_then(|group| group.member(entry.member));
+                    let told = member.map(|member| member.plain_bytes);
+                    let number = footer.entries.iter().position(|other| other == entry).unwrap();
+                    prop_assert_eq!(told, chunks[number].map(|literals| usize::from(literals) * 30));
+                }
+            }
+            prop_assert_eq!(end + u64::from(finished.summary.footer_bytes), finished.summary.file_bytes);
+        }
+    }
+}

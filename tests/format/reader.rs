@@ -680,20 +680,43 @@ struct Base {
     length: usize,
 }
 
-/// Of each record its length, and the ids and plain lengths of its chunks (section 4).
-fn records_of(features: u32, footer: &mut Bytes) -> Vec<(usize, Vec<(Id, u64)>)> {
-    match features {
-        0 => footer.list(|item| {
+/// A record: its length, and the ids and plain lengths of its chunks.
+type Record = (usize, Vec<(Id, u64)>);
+
+/// The records of a pack, as they lie in it (section 4).
+fn records_of(features: u32, footer: &mut Bytes) -> Vec<Record> {
+    if features == 0 {
+        return footer.list(|item| {
             let (id, length) = (item.id(), item.varint() as usize);
             (length, vec![(id, item.varint())])
-        }),
-        1 => {
-            let records = footer.list(|item| (item.varint() as usize, item.varint()));
-            let mut chunks = |count| (0..count).map(|_| (footer.id(), footer.varint())).collect();
-            records.into_iter().map(|(length, count)| (length, chunks(count))).collect()
-        }
-        _ => panic!("a pack of features {features}"),
+        });
     }
+    assert_eq!(features, 1, "a pack of the future");
+    let ids = footer.list(Bytes::id);
+    let chunks: Vec<(Id, u64)> = ids.into_iter().map(|id| (id, footer.varint())).collect();
+    let mut groups = footer.list(|item| (item.varint() as usize, item.varint() as usize)).into_iter();
+    let runs = footer.list(Bytes::varint);
+    let (mut records, mut chunks): (Vec<Record>, _) = (Vec::new(), chunks.into_iter());
+    // The group that is not written yet, and how many chunks it is to have.
+    let mut open: Option<(Record, usize)> = None;
+    for (number, run) in runs.into_iter().enumerate() {
+        for chunk in chunks.by_ref().take(run as usize) {
+            if number % 2 == 1 {
+                records.push((footer.varint() as usize, vec![chunk]));
+                continue;
+            }
+            if open.as_ref().is_none_or(|((_, members), count)| members.len() == *count) {
+                records.extend(open.take().map(|(record, _)| record));
+                let (length, count) = groups.next().unwrap();
+                open = Some(((length, Vec::new()), count));
+            }
+            open.as_mut().unwrap().0.1.push(chunk);
+        }
+    }
+    assert!(open.as_ref().is_none_or(|((_, members), count)| members.len() == *count), "a group is not full");
+    records.extend(open.map(|(record, _)| record));
+    assert!(groups.next().is_none() && chunks.next().is_none(), "not all chunks are told where they lie");
+    records
 }
 
 /// Codec, plain length, bases and payload of a record, or of one chunk of a group.

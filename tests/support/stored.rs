@@ -225,7 +225,8 @@ pub fn assert_sound(repository: &Repository) -> Vec<StoredTree> {
             let footer = read_footer_of(backend, &summary).unwrap();
             verify_header(&file[..PACK_HEADER_BYTES as usize], &summary, &footer).unwrap();
             let mut plain_bytes = 0;
-            for chunks in footer.entries.chunk_by(|a, b| a.offset == b.offset) {
+            let entries: Vec<FooterEntry> = footer.by_place().collect();
+            for chunks in entries.chunk_by(|a, b| a.offset == b.offset) {
                 let store = repository.chunks().unwrap();
                 store.verify(record_of(&file, &chunks[0]), chunks, &summary.name, &mut |entry, plain| {
                     let plain = plain.unwrap();

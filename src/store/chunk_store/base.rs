@@ -8,7 +8,7 @@ use crate::id::{ChunkId, WriterObject};
 use crate::store::cache::{ByteCache, Weight};
 use crate::store::chunk_record::{BASES_MAX, ChunkRecord, RecordPlace};
 use crate::store::delta::BASES_MAX_BYTES;
-use crate::store::pack::{Footer, read_footer};
+use crate::store::pack::{Footer, FooterEntry, read_footer};
 
 /// Decoded bases: neighbours of a chunk that is a delta are deltas against the same ones, and several threads fetch a
 /// megabyte each.
@@ -34,7 +34,8 @@ impl Weight for BasePlain {
 
 impl Weight for Arc<Footer> {
     fn weight_bytes(&self) -> u64 {
-        size_of_val(&self.entries[..]) as u64
+        // Each stands in a list of slots too.
+        (self.entries.len() * (size_of::<FooterEntry>() + size_of::<u32>())) as u64
     }
 }
 
@@ -147,9 +148,7 @@ impl ChunkStore {
 
     /// Which chunk's record lies there.
     fn id_at(&self, place: &RecordPlace) -> Result<ChunkId> {
-        let footer = self.footer(&place.pack)?;
-        let entries = &footer.entries;
-        let found = entries.binary_search_by_key(&place.offset, |entry| entry.offset).ok().map(|at| entries[at]);
+        let found = self.footer(&place.pack)?.at(place.offset);
         let found = found.filter(|entry| entry.record_bytes == place.record_bytes);
         let reason = || format!("no record of {} bytes begins at byte {}", place.record_bytes, place.offset);
         found.map(|entry| entry.id).ok_or_else(|| Error::corrupt(format!("pack {}", place.pack), reason()))

@@ -122,7 +122,7 @@ mod tests {
 
     fn footer(slots: usize) -> Arc<Footer> {
         let frame = FrameHeader { magic: [0; 8], version: 1, read_features: 0, write_features: 0 };
-        Arc::new(Footer { frame, entries: (0..slots).map(entry).collect(), base_packs: Vec::new() })
+        Arc::new(Footer::new(frame, (0..slots).map(entry).collect(), Vec::new()))
     }
 
     #[test]
