@@ -37,6 +37,7 @@ fn main() {
     bench.streams();
     bench.tree();
     bench.diff_and_restore();
+    bench.cat();
     bench.mount();
     bench.without_yesterfs();
 }
@@ -134,6 +135,17 @@ impl Bench {
         report("restore of the tree, cold", Size::Entries(SMALL_FILES), &taken);
         let taken = restore("shop", &self.path("restored-dump"));
         report("restore of the dump, cold", self.dump_size("dump-2.sql"), &taken);
+    }
+
+    /// What a mount's cold reads are measured by: the same bytes, without the kernel between.
+    fn cat(&self) {
+        for (name, path, size) in [
+            ("dump", "shop:/dump.sql", self.dump_size("dump-2.sql")),
+            ("noise", "tree:/noise", Size::Bytes(NOISE_BYTES)),
+        ] {
+            drop_caches();
+            report(&format!("cat of the {name}, cold"), size, &self.workplace.run(&["cat", path], 0));
+        }
     }
 
     fn mount(&self) {

@@ -5,10 +5,12 @@
 //!
 //! - `snapshots`: 10,000 snapshots of 10,000 entries each
 //! - `diff`: snapshots of a million files of which few differ
+//! - `files`: a million files through the mount and on the disk, 100,000 with xattrs and ACLs; needs root, rsync, 2 GB of disk
 //! - `hourly`: a hundred versions of a dump; cold steps drop the kernel's caches, which needs root
 //! - `index`: an index of 10 million chunks, or as many as YESTERFS_BENCH_CHUNKS tells; needs 60 bytes of disk a chunk
 
 mod diff;
+mod files;
 mod hourly;
 mod index;
 mod made;
@@ -26,8 +28,13 @@ use support::{Taken, Workplace, print_heading, print_machine};
 type Named = (&'static str, fn(&Workplace));
 
 /// Each in a repository of its own.
-const PARTS: [Named; 4] =
-    [("snapshots", snapshots::run), ("diff", diff::run), ("hourly", hourly::run), ("index", index::run)];
+const PARTS: [Named; 5] = [
+    ("snapshots", snapshots::run),
+    ("diff", diff::run),
+    ("files", files::run),
+    ("hourly", hourly::run),
+    ("index", index::run),
+];
 
 /// What is done by processes of their own, for the peak of a process is handed down to the programs that it starts.
 const MAKERS: [Named; 3] =

@@ -233,6 +233,13 @@ impl Daemon {
         kib * 1024
     }
 
+    /// How often the kernel asked it, and what that took, since it was mounted.
+    pub fn requests(&self) -> String {
+        let mut text = [0; 1024];
+        let length = rustix::fs::getxattr(&self.point, "user.yesterfs.requests", &mut text).expect("the counts");
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    }
+
     pub fn taken(&self, elapsed: Duration) -> Taken {
         Taken { seconds: elapsed.as_secs_f64(), peak_bytes: self.peak_bytes() }
     }
