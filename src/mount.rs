@@ -123,6 +123,7 @@ pub fn mount(view: Arc<View>, options: &MountOptions) -> Result<Mounted> {
         watch: (options.prefetch_budget_bytes > 0).then_some(watch),
         readdirplus: options.readdirplus,
         opens_by_kernel: kernel_version() >= OPENS_BY_KERNEL_SINCE,
+        opens_directories_by_kernel: false,
         // Whoever may mount may read the repository anyway; access matters only where others are let in.
         enforce_acls: options.allow_other,
     };

@@ -407,14 +407,21 @@ impl View {
     }
 
     fn virtual_attributes(&self, ino: u64, entry: &VirtualEntry) -> Attributes {
-        entry.attributes(ino, self.owner, self.modified())
+        // What "2h-ago" lists may change without a record.
+        let modified = if entry.follows_the_clock() { (self.clock)() } else { self.modified() };
+        entry.attributes(ino, self.owner, modified)
     }
 
-    /// The time of what is in no snapshot: that of the newest one.
+    /// The time of what is in no snapshot: that of the newest one. Its fraction of a second is the number of the last record,
+    /// since the kernel believes a listing for as long as the directory has the same time.
     fn modified(&self) -> Timestamp {
-        self.repository.catalog().snapshots().next_back().map(|it| it.manifest.started).unwrap_or_default()
+        let catalog = self.repository.catalog();
+        let newest = catalog.snapshots().next_back().map(|it| it.manifest.started).unwrap_or_default();
+        Timestamp { nanos: (catalog.sequence % NANOS_A_SECOND) as u32, ..newest }
     }
 }
+
+const NANOS_A_SECOND: u64 = 1_000_000_000;
 
 /// `.` and `..` come before the entries of every directory.
 const DOT_ENTRIES: u64 = 2;

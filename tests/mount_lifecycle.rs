@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Access, CWD, FileType, Mode, Timestamps, UTIME_NOW, XattrFlags};
+use rustix::fs::{Access, CWD, Dir, FileType, Mode, Timestamps, UTIME_NOW, XattrFlags};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use rustix::process::{Pid, Signal};
@@ -269,6 +269,45 @@ fn a_new_snapshot_appears_and_a_forgotten_one_disappears_within_a_second() {
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(fs::read_link(stage.latest()).unwrap(), first);
     assert_eq!(errno(fs::read_dir(stage.mount_point().join("snapshots/lake").join(second))), Some(Errno::NOENT));
+    assert!(stage.umount().status.success());
+}
+
+/// Names in a directory, by a descriptor that was open before: nothing makes the kernel ask about its attributes.
+fn names_of(directory: &File) -> Vec<Vec<u8>> {
+    let entries = Dir::read_from(directory).unwrap().map(|entry| entry.unwrap().file_name().to_bytes().to_vec());
+    let mut names: Vec<Vec<u8>> = entries.filter(|name| !name.starts_with(b".")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn listings_that_the_kernel_keeps_are_told_anew_after_each_record_that_changes_them() {
+    let stage = Stage::new();
+    stage.mount();
+    let count = |directory: &str| fs::read_dir(stage.mount_point().join(directory)).unwrap().count();
+    let counts = |directories: &[&str]| directories.iter().map(|directory| count(directory)).collect::<Vec<_>>();
+    let directories = ["snapshots", "snapshots/lake", "ids", "tags", "at/2100-01-01"];
+    let sources = File::open(stage.mount_point().join("snapshots")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(counts(&directories), [1, 2, 1, 0, 1]);
+        assert_eq!(names_of(&sources), [b"lake"]);
+    }
+    let become_now = |what: &str, expected: [usize; 5]| {
+        eventually(what, || names_of(&sources).len() == expected[0]);
+        eventually(what, || counts(&directories) == expected);
+    };
+    stage.succeed(&["tag", "lake@latest", "--add", "weekly"]);
+    become_now("a tag", [1, 2, 1, 1, 1]);
+    assert_eq!(count("tags/weekly/lake"), 1);
+    stage.ingest();
+    become_now("a snapshot", [1, 3, 2, 1, 1]);
+    stage.succeed(&["ingest", "dir", stage.source().to_str().unwrap(), "--source", "river"]);
+    become_now("a source", [2, 3, 3, 1, 2]);
+    stage.succeed(&["forget", "lake@latest~1"]);
+    become_now("a snapshot less", [2, 2, 2, 0, 2]);
+    // No record changes this one.
+    stage.succeed(&["ingest", "dir", stage.source().to_str().unwrap(), "--source", "brook"]);
+    eventually("time passes", || count("at/3s-ago") == 3);
     assert!(stage.umount().status.success());
 }
 

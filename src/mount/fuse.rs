@@ -53,6 +53,8 @@ pub(super) struct KernelEdge {
     pub readdirplus: ReaddirPlus,
     /// Answer the first open with ENOSYS: the kernel opens files by itself from then on, and keeps their pages.
     pub opens_by_kernel: bool,
+    /// The same for directories, whose listings it keeps until their time of change is another. Found out at the start.
+    pub opens_directories_by_kernel: bool,
     /// Let the kernel enforce ACLs. It then asks for them once per file, which takes a round trip.
     pub enforce_acls: bool,
 }
@@ -120,6 +122,7 @@ impl fuser::Filesystem for KernelEdge {
                 log::debug!("the kernel has no {missing:?}");
             }
         }
+        self.opens_directories_by_kernel = config.add_capabilities(InitFlags::FUSE_NO_OPENDIR_SUPPORT).is_ok();
         let limits = [
             config.set_max_background(MAX_BACKGROUND).map(u32::from).map_err(u32::from),
             config.set_congestion_threshold(MAX_BACKGROUND).map(u32::from).map_err(u32::from),
@@ -211,6 +214,9 @@ impl fuser::Filesystem for KernelEdge {
 
     fn opendir(&self, _request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         self.requests.count(RequestKind::Opendir);
+        if self.opens_directories_by_kernel {
+            return reply.error(Errno::ENOSYS);
+        }
         match self.view.attributes(ino.0) {
             Ok(found) if found.lasting => {
                 reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR);

@@ -87,6 +87,11 @@ impl VirtualEntry {
         }
     }
 
+    /// Whether what it lists depends on what time it is.
+    pub fn follows_the_clock(&self) -> bool {
+        matches!(self.kind, VirtualKind::AtTime { .. })
+    }
+
     pub fn attributes(&self, ino: u64, owner: Owner, modified: Timestamp) -> Attributes {
         let directory = directory_attributes(ino, owner, modified);
         match &self.kind {
