@@ -80,7 +80,9 @@ impl ChunkId {
 impl SnapshotId {
     /// Enough of the id for people: 12 hexadecimal digits.
     pub fn short(&self) -> String {
-        self.to_string()[..12].to_string()
+        let mut digits = self.to_string();
+        digits.truncate(12);
+        digits
     }
 }
 

@@ -208,40 +208,67 @@ pub enum Align {
 
 /// Rows of cells in columns as wide as their widest cell.
 pub struct Table {
-    columns: Vec<Align>,
-    rows: Vec<Vec<String>>,
+    columns: Vec<Column>,
+    /// All cells, row by row, and where each ends: a list of ten thousand snapshots is as many lines, but not as many
+    /// pieces of memory for each column.
+    text: String,
+    ends: Vec<usize>,
+}
+
+struct Column {
+    align: Align,
+    /// Of its widest cell, in characters.
+    width: usize,
 }
 
 impl Table {
     /// A table that begins with a row of titles.
     pub fn new(columns: &[(&str, Align)]) -> Table {
-        let titles = columns.iter().map(|(title, _)| title.to_string()).collect();
-        Table { columns: columns.iter().map(|(_, align)| *align).collect(), rows: vec![titles] }
+        let aligns: Vec<Align> = columns.iter().map(|(_, align)| *align).collect();
+        let mut table = Table::untitled(&aligns);
+        table.row(columns.iter().map(|(title, _)| title.to_string()).collect());
+        table
     }
 
     /// A table without titles.
     pub fn untitled(columns: &[Align]) -> Table {
-        Table { columns: columns.to_vec(), rows: Vec::new() }
+        let columns = columns.iter().map(|&align| Column { align, width: 0 }).collect();
+        Table { columns, text: String::new(), ends: Vec::new() }
     }
 
+    /// Adds a row; cells that it lacks are empty.
     pub fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        for (at, column) in self.columns.iter_mut().enumerate() {
+            let cell = cells.get(at).map_or("", String::as_str);
+            column.width = column.width.max(cell.chars().count());
+            self.text.push_str(cell);
+            self.ends.push(self.text.len());
+        }
     }
 
     pub fn print(&self, output: &mut Output) -> io::Result<()> {
-        let width = |column: usize| {
-            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
-        for row in &self.rows {
-            let cells = row.iter().zip(&widths).zip(&self.columns);
-            let padded = cells.map(|((cell, width), align)| match align {
-                Align::Left => format!("{cell:<width$}"),
-                Align::Right => format!("{cell:>width$}"),
-            });
-            output.line(padded.collect::<Vec<_>>().join("  ").trim_end())?;
+        let (mut line, mut start) = (String::new(), 0);
+        for row in self.ends.chunks(self.columns.len().max(1)) {
+            line.clear();
+            for (column, &end) in self.columns.iter().zip(row) {
+                column.write(&self.text[start..end], &mut line);
+                start = end;
+            }
+            output.line(line.trim_end())?;
         }
         Ok(())
+    }
+}
+
+impl Column {
+    /// Adds a cell of the column to a line, two spaces behind the one before.
+    fn write(&self, cell: &str, line: &mut String) {
+        let padding = self.width.saturating_sub(cell.chars().count());
+        let (before, behind) = if self.align == Align::Left { (0, padding) } else { (padding, 0) };
+        let gap = if line.is_empty() { 0 } else { 2 };
+        line.extend(std::iter::repeat_n(' ', gap + before));
+        line.push_str(cell);
+        line.extend(std::iter::repeat_n(' ', behind));
     }
 }
 
@@ -262,6 +289,19 @@ mod tests {
         assert_eq!(printable(b"two\nlines"), "two\\#012lines");
         assert_eq!(printable(b"bad\xffbyte\x1b[1m"), "bad\\#377byte\\#033[1m");
         assert_eq!(printable(b"\\#012 \\#12 \\"), "\\#134#012 \\#12 \\");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell_and_lines_end_with_their_text() {
+        let mut table = Table::new(&[("NAME", Align::Left), ("SIZE", Align::Right), ("TAGS", Align::Left)]);
+        table.row(["", "7", "weekly"].map(String::from).to_vec());
+        table.row(["café-au-lait", "12,345", ""].map(String::from).to_vec());
+        table.row(vec!["short".into()]);
+        let mut output = Output::default();
+        table.print(&mut output).unwrap();
+        let expected = ["NAME            SIZE  TAGS", "                   7  weekly", "café-au-lait  12,345", "short"];
+        let printed = std::mem::take(&mut output.lines);
+        assert_eq!(String::from_utf8(printed).unwrap(), expected.map(|line| format!("{line}\n")).concat());
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub struct ManifestProblem {
 /// Problems listed in a manifest; the rest is only counted.
 pub const MANIFEST_PROBLEMS_MAX: usize = 100;
 
+/// Room that nearly all manifests fit into.
+const MANIFEST_USUAL_BYTES: usize = 512;
+
 /// Everything that is known of a snapshot when it is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
@@ -107,7 +110,8 @@ impl SnapshotStatus {
 
 impl Manifest {
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::new();
+        // Ten thousand are encoded when a checkpoint of as many is read.
+        let mut out = Encoder { bytes: Vec::with_capacity(MANIFEST_USUAL_BYTES) };
         out.bytes(self.source.as_bytes()).bytes(self.name.as_bytes()).time(self.started).time(self.finished);
         out.u8(match self.kind {
             SnapshotKind::Directory => b'd',
