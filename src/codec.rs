@@ -296,6 +296,12 @@ pub fn unseal_with_features<'a>(
     Ok((header, &frame[FrameHeader::BYTES..]))
 }
 
+/// The body of a frame that is known to be damaged.
+pub fn unverified_body(frame: &[u8]) -> &[u8] {
+    let body = frame.get(FrameHeader::BYTES..frame.len().saturating_sub(FRAME_HASH_BYTES));
+    body.unwrap_or_default()
+}
+
 /// Features of a sealed frame that must be known to write to the repository, and are not; 0 for none. What is too short to
 /// be a frame has none: [`unseal`] refuses it.
 pub fn unknown_write_features(frame: &[u8]) -> u32 {

@@ -12,6 +12,7 @@ pub mod data_lane;
 pub mod delta;
 pub mod delta_group;
 pub mod index;
+pub mod listed_delta;
 pub mod pack;
 pub mod segment;
 

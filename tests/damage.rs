@@ -907,7 +907,7 @@ fn reasons_of(entries: u64, make: impl Fn(&dyn Fn(&[u8]) -> ChunkId) -> ChunkId)
     let mut manifest = place.ingest(&source, "lake").snapshot.manifest.clone();
     let counters = Counters::default();
     let session = WriteSession::open(&place.repository, &counters, "here", "test", now()).unwrap();
-    let page = make(&|page| session.put_page(page, &BaseHint::default).unwrap());
+    let page = make(&|page| session.put_page(page, false, &BaseHint::default).unwrap());
     manifest.root = node_of(NodeKind::Directory(DirectoryRoot { page: Some(page), totals: totals_of(entries) }));
     session.commit(manifest, now()).unwrap();
     let report = check(&place.repository, CHECK_ALL, &Recorder::default()).unwrap();

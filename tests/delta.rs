@@ -21,14 +21,15 @@ use yesterfs::repository::content_writer::ExtentWriter;
 use yesterfs::repository::predecessor::Predecessor;
 use yesterfs::repository::session::WriteSession;
 use yesterfs::repository::snapshot::Snapshot;
-use yesterfs::store::ChunkStore;
 use yesterfs::store::backend::{Backend, ByteRange, MemoryBackend};
 use yesterfs::store::chunk_record::{DELTA_DEPTH_MAX, RecordPlace, encode_record};
 use yesterfs::store::compress::Codec;
+use yesterfs::store::data_lane::BatchedChunk;
 use yesterfs::store::delta_group::{DeltaGroup, GroupBuilder};
 use yesterfs::store::index::{ChunkIndex, IndexOptions};
 use yesterfs::store::pack::{FooterEntry, PackKind, PackSummary, pack_key, read_footer_of};
 use yesterfs::store::segment::read_segment;
+use yesterfs::store::{BaseHint, ChunkBatch, ChunkStore};
 use yesterfs::{Error, ErrorKind, Result};
 
 const ROWS: usize = 20_000;
@@ -193,6 +194,29 @@ fn small_differences_stand_in_groups_which_are_read_once() {
 }
 
 #[test]
+fn no_pack_is_published_before_those_whose_footers_it_needs() {
+    let place = TestRepository::new();
+    let counters = Counters::default();
+    let session = WriteSession::open(&place.repository, &counters, "here", "test", now()).unwrap();
+    let mut lane = session.chunks().data_lane(None);
+    let bytes = support::noise(1, 10_000);
+    let id = ChunkId::of(&bytes);
+    let chunk = BatchedChunk::new(0..bytes.len(), None, false, BaseHint::default());
+    lane.submit(ChunkBatch::new(bytes, vec![chunk])).unwrap();
+    lane.next_done(true).unwrap();
+    let page = [&b"a page that lists "[..], &id.0, b" and nothing else"].concat();
+    session.chunks().put_page(&page, true, &BaseHint::default).unwrap();
+    // Only the pack of pages: the lane has its own.
+    session.chunks().finish_open().unwrap();
+    assert_eq!((session.chunks().finished_count(), session.chunks().take_finished().len()), (1, 0));
+    drop(lane);
+    session.chunks().finish_open().unwrap();
+    let [pages, data] = &session.chunks().take_finished()[..] else { panic!("not two packs") };
+    assert_eq!(pages.base_packs.iter().collect::<Vec<_>>(), [&data.summary.name]);
+    assert!(pages.summary.file_bytes < data.summary.file_bytes / 10, "the page names its chunk itself");
+}
+
+#[test]
 fn pages_of_a_high_tree_are_told_against_those_of_the_same_place() {
     const EXTENT_BYTES: u64 = 20_000;
     let place = TestRepository::new();
@@ -317,7 +341,11 @@ fn what_was_told_against_a_lost_pack_is_stored_again() {
     fs::remove_file(&data_packs(&place)[0]).unwrap();
 
     let lost = place.repository.chunks().unwrap().lost_packs().unwrap();
-    assert_eq!(lost.len(), 2, "the pack, and the one that holds deltas against it");
+    assert_eq!(
+        lost.len(),
+        4,
+        "the pack, the one that holds deltas against it, and those of pages that left ids to them"
+    );
     let healed = ingest(&place, &rows.dump()).unwrap();
     assert!(healed.bytes_stored > rows.dump().len() as u64 / 4, "{} bytes stored again", healed.bytes_stored);
     assert_reads(&place, &healed, &rows.dump());

@@ -316,7 +316,7 @@ fn read_the_file(place: &TestRepository) -> Result<Vec<u8>, Error> {
 
 #[test]
 fn a_chunk_of_an_unknown_codec_is_refused_politely_where_its_pack_announces_it_and_others_are_read() {
-    for codec in [7, 99, 255] {
+    for codec in [8, 99, 255] {
         let place = small_repository();
         rewrite(&data_pack(&place), |file| {
             let mut file = with_footer(file, with_write_feature);

@@ -253,7 +253,7 @@ impl<'a, 'r> Reading<'a, 'r> {
             problem(format!("cannot store its attributes: they take {bytes} bytes, more than {CHUNK_MAX_BYTES}"));
             return Ok((Xattrs::None, false));
         }
-        Ok((Xattrs::Chunk(self.session.put_page(&encoded, &BaseHint::default)?), true))
+        Ok((Xattrs::Chunk(self.session.put_page(&encoded, false, &BaseHint::default)?), true))
     }
 }
 

@@ -63,8 +63,9 @@ fn zero_bits(hash: &[u8; 32]) -> u32 {
 
 /// Where finished pages go: the chunk writer, or nothing at all for a tree that is only hashed.
 pub trait PageSink {
-    /// Stores a page. `hint` is asked what older pages it may be like, where that matters.
-    fn put_page(&self, page: &[u8], hint: &dyn Fn() -> BaseHint) -> Result<ChunkId>;
+    /// Stores a page. `hint` is asked what older pages it may be like, where that matters; `lists_chunks`: it is a leaf of a
+    /// content.
+    fn put_page(&self, page: &[u8], lists_chunks: bool, hint: &dyn Fn() -> BaseHint) -> Result<ChunkId>;
 }
 
 /// The stretch of a tree that a page tells of.
@@ -167,7 +168,8 @@ impl<'s, S: PageSink + ?Sized> PageTreeWriter<'s, S> {
             before: open.before,
             totals: open.totals,
         };
-        let id = self.sink.put_page(&page.bytes, &|| hints(&span))?;
+        let lists_chunks = self.kind == PageKind::Content && level == 0;
+        let id = self.sink.put_page(&page.bytes, lists_chunks, &|| hints(&span))?;
         let (totals, key) = (open.totals, std::mem::take(&mut open.last_key));
         let (emitted, before) = (open.emitted + 1, open.before.plus(totals));
         *open = OpenPage { emitted, before, last_emitted: Some((id, totals)), ..OpenPage::default() };

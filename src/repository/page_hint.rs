@@ -5,8 +5,8 @@ use crate::id::ChunkId;
 use crate::repository::page::{Page, PageKind};
 use crate::store::ChunkStore;
 
-/// Pages that a new one is compared with at most.
-const PAGES_MAX: usize = 3;
+/// Pages that a new one is compared with at most: as many as it may have bases.
+const PAGES_MAX: usize = 4;
 
 /// A stretch of a tree.
 #[derive(Debug, Clone, Copy)]

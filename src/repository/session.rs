@@ -161,7 +161,7 @@ impl<'r> WriteSession<'r> {
 }
 
 impl PageSink for WriteSession<'_> {
-    fn put_page(&self, page: &[u8], hint: &dyn Fn() -> BaseHint) -> Result<ChunkId> {
-        self.chunks.put_page(page, hint)
+    fn put_page(&self, page: &[u8], lists_chunks: bool, hint: &dyn Fn() -> BaseHint) -> Result<ChunkId> {
+        self.chunks.put_page(page, lists_chunks, hint)
     }
 }

@@ -4,13 +4,14 @@ use std::ops::Range;
 
 use crate::codec::Encoder;
 use crate::error::{Error, Result};
-use crate::id::ChunkId;
+use crate::id::{ChunkId, WriterObject};
 use crate::store::chunk_record::{ChunkForm, ChunkRecord, DELTA_DEPTH_MAX, EncodedChunk, RecordPlace, encode_record};
 use crate::store::chunk_store::Base;
 use crate::store::chunker::CHUNK_MAX_BYTES;
-use crate::store::compress::{Codec, Compression, Compressor};
+use crate::store::compress::{BodyCompressor, Codec, Compression, Compressor};
 use crate::store::delta::{DeltaEncoder, apply_delta};
 use crate::store::delta_group::GROUPED_MAX_BYTES;
+use crate::store::listed_delta::{IdRun, ListedDelta};
 
 /// Chunks that a new one is probably like: those of the last version around its place.
 #[derive(Debug, Clone, Default)]
@@ -70,13 +71,18 @@ pub struct ChunkEncoder {
     operations: Vec<u8>,
     payload: Vec<u8>,
     record: Encoder,
+    bodies: Option<BodyCompressor>,
 }
+
+/// Which pack's footer lists an id, and in which slot.
+pub type SlotOf<'s> = dyn Fn(&[u8; ChunkId::LEN]) -> Option<(WriterObject, u32)> + 's;
 
 /// Encoded chunks, one behind the other.
 #[derive(Debug, Default)]
 pub struct EncodedChunks {
     encoder: Encoder,
     bases: Vec<RecordPlace>,
+    lists: Vec<IdRun>,
 }
 
 /// One of [`EncodedChunks`].
@@ -85,25 +91,60 @@ pub struct EncodedRange {
     form: ChunkForm,
     bytes: Range<usize>,
     bases: Range<usize>,
+    lists: Range<usize>,
 }
 
 impl EncodedChunks {
     pub fn clear(&mut self) {
         self.encoder.bytes.clear();
         self.bases.clear();
+        self.lists.clear();
     }
 
     pub fn get(&self, range: &EncodedRange) -> EncodedChunk<'_> {
         let (bytes, bases) = (&self.encoder.bytes[range.bytes.clone()], &self.bases[range.bases.clone()]);
-        EncodedChunk { form: range.form, bytes, bases }
+        EncodedChunk { form: range.form, bytes, bases, lists: &self.lists[range.lists.clone()] }
+    }
+
+    /// The last chunk, which began at `start` in each of the three.
+    fn since(&self, start: [usize; 3], form: ChunkForm) -> EncodedRange {
+        let [bytes, bases, lists] = start;
+        let (bytes, bases) = (bytes..self.encoder.bytes.len(), bases..self.bases.len());
+        EncodedRange { form, bytes, bases, lists: lists..self.lists.len() }
+    }
+
+    fn ends(&self) -> [usize; 3] {
+        [self.encoder.bytes.len(), self.bases.len(), self.lists.len()]
     }
 }
 
 impl ChunkEncoder {
     pub fn new(compression: Compression) -> ChunkEncoder {
         let (deltas, record) = (DeltaEncoder::default(), Encoder::new());
-        let (operations, payload) = Default::default();
-        ChunkEncoder { deltas, compressor: Compressor::new(compression), operations, payload, record }
+        let (operations, payload, bodies) = Default::default();
+        ChunkEncoder { deltas, compressor: Compressor::new(compression), operations, payload, record, bodies }
+    }
+
+    /// [`ChunkEncoder::encode`] for a page that lists chunks: ids that `slot_of` knows are left to footers.
+    pub fn encode_listing(
+        &mut self,
+        id: &ChunkId,
+        plain: &[u8],
+        hint: &BaseHint,
+        base: Option<Base>,
+        slot_of: &SlotOf,
+        out: &mut EncodedChunks,
+    ) -> Result<EncodedRange> {
+        let start = out.ends();
+        match self.listed(id, plain, hint, base.as_ref(), slot_of) {
+            Some((bases, runs)) => {
+                out.encoder.raw(&self.record.bytes);
+                out.bases.extend(bases);
+                out.lists.extend(runs);
+                Ok(out.since(start, ChunkForm::Record))
+            }
+            None => self.encode(id, plain, hint, base, out),
+        }
     }
 
     /// Appends what is to be stored of a chunk to `out`; `base` is what the hint led to.
@@ -119,7 +160,7 @@ impl ChunkEncoder {
             let reason = format!("{} bytes are more than a chunk can hold", plain.len());
             return Err(Error::Invalid { what: "chunk", value: id.to_string(), reason });
         }
-        let start = (out.encoder.bytes.len(), out.bases.len());
+        let start = out.ends();
         let mut form = ChunkForm::Record;
         if let Some(base) = base
             && let Some(of_delta) = self.delta(&base, id, plain, hint)
@@ -131,7 +172,7 @@ impl ChunkEncoder {
             let (codec, payload) = self.compressor.compress(plain);
             encode_record(codec, plain.len(), &[], payload, &mut out.encoder);
         }
-        Ok(EncodedRange { form, bytes: start.0..out.encoder.bytes.len(), bases: start.1..out.bases.len() })
+        Ok(out.since(start, form))
     }
 
     /// Tells the chunk as a delta, and how that is to stand in the pack; nothing where it does not pay.
@@ -170,6 +211,47 @@ impl ChunkEncoder {
             || delta_bytes <= hint.use_of_base.worthwhile_bytes(self.compressor.compress(plain).1.len())
     }
 
+    /// Makes the record as a delta, of no base perhaps, that leaves ids to footers, and gives its bases and these; nothing
+    /// where there are none to leave out.
+    fn listed(
+        &mut self,
+        id: &ChunkId,
+        plain: &[u8],
+        hint: &BaseHint,
+        base: Option<&Base>,
+        slot_of: &SlotOf,
+    ) -> Option<(Vec<RecordPlace>, Vec<IdRun>)> {
+        self.operations.clear();
+        let (deltas, operations) = (&mut self.deltas, &mut self.operations);
+        let told = base.filter(|base| deltas.encode(&base.bytes, hint.start, plain, plain.len(), operations));
+        if told.is_none() {
+            let mut whole = Encoder { bytes: std::mem::take(&mut self.operations) };
+            whole.varint(plain.len() as u64 * 2).raw(plain);
+            self.operations = whole.bytes;
+        }
+        let (delta, ids) = ListedDelta::leaving_out(&self.operations, slot_of);
+        let first = delta.runs.first()?;
+        let (places, base_bytes) = told.map_or((&[][..], &[][..]), |base| (&base.places[..], &base.bytes[..]));
+        let body = delta.encode();
+        if self.bodies.is_none() {
+            self.bodies = BodyCompressor::new().ok();
+        }
+        let mut payload = Encoder::new();
+        payload.varint(body.len() as u64).raw(&self.bodies.as_mut()?.compress(&body).ok()?);
+        self.record.bytes.clear();
+        encode_record(Codec::DeltaListed, plain.len(), places, &payload.bytes, &mut self.record);
+        // As for all deltas.
+        let record = ChunkRecord::open(&self.record.bytes, id, &first.pack).ok();
+        let read = record.and_then(|record| record.listed().ok()?);
+        let is_told = read.is_some_and(|read| {
+            read.runs == delta.runs && read.apply(base_bytes, &ids, plain.len()).is_ok_and(|made| made[..] == *plain)
+        });
+        if !is_told {
+            log::error!("page {id} does not come back from its delta; storing it otherwise");
+        }
+        is_told.then(|| (places.to_vec(), delta.runs))
+    }
+
     /// Makes the payload of the operations.
     fn pack_operations(&mut self) -> Codec {
         self.payload.clear();
@@ -180,7 +262,7 @@ impl ChunkEncoder {
         let codec = match codec {
             Codec::Lz4 => Codec::DeltaLz4,
             Codec::Zstd => Codec::DeltaZstd,
-            Codec::Raw | Codec::Delta | Codec::DeltaLz4 | Codec::DeltaZstd => Codec::Delta,
+            Codec::Raw | Codec::Delta | Codec::DeltaLz4 | Codec::DeltaZstd | Codec::DeltaListed => Codec::Delta,
         };
         if codec != Codec::Delta {
             let mut length = Encoder { bytes: std::mem::take(&mut self.payload) };

@@ -9,6 +9,7 @@ use crate::store::chunker::CHUNK_MAX_BYTES;
 use crate::store::compress::{Codec, decompress};
 use crate::store::delta::{BASES_MAX_BYTES, apply_delta};
 use crate::store::delta_group::DeltaGroup;
+use crate::store::listed_delta::{IdRun, ListedDelta};
 
 /// A delta may have this many bases, ...
 pub const BASES_MAX: usize = 4;
@@ -30,6 +31,8 @@ pub struct EncodedChunk<'e> {
     pub form: ChunkForm,
     pub bytes: &'e [u8],
     pub bases: &'e [RecordPlace],
+    /// Whose footers list ids that it left out.
+    pub lists: &'e [IdRun],
 }
 
 /// How a new chunk stands in its pack.
@@ -92,7 +95,7 @@ impl<'r> ChunkRecord<'r> {
             let reason = format!("codec {code} is not known here");
             return Err(Error::Unsupported { object: format!("chunk {id} in pack {pack}"), reason });
         };
-        if bases.len() > BASES_MAX || codec.is_delta() == bases.is_empty() {
+        if bases.len() > BASES_MAX || !codec.goes_with(bases.len()) {
             return Err(corrupt(format!("codec {code} does not go with {} bases", bases.len())));
         }
         let plain_bytes = usize::try_from(plain_bytes).ok().filter(|&bytes| bytes <= CHUNK_MAX_BYTES);
@@ -102,13 +105,19 @@ impl<'r> ChunkRecord<'r> {
         Ok(ChunkRecord { codec, plain_bytes, bases, payload })
     }
 
-    /// The plain bytes, which nobody has verified yet. `base` is what the bases hold, one after the other.
+    /// The payload of a delta that leaves ids to footers; `None` for all others.
+    pub fn listed(&self) -> Result<Option<ListedDelta>, DecodeError> {
+        (self.codec == Codec::DeltaListed).then(|| ListedDelta::open(self.payload)).transpose()
+    }
+
+    /// The plain bytes, which nobody has verified yet, of a record that leaves no ids to footers. `base` is what the bases hold, one after the other.
     pub fn decode(&self, base: &[u8]) -> Result<Arc<[u8]>, DecodeError> {
         match self.codec {
             Codec::Raw if self.payload.len() == self.plain_bytes => Ok(Arc::from(self.payload)),
             Codec::Raw => Err(DecodeError { reason: "the payload does not have the length of the chunk", at: 0 }),
             Codec::Lz4 | Codec::Zstd => decompress(self.codec, self.payload, self.plain_bytes),
             Codec::Delta => apply_delta(base, self.payload, self.plain_bytes),
+            Codec::DeltaListed => Err(DecodeError { reason: "it left ids to footers", at: 0 }),
             Codec::DeltaLz4 | Codec::DeltaZstd => {
                 let mut payload = Decoder::new(self.payload);
                 let operations = payload.varint()?;

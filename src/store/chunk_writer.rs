@@ -2,7 +2,7 @@
 //! of its own, so that a file lies in one piece and threads do not wait for each other.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::{ErrorKind, Result};
@@ -24,6 +24,9 @@ pub const PAGE_PACK_BYTES: u64 = 16 << 20;
 /// Parts of the set of this session's chunks, so that threads seldom meet at one lock.
 const SESSION_SHARDS: usize = 16;
 
+/// Chunks that were taken on, and of those of data that were appended number of the pack and slot.
+type SessionChunks = HashMap<ChunkId, Option<(u32, u32)>>;
+
 /// Stores the chunks of one session.
 pub struct ChunkWriter<'a> {
     store: &'a ChunkStore,
@@ -35,7 +38,10 @@ pub struct ChunkWriter<'a> {
     pages: Mutex<PageLane>,
     finished: Mutex<Vec<FinishedPack>>,
     /// Chunks in packs of this session that no record has published yet: the index does not know them.
-    session: [Mutex<HashSet<ChunkId>>; SESSION_SHARDS],
+    session: [Mutex<SessionChunks>; SESSION_SHARDS],
+    appended: Sieve,
+    /// Packs of this session that were begun and not published.
+    unpublished: Mutex<HashSet<u32>>,
     /// Older packs that this session relies on, and whether they are there. An index that says so is not enough: a pack that
     /// was lost meanwhile would leave every later snapshot broken, while its chunks may still be at hand here.
     relied_on: Mutex<HashMap<WriterObject, bool>>,
@@ -49,6 +55,34 @@ struct PageLane {
     pack: Option<PackWriter>,
     encoder: ChunkEncoder,
     encoded: EncodedChunks,
+}
+
+/// Tells of most ids that they were never added, without a lock.
+struct Sieve(Vec<AtomicU64>);
+
+const SIEVE_BITS: u32 = 20;
+
+impl Default for Sieve {
+    fn default() -> Sieve {
+        Sieve((0..(1 << SIEVE_BITS) / u64::BITS).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl Sieve {
+    fn bit_of(id: &[u8; ChunkId::LEN]) -> (usize, u64) {
+        let bit = u32::from_le_bytes([id[0], id[1], id[2], id[3]]) >> (u32::BITS - SIEVE_BITS);
+        ((bit / u64::BITS) as usize, 1 << (bit % u64::BITS))
+    }
+
+    fn add(&self, id: &ChunkId) {
+        let (word, bit) = Sieve::bit_of(&id.0);
+        self.0[word].fetch_or(bit, Ordering::Relaxed);
+    }
+
+    fn may_hold(&self, id: &[u8; ChunkId::LEN]) -> bool {
+        let (word, bit) = Sieve::bit_of(id);
+        self.0[word].load(Ordering::Relaxed) & bit != 0
+    }
 }
 
 /// Every value guarded here stays whole if a holder panics; the session is given up then anyway.
@@ -77,6 +111,8 @@ impl<'a> ChunkWriter<'a> {
             }),
             finished: Mutex::default(),
             session: Default::default(),
+            appended: Sieve::default(),
+            unpublished: Mutex::default(),
             relied_on: Mutex::default(),
             distrusts: AtomicBool::new(false),
             verifies_known: false,
@@ -128,8 +164,9 @@ impl<'a> ChunkWriter<'a> {
         }
     }
 
-    /// Stores a tree page (or a list of attributes) and returns its id.
-    pub fn put_page(&self, plain: &[u8], hint: &dyn Fn() -> BaseHint) -> Result<ChunkId> {
+    /// Stores a tree page (or a list of attributes) and returns its id. One that `lists_chunks` leaves the ids of this
+    /// session's chunks to the footers of their packs.
+    pub fn put_page(&self, plain: &[u8], lists_chunks: bool, hint: &dyn Fn() -> BaseHint) -> Result<ChunkId> {
         let id = ChunkId::of(plain);
         if self.is_new(&id)? {
             let hint = hint();
@@ -137,7 +174,10 @@ impl<'a> ChunkWriter<'a> {
             let mut lane = lock(&self.pages);
             let PageLane { pack, encoder, encoded } = &mut *lane;
             encoded.clear();
-            let page = encoder.encode(&id, plain, &hint, base, encoded)?;
+            let page = match lists_chunks {
+                true => encoder.encode_listing(&id, plain, &hint, base, &|id| self.slot_of(id), encoded)?,
+                false => encoder.encode(&id, plain, &hint, base, encoded)?,
+            };
             self.append(pack, PackKind::Pages, id, plain.len(), encoded.get(&page))?;
         }
         Ok(id)
@@ -153,9 +193,25 @@ impl<'a> ChunkWriter<'a> {
         lock(&self.finished).len()
     }
 
-    /// Takes the finished packs, for publication in a segment.
+    /// Takes the finished packs, for publication in a segment; not those that need another of this session that is neither
+    /// published nor among them.
     pub fn take_finished(&self) -> Vec<FinishedPack> {
-        std::mem::take(&mut lock(&self.finished))
+        let mut finished = lock(&self.finished);
+        let unpublished = lock(&self.unpublished);
+        let mut ready = std::mem::take(&mut *finished);
+        loop {
+            let here: HashSet<u32> = ready.iter().map(|pack| pack.summary.name.number).collect();
+            let is_safe = |needed: &WriterObject| {
+                needed.writer != self.writer || !unpublished.contains(&needed.number) || here.contains(&needed.number)
+            };
+            let (safe, waiting): (Vec<_>, Vec<_>) =
+                ready.into_iter().partition(|pack| pack.base_packs.iter().all(is_safe));
+            ready = safe;
+            if waiting.is_empty() {
+                return ready;
+            }
+            finished.extend(waiting);
+        }
     }
 
     /// Gives back what [`ChunkWriter::take_finished`] took, because it could not be published.
@@ -192,24 +248,37 @@ impl<'a> ChunkWriter<'a> {
 
     /// Forgets chunks that the index knows by now, because a record published their packs.
     pub fn published(&self, packs: &[FinishedPack]) {
-        for id in packs.iter().flat_map(|pack| &pack.entries).map(|entry| entry.id) {
-            lock(self.shard(&id)).remove(&id);
+        for pack in packs {
+            for entry in &pack.entries {
+                lock(self.shard(&entry.id)).remove(&entry.id);
+            }
+            lock(&self.unpublished).remove(&pack.summary.name.number);
         }
     }
 
-    fn shard(&self, id: &ChunkId) -> &Mutex<HashSet<ChunkId>> {
+    /// Where the footer of an unpublished pack of data lists an id.
+    fn slot_of(&self, id: &[u8; ChunkId::LEN]) -> Option<(WriterObject, u32)> {
+        if !self.appended.may_hold(id) {
+            return None;
+        }
+        let id = ChunkId(*id);
+        let (number, slot) = lock(self.shard(&id)).get(&id).copied()??;
+        Some((WriterObject { writer: self.writer, number }, slot))
+    }
+
+    fn shard(&self, id: &ChunkId) -> &Mutex<SessionChunks> {
         &self.session[usize::from(id.0[0]) % SESSION_SHARDS]
     }
 
     /// Whether the caller has to store this chunk. Asked once a chunk: the first asker is told yes and must do it.
     /// Only published packs and this very session count as knowing a chunk.
     pub(super) fn is_new(&self, id: &ChunkId) -> Result<bool> {
-        if lock(self.shard(id)).contains(id) {
+        if lock(self.shard(id)).contains_key(id) {
             return Ok(false);
         }
         match self.store.locate(id)? {
             Some(location) if self.is_there(&location.pack)? && self.is_whole(id)? => Ok(false),
-            _ => Ok(lock(self.shard(id)).insert(*id)),
+            _ => Ok(lock(self.shard(id)).insert(*id, None).is_none()),
         }
     }
 
@@ -268,10 +337,17 @@ impl<'a> ChunkWriter<'a> {
             None => open.insert(self.start_pack(kind)?),
         };
         let appended = self.counting_written(pack, |pack| pack.append(id, plain_bytes as u32, &encoded));
-        if let Err(error) = appended {
-            // Nobody knows what is in it; without it there may be room again for what can still be kept.
-            *open = None;
-            return Err(error);
+        let slot = match appended {
+            Ok(slot) => slot,
+            Err(error) => {
+                // Nobody knows what is in it; without it there may be room again for what can still be kept.
+                *open = None;
+                return Err(error);
+            }
+        };
+        if kind == PackKind::Data {
+            lock(self.shard(&id)).insert(id, Some((pack.number(), slot)));
+            self.appended.add(&id);
         }
         Counters::add(&self.counters.bytes_new, plain_bytes as u64);
         let full_bytes = match kind {
@@ -288,6 +364,7 @@ impl<'a> ChunkWriter<'a> {
 
     fn start_pack(&self, kind: PackKind) -> Result<PackWriter> {
         let number = self.next_pack.fetch_add(1, Ordering::Relaxed);
+        lock(&self.unpublished).insert(number);
         PackWriter::start(self.store.backend().as_ref(), WriterObject { writer: self.writer, number }, kind)
     }
 }

@@ -23,6 +23,8 @@ pub enum Codec {
     DeltaLz4,
     /// The same as one Zstandard frame.
     DeltaZstd,
+    /// What [`Codec::Delta`] has, without the ids that footers list (`store::listed_delta`).
+    DeltaListed,
 }
 
 /// What new chunks of a repository are compressed with. Chunks of all kinds can be read whatever this says.
@@ -94,18 +96,25 @@ impl Codec {
             Codec::Zstd => 3,
             Codec::DeltaLz4 => 4,
             Codec::DeltaZstd => 5,
+            // 6 is a group.
+            Codec::DeltaListed => 7,
         }
     }
 
     /// The codec with this code; `None` for one that this version does not know.
     pub fn from_code(code: u8) -> Option<Codec> {
-        let all = [Codec::Raw, Codec::Lz4, Codec::Delta, Codec::Zstd, Codec::DeltaLz4, Codec::DeltaZstd];
-        all.into_iter().find(|codec| codec.code() == code)
+        let plain = [Codec::Raw, Codec::Lz4, Codec::Zstd];
+        let deltas = [Codec::Delta, Codec::DeltaLz4, Codec::DeltaZstd, Codec::DeltaListed];
+        plain.into_iter().chain(deltas).find(|codec| codec.code() == code)
     }
 
-    /// Whether the payload means something only beside bases.
-    pub fn is_delta(self) -> bool {
-        matches!(self, Codec::Delta | Codec::DeltaLz4 | Codec::DeltaZstd)
+    /// Whether the payload can mean something beside so many bases.
+    pub fn goes_with(self, bases: usize) -> bool {
+        match self {
+            Codec::Raw | Codec::Lz4 | Codec::Zstd => bases == 0,
+            Codec::Delta | Codec::DeltaLz4 | Codec::DeltaZstd => bases > 0,
+            Codec::DeltaListed => true,
+        }
     }
 }
 
@@ -155,14 +164,24 @@ impl Compressor {
     }
 }
 
-/// How hard groups of deltas are compressed, whatever the repository's compression: they are small, and few.
-const GROUP_LEVEL: i32 = 6;
+/// How hard deltas in groups and those of pages are compressed, whatever the repository's compression: they are small.
+const BODY_LEVEL: i32 = 6;
 
-/// A Zstandard frame of a group of deltas.
-pub fn compress_group(body: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut zstd = zstd::bulk::Compressor::new(GROUP_LEVEL)?;
-    zstd.include_contentsize(false)?;
-    zstd.compress(body)
+/// Compresses bodies of such deltas, with memory that it keeps.
+pub struct BodyCompressor(zstd::bulk::Compressor<'static>);
+
+impl BodyCompressor {
+    pub fn new() -> std::io::Result<BodyCompressor> {
+        let mut zstd = zstd::bulk::Compressor::new(BODY_LEVEL)?;
+        // It stands in front of the frame.
+        zstd.include_contentsize(false)?;
+        Ok(BodyCompressor(zstd))
+    }
+
+    /// A Zstandard frame.
+    pub fn compress(&mut self, body: &[u8]) -> std::io::Result<Vec<u8>> {
+        self.0.compress(body)
+    }
 }
 
 /// What the payload of a compressed chunk holds: exactly `plain_bytes`, which the caller bounds.
@@ -174,7 +193,7 @@ pub fn decompress(codec: Codec, payload: &[u8], plain_bytes: usize) -> Result<Ar
     let written = match codec {
         Codec::Lz4 | Codec::DeltaLz4 => lz4_flex::block::decompress_into(payload, room).ok(),
         Codec::Zstd | Codec::DeltaZstd => decompress_zstd(payload, room),
-        Codec::Raw | Codec::Delta => None,
+        Codec::Raw | Codec::Delta | Codec::DeltaListed => None,
     };
     match written {
         Some(written) if written == plain_bytes => Ok(plain),

@@ -10,7 +10,7 @@ use crate::id::{WriterId, WriterObject};
 use crate::store::cache::Weight;
 use crate::store::chunk_record::{BASES_MAX, ChunkRecord, RecordPlace};
 use crate::store::chunker::CHUNK_MAX_BYTES;
-use crate::store::compress::{Codec, compress_group, decompress};
+use crate::store::compress::{BodyCompressor, Codec, decompress};
 
 /// The code of a record that is a group.
 const GROUP_CODE: u8 = 6;
@@ -73,7 +73,9 @@ impl GroupBuilder {
         let group = std::mem::take(self);
         let body = group.body();
         let failed = |reason: String| Error::corrupt("a group of deltas that was just made", reason);
-        let frame = compress_group(&body).map_err(|error| failed(format!("it cannot be compressed: {error}")))?;
+        let frame = BodyCompressor::new()
+            .and_then(|mut bodies| bodies.compress(&body))
+            .map_err(|error| failed(format!("it cannot be compressed: {error}")))?;
         let mut record = Encoder::new();
         record.u8(GROUP_CODE).varint(body.len() as u64).bytes(&frame);
         let read = DeltaGroup::open(&record.bytes).map_err(|error| failed(error.to_string()))?;

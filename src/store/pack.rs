@@ -5,7 +5,9 @@ mod footer;
 
 use std::collections::BTreeSet;
 
-use crate::codec::{DecodeError, Decoder, Encoder, FORMAT_VERSION, seal_with_features, unseal_with_features};
+use crate::codec::{
+    DecodeError, Decoder, Encoder, FORMAT_VERSION, seal_with_features, unseal_with_features, unverified_body,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChunkId, WriterId, WriterObject};
 use crate::store::backend::{Backend, ByteRange, Created, PutNew};
@@ -80,6 +82,8 @@ pub struct PackSummary {
 pub struct FinishedPack {
     pub summary: PackSummary,
     pub entries: Vec<FooterEntry>,
+    /// Packs that it needs, as its footer tells them.
+    pub base_packs: BTreeSet<WriterObject>,
 }
 
 /// A pack that is being written.
@@ -110,6 +114,11 @@ impl PackWriter {
         Ok(PackWriter { object, name, kind, offset, plain_bytes, entries, group, grouped, groups, base_packs })
     }
 
+    /// Which of its writer's packs it is.
+    pub fn number(&self) -> u32 {
+        self.name.number
+    }
+
     /// Bytes written so far, without those of the group that is not full yet.
     pub fn len_bytes(&self) -> u64 {
         self.offset
@@ -118,6 +127,7 @@ impl PackWriter {
     /// Appends one chunk: its record, or its delta to the group; a full one is written first. Returns its slot.
     pub fn append(&mut self, id: ChunkId, plain_bytes: u32, encoded: &EncodedChunk) -> Result<u32> {
         self.base_packs.extend(encoded.bases.iter().map(|base| base.pack));
+        self.base_packs.extend(encoded.lists.iter().map(|run| run.pack));
         let slot = self.entries.len();
         let (mut offset, mut record_bytes, mut member) = (0, 0, 0);
         match encoded.form {
@@ -183,7 +193,7 @@ impl PackWriter {
             chunks: self.entries.len() as u32,
             plain_bytes: self.plain_bytes,
         };
-        Ok(FinishedPack { summary, entries: self.entries })
+        Ok(FinishedPack { summary, entries: self.entries, base_packs: self.base_packs })
     }
 }
 
@@ -219,19 +229,31 @@ pub fn read_footer_of(backend: &dyn Backend, summary: &PackSummary) -> Result<Fo
 
 fn read_footer_from(backend: &dyn Backend, name: &WriterObject, last_bytes: u64) -> Result<Footer> {
     let object = format!("pack {name}");
-    let end = backend.get_range(&pack_key(name), ByteRange::Last { length: last_bytes })?;
+    let frame = read_footer_frame(backend, name, last_bytes)?;
+    let (frame_header, body) = unseal_with_features(FOOTER_MAGIC, GROUPS, &frame, &format!("the footer of {object}"))?;
+    footer::decode(body, frame_header, &object)
+}
+
+/// The ids in a footer that is damaged: most of them are still right. For what is verified otherwise.
+pub fn read_damaged_ids(backend: &dyn Backend, name: &WriterObject) -> Result<Vec<ChunkId>> {
+    let frame = read_footer_frame(backend, name, FOOTER_GUESS_BYTES)?;
+    let ids = Decoder::new(unverified_body(&frame)).list(|item| item.array().map(ChunkId));
+    ids.map_err(DecodeError::of(format!("the footer of pack {name}")))
+}
+
+fn read_footer_frame(backend: &dyn Backend, name: &WriterObject, last_bytes: u64) -> Result<Vec<u8>> {
+    let object = format!("pack {name}");
+    let mut end = backend.get_range(&pack_key(name), ByteRange::Last { length: last_bytes })?;
     let frame_bytes = frame_length(&end, &object)?;
     let with_trailer = frame_bytes as u64 + TRAILER_BYTES as u64;
     if with_trailer > end.len() as u64 {
         if (end.len() as u64) < last_bytes || with_trailer <= last_bytes {
             return Err(Error::corrupt(object, "it is shorter than its footer"));
         }
-        return read_footer_from(backend, name, with_trailer);
+        return read_footer_frame(backend, name, with_trailer);
     }
-    let start = end.len() - with_trailer as usize;
-    let frame = &end[start..start + frame_bytes as usize];
-    let (frame, body) = unseal_with_features(FOOTER_MAGIC, GROUPS, frame, &format!("the footer of {object}"))?;
-    footer::decode(body, frame, &object)
+    end.truncate(end.len() - TRAILER_BYTES);
+    Ok(end.split_off(end.len() - frame_bytes as usize))
 }
 
 /// Whether a published pack is still there and ends as a pack does. Cheap; `check` looks closer.
@@ -310,11 +332,11 @@ mod tests {
                         operations.varint(u64::from(plain_bytes) * 2).raw(&vec![number as u8; plain_bytes as usize]);
                     }
                     let (form, bytes) = (ChunkForm::Grouped, &operations.bytes[..]);
-                    pack.append(id, plain_bytes, &EncodedChunk { form, bytes, bases: &[BASE] })
+                    pack.append(id, plain_bytes, &EncodedChunk { form, bytes, bases: &[BASE], lists: &[] })
                 }
                 None => {
                     let bytes = number.to_le_bytes().repeat(1 + number as usize % 5);
-                    pack.append(id, 9, &EncodedChunk { form: ChunkForm::Record, bytes: &bytes, bases: &[] })
+                    pack.append(id, 9, &EncodedChunk { form: ChunkForm::Record, bytes: &bytes, bases: &[], lists: &[] })
                 }
             };
             assert_eq!(slot.unwrap(), number);

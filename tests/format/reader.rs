@@ -311,6 +311,8 @@ fn boundary(hash: &Id) -> usize {
 pub struct Reader {
     root: PathBuf,
     places: HashMap<Id, Place>,
+    /// The ids that the footer of a pack lists.
+    slots: HashMap<(Vec<u8>, u64), Vec<Id>>,
     /// In the order in which they were added.
     pub snapshots: Vec<Manifest>,
     /// The kinds of all records.
@@ -333,6 +335,7 @@ impl Reader {
         let mut reader = Reader {
             root: root.to_path_buf(),
             places: HashMap::new(),
+            slots: HashMap::new(),
             snapshots: Vec::new(),
             changes: Vec::new(),
             snapshots_added: 0,
@@ -454,6 +457,10 @@ impl Reader {
         let frame = &file[file.len() - 12 - frame_bytes..file.len() - 12];
         let (features, mut footer) = open_frame("YFS-FOOT", frame);
         assert_eq!(features, read_features, "header and footer tell different features");
+        if features == 1 {
+            let ids = Bytes(footer.0).list(Bytes::id);
+            self.slots.insert((writer.to_vec(), number), ids);
+        }
         let records = records_of(features, &mut footer);
         let base_packs = footer.list(|item| (item.raw(8).to_vec(), item.varint()));
         footer.end();
@@ -465,8 +472,10 @@ impl Reader {
             let record = &file[offset..offset + length];
             assert!(record[0] == 6 || chunks.len() == 1, "a record of {} chunks is no group", chunks.len());
             for (member, (id, plain_bytes)) in chunks.into_iter().enumerate() {
-                let (.., bases, _) = open_record(record, member);
+                let (codec, _, bases, payload) = open_record(record, member);
                 named.extend(bases.into_iter().map(|base| (base.writer, base.number)));
+                let runs = if codec == 7 { left_to_footers(&payload).0 } else { Vec::new() };
+                named.extend(runs.into_iter().map(|(writer, number, ..)| (writer, number)));
                 self.places.insert(id, Place { pack: pack.clone(), offset, length, member, plain_bytes });
             }
             offset += length;
@@ -489,7 +498,7 @@ impl Reader {
         assert!(bases.len() <= 4 && (bases.is_empty() || depth > 0));
         let base: Vec<u8> = bases.iter().flat_map(|base| self.base(base, depth - 1)).collect();
         assert!(base.len() <= 1_048_576);
-        assert_eq!(matches!(codec, 2 | 4 | 5), !bases.is_empty());
+        assert!(codec == 7 || matches!(codec, 2 | 4 | 5) != bases.is_empty());
         match codec {
             0 => payload,
             1 => lz4_flex::block::decompress(&payload, plain_bytes).unwrap(),
@@ -502,6 +511,19 @@ impl Reader {
                     4 => lz4_flex::block::decompress(packed.0, length).unwrap(),
                     _ => unzstd(packed.0, length),
                 };
+                apply_delta(&base, &operations, plain_bytes)
+            }
+            7 => {
+                let (runs, gaps, rest) = left_to_footers(&payload);
+                let ids = runs.iter().flat_map(|(writer, number, first, count)| {
+                    let listed = &self.slots[&(writer.clone(), *number)];
+                    listed[*first as usize..(*first + *count) as usize].to_vec()
+                });
+                let (mut rest, mut operations) = (Bytes(&rest), Vec::new());
+                for (gap, id) in gaps.into_iter().zip(ids) {
+                    operations.extend([rest.raw(gap as usize), &id].concat());
+                }
+                operations.extend(rest.0);
                 apply_delta(&base, &operations, plain_bytes)
             }
             _ => panic!("a chunk of codec {codec}"),
@@ -733,6 +755,21 @@ fn open_record(record: &[u8], member: usize) -> (u8, usize, Vec<Base>, Vec<u8>) 
     let payload = record.bytes().to_vec();
     record.end();
     (codec, plain_bytes, bases, payload)
+}
+
+/// What codec 7 leaves to footers: runs of writer, number, first slot and count; then gaps, then the rest.
+type LeftToFooters = (Vec<(Vec<u8>, u64, u64, u64)>, Vec<u64>, Vec<u8>);
+
+fn left_to_footers(payload: &[u8]) -> LeftToFooters {
+    let mut payload = Bytes(payload);
+    let body_bytes = payload.varint() as usize;
+    let body = unzstd(payload.0, body_bytes);
+    let mut body = Bytes(&body);
+    let runs = body.list(|item| (item.raw(8).to_vec(), item.varint(), item.varint(), item.varint()));
+    let ids: u64 = runs.iter().map(|run| run.3).sum();
+    assert!(ids <= 32_768);
+    let gaps = (0..ids).map(|_| body.varint()).collect();
+    (runs, gaps, body.0.to_vec())
 }
 
 /// The chunks of a group, as if each had a record of its own.

@@ -1,21 +1,24 @@
 //! What deltas refer to: reading the bases of a chunk, and choosing those of a new one.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{ChunkStore, USUAL_CHUNK_BYTES, chunk_corrupt};
-use crate::error::{Error, Result};
+use crate::codec::DecodeError;
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChunkId, WriterObject};
 use crate::store::cache::{ByteCache, Weight};
 use crate::store::chunk_record::{BASES_MAX, ChunkRecord, RecordPlace};
 use crate::store::delta::BASES_MAX_BYTES;
-use crate::store::pack::{Footer, FooterEntry, read_footer};
+use crate::store::listed_delta::ListedDelta;
+use crate::store::pack::{Footer, FooterEntry, read_damaged_ids, read_footer};
 
 /// Decoded bases: neighbours of a chunk that is a delta are deltas against the same ones, and several threads fetch a
 /// megabyte each.
 const BASE_CACHE_BYTES: u64 = 8 << 20;
 
-/// Footers of packs that bases lie in.
-const FOOTER_CACHE_BYTES: u64 = 4 << 20;
+/// Footers of packs that bases lie in, and that list ids of pages.
+const FOOTER_CACHE_BYTES: u64 = 8 << 20;
 const USUAL_FOOTER_BYTES: u64 = 100 << 10;
 
 /// What a base holds, not verified: the chunk made of it is.
@@ -83,13 +86,37 @@ impl ChunkStore {
             bases.push(self.base(place, id, depth_left)?);
         }
         let depth = bases.iter().map(|base| base.depth + 1).max().unwrap_or(0);
-        let decoded = match &bases[..] {
-            [] => record.decode(&[]),
-            [base] => record.decode(&base.bytes),
-            several => record.decode(&several.iter().map(|base| &base.bytes[..]).collect::<Vec<&[u8]>>().concat()),
+        let base: Cow<[u8]> = match &bases[..] {
+            [] => Cow::Borrowed(&[]),
+            [base] => Cow::Borrowed(&base.bytes),
+            several => Cow::Owned(several.iter().map(|base| &base.bytes[..]).collect::<Vec<&[u8]>>().concat()),
         };
-        let bytes = decoded.map_err(|error| chunk_corrupt(id, pack, &error.to_string()))?;
-        Ok(BasePlain { bytes, depth })
+        let corrupt = |error: DecodeError| chunk_corrupt(id, pack, &error.to_string());
+        let bytes = match record.listed().map_err(corrupt)? {
+            Some(delta) => delta.apply(&base, &self.listed_ids(&delta, id)?, record.plain_bytes),
+            None => record.decode(&base),
+        };
+        Ok(BasePlain { bytes: bytes.map_err(corrupt)?, depth })
+    }
+
+    /// The ids that the delta of a page left to footers.
+    fn listed_ids(&self, delta: &ListedDelta, id: &ChunkId) -> Result<Vec<ChunkId>> {
+        let mut ids = Vec::new();
+        for run in &delta.runs {
+            let slots = run.first as usize..(run.first as usize).saturating_add(run.count as usize);
+            let listed = match self.footer(&run.pack) {
+                Ok(footer) => footer.entries.get(slots).map(|entries| ids.extend(entries.iter().map(|entry| entry.id))),
+                // The page that is made of them is verified.
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    let damaged = read_damaged_ids(self.backend.as_ref(), &run.pack).map_err(|_| error)?;
+                    damaged.get(slots).map(|damaged| ids.extend_from_slice(damaged))
+                }
+                Err(error) => return Err(error),
+            };
+            let too_few = || chunk_corrupt(id, &run.pack, "its footer lists fewer chunks than a page left to it");
+            listed.ok_or_else(too_few)?;
+        }
+        Ok(ids)
     }
 
     /// What a base of chunk `id` holds.
