@@ -39,9 +39,10 @@ enum Kind {
 }
 
 pub fn run(args: Ingest, invocation: &Invocation) -> CommandResult {
+    let invocation = invocation.for_ingest();
     match args.kind {
-        Kind::Dir(args) => dir::run(args, invocation),
-        Kind::Stream(args) => stream::run(args, invocation),
+        Kind::Dir(args) => dir::run(args, &invocation),
+        Kind::Stream(args) => stream::run(args, &invocation),
     }
 }
 

@@ -26,6 +26,8 @@ use super::progress::{Show, Terminal};
 const INDEX_FOLDER: &str = "index";
 /// What the chunk index keeps of itself.
 const INDEX_CACHE_BYTES: u64 = 32 << 20;
+/// The same during an ingest, which asks for every new chunk in no order: the filters of 100 million chunks are 125 MB.
+const INGEST_INDEX_CACHE_BYTES: u64 = 144 << 20;
 
 /// What the global options say, and when the command began.
 #[derive(Clone)]
@@ -33,6 +35,7 @@ pub struct Invocation {
     repository: Option<PathBuf>,
     /// Decoded chunks and pages that are kept.
     pub cache_bytes: u64,
+    index_cache_bytes: u64,
     pub quiet: bool,
     pub verbose: bool,
     /// True in the process that serves a mount in the background.
@@ -45,6 +48,7 @@ impl Invocation {
         Invocation {
             repository: global.repo,
             cache_bytes: mebibytes(global.cache),
+            index_cache_bytes: INDEX_CACHE_BYTES,
             quiet: global.quiet,
             verbose: global.verbose > 0,
             in_background: global.in_background,
@@ -55,6 +59,11 @@ impl Invocation {
     /// The same with another bound of the cache, where there is one.
     pub fn with_cache(&self, mib: Option<u64>) -> Invocation {
         Invocation { cache_bytes: mib.map_or(self.cache_bytes, mebibytes), ..self.clone() }
+    }
+
+    /// The same with an index that knows new chunks for new out of memory.
+    pub fn for_ingest(&self) -> Invocation {
+        Invocation { index_cache_bytes: INGEST_INDEX_CACHE_BYTES, ..self.clone() }
     }
 
     /// The same for the repository in this directory.
@@ -80,7 +89,7 @@ impl Invocation {
         let options = OpenOptions {
             index_directory: directory.join(INDEX_FOLDER),
             cache_bytes: self.cache_bytes,
-            index_cache_bytes: INDEX_CACHE_BYTES,
+            index_cache_bytes: self.index_cache_bytes,
         };
         Repository::open(Arc::new(LocalBackend::new(&directory)), options, monitor).map_err(|error| match error {
             Error::NotFound { what: "repository in", .. } => {
