@@ -25,6 +25,7 @@
 //! | verbs | [`ingest`], [`view`], [`diff`], [`restore`], [`check`] | functions; none calls another |
 //! | repository | [`repository`] | names in, history out: catalog, snapshots, trees, contents, metadata |
 //! | store | [`store`] | bytes in, ids out: chunks, packs, segments, index, and the one seam to storage, [`store::backend`] |
+//! | dumps | [`dump`] | what database dumps hold: bytes in, events out |
 //! | ground | [`error`], [`id`], [`codec`], [`time`], [`progress`] | values |
 //!
 //! Each outside crate is named in one place only: `rocksdb` in `store::index`, `fuser` in [`mount`], and so on.
@@ -68,6 +69,7 @@
 pub mod check;
 pub mod codec;
 pub mod diff;
+pub mod dump;
 pub mod error;
 pub mod id;
 pub mod ingest;

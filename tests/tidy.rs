@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Floors of the library, the lowest first: a file imports from its own floor and those below it. `edges` may import from all.
-const FLOORS: [&[&str]; 5] = [
+const FLOORS: [&[&str]; 6] = [
     &["error", "id", "codec", "time", "progress"],
+    &["dump"],
     &["store"],
     &["repository"],
     &["ingest", "view", "diff", "restore", "check"],
@@ -14,10 +15,10 @@ const FLOORS: [&[&str]; 5] = [
 ];
 
 /// The floor of the verbs, which never call each other.
-const VERBS: usize = 3;
+const VERBS: usize = 4;
 
 /// Which file or folder may name an outside crate. Every dependency has a line here.
-const DOORS: [(&str, &[&str]); 24] = [
+const DOORS: [(&str, &[&str]); 25] = [
     ("blake3", &["src/id.rs"]),
     ("clap", &["src/cli"]),
     ("clap_complete", &["src/cli/completions.rs"]),
@@ -44,6 +45,7 @@ const DOORS: [(&str, &[&str]); 24] = [
     ("libc", &["src/store/backend/local", "src/mount", "src/ingest/stream/terminal.rs"]),
     ("log", ANYWHERE),
     ("lz4_flex", &["src/store/compress.rs"]),
+    ("memchr", &["src/dump"]),
     ("zstd", &["src/store/compress.rs"]),
     ("nix", &["src/repository/metadata/owners.rs"]),
     ("quick_cache", &["src/store/cache.rs"]),

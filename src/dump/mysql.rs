@@ -1,0 +1,305 @@
+//! MysqlDump: reads what `mysqldump` and `mariadb-dump` print, and says which part of it is about what. Whatever it does not
+//! understand belongs to the part before it, so that the parts, in order, are the dump.
+
+mod facts;
+mod lexer;
+mod modes;
+mod part;
+mod statement;
+mod words;
+
+pub use self::facts::{Coordinates, CoordinatesOf, DumpEnd, DumpFacts};
+pub use self::part::{Need, NeedKind, Part, PartKind};
+
+use self::facts::shown;
+use self::lexer::{Lexer, Sink};
+use self::statement::{Belongs, Remark, needs_of_table, remark, statement};
+use self::words::{QuoteModes, Words};
+
+/// What the reader tells, in the order of the dump.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A part begins, and the one before ends. It may begin some way before the last byte that was pushed.
+    Part(Part),
+    /// A row of the present part begins there.
+    Row(u64),
+    /// The present part makes a table that needs these.
+    Needs(Vec<Need>),
+}
+
+/// Reads one dump.
+#[derive(Default)]
+pub struct MysqlDump {
+    lexer: Lexer,
+    sections: Sections,
+}
+
+impl MysqlDump {
+    /// Takes the next piece, of any length.
+    pub fn push(&mut self, piece: &[u8], tell: &mut impl FnMut(Event)) {
+        self.lexer.push(piece, &mut Telling { sections: &mut self.sections, tell });
+    }
+
+    /// Tells that nothing follows, and what was learned.
+    pub fn finish(mut self, tell: &mut impl FnMut(Event)) -> DumpFacts {
+        let mut telling = Telling { sections: &mut self.sections, tell };
+        let is_between = self.lexer.finish(&mut telling);
+        telling.settle();
+        self.sections.facts.end = self.sections.end(is_between);
+        self.sections.facts
+    }
+}
+
+/// What part a place belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Key {
+    kind: PartKind,
+    database: Option<Vec<u8>>,
+    name: Vec<u8>,
+}
+
+/// Statements and comments that belong to the next object, whatever it is.
+#[derive(Default)]
+struct Pending {
+    start: Option<u64>,
+    /// The title among them says what follows.
+    title: Option<(PartKind, Vec<u8>)>,
+    settings: Vec<u8>,
+}
+
+/// Sorts statements into parts.
+#[derive(Default)]
+struct Sections {
+    present: Option<Key>,
+    /// The database of the last `USE`.
+    database: Option<Vec<u8>>,
+    pending: Pending,
+    /// Where the last comment begins, if it was an empty one: a title has one above it.
+    rule: Option<u64>,
+    /// The last `INSERT` up to its rows: most are followed by others of the same table.
+    last_insert: Vec<u8>,
+    facts: DumpFacts,
+    has_ended: bool,
+}
+
+/// [`Sections`] with somebody to tell.
+struct Telling<'a, F> {
+    sections: &'a mut Sections,
+    tell: &'a mut F,
+}
+
+impl Sections {
+    fn is_in(&self, kind: PartKind) -> bool {
+        self.present.as_ref().is_some_and(|key| key.kind == kind)
+    }
+
+    /// What the end of the dump shows of its being whole. Dumps with a banner have a trailer too; those without comments
+    /// set back last what they set last, if they set anything.
+    fn end(&self, is_between: bool) -> DumpEnd {
+        let sets_notes = contains(&self.facts.settings, b"@OLD_SQL_NOTES");
+        match (is_between, self.has_ended) {
+            (false, _) => DumpEnd::InStatement,
+            (true, true) => DumpEnd::Trailer,
+            (true, false) if self.facts.program.is_some() || sets_notes => DumpEnd::NoTrailer,
+            (true, false) => DumpEnd::Unmarked,
+        }
+    }
+
+    /// The kind of an object, where a title tells more than the statement.
+    fn kind_by_title(&self, kind: PartKind, text: &[u8]) -> PartKind {
+        let is_table_or_view = matches!(kind, PartKind::Schema | PartKind::View | PartKind::ViewStub);
+        match &self.pending.title {
+            Some((title @ (PartKind::ViewStub | PartKind::View), _)) if is_table_or_view => *title,
+            // Where there are no titles: old servers' stubs are tables that only servers with views make.
+            None if kind == PartKind::Schema && text.starts_with(b"/*!50001") => PartKind::ViewStub,
+            _ => kind,
+        }
+    }
+}
+
+impl<F: FnMut(Event)> Telling<'_, F> {
+    /// What begins at `start`, with all that waited for it, belongs to this part.
+    fn resolve(&mut self, start: u64, kind: PartKind, database: Option<Vec<u8>>, name: Vec<u8>) {
+        let pending = std::mem::take(&mut self.sections.pending);
+        if kind == PartKind::Header {
+            self.sections.facts.settings.extend_from_slice(&pending.settings);
+        }
+        let key = Key { kind, database, name };
+        if self.sections.present.as_ref() == Some(&key) {
+            return;
+        }
+        if self.sections.present.is_none() && kind != PartKind::Header {
+            let (database, name) = (None, Vec::new());
+            (self.tell)(Event::Part(Part { start: 0, kind: PartKind::Header, database, name }));
+        }
+        let start = pending.start.unwrap_or(start);
+        let start = if self.sections.present.is_none() && kind == PartKind::Header { 0 } else { start };
+        (self.tell)(Event::Part(Part { start, kind, database: key.database.clone(), name: key.name.clone() }));
+        self.sections.present = Some(key);
+    }
+
+    /// What waits belongs to what its title says, or to the part before.
+    fn settle(&mut self) {
+        let start = self.sections.pending.start.unwrap_or_default();
+        match self.sections.pending.title.take() {
+            None => self.sections.pending = Pending::default(),
+            Some((PartKind::Database, _)) => {
+                self.resolve(start, PartKind::Database, self.sections.database.clone(), Vec::new())
+            }
+            Some((kind, name)) => self.resolve(start, kind, self.sections.database.clone(), name),
+        }
+        if self.sections.present.is_none() {
+            self.resolve(0, PartKind::Header, None, Vec::new());
+        }
+    }
+
+    fn wait(&mut self, start: u64) {
+        self.sections.pending.start.get_or_insert(start);
+    }
+
+    /// Something about replication: in the header where it stands there, else at the end.
+    fn replication(&mut self, start: u64, text: &[u8]) {
+        self.sections.facts.coordinates.note(text);
+        if self.sections.present.is_none() || self.sections.is_in(PartKind::Header) {
+            self.settle();
+        } else {
+            self.resolve(start, PartKind::Footer, None, Vec::new());
+        }
+    }
+
+    fn title(&mut self, start: u64, kind: PartKind, name: &[u8]) {
+        self.settle();
+        self.sections.pending.start = Some(self.sections.rule.unwrap_or(start));
+        self.sections.pending.title = Some((kind, unquoted(name)));
+    }
+
+    fn object(&mut self, start: u64, text: &[u8], modes: QuoteModes, belongs: Belongs) {
+        match belongs {
+            Belongs::To { kind: PartKind::Coordinates, .. } => self.replication(start, text),
+            Belongs::To { kind: PartKind::Header, .. } => {
+                DumpFacts::keep_setting(&mut self.sections.pending.settings, text);
+                self.resolve(start, PartKind::Header, None, Vec::new());
+            }
+            Belongs::To { kind: PartKind::Footer, .. } => {
+                self.resolve(start, PartKind::Footer, None, Vec::new());
+                DumpFacts::keep_setting(&mut self.sections.facts.resettings, text);
+                // Every dump that sets anything sets this back last; one with a banner goes on to its trailer.
+                self.sections.has_ended = self.sections.facts.program.is_none() && contains(text, b"=@OLD_SQL_NOTES");
+            }
+            Belongs::To { kind, .. } if kind.is_global() => self.resolve(start, kind, None, Vec::new()),
+            Belongs::To { kind, database, name } => {
+                let kind = self.sections.kind_by_title(kind, text);
+                let database = database.or_else(|| self.sections.database.clone());
+                self.resolve(start, kind, database, name);
+                if kind == PartKind::Schema {
+                    (self.tell)(Event::Needs(needs_of_table(text, modes)));
+                }
+            }
+            Belongs::ToDatabase(name) => {
+                self.sections.database = Some(name.clone());
+                self.resolve(start, PartKind::Database, Some(name), Vec::new());
+            }
+            Belongs::AroundObject if self.sections.pending.start.is_some() => {}
+            Belongs::AroundObject if self.sections.present.as_ref().is_some_and(|key| key.kind.is_of_table()) => {
+                self.resolve(start, PartKind::Database, self.sections.database.clone(), Vec::new());
+            }
+            Belongs::ToNext => {
+                self.wait(start);
+                if self.sections.pending.title.is_none() && Words::new(text, modes).pass("SET") {
+                    self.sections.facts.note_character_set(text);
+                    DumpFacts::keep_setting(&mut self.sections.pending.settings, text);
+                }
+            }
+            Belongs::AroundObject | Belongs::ToPrevious => self.settle(),
+        }
+    }
+}
+
+impl<F: FnMut(Event)> Sink for Telling<'_, F> {
+    fn comment(&mut self, start: u64, text: &[u8]) {
+        self.sections.has_ended = false;
+        match remark(text) {
+            Remark::Opens { kind, name } => self.title(start, kind, name),
+            Remark::Sandbox => self.resolve(start, PartKind::Header, None, Vec::new()),
+            // Dumps may follow one another.
+            Remark::Banner(program) => {
+                self.resolve(start, PartKind::Header, None, Vec::new());
+                self.sections.facts.program.get_or_insert_with(|| shown(program));
+            }
+            Remark::ServerVersion(version) => {
+                self.wait(start);
+                self.sections.facts.server_version.get_or_insert_with(|| shown(version));
+            }
+            Remark::DatabaseOfBanner(name) => {
+                self.wait(start);
+                if !name.is_empty() {
+                    self.sections.facts.banner_database.get_or_insert_with(|| name.to_vec());
+                }
+            }
+            Remark::Trailer => {
+                self.resolve(start, PartKind::Footer, None, Vec::new());
+                self.sections.has_ended = true;
+            }
+            Remark::Replication(text) => self.replication(start, text),
+            Remark::Other => self.wait(start),
+        }
+        self.sections.rule = Some(start).filter(|_| text.trim_ascii_end() == b"--");
+    }
+
+    fn statement(&mut self, start: u64, text: &[u8], modes: QuoteModes) {
+        self.sections.rule = None;
+        self.sections.has_ended = false;
+        self.object(start, text, modes, statement(text, modes));
+    }
+
+    fn insert(&mut self, start: u64, text: &[u8], modes: QuoteModes) {
+        self.sections.rule = None;
+        self.sections.has_ended = false;
+        if self.sections.is_in(PartKind::Data)
+            && self.sections.pending.start.is_none()
+            && self.sections.last_insert == text
+        {
+            return;
+        }
+        self.object(start, text, modes, statement(text, modes));
+        self.sections.last_insert.clear();
+        self.sections.last_insert.extend_from_slice(text);
+    }
+
+    fn row(&mut self, start: u64) {
+        (self.tell)(Event::Row(start));
+    }
+
+    fn delimiter(&mut self, start: u64, is_usual: bool) {
+        self.sections.rule = None;
+        self.sections.has_ended = false;
+        if !is_usual {
+            self.wait(start);
+        }
+    }
+}
+
+fn contains(text: &[u8], wanted: &[u8]) -> bool {
+    text.windows(wanted.len()).any(|window| window == wanted)
+}
+
+/// A name as a title has it, without its quotes.
+fn unquoted(name: &[u8]) -> Vec<u8> {
+    let quote = name.first().copied().unwrap_or_default();
+    let inside = match name {
+        [b'`' | b'\'' | b'"', inside @ ..] => inside.strip_suffix(&[quote]).unwrap_or(inside),
+        _ => return name.to_vec(),
+    };
+    let mut out = Vec::with_capacity(inside.len());
+    let mut bytes = inside.iter();
+    while let Some(&byte) = bytes.next() {
+        out.push(byte);
+        if byte == quote {
+            bytes.next();
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

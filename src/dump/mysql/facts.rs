@@ -1,0 +1,128 @@
+//! What a dump says of itself: by which program and server it was made, where the server's binary log stood, whether it is
+//! complete.
+
+use crate::dump::mysql::words::{QuoteModes, Word, Words};
+
+/// Longest fact that is kept; a set of GTIDs can be long.
+const FACT_MAX_BYTES: usize = 64 << 10;
+
+/// Longest collection of settings that is kept.
+const SETTINGS_MAX_BYTES: usize = 64 << 10;
+
+/// Whose binary log the coordinates are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CoordinatesOf {
+    /// The server that was dumped.
+    Server,
+    /// The one that it replicates from.
+    Primary,
+}
+
+/// Where replication would go on from this dump.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coordinates {
+    pub of: Option<CoordinatesOf>,
+    pub file: Option<String>,
+    pub position: Option<u64>,
+    pub gtid: Option<String>,
+}
+
+/// What is known of a dump at its end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DumpFacts {
+    /// `MariaDB dump 10.19  Distrib 10.11.19-MariaDB, for debian-linux-gnu (x86_64)`.
+    pub program: Option<String>,
+    pub server_version: Option<String>,
+    pub character_set: Option<String>,
+    /// The one database that the banner names, or the first of several.
+    pub banner_database: Option<Vec<u8>>,
+    pub coordinates: Coordinates,
+    /// The session's settings at the beginning, and what sets it back, as statements. Nothing about logs and replication.
+    pub settings: Vec<u8>,
+    pub resettings: Vec<u8>,
+    pub end: DumpEnd,
+}
+
+/// How a dump ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DumpEnd {
+    /// With the line or the statement that end every dump of its kind.
+    Trailer,
+    /// Between statements, and nothing shows that anything is missing: such dumps have no trailer.
+    Unmarked,
+    /// Without the trailer that its beginning promises.
+    #[default]
+    NoTrailer,
+    /// Within a statement.
+    InStatement,
+}
+
+impl DumpFacts {
+    /// Keeps a statement for the settings, or for what sets them back.
+    pub fn keep_setting(settings: &mut Vec<u8>, statement: &[u8]) {
+        if settings.len() + statement.len() < SETTINGS_MAX_BYTES {
+            settings.extend_from_slice(statement.trim_ascii());
+            settings.extend_from_slice(b";\n");
+        }
+    }
+
+    /// Reads `SET NAMES`.
+    pub fn note_character_set(&mut self, statement: &[u8]) {
+        let mut words = Words::new(statement, QuoteModes::default());
+        if words.pass("SET") && words.pass("NAMES") && self.character_set.is_none() {
+            self.character_set = match words.next() {
+                Some(Word::Plain(name) | Word::Text(name)) => Some(shown(name)),
+                _ => None,
+            };
+        }
+    }
+}
+
+impl Coordinates {
+    /// Reads a statement about replication, or a comment that holds one or tells of the next.
+    pub fn note(&mut self, text: &[u8]) {
+        let contains = |needle: &str| text.windows(needle.len()).any(|window| window == needle.as_bytes());
+        if contains("of this slave") || contains("of this replica") || contains("SHOW SLAVE STATUS") {
+            self.of = Some(CoordinatesOf::Primary);
+        }
+        let mut words = Words::new(text, QuoteModes::default());
+        while let Some(word) = words.next() {
+            let Word::Plain(word) = word else { continue };
+            let name = word.to_ascii_uppercase();
+            if (name.ends_with(b"_LOG_FILE") || name.ends_with(b"_LOG_POS")) && words.pass_symbol(b'=') {
+                self.note_place(&name, words.next());
+            } else if name == b"GTID_SLAVE_POS" || name.ends_with(b"GTID_PURGED") {
+                self.gtid = words.find_map(|word| match word {
+                    // `GTID_PURGED=/*!80000 '+'*/ '...'`
+                    Word::Text(gtid) if gtid != b"+" => Some(without_breaks(gtid)),
+                    _ => None,
+                });
+                self.of.get_or_insert(CoordinatesOf::Server);
+                return;
+            }
+        }
+    }
+
+    fn note_place(&mut self, name: &[u8], value: Option<Word>) {
+        // The first is that of the server; with several primaries, that of the first.
+        match value {
+            Some(Word::Text(file)) if name.ends_with(b"FILE") && self.file.is_none() => self.file = Some(shown(file)),
+            Some(Word::Plain(digits)) if name.ends_with(b"POS") && self.position.is_none() => {
+                self.position = shown(digits).parse().ok();
+            }
+            _ => {}
+        }
+        self.of.get_or_insert(CoordinatesOf::Server);
+    }
+}
+
+/// A fact as text.
+pub fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(FACT_MAX_BYTES)]).into_owned()
+}
+
+/// A set of GTIDs may stand on several lines.
+fn without_breaks(gtid: &[u8]) -> String {
+    let compact: Vec<u8> = gtid.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    shown(&compact)
+}

@@ -1,0 +1,471 @@
+//! Lexer: finds where statements, comments and rows begin and end, as the `mariadb` and `mysql` clients would. It takes pieces
+//! of any length, keeps no more than the beginning of the present statement, and understands quotes, comments and delimiters,
+//! but no SQL.
+
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use memchr::{memchr, memchr2};
+
+use crate::dump::mysql::modes::ModeTracker;
+use crate::dump::mysql::words::QuoteModes;
+
+/// What the lexer tells, in the order of the dump. Places are bytes from its beginning.
+pub trait Sink {
+    /// A comment between statements, up to the end of its line.
+    fn comment(&mut self, start: u64, text: &[u8]);
+    /// A statement that has ended; of a long one the first [`HEAD_MAX_BYTES`].
+    fn statement(&mut self, start: u64, text: &[u8], modes: QuoteModes);
+    /// The beginning of an `INSERT` or `REPLACE`, up to its first row.
+    fn insert(&mut self, start: u64, text: &[u8], modes: QuoteModes);
+    /// A row of an `INSERT` begins.
+    fn row(&mut self, start: u64);
+    /// The client is told a delimiter.
+    fn delimiter(&mut self, start: u64, is_usual: bool);
+}
+
+/// Bytes of a statement that are kept: a table of the most columns there can be fits.
+const HEAD_MAX_BYTES: usize = 1 << 20;
+
+/// Longer delimiters are cut.
+const DELIMITER_MAX_BYTES: usize = 16;
+
+/// So many bytes tell what begins with them, whatever it is.
+const LOOKAHEAD_BYTES: usize = 64;
+
+/// What the present place is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Nothing: before a statement or a comment.
+    Between,
+    /// A comment that its line ends.
+    Line,
+    /// The line that sets the delimiter.
+    DelimiterLine,
+    /// A comment between statements that ends by itself.
+    Comment,
+    Statement,
+    /// The rows of an `INSERT`.
+    Rows,
+}
+
+/// What of a statement the present place is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inside {
+    Code,
+    Quotes(u8),
+    LineComment,
+    Comment,
+}
+
+/// Bytes at which the lexer has to look closer.
+type Stops = [bool; 256];
+
+/// The lexer.
+pub struct Lexer {
+    /// Bytes that were not looked at, since too little followed them.
+    carry: Vec<u8>,
+    /// Where the first byte that was not looked at stands in the dump.
+    offset: u64,
+    place: Place,
+    inside: Inside,
+    delimiter: Vec<u8>,
+    modes: ModeTracker,
+    /// Where the present statement or comment begins, and what it begins with.
+    start: u64,
+    head: Vec<u8>,
+    is_insert: bool,
+    /// Open parentheses of an `INSERT`.
+    depth: u32,
+    statement_stops: Stops,
+    insert_stops: Stops,
+    row_stops: Stops,
+}
+
+impl Default for Lexer {
+    fn default() -> Lexer {
+        let mut lexer = Lexer {
+            carry: Vec::new(),
+            offset: 0,
+            place: Place::Between,
+            inside: Inside::Code,
+            delimiter: Vec::new(),
+            modes: ModeTracker::default(),
+            start: 0,
+            head: Vec::new(),
+            is_insert: false,
+            depth: 0,
+            statement_stops: [false; 256],
+            insert_stops: [false; 256],
+            row_stops: [false; 256],
+        };
+        lexer.set_delimiter(b";");
+        lexer
+    }
+}
+
+impl Lexer {
+    /// Takes the next piece of the dump.
+    pub fn push(&mut self, mut piece: &[u8], sink: &mut impl Sink) {
+        while !self.carry.is_empty() && !piece.is_empty() {
+            let mut joined = std::mem::take(&mut self.carry);
+            let carried = joined.len();
+            let taken = piece.len().min(LOOKAHEAD_BYTES);
+            joined.extend_from_slice(&piece[..taken]);
+            let used = self.run(&joined, false, sink);
+            if used >= carried {
+                piece = &piece[used - carried..];
+            } else {
+                joined.drain(..used);
+                self.carry = joined;
+                piece = &piece[taken..];
+            }
+        }
+        if !piece.is_empty() {
+            let used = self.run(piece, false, sink);
+            self.carry.extend_from_slice(&piece[used..]);
+        }
+    }
+
+    /// Tells that nothing follows. True where that is between statements.
+    pub fn finish(&mut self, sink: &mut impl Sink) -> bool {
+        let rest = std::mem::take(&mut self.carry);
+        self.run(&rest, true, sink);
+        if matches!(self.place, Place::Line | Place::DelimiterLine) {
+            self.end_line(sink);
+        }
+        self.place == Place::Between
+    }
+
+    /// Looks at `bytes` and says how many were used: the rest must be seen again together with what follows it. `at_end`
+    /// says that nothing does.
+    fn run(&mut self, bytes: &[u8], at_end: bool, sink: &mut impl Sink) -> usize {
+        let mut at = 0;
+        while at < bytes.len() {
+            let step = match self.place {
+                Place::Between => self.begin(bytes, at, at_end),
+                Place::Line | Place::DelimiterLine => Continue(self.line(bytes, at, sink)),
+                Place::Comment => self.comment(bytes, at, at_end),
+                Place::Statement => self.statement(bytes, at, at_end, sink),
+                Place::Rows => self.rows(bytes, at, at_end, sink),
+            };
+            match step {
+                Continue(next) => at = next,
+                Break(used) => {
+                    at = used;
+                    break;
+                }
+            }
+        }
+        self.offset += at as u64;
+        at
+    }
+
+    /// Passes white space and finds out what begins.
+    fn begin(&mut self, bytes: &[u8], mut at: usize, at_end: bool) -> ControlFlow<usize, usize> {
+        at += bytes[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let rest = &bytes[at..];
+        if rest.len() < LOOKAHEAD_BYTES && !at_end {
+            return Break(at);
+        }
+        if rest.starts_with(&self.delimiter) {
+            return Continue(at + self.delimiter.len());
+        }
+        if rest.is_empty() {
+            return Continue(at);
+        }
+        self.start = self.offset + at as u64;
+        self.head.clear();
+        self.inside = Inside::Code;
+        self.depth = 0;
+        self.is_insert = begins_with(rest, "INSERT") || begins_with(rest, "REPLACE");
+        self.place = opened_by(rest);
+        Continue(if self.place == Place::Comment { at + 2 } else { at })
+    }
+
+    /// A line of a comment, or the one that sets the delimiter.
+    fn line(&mut self, bytes: &[u8], at: usize, sink: &mut impl Sink) -> usize {
+        let end = memchr(b'\n', &bytes[at..]).map(|length| at + length);
+        self.keep(&bytes[at..end.unwrap_or(bytes.len())]);
+        let Some(end) = end else { return bytes.len() };
+        self.end_line(sink);
+        end + 1
+    }
+
+    fn end_line(&mut self, sink: &mut impl Sink) {
+        if self.place == Place::Line {
+            sink.comment(self.start, &self.head);
+        } else {
+            let mut words = self.head.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).skip(1);
+            let delimiter = words.next().unwrap_or(b";").to_vec();
+            self.set_delimiter(&delimiter);
+            sink.delimiter(self.start, delimiter == b";");
+        }
+        self.place = Place::Between;
+    }
+
+    fn set_delimiter(&mut self, delimiter: &[u8]) {
+        self.delimiter = delimiter[..delimiter.len().min(DELIMITER_MAX_BYTES)].to_vec();
+        let with = |bytes: &[u8]| {
+            let mut stops = [false; 256];
+            bytes.iter().chain(b"'\"`-#/").chain(delimiter.first()).for_each(|&byte| stops[usize::from(byte)] = true);
+            stops
+        };
+        (self.statement_stops, self.insert_stops, self.row_stops) = (with(b""), with(b"()vV"), with(b"()"));
+    }
+
+    /// A comment between statements.
+    fn comment(&mut self, bytes: &[u8], at: usize, at_end: bool) -> ControlFlow<usize, usize> {
+        let end = end_of_comment(bytes, at, at_end)?;
+        if end.1 {
+            self.place = Place::Between;
+        }
+        Continue(end.0)
+    }
+
+    fn statement(
+        &mut self,
+        bytes: &[u8],
+        from: usize,
+        at_end: bool,
+        sink: &mut impl Sink,
+    ) -> ControlFlow<usize, usize> {
+        let mut at = from;
+        loop {
+            let step = self.statement_step(bytes, at, at_end);
+            let stop = match step {
+                Continue(Step::On(next)) if next < bytes.len() => {
+                    at = next;
+                    continue;
+                }
+                Continue(step) => step,
+                Break(used) => {
+                    self.keep(&bytes[from..used]);
+                    return Break(used);
+                }
+            };
+            return Continue(match stop {
+                Step::On(next) => {
+                    self.keep(&bytes[from..next]);
+                    next
+                }
+                Step::Ended { at, next } => {
+                    self.keep(&bytes[from..at]);
+                    sink.statement(self.start, &self.head, self.modes.present());
+                    self.modes.follow(&self.head);
+                    self.place = Place::Between;
+                    next
+                }
+                Step::Values(next) => {
+                    self.keep(&bytes[from..next]);
+                    sink.insert(self.start, &self.head, self.modes.present());
+                    self.place = Place::Rows;
+                    next
+                }
+            });
+        }
+    }
+
+    fn statement_step(&mut self, bytes: &[u8], at: usize, at_end: bool) -> ControlFlow<usize, Step> {
+        if self.inside != Inside::Code {
+            return self.leave_inside(bytes, at, at_end).map_continue(Step::On);
+        }
+        let stops = if self.is_insert { &self.insert_stops } else { &self.statement_stops };
+        let at = next_stop(bytes, at, stops);
+        if at == bytes.len() {
+            return Continue(Step::On(at));
+        }
+        match bytes[at] {
+            b'(' if self.is_insert => self.depth += 1,
+            b')' if self.is_insert => self.depth = self.depth.saturating_sub(1),
+            b'v' | b'V' if self.is_insert => return self.look_for_values(bytes, at, at_end),
+            _ => return self.look_closer(bytes, at, at_end),
+        }
+        Continue(Step::On(at + 1))
+    }
+
+    fn look_for_values(&self, bytes: &[u8], at: usize, at_end: bool) -> ControlFlow<usize, Step> {
+        let rest = &bytes[at..];
+        if rest.len() < LOOKAHEAD_BYTES && !at_end {
+            return Break(at);
+        }
+        let before = if at > 0 { Some(bytes[at - 1]) } else { self.head.last().copied() };
+        let is_word = before.is_none_or(|byte| !is_word_byte(byte)) && begins_with(rest, "VALUES");
+        if is_word && self.depth == 0 {
+            Continue(Step::Values(at + "VALUES".len()))
+        } else {
+            Continue(Step::On(at + 1))
+        }
+    }
+
+    /// Rows: the part that has to be fast.
+    fn rows(&mut self, bytes: &[u8], mut at: usize, at_end: bool, sink: &mut impl Sink) -> ControlFlow<usize, usize> {
+        while at < bytes.len() {
+            if self.inside != Inside::Code {
+                at = self.leave_inside(bytes, at, at_end)?;
+                continue;
+            }
+            at = next_stop(bytes, at, &self.row_stops);
+            let Some(&byte) = bytes.get(at) else { break };
+            match byte {
+                b'(' => {
+                    if self.depth == 0 {
+                        sink.row(self.offset + at as u64);
+                    }
+                    self.depth += 1;
+                    at += 1;
+                }
+                b')' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    at += 1;
+                }
+                b'\'' => {
+                    self.inside = Inside::Quotes(byte);
+                    at += 1;
+                }
+                // A negative number.
+                b'-' if bytes.get(at + 1).is_some_and(|&next| next != b'-') => at += 1,
+                _ => match self.look_closer(bytes, at, at_end)? {
+                    Step::Ended { next, .. } => {
+                        self.place = Place::Between;
+                        return Continue(next);
+                    }
+                    Step::On(next) | Step::Values(next) => at = next,
+                },
+            }
+        }
+        Continue(at)
+    }
+
+    /// What stands at a place that may be the beginning of a string, a comment, or the end of the statement.
+    fn look_closer(&mut self, bytes: &[u8], at: usize, at_end: bool) -> ControlFlow<usize, Step> {
+        let rest = &bytes[at..];
+        if rest.len() < LOOKAHEAD_BYTES && !at_end && !matches!(rest[0], b'\'' | b'"' | b'`') {
+            return Break(at);
+        }
+        if rest.starts_with(&self.delimiter) {
+            return Continue(Step::Ended { at, next: at + self.delimiter.len() });
+        }
+        let length = match rest {
+            [quote @ (b'\'' | b'"' | b'`'), ..] => {
+                self.inside = Inside::Quotes(*quote);
+                1
+            }
+            [b'#', ..] => {
+                self.inside = Inside::LineComment;
+                1
+            }
+            [b'-', b'-', next, ..] if next.is_ascii_whitespace() => {
+                self.inside = Inside::LineComment;
+                2
+            }
+            // What version comments enclose is code.
+            [b'/', b'*', b'!', ..] | [b'/', b'*', b'M', b'!', ..] => 3,
+            [b'/', b'*', ..] => {
+                self.inside = Inside::Comment;
+                2
+            }
+            _ => 1,
+        };
+        Continue(Step::On(at + length))
+    }
+
+    /// Goes on to the end of the string or comment that the present place is in.
+    fn leave_inside(&mut self, bytes: &[u8], at: usize, at_end: bool) -> ControlFlow<usize, usize> {
+        let (next, is_left) = match self.inside {
+            Inside::Code => (at, true),
+            Inside::Quotes(quote) => end_of_quotes(bytes, at, at_end, quote, self.modes.present().escapes(quote))?,
+            Inside::LineComment => match memchr(b'\n', &bytes[at..]) {
+                Some(length) => (at + length, true),
+                None => (bytes.len(), false),
+            },
+            Inside::Comment => end_of_comment(bytes, at, at_end)?,
+        };
+        if is_left {
+            self.inside = Inside::Code;
+        }
+        Continue(next)
+    }
+
+    /// Keeps what belongs to the beginning of the statement.
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = HEAD_MAX_BYTES.saturating_sub(self.head.len());
+        self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+}
+
+/// What a look at a statement found.
+enum Step {
+    /// Go on there.
+    On(usize),
+    /// The statement ends at `at`.
+    Ended { at: usize, next: usize },
+    /// The rows of an `INSERT` follow.
+    Values(usize),
+}
+
+/// What begins with these bytes.
+fn opened_by(rest: &[u8]) -> Place {
+    match rest {
+        [b'#', ..] => Place::Line,
+        [b'-', b'-'] => Place::Line,
+        [b'-', b'-', next, ..] if next.is_ascii_whitespace() => Place::Line,
+        // The client's sandbox mode is turned on by a command of its own, without delimiter.
+        _ if rest.starts_with(br"/*M!999999\-") || rest.starts_with(br"/*!999999\-") => Place::Line,
+        [b'/', b'*', b'!', ..] | [b'/', b'*', b'M', b'!', ..] => Place::Statement,
+        [b'/', b'*', ..] => Place::Comment,
+        _ if begins_with(rest, "DELIMITER") => Place::DelimiterLine,
+        _ => Place::Statement,
+    }
+}
+
+/// Whether the first word is this one, given in upper case.
+fn begins_with(rest: &[u8], word: &str) -> bool {
+    rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
+        && rest.get(word.len()).is_none_or(|&next| !is_word_byte(next))
+}
+
+fn is_word_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+}
+
+#[inline]
+fn next_stop(bytes: &[u8], at: usize, stops: &Stops) -> usize {
+    bytes[at..].iter().position(|&byte| stops[usize::from(byte)]).map_or(bytes.len(), |length| at + length)
+}
+
+/// Where a string goes on that the present place is in, and whether it has ended there. (A doubled quote ends one string and
+/// begins the next, which is the same.)
+#[inline]
+fn end_of_quotes(
+    bytes: &[u8],
+    mut at: usize,
+    at_end: bool,
+    quote: u8,
+    escapes: bool,
+) -> ControlFlow<usize, (usize, bool)> {
+    loop {
+        let rest = &bytes[at..];
+        let found = if escapes { memchr2(quote, b'\\', rest) } else { memchr(quote, rest) };
+        let Some(length) = found else { return Continue((bytes.len(), false)) };
+        at += length + 1;
+        if bytes[at - 1] == quote {
+            return Continue((at, true));
+        }
+        if at == bytes.len() {
+            return if at_end { Continue((at, false)) } else { Break(at - 1) };
+        }
+        at += 1;
+    }
+}
+
+fn end_of_comment(bytes: &[u8], mut at: usize, at_end: bool) -> ControlFlow<usize, (usize, bool)> {
+    while let Some(length) = memchr(b'*', &bytes[at..]) {
+        at += length;
+        match bytes.get(at + 1) {
+            Some(b'/') => return Continue((at + 2, true)),
+            None if !at_end => return Break(at),
+            _ => at += 1,
+        }
+    }
+    Continue((bytes.len(), false))
+}

@@ -1,0 +1,98 @@
+//! ModeTracker: follows `SQL_MODE` through a dump, as far as it decides how quotes are read. A dump sets it for each routine,
+//! and sets it back from a variable.
+
+use crate::dump::mysql::words::{QuoteModes, Word, Words};
+
+/// Variables that are remembered; dumps use two.
+const VARIABLES_MAX: usize = 8;
+
+/// The present mode, and those that variables hold.
+#[derive(Debug, Clone, Default)]
+pub struct ModeTracker {
+    present: QuoteModes,
+    variables: Vec<(Vec<u8>, QuoteModes)>,
+}
+
+impl ModeTracker {
+    pub fn present(&self) -> QuoteModes {
+        self.present
+    }
+
+    /// Takes note of a statement that may set the mode, or a variable to it.
+    pub fn follow(&mut self, statement: &[u8]) {
+        let mut words = Words::new(statement, self.present);
+        if !words.pass("SET") {
+            return;
+        }
+        loop {
+            let Some(target) = words.next() else { return };
+            let is_assigned = words.pass_symbol(b'=') || (words.pass_symbol(b':') && words.pass_symbol(b'='));
+            // `SET SESSION sql_mode = ...`, `SET NAMES utf8mb4`.
+            if !is_assigned {
+                continue;
+            }
+            let Some(value) = words.next() else { return };
+            self.assign(&target, &value);
+            words.pass_symbol(b',');
+        }
+    }
+
+    fn assign(&mut self, target: &Word, value: &Word) {
+        if is_sql_mode(target) {
+            self.present = match value {
+                Word::Text(modes) => modes_of(modes),
+                Word::Plain(variable) if variable.starts_with(b"@") => self.remembered(variable),
+                _ => QuoteModes::default(),
+            };
+        } else if let Word::Plain(variable) = target
+            && is_sql_mode(value)
+        {
+            let name = variable.to_ascii_lowercase();
+            self.variables.retain(|(known, _)| *known != name);
+            if self.variables.len() < VARIABLES_MAX {
+                self.variables.push((name, self.present));
+            }
+        }
+    }
+
+    fn remembered(&self, variable: &[u8]) -> QuoteModes {
+        let found = self.variables.iter().find(|(name, _)| name.eq_ignore_ascii_case(variable));
+        found.map(|(_, modes)| *modes).unwrap_or_default()
+    }
+}
+
+fn is_sql_mode(word: &Word) -> bool {
+    // `@@SESSION.sql_mode` is several words, of which the last is assigned.
+    word.is("SQL_MODE") || word.is("@@SQL_MODE")
+}
+
+fn modes_of(text: &[u8]) -> QuoteModes {
+    let has =
+        |mode: &str| text.split(|&byte| byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(mode.as_bytes()));
+    QuoteModes { plain_backslash: has("NO_BACKSLASH_ESCAPES"), ansi_quotes: has("ANSI_QUOTES") || has("ANSI") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_routine_has_its_mode_and_the_dump_its_own_again() {
+        let mut modes = ModeTracker::default();
+        let mut after = |statement: &str| {
+            modes.follow(statement.as_bytes());
+            (modes.present().plain_backslash, modes.present().ansi_quotes)
+        };
+        assert_eq!(after("/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='NO_AUTO_VALUE_ON_ZERO' */"), (false, false));
+        assert_eq!(after("/*!50003 SET @saved_sql_mode       = @@sql_mode */ "), (false, false));
+        assert_eq!(
+            after("/*!50003 SET sql_mode              = 'STRICT_ALL_TABLES,NO_BACKSLASH_ESCAPES' */ "),
+            (true, false)
+        );
+        assert_eq!(after("CREATE PROCEDURE p() SET sql_mode = ''"), (true, false));
+        assert_eq!(after("SET NAMES utf8mb4"), (true, false));
+        assert_eq!(after("/*!50003 SET sql_mode              = @saved_sql_mode */ "), (false, false));
+        assert_eq!(after("SET SESSION sql_mode = 'ANSI_QUOTES'"), (false, true));
+        assert_eq!(after("/*!40101 SET SQL_MODE=@OLD_SQL_MODE */"), (false, false));
+    }
+}

@@ -1,0 +1,178 @@
+use super::*;
+
+use proptest::prelude::*;
+
+/// What is said of a dump that comes in pieces of these lengths, over and over.
+fn read(dump: &[u8], lengths: &[usize]) -> (Vec<Event>, DumpFacts) {
+    let mut events = Vec::new();
+    let mut reader = MysqlDump::default();
+    let mut rest = dump;
+    for length in lengths.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        let (piece, behind) = rest.split_at(rest.len().min((*length).max(1)));
+        reader.push(piece, &mut |event| events.push(event));
+        rest = behind;
+    }
+    let facts = reader.finish(&mut |event| events.push(event));
+    (events, facts)
+}
+
+fn parts(events: &[Event]) -> Vec<&Part> {
+    events.iter().filter_map(|event| if let Event::Part(part) = event { Some(part) } else { None }).collect()
+}
+
+/// Kind and name of each part, and the text of it.
+fn told(dump: &str) -> Vec<(PartKind, String, &str)> {
+    let (events, _) = read(dump.as_bytes(), &[dump.len()]);
+    let parts = parts(&events);
+    let ends = parts.iter().skip(1).map(|part| part.start as usize).chain([dump.len()]);
+    let text = |part: &Part, end: usize| &dump[part.start as usize..end];
+    let name = |part: &Part| String::from_utf8_lossy(&part.name).into_owned();
+    parts.iter().zip(ends).map(|(part, end)| (part.kind, name(part), text(part, end))).collect()
+}
+
+fn end_of(dump: &str) -> DumpEnd {
+    read(dump.as_bytes(), &[dump.len()]).1.end
+}
+
+/// Pieces of dumps, each of which changes how what follows is to be read, or looks as if it did.
+const FRAGMENTS: [&str; 30] = [
+    "--\n-- Table structure for table `a`\n--\n\n",
+    "DROP TABLE IF EXISTS `a``b`;\n",
+    "CREATE TABLE `a` (\n  `x` int REFERENCES `p` (`y`)\n) COMMENT='it''s; \\'';\n",
+    "\n--\n-- Dumping data for table `a`\n--\n",
+    "INSERT INTO `a` VALUES\n(1,'x\\'),(',-2),\n(2,NULL,3);\n",
+    "INSERT INTO `a` (`values`, `b`) VALUES (1,'''');",
+    "REPLACE INTO b SELECT 1;\n",
+    "DELIMITER ;;\n",
+    "DELIMITER //\n",
+    "DELIMITER ;\n",
+    "CREATE PROCEDURE `p`() BEGIN SELECT ';;'; -- it's\nEND ;;\n",
+    "/*!50003 CREATE*/ /*!50017 DEFINER=`r`@`%`*/ /*!50003 TRIGGER t BEFORE INSERT ON `a` FOR EACH ROW SET @x = 1 */;;\n",
+    "/*!50003 SET sql_mode = 'NO_BACKSLASH_ESCAPES' */ ;\n",
+    "/*!50003 SET @saved_sql_mode = @@sql_mode */ ;\n",
+    "/*!50003 SET sql_mode = @saved_sql_mode */ ;\n",
+    "SELECT '\\';\n",
+    "SELECT \"a'b\";\n",
+    "# it's a comment\n",
+    "/* a ' comment */",
+    "/* * / **/\n",
+    "-",
+    "--",
+    "/",
+    "'",
+    "`",
+    "\\",
+    "/*M!999999\\- enable the sandbox mode */ \n",
+    "-- MariaDB dump 10.19\n",
+    "-- Dump completed on 2026-11-26\n",
+    "USE `d`;\n",
+];
+
+proptest! {
+    /// However a dump is cut into pieces, and wherever it ends, its parts are the same, and they are the dump.
+    #[test]
+    fn parts_do_not_depend_on_pieces_and_leave_nothing_out(
+        chosen in prop::collection::vec(0..FRAGMENTS.len(), 0..40),
+        lengths in prop::collection::vec(1usize..90, 1..8),
+        cut in 0.0..1.0f64,
+    ) {
+        let whole: String = chosen.iter().map(|&at| FRAGMENTS[at]).collect();
+        let dump = &whole.as_bytes()[..(whole.len() as f64 * cut) as usize];
+        let (events, facts) = read(dump, &[dump.len()]);
+        prop_assert_eq!(&read(dump, &lengths), &(events.clone(), facts.clone()));
+        prop_assert_eq!(&read(dump, &[1]), &(events.clone(), facts));
+        let starts: Vec<u64> = parts(&events).iter().map(|part| part.start).collect();
+        prop_assert_eq!(starts.first(), Some(&0));
+        prop_assert!(starts.is_sorted() && starts.iter().all(|&start| start <= dump.len() as u64), "{:?}", starts);
+    }
+
+    #[test]
+    fn any_bytes_are_read(dump in prop::collection::vec(any::<u8>(), 0..2000), length in 1usize..300) {
+        prop_assert_eq!(read(&dump, &[dump.len()]), read(&dump, &[length]));
+    }
+}
+
+#[test]
+fn statements_go_to_what_they_make() {
+    let dump = "-- MySQL dump 10.13\n/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE */;\n\n--\n-- Table structure for table `a`\n--\n\n\
+                CREATE TABLE `a` (x int);\n\n--\n-- Dumping data for table `a`\n--\n\nINSERT INTO `a` VALUES (1),(2);\n\
+                /*!50003 SET @saved_cs_client = 1 */ ;\nDELIMITER ;;\nCREATE TRIGGER t AFTER INSERT ON a FOR EACH ROW BEGIN END ;;\n\
+                DELIMITER ;\n/*!50003 SET x = @saved_cs_client */ ;\n/*!40101 SET SQL_MODE=@OLD_SQL_MODE */;\n-- Dump completed\n";
+    let found = told(dump);
+    let kinds: Vec<PartKind> = found.iter().map(|(kind, ..)| *kind).collect();
+    assert_eq!(kinds, [PartKind::Header, PartKind::Schema, PartKind::Data, PartKind::Triggers, PartKind::Footer]);
+    assert!(found[1].2.starts_with("--\n-- Table structure") && found[2].2.starts_with("--\n-- Dumping data"));
+    assert!(found[3].2.starts_with("/*!50003 SET @saved") && found[3].2.ends_with("@saved_cs_client */ ;\n"));
+    assert_eq!(found.iter().map(|(.., text)| *text).collect::<String>(), dump);
+    assert_eq!(end_of(dump), DumpEnd::Trailer);
+}
+
+#[test]
+fn what_looks_like_a_part_in_a_string_or_a_name_is_none() {
+    let dump = "INSERT INTO `x\n-- Table structure for table `` y` VALUES ('\n-- Dump completed\n;\nDELIMITER //\n');\n\
+                DELIMITER ;;\nCREATE PROCEDURE `p`()\nSELECT '\n;;\nDELIMITER ;\nCREATE TABLE `no` (a int);\n';;\nDELIMITER ;\n";
+    let kinds: Vec<_> = told(dump).into_iter().map(|(kind, name, _)| (kind, name)).collect();
+    let data = (PartKind::Data, "x\n-- Table structure for table ` y".to_string());
+    assert_eq!(kinds[1..], [data, (PartKind::Procedure, "p".to_string())]);
+}
+
+#[test]
+fn a_table_without_rows_and_statements_still_has_its_part() {
+    let dump = "--\n-- Dumping data for table `a``b`\n--\n\n--\n-- Dumping data for table `c`\n--\n\nINSERT INTO c VALUES (1);\n";
+    let found = told(dump);
+    assert_eq!((found[1].0, found[1].1.as_str()), (PartKind::Data, "a`b"));
+    assert_eq!((found[2].0, found[2].1.as_str()), (PartKind::Data, "c"));
+}
+
+#[test]
+fn the_end_shows_whether_a_dump_is_whole() {
+    let banner = "-- MariaDB dump 10.19\n";
+    let notes = "/*!40111 SET @OLD_SQL_NOTES=@@SQL_NOTES, SQL_NOTES=0 */;\n";
+    let reset = "/*!40111 SET SQL_NOTES=@OLD_SQL_NOTES */;\n";
+    let table = "CREATE TABLE a (x int);\n";
+    let trailer = "-- Dump completed\n";
+    assert_eq!(end_of(&[banner, notes, table, reset, "\n", trailer].concat()), DumpEnd::Trailer);
+    assert_eq!(end_of(&[banner, notes, table, reset].concat()), DumpEnd::NoTrailer);
+    assert_eq!(end_of(&[banner, trailer, table].concat()), DumpEnd::NoTrailer);
+    assert_eq!(end_of(&[notes, table, reset].concat()), DumpEnd::Trailer);
+    assert_eq!(end_of(&[notes, table].concat()), DumpEnd::NoTrailer);
+    assert_eq!(end_of(table), DumpEnd::Unmarked);
+    assert_eq!(end_of("CREATE TABLE a"), DumpEnd::InStatement);
+    assert_eq!(end_of("INSERT INTO a VALUES (1),"), DumpEnd::InStatement);
+    assert_eq!(end_of("SELECT '-- Dump completed\n"), DumpEnd::InStatement);
+}
+
+#[test]
+fn coordinates_are_read_in_every_form() {
+    let coordinates = |text: &str| read(text.as_bytes(), &[7]).1.coordinates;
+    let own = Coordinates { of: Some(CoordinatesOf::Server), ..Default::default() };
+    let at = |file: &str, position| Coordinates { file: Some(file.into()), position: Some(position), ..own.clone() };
+    assert_eq!(coordinates("-- CHANGE MASTER TO MASTER_LOG_FILE='b.01', MASTER_LOG_POS=42;\n"), at("b.01", 42));
+    assert_eq!(coordinates("CHANGE MASTER TO MASTER_LOG_FILE='b.01', MASTER_LOG_POS=42;\n"), at("b.01", 42));
+    let source = "CHANGE REPLICATION SOURCE TO SOURCE_LOG_FILE='b.01', SOURCE_LOG_POS=42;\n";
+    assert_eq!(coordinates(source), at("b.01", 42));
+    let primary = "--\n-- Position to start replication or point-in-time recovery from (the master of this slave)\n--\n\n\
+                   -- CHANGE MASTER TO MASTER_LOG_FILE='b.01', MASTER_LOG_POS=42;\n";
+    assert_eq!(coordinates(primary), Coordinates { of: Some(CoordinatesOf::Primary), ..at("b.01", 42) });
+    let gtid = Coordinates { gtid: Some("0-1-45".into()), ..own.clone() };
+    assert_eq!(coordinates("USE a;\n-- SET GLOBAL gtid_slave_pos='0-1-45';\n"), gtid);
+    let purged = "SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ 'a:1-2,\nb:1';\n";
+    assert_eq!(coordinates(purged), Coordinates { gtid: Some("a:1-2,b:1".into()), ..own });
+}
+
+#[test]
+fn settings_hold_nothing_about_logs_and_replication() {
+    let dump = "SET @MYSQLDUMP_TEMP_LOG_BIN = @@SESSION.SQL_LOG_BIN;\nSET @@SESSION.SQL_LOG_BIN= 0;\n/*!40101 SET NAMES utf8 */;\n\
+                /*!40101 SET @OLD_SQL_MODE=@@SQL_MODE */;\nSET @@GLOBAL.GTID_PURGED='a:1';\nCHANGE MASTER TO MASTER_LOG_POS=4;\n\
+                USE d;\nSET @saved_cs_client = 1;\nCREATE TABLE a (x int);\n\
+                /*!40101 SET SQL_MODE=@OLD_SQL_MODE */;\nSET @@SESSION.SQL_LOG_BIN = @MYSQLDUMP_TEMP_LOG_BIN;\n";
+    let (events, facts) = read(dump.as_bytes(), &[11]);
+    let settings = String::from_utf8(facts.settings).unwrap();
+    assert_eq!(settings, "/*!40101 SET NAMES utf8 */;\n/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE */;\n");
+    assert_eq!(facts.resettings, b"/*!40101 SET SQL_MODE=@OLD_SQL_MODE */;\n");
+    let kinds: Vec<PartKind> = parts(&events).iter().map(|part| part.kind).collect();
+    assert_eq!(kinds, [PartKind::Header, PartKind::Database, PartKind::Schema, PartKind::Footer]);
+}

@@ -1,0 +1,230 @@
+//! Words: the words of a statement as far as a dump's structure is concerned. What version comments (`/*!50003 ... */`,
+//! MariaDB's `/*M!100005 ... */`) enclose counts, other comments do not.
+
+use std::borrow::Cow;
+
+/// One word of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word<'a> {
+    /// A keyword, a number, a name without quotes, a variable with its `@`.
+    Plain(&'a [u8]),
+    /// A name in quotes, without them.
+    Name(Cow<'a, [u8]>),
+    /// A string, as it stands between its quotes.
+    Text(&'a [u8]),
+    Symbol(u8),
+}
+
+impl<'a> Word<'a> {
+    /// Whether it is this keyword, which is given in upper case.
+    pub fn is(&self, keyword: &str) -> bool {
+        matches!(self, Word::Plain(word) if word.eq_ignore_ascii_case(keyword.as_bytes()))
+    }
+
+    /// What it names, in quotes or without.
+    pub fn name(&self) -> Option<Cow<'a, [u8]>> {
+        match self {
+            Word::Plain(word) => Some(Cow::Borrowed(word)),
+            Word::Name(name) => Some(name.clone()),
+            Word::Text(_) | Word::Symbol(_) => None,
+        }
+    }
+}
+
+/// How quotes are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QuoteModes {
+    /// `NO_BACKSLASH_ESCAPES`: a backslash in a string is a backslash.
+    pub plain_backslash: bool,
+    /// `ANSI_QUOTES`: double quotes enclose names.
+    pub ansi_quotes: bool,
+}
+
+impl QuoteModes {
+    /// Whether a backslash escapes what follows it between these quotes.
+    pub fn escapes(self, quote: u8) -> bool {
+        !self.plain_backslash && (quote == b'\'' || (quote == b'"' && !self.ansi_quotes))
+    }
+}
+
+/// The words of `text`, which may be cut short.
+#[derive(Debug, Clone)]
+pub struct Words<'a> {
+    text: &'a [u8],
+    at: usize,
+    modes: QuoteModes,
+}
+
+impl<'a> Words<'a> {
+    pub fn new(text: &'a [u8], modes: QuoteModes) -> Words<'a> {
+        Words { text, at: 0, modes }
+    }
+
+    /// Passes the next word if it is this keyword.
+    pub fn pass(&mut self, keyword: &str) -> bool {
+        let mut ahead = self.clone();
+        let is_there = ahead.next().is_some_and(|word| word.is(keyword));
+        if is_there {
+            *self = ahead;
+        }
+        is_there
+    }
+
+    /// Passes the next word if it is this character.
+    pub fn pass_symbol(&mut self, symbol: u8) -> bool {
+        let mut ahead = self.clone();
+        let is_there = ahead.next() == Some(Word::Symbol(symbol));
+        if is_there {
+            *self = ahead;
+        }
+        is_there
+    }
+
+    /// A name that may have its database in front: that, and the name.
+    pub fn qualified_name(&mut self) -> Option<(Option<Vec<u8>>, Vec<u8>)> {
+        let first = self.next()?.name()?.into_owned();
+        if !self.pass_symbol(b'.') {
+            return Some((None, first));
+        }
+        Some((Some(first), self.next()?.name()?.into_owned()))
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        &self.text[self.at..]
+    }
+
+    /// Passes white space, comments, and the marks around versioned code.
+    fn skip_blanks(&mut self) {
+        loop {
+            let rest = self.rest();
+            let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            let length = match &rest[blank..] {
+                [b'*', b'/', ..] => blank + 2,
+                code @ ([b'/', b'*', b'!', ..] | [b'/', b'*', b'M', b'!', ..]) => blank + version_mark_length(code),
+                [b'/', b'*', ..] => {
+                    let inside = &rest[blank + 2..];
+                    blank + 2 + inside.windows(2).position(|two| two == b"*/").map_or(inside.len(), |at| at + 2)
+                }
+                [b'#', ..] => blank + line_length(&rest[blank..]),
+                [b'-', b'-', next, ..] if next.is_ascii_whitespace() => blank + line_length(&rest[blank..]),
+                _ => {
+                    self.at += blank;
+                    return;
+                }
+            };
+            self.at += length;
+        }
+    }
+
+    /// What stands between quotes; doubled quotes are one.
+    fn quoted(&mut self, quote: u8) -> &'a [u8] {
+        let inside = &self.text[self.at + 1..];
+        let escapes = self.modes.escapes(quote);
+        let mut at = 0;
+        while at < inside.len() {
+            match inside[at] {
+                b'\\' if escapes => at += 1,
+                byte if byte == quote && inside.get(at + 1) == Some(&quote) => at += 1,
+                byte if byte == quote => break,
+                _ => {}
+            }
+            at += 1;
+        }
+        let end = at.min(inside.len());
+        self.at += (end + 2).min(inside.len() + 1);
+        &inside[..end]
+    }
+}
+
+/// Bytes of `/*!50003` or `/*M!100005`.
+fn version_mark_length(code: &[u8]) -> usize {
+    let mark = code.iter().position(|&byte| byte == b'!').map_or(code.len(), |at| at + 1);
+    mark + code[mark..].iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
+
+fn line_length(rest: &[u8]) -> usize {
+    rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |at| at + 1)
+}
+
+fn is_word_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'@') || byte >= 0x80
+}
+
+/// A name with its doubled quotes made one.
+fn undoubled(inside: &[u8], quote: u8) -> Cow<'_, [u8]> {
+    if !inside.contains(&quote) {
+        return Cow::Borrowed(inside);
+    }
+    let mut name = Vec::with_capacity(inside.len());
+    let mut bytes = inside.iter();
+    while let Some(&byte) = bytes.next() {
+        name.push(byte);
+        if byte == quote {
+            bytes.next();
+        }
+    }
+    Cow::Owned(name)
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = Word<'a>;
+
+    fn next(&mut self) -> Option<Word<'a>> {
+        self.skip_blanks();
+        let rest = self.rest();
+        let first = *rest.first()?;
+        Some(match first {
+            b'`' => Word::Name(undoubled(self.quoted(first), first)),
+            b'"' if self.modes.ansi_quotes => Word::Name(undoubled(self.quoted(first), first)),
+            b'\'' | b'"' => Word::Text(self.quoted(first)),
+            _ if is_word_byte(first) => {
+                let length = rest.iter().take_while(|&&byte| is_word_byte(byte)).count();
+                self.at += length;
+                Word::Plain(&rest[..length])
+            }
+            _ => {
+                self.at += 1;
+                Word::Symbol(first)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<Word<'_>> {
+        Words::new(text.as_bytes(), QuoteModes::default()).collect()
+    }
+
+    #[test]
+    fn versioned_code_counts_and_comments_do_not() {
+        let text = "/*!50003 CREATE*/ /* `no` */ /*M!100005 TRIGGER */ -- it's\n`a``b` # it's\n.'x\\'y''z' --5";
+        let expected = [
+            Word::Plain(b"CREATE"),
+            Word::Plain(b"TRIGGER"),
+            Word::Name(b"a`b".as_slice().into()),
+            Word::Symbol(b'.'),
+            Word::Text(b"x\\'y''z"),
+            Word::Symbol(b'-'),
+            Word::Symbol(b'-'),
+            Word::Plain(b"5"),
+        ];
+        assert_eq!(words(text), expected);
+    }
+
+    #[test]
+    fn what_is_cut_short_ends_there() {
+        for text in ["'abc", "`", "\"x\\", "/*", "/*!", "--", "a'"] {
+            assert!(words(text).len() <= 2, "{text}");
+        }
+    }
+
+    #[test]
+    fn modes_decide_about_backslashes_and_double_quotes() {
+        let modes = QuoteModes { plain_backslash: true, ansi_quotes: true };
+        let found: Vec<_> = Words::new(br#"'\' "a""b""#, modes).collect();
+        assert_eq!(found, [Word::Text(b"\\"), Word::Name(br#"a"b"#.as_slice().into())]);
+    }
+}
