@@ -38,7 +38,7 @@ fn end_of(dump: &str) -> DumpEnd {
 }
 
 /// Pieces of dumps, each of which changes how what follows is to be read, or looks as if it did.
-const FRAGMENTS: [&str; 30] = [
+const FRAGMENTS: [&str; 32] = [
     "--\n-- Table structure for table `a`\n--\n\n",
     "DROP TABLE IF EXISTS `a``b`;\n",
     "CREATE TABLE `a` (\n  `x` int REFERENCES `p` (`y`)\n) COMMENT='it''s; \\'';\n",
@@ -59,6 +59,8 @@ const FRAGMENTS: [&str; 30] = [
     "# it's a comment\n",
     "/* a ' comment */",
     "/* * / **/\n",
+    "/* a comment that is longer than what the reader looks ahead, with ' and ; and * / in it, to its last ** star **/\n",
+    "SELECT /* the same in a statement: longer than what the reader looks ahead, with ' and ; and * / in it ****/ 1;\n",
     "-",
     "--",
     "/",
