@@ -5,6 +5,7 @@ pub mod directory;
 mod exclude;
 mod file;
 mod hard_links;
+mod input;
 mod listing;
 pub mod stream;
 mod stretch;

@@ -42,7 +42,7 @@ const DOORS: [(&str, &[&str]); 25] = [
     ("indicatif", &["src/cli/progress.rs"]),
     ("jiff", &["src/time.rs"]),
     // System calls that rustix lacks.
-    ("libc", &["src/store/backend/local", "src/mount", "src/ingest/stream/terminal.rs"]),
+    ("libc", &["src/store/backend/local", "src/mount", "src/ingest/input/terminal.rs"]),
     ("log", ANYWHERE),
     ("lz4_flex", &["src/store/compress.rs"]),
     ("memchr", &["src/dump"]),

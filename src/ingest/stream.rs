@@ -1,15 +1,12 @@
 //! `ingest stream`: a snapshot of what commands print, or of standard input. A command that fails, or prints nothing,
 //! makes no snapshot.
 
-use std::ffi::OsString;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use self::command::{LOOK_INTERVAL_AT_END, RunningCommand};
 use crate::error::{Error, Result};
+use crate::ingest::input::OpenInput;
 use crate::ingest::{IngestOptions, IngestReport};
 use crate::progress::{Counters, Monitor, Problem};
 use crate::repository::Repository;
@@ -25,24 +22,13 @@ use crate::repository::tree::{DirectoryWriter, TreeReader, Witness};
 use crate::store::{ChunkStore, DataLane, EncodeQueue, encode_queue};
 use crate::time::{Clock, Timestamp};
 
-mod command;
-mod terminal;
+pub use crate::ingest::input::StreamInput;
 
 /// Bytes of a stream's end in which the expected text is looked for.
 const TAIL_BYTES: usize = 4096;
 
 /// Longest name of a stream: it becomes a file name.
 const NAME_MAX_BYTES: usize = 255;
-
-/// Where a stream comes from.
-pub enum StreamInput {
-    /// A program and its arguments.
-    Command(Vec<OsString>),
-    /// A line for a shell; a pipeline fails when any part of it fails, where the machine has bash.
-    Shell(String),
-    /// Bytes whose producer nobody watches.
-    Reader(Box<dyn Read + Send>),
-}
 
 /// One stream: a file of the snapshot.
 pub struct StreamSpec {
@@ -60,39 +46,6 @@ pub struct StreamOptions {
     pub expect_end: Option<String>,
     /// Threads that work on the streams, besides one that reads each.
     pub threads: usize,
-}
-
-impl StreamInput {
-    /// How people would write it, without its passwords: it is kept in the snapshot for everyone who may read that.
-    fn describe(&self) -> String {
-        match self {
-            StreamInput::Command(words) => {
-                words.iter().map(|word| without_password(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
-            }
-            StreamInput::Shell(line) => line.split(' ').map(without_password).collect::<Vec<_>>().join(" "),
-            StreamInput::Reader(_) => "standard input".into(),
-        }
-    }
-}
-
-/// A word of a command with `***` in place of the password in `--password=x`, `-px` (as MySQL's and MariaDB's programs
-/// take it), `PASSWORD=x`, and `scheme://user:x@host`.
-fn without_password(word: &str) -> String {
-    if let Some((option, _)) = word.split_once('=')
-        && option.to_ascii_lowercase().ends_with("password")
-    {
-        return format!("{option}=***");
-    }
-    if let Some((scheme, rest)) = word.split_once("://")
-        && let Some((user, host)) = rest.split_once('@')
-        && let Some((user, _)) = user.split_once(':')
-    {
-        return format!("{scheme}://{user}:***@{host}");
-    }
-    match word.strip_prefix("-p") {
-        Some(password) if !password.is_empty() && !password.starts_with('-') => "-p***".into(),
-        _ => word.into(),
-    }
 }
 
 /// Makes one snapshot that holds every stream as a file. All are read at the same time.
@@ -187,19 +140,6 @@ fn unexpected_ends(files: &[StreamFile], expected: Option<&str>, monitor: &dyn M
     cut_short.map(tell).collect()
 }
 
-/// The shell for command lines. One that lets a pipeline fail when any part of it fails, where there is one: a dump that
-/// broke off must not look whole because the program that compresses it ended well.
-fn shell() -> Command {
-    if Path::new(PIPEFAIL_SHELL).exists() {
-        let mut shell = Command::new(PIPEFAIL_SHELL);
-        shell.args(["-o", "pipefail"]);
-        return shell;
-    }
-    Command::new("/bin/sh")
-}
-
-const PIPEFAIL_SHELL: &str = "/bin/bash";
-
 fn check_names(streams: &[StreamSpec]) -> Result<()> {
     if streams.is_empty() {
         return Err(Error::invalid("list of streams", "", "there must be at least one"));
@@ -283,52 +223,24 @@ impl StreamReading<'_, '_> {
     }
 
     fn read_input(&self, StreamSpec { name, input }: StreamSpec, queue: EncodeQueue) -> Result<StreamFile> {
-        let described = input.describe();
-        let watched = !matches!(input, StreamInput::Reader(_));
-        let failed = |reason: String| Error::Command { command: described.clone(), reason };
         let mut lane = self.session.chunks().data_lane(Some(queue));
-        let (content, tail) = match input {
-            StreamInput::Reader(mut reader) => self.store(&mut reader, &mut lane, &name, &described)?,
-            StreamInput::Command(words) => {
-                let mut words = words.into_iter();
-                let program = words.next().ok_or_else(|| failed("is empty".into()))?;
-                let mut command = Command::new(program);
-                command.args(words);
-                self.run(command, &mut lane, &name, &described)?
-            }
-            StreamInput::Shell(line) => {
-                let mut command = shell();
-                command.arg("-c").arg(line);
-                self.run(command, &mut lane, &name, &described)?
-            }
-        };
+        let mut input = input.open()?;
+        let (content, tail) = self.store(&mut input, &mut lane, &name)?;
+        let status = input.ended(&|| self.is_given_up())?;
+        if let Some(status) = status.filter(|status| !status.success()) {
+            return Err(input.failed(format!("failed with {status}")));
+        }
         if content.size == 0 {
-            return Err(failed("produced nothing".into()));
+            return Err(input.failed("produced nothing"));
         }
         let ended_well = self.expect_end.is_none_or(|expected| ends_with(&tail, expected));
-        if !ended_well && watched {
+        if !ended_well && status.is_some() {
             let expected = self.expect_end.unwrap_or_default();
-            return Err(failed(format!("ended well, but its output does not end with \"{expected}\"")));
+            return Err(input.failed(format!("ended well, but its output does not end with \"{expected}\"")));
         }
         Counters::add(&self.monitor.counters().files, 1);
         Counters::add(&self.monitor.counters().entries, 1);
         Ok(StreamFile { name, content, ended_well })
-    }
-
-    /// Runs a command and stores its output; its exit status decides.
-    fn run(&self, command: Command, lane: &mut DataLane, name: &str, described: &str) -> Result<(Content, Vec<u8>)> {
-        let failed = |reason: String| Error::Command { command: described.to_string(), reason };
-        let mut running =
-            RunningCommand::start(command).map_err(|cause| failed(format!("cannot be started: {cause}")))?;
-        let stored = self.store(&mut running, lane, name, described)?;
-        loop {
-            match running.ended().map_err(|cause| failed(format!("cannot be waited for: {cause}")))? {
-                Some(status) if status.success() => return Ok(stored),
-                Some(status) => return Err(failed(format!("failed with {status}"))),
-                None if self.is_given_up() => return Err(Error::Interrupted),
-                None => std::thread::sleep(LOOK_INTERVAL_AT_END),
-            }
-        }
     }
 
     /// Whether the user, or the failure of another stream, ended the ingest.
@@ -348,13 +260,7 @@ impl StreamReading<'_, '_> {
     }
 
     /// Stores bytes up to their end; also gives the last of them.
-    fn store(
-        &self,
-        reader: &mut dyn Read,
-        lane: &mut DataLane,
-        name: &str,
-        described: &str,
-    ) -> Result<(Content, Vec<u8>)> {
+    fn store(&self, input: &mut OpenInput, lane: &mut DataLane, name: &str) -> Result<(Content, Vec<u8>)> {
         let chunks = self.session.chunks().store();
         let previous = self.previous_content(chunks, name);
         let previous = previous.as_ref().map(|content| Predecessor::new(chunks, content));
@@ -362,19 +268,11 @@ impl StreamReading<'_, '_> {
             ContentWriter::new(lane, self.session, ChunkClass::Small, previous).with_relatives(&self.relatives);
         let mut tail = Vec::new();
         loop {
-            if self.is_given_up() {
-                return Err(Error::Interrupted);
-            }
             let room = writer.room();
-            let got = match reader.read(room) {
-                Ok(0) => break,
-                Ok(got) => got,
-                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
-                Err(cause) => {
-                    let reason = format!("cannot be read: {cause}");
-                    return Err(Error::Command { command: described.into(), reason });
-                }
-            };
+            let got = input.read(room, &|| self.is_given_up())?;
+            if got == 0 {
+                break;
+            }
             tail.extend_from_slice(&room[got.saturating_sub(TAIL_BYTES)..got]);
             tail.drain(..tail.len().saturating_sub(TAIL_BYTES));
             writer.advance(got)?;
@@ -426,23 +324,7 @@ fn directory_of(
 
 #[cfg(test)]
 mod tests {
-    use super::{ends_with, without_password};
-
-    #[test]
-    fn passwords_are_not_kept() {
-        let kept = [
-            ("--password=secret", "--password=***"),
-            ("MYSQL_PASSWORD=secret", "MYSQL_PASSWORD=***"),
-            ("-psecret", "-p***"),
-            ("postgres://me:secret@db/shop", "postgres://me:***@db/shop"),
-            ("-p", "-p"),
-            ("--single-transaction", "--single-transaction"),
-            ("--port=3306", "--port=3306"),
-        ];
-        for (word, shown) in kept {
-            assert_eq!(without_password(word), shown);
-        }
-    }
+    use super::ends_with;
 
     #[test]
     fn the_expected_end_may_stand_at_the_very_end_or_begin_the_last_line() {

@@ -1,0 +1,161 @@
+//! Where an ingest's bytes come from: a command whose exit status counts, or a reader that nobody watches.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+
+use self::command::{LOOK_INTERVAL_AT_END, RunningCommand};
+use crate::error::{Error, Result};
+
+mod command;
+mod terminal;
+
+/// Where a stream comes from.
+pub enum StreamInput {
+    /// A program and its arguments.
+    Command(Vec<OsString>),
+    /// A line for a shell; a pipeline fails when any part of it fails, where the machine has bash.
+    Shell(String),
+    /// Bytes whose producer nobody watches.
+    Reader(Box<dyn Read + Send>),
+}
+
+impl StreamInput {
+    /// How people would write it, without its passwords: it is kept in the snapshot for everyone who may read that.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            StreamInput::Command(words) => {
+                words.iter().map(|word| without_password(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
+            }
+            StreamInput::Shell(line) => line.split(' ').map(without_password).collect::<Vec<_>>().join(" "),
+            StreamInput::Reader(_) => "standard input".into(),
+        }
+    }
+
+    /// Starts it.
+    pub(super) fn open(self) -> Result<OpenInput> {
+        let described = self.describe();
+        let command = match self {
+            StreamInput::Reader(reader) => return Ok(OpenInput { described, source: Source::Reader(reader) }),
+            StreamInput::Command(words) => {
+                let mut words = words.into_iter();
+                let empty = || Error::Command { command: described.clone(), reason: "is empty".into() };
+                let mut command = Command::new(words.next().ok_or_else(empty)?);
+                command.args(words);
+                command
+            }
+            StreamInput::Shell(line) => {
+                let mut command = shell();
+                command.arg("-c").arg(line);
+                command
+            }
+        };
+        let failed =
+            |cause| Error::Command { command: described.clone(), reason: format!("cannot be started: {cause}") };
+        let running = RunningCommand::start(command).map_err(failed)?;
+        Ok(OpenInput { described, source: Source::Command(running) })
+    }
+}
+
+/// A word of a command with `***` in place of the password in `--password=x`, `-px` (as MySQL's and MariaDB's programs
+/// take it), `PASSWORD=x`, and `scheme://user:x@host`.
+fn without_password(word: &str) -> String {
+    if let Some((option, _)) = word.split_once('=')
+        && option.to_ascii_lowercase().ends_with("password")
+    {
+        return format!("{option}=***");
+    }
+    if let Some((scheme, rest)) = word.split_once("://")
+        && let Some((user, host)) = rest.split_once('@')
+        && let Some((user, _)) = user.split_once(':')
+    {
+        return format!("{scheme}://{user}:***@{host}");
+    }
+    match word.strip_prefix("-p") {
+        Some(password) if !password.is_empty() && !password.starts_with('-') => "-p***".into(),
+        _ => word.into(),
+    }
+}
+
+/// The shell for command lines. One that lets a pipeline fail when any part of it fails, where there is one: a dump that
+/// broke off must not look whole because the program that compresses it ended well.
+fn shell() -> Command {
+    if Path::new(PIPEFAIL_SHELL).exists() {
+        let mut shell = Command::new(PIPEFAIL_SHELL);
+        shell.args(["-o", "pipefail"]);
+        return shell;
+    }
+    Command::new("/bin/sh")
+}
+
+const PIPEFAIL_SHELL: &str = "/bin/bash";
+
+/// An input that is being read.
+pub(super) struct OpenInput {
+    described: String,
+    source: Source,
+}
+
+enum Source {
+    Command(RunningCommand),
+    Reader(Box<dyn Read + Send>),
+}
+
+impl OpenInput {
+    /// Fails because of the input, with this reason.
+    pub fn failed(&self, reason: impl Into<String>) -> Error {
+        Error::Command { command: self.described.clone(), reason: reason.into() }
+    }
+
+    /// Reads some bytes; 0 are the end. It is looked now and then whether anybody still wants them.
+    pub fn read(&mut self, room: &mut [u8], is_given_up: &dyn Fn() -> bool) -> Result<usize> {
+        loop {
+            if is_given_up() {
+                return Err(Error::Interrupted);
+            }
+            let got = match &mut self.source {
+                Source::Command(running) => running.read(room),
+                Source::Reader(reader) => reader.read(room),
+            };
+            match got {
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                got => return got.map_err(|cause| self.failed(format!("cannot be read: {cause}"))),
+            }
+        }
+    }
+
+    /// Waits for the end of a command, and tells how it ended. `None` where nobody knows.
+    pub fn ended(&mut self, is_given_up: &dyn Fn() -> bool) -> Result<Option<ExitStatus>> {
+        let Source::Command(running) = &mut self.source else { return Ok(None) };
+        loop {
+            match running.ended() {
+                Ok(Some(status)) => return Ok(Some(status)),
+                Ok(None) if is_given_up() => return Err(Error::Interrupted),
+                Ok(None) => std::thread::sleep(LOOK_INTERVAL_AT_END),
+                Err(cause) => return Err(self.failed(format!("cannot be waited for: {cause}"))),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_password;
+
+    #[test]
+    fn passwords_are_not_kept() {
+        let kept = [
+            ("--password=secret", "--password=***"),
+            ("MYSQL_PASSWORD=secret", "MYSQL_PASSWORD=***"),
+            ("-psecret", "-p***"),
+            ("postgres://me:secret@db/shop", "postgres://me:***@db/shop"),
+            ("-p", "-p"),
+            ("--single-transaction", "--single-transaction"),
+            ("--port=3306", "--port=3306"),
+        ];
+        for (word, shown) in kept {
+            assert_eq!(without_password(word), shown);
+        }
+    }
+}
