@@ -68,6 +68,10 @@ pub enum Error {
     #[error("command \"{command}\" {reason}; no snapshot was made")]
     Command { command: String, reason: String },
 
+    /// A dump is not whole, and was not to be kept then.
+    #[error("the dump from \"{input}\" is incomplete: {reason}; no snapshot was made")]
+    Incomplete { input: String, reason: String },
+
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -116,7 +120,7 @@ impl Error {
             Error::NotFound { .. } | Error::Stale { .. } => ErrorKind::NotFound,
             Error::Ambiguous { .. } | Error::Invalid { .. } => ErrorKind::Invalid,
             Error::Exists { .. } => ErrorKind::Exists,
-            Error::Command { .. } => ErrorKind::Command,
+            Error::Command { .. } | Error::Incomplete { .. } => ErrorKind::Command,
             Error::Interrupted => ErrorKind::Interrupted,
         }
     }

@@ -1,4 +1,5 @@
-//! Ingest: makes snapshots. Of a directory ([`directory`]), or of the output of commands ([`stream`]).
+//! Ingest: makes snapshots. Of a directory ([`directory`]), of a MySQL or MariaDB dump ([`mysql`]), or of the
+//! output of commands ([`stream`]).
 
 mod builder;
 pub mod directory;
@@ -7,6 +8,7 @@ mod file;
 mod hard_links;
 mod input;
 mod listing;
+pub mod mysql;
 pub mod stream;
 mod stretch;
 mod walk;

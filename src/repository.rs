@@ -6,6 +6,7 @@ pub mod content;
 pub mod content_reader;
 pub mod content_stream;
 pub mod content_writer;
+pub mod cut_marks;
 pub mod entry_cursor;
 pub mod metadata;
 pub mod node;

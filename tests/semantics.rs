@@ -138,18 +138,79 @@ const PROMISES: &[(&str, &str)] = &[
     ),
 ];
 
+/// The sentences of section 10, likewise.
+const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
+    ("`yesterfs ingest mysql` makes this of what `mysqldump` or `mariadb-dump` printed:", "a_dump_becomes_directories"),
+    ("`dump.sql` is what came in, byte for byte.", "every_table_of_every_variant_restores_into_another_database"),
+    (
+        "The parts, in the order of `_meta/parts`, are the dump, whatever it holds and wherever it ends.",
+        "parts_do_not_depend_on_pieces_and_leave_nothing_out",
+    ),
+    ("What is not understood belongs to the part before it.", "statements_go_to_what_they_make"),
+    (
+        "`restore.sql` loads a table, its rows and its triggers into whatever database is present: it holds the settings of \
+         the dump's session and the parts of the table, and nothing that names the database, the binary log or replication.",
+        "every_table_of_every_variant_restores_into_another_database",
+    ),
+    ("Its first comment names the tables and the sequences that the table refers to.", "a_dump_becomes_directories"),
+    (
+        "In names of files, `/`, `%`, control characters and a leading dot become `%` and two hexadecimal digits.",
+        "a_dump_becomes_directories",
+    ),
+    (
+        "A name that is too long for a file ends with `%~` and the start of its hash.",
+        "long_names_stay_different_and_whole_characters",
+    ),
+    (
+        "What the dump names no database for is in the one that `--database` names, else the one in the dump's first lines, \
+         else one named as the file, else one named as the source.",
+        "a_dump_that_names_no_database_gets_one",
+    ),
+    (
+        "A dump that ends within a statement or without its last line, and one whose command failed, makes no snapshot.",
+        "an_incomplete_dump_makes_no_snapshot_unless_it_is_to_be_kept",
+    ),
+    (
+        "With `--keep-incomplete` it makes one that neither `latest` nor `~` nor a time ever means.",
+        "an_incomplete_dump_makes_no_snapshot_unless_it_is_to_be_kept",
+    ),
+    (
+        "A dump without comments is complete where it ends with what sets the session back.",
+        "dumps_without_comments_are_as_complete_as_can_be_told",
+    ),
+    (
+        "A compact dump is complete if it comes from a command that ended well, else unverified.",
+        "dumps_without_comments_are_as_complete_as_can_be_told",
+    ),
+    (
+        "Coordinates, server version, character set, and how many tables and rows there are, are facts of the snapshot.",
+        "a_dump_becomes_directories",
+    ),
+    (
+        "Files and directories that are as they were in the snapshot before keep their times.",
+        "a_changed_dump_costs_what_changed",
+    ),
+    ("Only the user who ran the ingest may read them.", "a_dump_becomes_directories"),
+];
+
 #[test]
 fn every_sentence_about_the_mount_has_a_test() {
+    assert_promised("## 3. The mount", PROMISES);
+}
+
+#[test]
+fn every_sentence_about_dumps_has_a_test() {
+    assert_promised("## 10. Dumps of MySQL and MariaDB", PROMISES_OF_DUMPS);
+}
+
+/// Asserts that a section says these sentences, and that their tests are there.
+fn assert_promised(heading: &str, promises: &[(&str, &str)]) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let document = fs::read_to_string(root.join("docs/semantics.md")).unwrap();
-    let promised: Vec<&str> = PROMISES.iter().map(|(sentence, _)| *sentence).collect();
-    assert_eq!(
-        sentences(&document, "## 3. The mount"),
-        promised,
-        "the document and the tests promise different things"
-    );
-    let tests = text_below(&root.join("tests"));
-    for (sentence, test) in PROMISES {
+    let promised: Vec<&str> = promises.iter().map(|(sentence, _)| *sentence).collect();
+    assert_eq!(sentences(&document, heading), promised, "the document and the tests promise different things");
+    let tests = text_below(&root.join("tests")) + &text_below(&root.join("src"));
+    for (sentence, test) in promises {
         assert!(tests.contains(&format!("fn {test}(")), "{sentence:?}: there is no test {test}");
     }
 }

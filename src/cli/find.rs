@@ -90,7 +90,7 @@ fn snapshots(args: &Find, invocation: &Invocation, repository: &Repository) -> C
         return Ok(catalog.snapshots().cloned().collect());
     }
     let sources = catalog.sources();
-    Ok(sources.iter().filter_map(|source| catalog.of_source(source).next_back().cloned()).collect())
+    Ok(sources.iter().filter_map(|source| catalog.choices(source).next_back().cloned()).collect())
 }
 
 /// A glob for names, or for whole paths.

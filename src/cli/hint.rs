@@ -26,6 +26,7 @@ pub fn of(error: &Error) -> Option<&'static str> {
         Error::NotFound { what: "command", .. } => "yesterfs --help lists the commands",
         Error::Ambiguous { .. } => "write more digits of the id",
         Error::Unsupported { .. } => "update yesterfs on this machine",
+        Error::Incomplete { .. } => "--keep-incomplete keeps what there is; latest and times will not choose it",
         Error::Interrupted => "run the same command again; what it has written so far is kept",
         Error::Io { path, .. } if path == Path::new(FUSE_DEVICE) => {
             "nothing can be mounted without it: modprobe fuse, and chmod 666 /dev/fuse; a container has to be started \

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use yesterfs::error::{Error, Result};
+use yesterfs::ingest::mysql::STATUS_REASON;
 use yesterfs::ingest::{IngestOptions, IngestReport};
 use yesterfs::progress::{Counters, Monitor};
 use yesterfs::repository::metadata::OwnerNames;
@@ -16,15 +17,17 @@ use super::progress::{Show, Terminal, stderr_line};
 use super::snapshots::snapshot_record;
 
 mod dir;
+mod mysql;
 mod stream;
 
 const EXAMPLES: &str = "\
 Examples:
   yesterfs ingest dir /export/lake --source lake
-  yesterfs ingest stream --source shop --name dump.sql -- mariadb-dump --single-transaction shop
-  yesterfs ingest stream --help";
+  yesterfs ingest mysql --source shop -- mariadb-dump --single-transaction --routines --events --databases shop
+  yesterfs ingest stream --source app --name export.json -- app-export --all
+  yesterfs ingest mysql --help";
 
-/// Make a snapshot of a directory, or of what commands print
+/// Make a snapshot of a directory, of a database dump, or of what commands print
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Ingest {
@@ -35,6 +38,7 @@ pub struct Ingest {
 #[derive(Subcommand)]
 enum Kind {
     Dir(dir::Dir),
+    Mysql(mysql::Mysql),
     Stream(stream::Stream),
 }
 
@@ -42,6 +46,7 @@ pub fn run(args: Ingest, invocation: &Invocation) -> CommandResult {
     let invocation = invocation.for_ingest();
     match args.kind {
         Kind::Dir(args) => dir::run(args, &invocation),
+        Kind::Mysql(args) => mysql::run(args, &invocation),
         Kind::Stream(args) => stream::run(args, &invocation),
     }
 }
@@ -82,7 +87,9 @@ impl SnapshotArgs {
         terminal.finish();
         let report = match result {
             // Whatever ended the ingest may have ended the command as well; that it failed then is no news.
-            Err(Error::Command { .. }) if terminal.is_cancelled() => return Err(Error::Interrupted.into()),
+            Err(Error::Command { .. } | Error::Incomplete { .. }) if terminal.is_cancelled() => {
+                return Err(Error::Interrupted.into());
+            }
             result => result?,
         };
         let mut output = Output::default();
@@ -98,7 +105,7 @@ impl SnapshotArgs {
         }
         output.flush()?;
         Ok(match report.snapshot.manifest.status {
-            SnapshotStatus::Partial => Outcome::Partial,
+            SnapshotStatus::Partial | SnapshotStatus::Incomplete => Outcome::Partial,
             // Standard input that did not end as told.
             SnapshotStatus::Unverified if report.snapshot.manifest.problems > 0 => Outcome::Partial,
             SnapshotStatus::Complete | SnapshotStatus::Unverified => Outcome::Done,
@@ -137,6 +144,10 @@ fn print_summary(report: &IngestReport, terminal: &Terminal, output: &mut Output
         SnapshotStatus::Partial => {
             let problems = counted(manifest.problems, "problem", "problems");
             stderr_line(&format!("yesterfs: {problems}; yesterfs show {} tells of them", snapshot_name(snapshot)));
+        }
+        SnapshotStatus::Incomplete => {
+            let reason = manifest.facts.get(STATUS_REASON).map_or("", String::as_str);
+            stderr_line(&format!("yesterfs: the dump is incomplete: {reason}; latest and times do not choose it"));
         }
         SnapshotStatus::Unverified => {
             stderr_line("yesterfs: standard input ended, but nothing shows that its producer was done");

@@ -12,7 +12,7 @@ pub use self::facts::{Coordinates, CoordinatesOf, DumpEnd, DumpFacts};
 pub use self::part::{Need, NeedKind, Part, PartKind};
 
 use self::facts::shown;
-use self::lexer::{Lexer, Sink};
+use self::lexer::{EndedIn, Lexer, Sink};
 use self::statement::{Belongs, Remark, needs_of_table, remark, statement};
 use self::words::{QuoteModes, Words};
 
@@ -43,9 +43,9 @@ impl MysqlDump {
     /// Tells that nothing follows, and what was learned.
     pub fn finish(mut self, tell: &mut impl FnMut(Event)) -> DumpFacts {
         let mut telling = Telling { sections: &mut self.sections, tell };
-        let is_between = self.lexer.finish(&mut telling);
+        let ended_in = self.lexer.finish(&mut telling);
         telling.settle();
-        self.sections.facts.end = self.sections.end(is_between);
+        self.sections.facts.end = self.sections.end(ended_in);
         self.sections.facts
     }
 }
@@ -95,13 +95,13 @@ impl Sections {
 
     /// What the end of the dump shows of its being whole. Dumps with a banner have a trailer too; those without comments
     /// set back last what they set last, if they set anything.
-    fn end(&self, is_between: bool) -> DumpEnd {
+    fn end(&self, ended_in: EndedIn) -> DumpEnd {
         let sets_notes = contains(&self.facts.settings, b"@OLD_SQL_NOTES");
-        match (is_between, self.has_ended) {
-            (false, _) => DumpEnd::InStatement,
-            (true, true) => DumpEnd::Trailer,
-            (true, false) if self.facts.program.is_some() || sets_notes => DumpEnd::NoTrailer,
-            (true, false) => DumpEnd::Unmarked,
+        match ended_in {
+            EndedIn::Statement => DumpEnd::InStatement,
+            EndedIn::Nothing | EndedIn::Line if self.has_ended => DumpEnd::Trailer,
+            EndedIn::Nothing if self.facts.program.is_none() && !sets_notes => DumpEnd::Unmarked,
+            EndedIn::Nothing | EndedIn::Line => DumpEnd::NoTrailer,
         }
     }
 

@@ -1,8 +1,9 @@
 //! Where an ingest's bytes come from: a command whose exit status counts, or a reader that nobody watches.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use self::command::{LOOK_INTERVAL_AT_END, RunningCommand};
@@ -17,6 +18,8 @@ pub enum StreamInput {
     Command(Vec<OsString>),
     /// A line for a shell; a pipeline fails when any part of it fails, where the machine has bash.
     Shell(String),
+    /// A file.
+    File(PathBuf),
     /// Bytes whose producer nobody watches.
     Reader(Box<dyn Read + Send>),
 }
@@ -29,6 +32,7 @@ impl StreamInput {
                 words.iter().map(|word| without_password(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
             }
             StreamInput::Shell(line) => line.split(' ').map(without_password).collect::<Vec<_>>().join(" "),
+            StreamInput::File(path) => path.to_string_lossy().into_owned(),
             StreamInput::Reader(_) => "standard input".into(),
         }
     }
@@ -38,6 +42,10 @@ impl StreamInput {
         let described = self.describe();
         let command = match self {
             StreamInput::Reader(reader) => return Ok(OpenInput { described, source: Source::Reader(reader) }),
+            StreamInput::File(path) => {
+                let file = File::open(&path).map_err(Error::io("open", &path))?;
+                return Ok(OpenInput { described, source: Source::Reader(Box::new(file)) });
+            }
             StreamInput::Command(words) => {
                 let mut words = words.into_iter();
                 let empty = || Error::Command { command: described.clone(), reason: "is empty".into() };

@@ -9,7 +9,7 @@ use crate::codec::{DecodeError, Decoder, Encoder, seal, unknown_write_features, 
 use crate::error::{Error, Result};
 use crate::id::{SnapshotId, hash};
 use crate::repository::record::{Change, Record, decode_segment, encode_segment};
-use crate::repository::snapshot::{Manifest, Snapshot, SnapshotSpec, decode_label};
+use crate::repository::snapshot::{Manifest, Snapshot, SnapshotSpec, SnapshotStatus, decode_label};
 use crate::store::chunk_store::{Published, PublishedSegments};
 use crate::store::compress::Compression;
 use crate::store::index::AppliedMark;
@@ -71,6 +71,11 @@ impl Catalog {
         self.snapshots.values().filter(move |snapshot| snapshot.manifest.source == source)
     }
 
+    /// Those of them that `latest` and times choose from: all that are not known to be incomplete.
+    pub fn choices<'a>(&'a self, source: &'a str) -> impl DoubleEndedIterator<Item = &'a Arc<Snapshot>> {
+        self.of_source(source).filter(|snapshot| snapshot.manifest.status != SnapshotStatus::Incomplete)
+    }
+
     /// Names of all sources that have snapshots.
     pub fn sources(&self) -> BTreeSet<&str> {
         self.snapshots.values().map(|snapshot| snapshot.manifest.source.as_str()).collect()
@@ -79,7 +84,7 @@ impl Catalog {
     /// The newest snapshot of a source that started at or before `time`; of two that started together, the one added later.
     /// A start counts as its name tells it, in whole seconds: the time that people read there must find it.
     pub fn at<'a>(&'a self, source: &'a str, time: Timestamp) -> Option<&'a Arc<Snapshot>> {
-        self.of_source(source)
+        self.choices(source)
             .filter(|snapshot| Timestamp { nanos: 0, ..snapshot.manifest.started } <= time)
             .max_by_key(|snapshot| (snapshot.manifest.started, snapshot.sequence))
     }
@@ -93,7 +98,7 @@ impl Catalog {
             SnapshotSpec::Id(prefix) => return self.by_prefix(prefix),
             SnapshotSpec::Latest { source, back } => {
                 let suffix = if *back == 0 { String::new() } else { format!("~{back}") };
-                (self.of_source(source).rev().nth(*back), format!("{source}@latest{suffix}"))
+                (self.choices(source).rev().nth(*back), format!("{source}@latest{suffix}"))
             }
             SnapshotSpec::At { source, time } => (self.at(source, *time), format!("{source}@{}", time.to_rfc3339())),
             SnapshotSpec::Name { source, name } => {

@@ -8,6 +8,7 @@ use crate::id::ChunkId;
 use crate::repository::content::{
     CONTENT_INLINE_MAX_BYTES, ChunkClass, Content, ContentBody, EXTENTS_INLINE_MAX, Extent, ExtentSource,
 };
+use crate::repository::cut_marks::CutMarks;
 use crate::repository::node::Totals;
 use crate::repository::page::{PageHints, PageKind, PageSink, PageSpan, PageTreeWriter, chunk_boundary};
 use crate::repository::predecessor::Predecessor;
@@ -41,6 +42,8 @@ pub struct ContentWriter<'l, 'w, 'a, 's, S: PageSink + ?Sized> {
     predecessor: Option<Predecessor<'s>>,
     /// Where one is looked for that has no predecessor.
     relatives: Option<&'s Relatives<'s>>,
+    /// Where else it is cut than by its bytes.
+    marks: CutMarks,
     /// Where in the content the bytes begin that are not cut yet.
     at: u64,
     /// Its buffer is full-sized from the first byte on.
@@ -71,6 +74,7 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
             class,
             predecessor: previous,
             relatives: None,
+            marks: CutMarks::default(),
             at: 0,
             batch: ChunkBatch::default(),
             filled: 0,
@@ -93,6 +97,13 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
             self.batch.bytes.resize(BATCH_BYTES, 0);
         }
         &mut self.batch.bytes[self.filled..]
+    }
+
+    /// The same, and where else the content is to be cut than by its bytes: marks count from its beginning, and must be set
+    /// before the bytes around them are added.
+    pub fn room_and_marks(&mut self) -> (&mut [u8], &mut CutMarks) {
+        self.room();
+        (&mut self.batch.bytes[self.filled..], &mut self.marks)
     }
 
     /// Adds the first `count` bytes of the room.
@@ -147,10 +158,11 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
         if (rest.len() as u64) < RELATIVE_MIN_BYTES || relatives.is_empty() {
             return None;
         }
-        let mut first = Vec::new();
+        let (mut first, mut at) = (Vec::new(), self.at);
         while first.len() < FIRST_CHUNKS && rest.len() >= self.class.sizes().max_bytes {
-            let (chunk, behind) = rest.split_at(self.class.sizes().first_cut(rest));
+            let (chunk, behind) = rest.split_at(self.marks.first_cut(at, rest, self.class.sizes()));
             first.push(ChunkId::of(chunk));
+            at += chunk.len() as u64;
             rest = behind;
         }
         relatives.find(&first)
@@ -198,17 +210,17 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
 
     /// The chunk that comes next in the buffer. Without an old content it is left to others to hash it.
     fn next_chunk(&mut self) -> BatchedChunk {
+        self.marks.forget_before(self.at);
         let rest = &self.batch.bytes[self.cut..self.filled];
-        let beside = self.predecessor.as_mut().map(|previous| cut_beside(previous, self.at, rest, self.class));
+        let first_cut = || self.marks.first_cut(self.at, rest, self.class.sizes());
+        let beside = self.predecessor.as_mut().map(|previous| cut_beside(previous, self.at, rest, first_cut));
         let chunk = beside.and_then(|chunk| {
             chunk.inspect_err(|error| log::warn!("going on without the last version of a file: {error}")).ok()
         });
         if chunk.is_none() {
             self.predecessor = None;
         }
-        let mut chunk = chunk.unwrap_or_else(|| {
-            BatchedChunk::new(0..self.class.sizes().first_cut(rest), None, false, BaseHint::default())
-        });
+        let mut chunk = chunk.unwrap_or_else(|| BatchedChunk::new(0..first_cut(), None, false, BaseHint::default()));
         chunk.range = self.cut..self.cut + chunk.range.end;
         chunk
     }
@@ -231,7 +243,12 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
 
 /// The chunk at `at`. Where the old content predicts it, hashing alone confirms it: the same bytes would be cut at the same
 /// place.
-fn cut_beside(previous: &mut Predecessor, at: u64, rest: &[u8], class: ChunkClass) -> Result<BatchedChunk> {
+fn cut_beside(
+    previous: &mut Predecessor,
+    at: u64,
+    rest: &[u8],
+    first_cut: impl FnOnce() -> usize,
+) -> Result<BatchedChunk> {
     let predicted = previous.predict(at)?.filter(|(_, length)| *length <= rest.len());
     let hashed = predicted.map(|(id, length)| (length, id, ChunkId::of(&rest[..length])));
     if let Some((length, id, real)) = hashed
@@ -240,7 +257,7 @@ fn cut_beside(previous: &mut Predecessor, at: u64, rest: &[u8], class: ChunkClas
         previous.met(at, length as u64, &id)?;
         return Ok(BatchedChunk::new(0..length, Some(id), true, BaseHint::default()));
     }
-    let length = class.sizes().first_cut(rest);
+    let length = first_cut();
     let known = hashed.filter(|(hashed, ..)| *hashed == length).map(|(.., real)| real);
     let id = known.unwrap_or_else(|| ChunkId::of(&rest[..length]));
     let hint = previous.hint(at, length as u64);
@@ -248,7 +265,8 @@ fn cut_beside(previous: &mut Predecessor, at: u64, rest: &[u8], class: ChunkClas
     Ok(BatchedChunk::new(0..length, Some(id), false, hint))
 }
 
-fn page_hints<'h>(previous: &'h Option<Predecessor>) -> impl Fn(&PageSpan) -> BaseHint + 'h {
+/// What pages of the extents of a content may be like, beside what it held before.
+pub fn page_hints<'h>(previous: &'h Option<Predecessor>) -> impl Fn(&PageSpan) -> BaseHint + 'h {
     move |span| match previous {
         Some(previous) => previous.page_hint(span.level, span.before.bytes, span.totals.bytes),
         None => BaseHint::default(),

@@ -79,6 +79,13 @@ impl<'r> WriteSession<'r> {
         }
     }
 
+    /// Publishes everything that was stored so far, so that it can be read back. No lane may be in use.
+    pub fn publish_all(&self, now: Timestamp) -> Result<()> {
+        let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.chunks.finish_open()?;
+        self.publish_finished(now)
+    }
+
     fn publish_finished(&self, now: Timestamp) -> Result<()> {
         let packs = self.chunks.take_finished();
         let published = self.publish(&packs, now);

@@ -14,6 +14,8 @@ use crate::time::Timestamp;
 pub enum SnapshotKind {
     Directory,
     Stream,
+    /// A dump of MySQL or MariaDB, with its databases and tables as directories.
+    Mysql,
 }
 
 /// How far a snapshot can be trusted to hold what its source held.
@@ -25,6 +27,8 @@ pub enum SnapshotStatus {
     Partial,
     /// Standard input ended, but nobody knows whether its producer was done.
     Unverified,
+    /// A dump that is known not to be whole. Neither `latest` nor a time ever means it.
+    Incomplete,
 }
 
 /// One thing that went wrong during an ingest.
@@ -93,6 +97,7 @@ impl SnapshotKind {
         match self {
             SnapshotKind::Directory => "directory",
             SnapshotKind::Stream => "stream",
+            SnapshotKind::Mysql => "mysql",
         }
     }
 }
@@ -104,6 +109,7 @@ impl SnapshotStatus {
             SnapshotStatus::Complete => "complete",
             SnapshotStatus::Partial => "partial",
             SnapshotStatus::Unverified => "unverified",
+            SnapshotStatus::Incomplete => "incomplete",
         }
     }
 }
@@ -116,11 +122,13 @@ impl Manifest {
         out.u8(match self.kind {
             SnapshotKind::Directory => b'd',
             SnapshotKind::Stream => b's',
+            SnapshotKind::Mysql => b'm',
         });
         out.u8(match self.status {
             SnapshotStatus::Complete => b'c',
             SnapshotStatus::Partial => b'p',
             SnapshotStatus::Unverified => b'u',
+            SnapshotStatus::Incomplete => b'i',
         });
         out.bytes(self.host.as_bytes()).bytes(self.user.as_bytes()).bytes(&self.origin);
         self.root.encode(&mut out);
@@ -151,12 +159,14 @@ impl Manifest {
             kind: match input.u8()? {
                 b'd' => SnapshotKind::Directory,
                 b's' => SnapshotKind::Stream,
+                b'm' => SnapshotKind::Mysql,
                 _ => return input.fail("unknown kind of snapshot"),
             },
             status: match input.u8()? {
                 b'c' => SnapshotStatus::Complete,
                 b'p' => SnapshotStatus::Partial,
                 b'u' => SnapshotStatus::Unverified,
+                b'i' => SnapshotStatus::Incomplete,
                 _ => return input.fail("unknown status of a snapshot"),
             },
             host: input.text()?,

@@ -218,7 +218,7 @@ impl View {
                 catalog.of_source(text).next().map(|_| Child::Virtual(VirtualEntry::source(text)))
             }
             VirtualKind::Source { source } if name == LATEST => {
-                let newest = catalog.of_source(source).next_back();
+                let newest = catalog.choices(source).next_back();
                 newest.map(|it| Child::Virtual(VirtualEntry::link(own_ino, LATEST, it.manifest.name.clone())))
             }
             VirtualKind::Source { source } => {
@@ -372,7 +372,7 @@ impl View {
 
     /// `latest` comes behind every snapshot of its source.
     fn latest_of(&self, catalog: &Catalog, ino: u64, source: &str) -> Option<Named> {
-        let newest = catalog.of_source(source).next_back()?;
+        let newest = catalog.choices(source).next_back()?;
         let link = VirtualEntry::link(ino, LATEST, newest.manifest.name.clone());
         Some((LATEST.to_vec(), LATEST_PLACE, Child::Virtual(link)))
     }

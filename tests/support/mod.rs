@@ -3,6 +3,7 @@
 
 pub mod faulty;
 pub mod fidelity;
+pub mod mariadb;
 pub mod mounted;
 pub mod random_tree;
 pub mod repository;

@@ -19,7 +19,7 @@ use yesterfs::store::backend::{Backend, ByteRange, MemoryBackend};
 use yesterfs::store::chunk_record::{ChunkRecord, RecordPlace};
 use yesterfs::store::data_lane::BatchedChunk;
 use yesterfs::store::delta_group::DeltaGroup;
-use yesterfs::store::pack::{FooterEntry, PACK_HEADER_BYTES, pack_key, read_footer_of, verify_header};
+use yesterfs::store::pack::{FooterEntry, PACK_HEADER_BYTES, PackKind, pack_key, read_footer_of, verify_header};
 use yesterfs::store::segment::read_segment;
 use yesterfs::store::{BaseHint, ChunkBatch, DataLane};
 
@@ -202,6 +202,14 @@ fn content_hash(repository: &Repository, content: &Content, runs: &[(u64, u64)])
         hashes.push(hasher.finalize().to_string());
     }
     Ok(hashes.join(" "))
+}
+
+/// What published packs of a kind take, with their footers.
+pub fn published_bytes(repository: &Repository, kind: PackKind) -> u64 {
+    let backend = repository.backend().as_ref();
+    let segments = repository.catalog().published().segments;
+    let packs = segments.iter().flat_map(|published| read_segment(backend, &published.segment).unwrap());
+    packs.filter(|pack| pack.kind == kind).map(|pack| pack.file_bytes).sum()
 }
 
 /// Plain bytes of all chunks in published packs.

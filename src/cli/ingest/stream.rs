@@ -79,10 +79,10 @@ const LOOK_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// Standard input, read unbuffered. Reading is interrupted now and then, so that Ctrl-C ends the wait for a silent
 /// producer.
-struct StandardInput(File);
+pub(super) struct StandardInput(File);
 
 impl StandardInput {
-    fn open() -> CommandResult<StandardInput> {
+    pub fn open() -> CommandResult<StandardInput> {
         let failed = |source| Failure::System { operation: "open standard input", source };
         Ok(StandardInput(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?.into()))
     }

@@ -48,6 +48,15 @@ enum Place {
     Rows,
 }
 
+/// What the last byte of a dump is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedIn {
+    Nothing,
+    /// A line that has no end.
+    Line,
+    Statement,
+}
+
 /// What of a statement the present place is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Inside {
@@ -126,14 +135,18 @@ impl Lexer {
         }
     }
 
-    /// Tells that nothing follows. True where that is between statements.
-    pub fn finish(&mut self, sink: &mut impl Sink) -> bool {
+    /// Tells that nothing follows, and asks where that is.
+    pub fn finish(&mut self, sink: &mut impl Sink) -> EndedIn {
         let rest = std::mem::take(&mut self.carry);
         self.run(&rest, true, sink);
-        if matches!(self.place, Place::Line | Place::DelimiterLine) {
-            self.end_line(sink);
+        match self.place {
+            Place::Between => EndedIn::Nothing,
+            Place::Line | Place::DelimiterLine => {
+                self.end_line(sink);
+                EndedIn::Line
+            }
+            Place::Comment | Place::Statement | Place::Rows => EndedIn::Statement,
         }
-        self.place == Place::Between
     }
 
     /// Looks at `bytes` and says how many were used: the rest must be seen again together with what follows it. `at_end`

@@ -26,7 +26,9 @@ impl<'a> Word<'a> {
         match self {
             Word::Plain(word) => Some(Cow::Borrowed(word)),
             Word::Name(name) => Some(name.clone()),
-            Word::Text(_) | Word::Symbol(_) => None,
+            // Double quotes, in a dump that does not say that they enclose names.
+            Word::Text(text) => Some(Cow::Borrowed(text)),
+            Word::Symbol(_) => None,
         }
     }
 }

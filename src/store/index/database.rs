@@ -338,7 +338,7 @@ mod tests {
         let id = |number: u32| ChunkId::of(&number.to_le_bytes());
         let place = tempfile::tempdir().unwrap();
         let (path, cache) = (place.path().join("db"), BlockCache::new(8 << 20));
-        let chunks = (0..KNOWN).map(|number| (id(number), 27, 100, 200)).collect();
+        let chunks = (0..KNOWN).map(|number| entry(id(number), 27)).collect();
         let mut writer = Writer::create(&path, &cache).unwrap();
         writer.put(&PackChunks { chunks, ..pack(1) }).unwrap();
         writer.finish(REPOSITORY, AppliedMark { sequence: 1, record_hash: [1; 32] }).unwrap();

@@ -1,0 +1,533 @@
+//! Stories of ingesting dumps of a real MariaDB: what a DBA finds in the snapshot, and what loads again.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io::Cursor;
+use std::process::{Command, Stdio};
+
+use support::mariadb::MariaDb;
+use support::mounted::Stage;
+use support::repository::{TestRepository, now};
+use support::stored::{StoredTree, assert_sound, published_bytes, stored_tree};
+use yesterfs::error::{Error, Result};
+use yesterfs::ingest::mysql::{MysqlOptions, ingest_mysql};
+use yesterfs::ingest::stream::{StreamInput, StreamOptions, StreamSpec, ingest_streams};
+use yesterfs::ingest::{IngestOptions, IngestReport};
+use yesterfs::progress::Recorder;
+use yesterfs::repository::node::NodeKind;
+use yesterfs::repository::snapshot::{Manifest, SnapshotKind, SnapshotSpec, SnapshotStatus};
+use yesterfs::store::pack::PackKind;
+
+const HOSTILE: &str = include_str!("mysql/hostile.sql");
+
+/// The databases that it makes.
+const DATABASES: [&str; 2] = ["shop", "we/ird .%db"];
+
+fn options(input: StreamInput) -> MysqlOptions {
+    let common = IngestOptions { source: "shop".into(), host: "here".into(), user: "me".into(), ..Default::default() };
+    MysqlOptions {
+        common,
+        input,
+        database: None,
+        fallback_database: "fallback".into(),
+        keep_incomplete: false,
+        threads: 2,
+    }
+}
+
+fn command(words: &[OsString]) -> StreamInput {
+    StreamInput::Command(words.to_vec())
+}
+
+fn reader(dump: &[u8]) -> StreamInput {
+    StreamInput::Reader(Box::new(Cursor::new(dump.to_vec())))
+}
+
+fn ingest(place: &TestRepository, options: MysqlOptions) -> Result<IngestReport> {
+    ingest_mysql(&place.repository, options, &now, &Recorder::default())
+}
+
+/// A snapshot's files by path, and its manifest.
+struct Dumped {
+    tree: StoredTree,
+    manifest: Manifest,
+}
+
+fn dumped(place: &TestRepository, input: StreamInput) -> Dumped {
+    let report = ingest(place, options(input)).unwrap();
+    let tree = stored_tree(&place.repository, &report.snapshot).unwrap();
+    Dumped { tree, manifest: report.snapshot.manifest.clone() }
+}
+
+impl Dumped {
+    #[track_caller]
+    fn file(&self, path: &str) -> &[u8] {
+        &self.tree.get(path.as_bytes()).unwrap_or_else(|| panic!("no {path} among {:?}", self.paths())).1
+    }
+
+    fn text(&self, path: &str) -> String {
+        String::from_utf8(self.file(path).to_vec()).unwrap()
+    }
+
+    fn paths(&self) -> BTreeSet<String> {
+        self.tree.keys().map(|path| String::from_utf8(path.clone()).unwrap()).collect()
+    }
+
+    /// Directories of the tables of a database, by name.
+    fn tables(&self, database: &str) -> BTreeSet<String> {
+        let folder = format!("{database}/tables/");
+        let below = self.paths().into_iter().filter_map(|path| path.strip_prefix(&folder).map(str::to_string));
+        below.filter(|name| !name.contains('/')).collect()
+    }
+
+    /// Length, rows and path of every part, in the order of the dump.
+    fn parts(&self) -> Vec<(usize, u64, String)> {
+        let line = |line: &str| {
+            let mut fields = line.splitn(3, ' ');
+            let mut field = || fields.next().unwrap();
+            (field().parse().unwrap(), field().parse().unwrap(), field().to_string())
+        };
+        self.text("_meta/parts").lines().map(line).collect()
+    }
+
+    /// Asserts that the parts, each taken from its file, are the dump.
+    #[track_caller]
+    fn assert_parts_are_the_dump(&self, dump: &[u8]) {
+        assert!(self.file("dump.sql") == dump, "dump.sql is another one");
+        let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+        let mut joined = Vec::new();
+        for (length, _, path) in self.parts() {
+            let start = taken.entry(path.clone()).or_default();
+            joined.extend_from_slice(&self.file(&path)[*start..*start + length]);
+            *start += length;
+        }
+        assert!(joined == dump, "the parts are another dump");
+        for (path, end) in taken {
+            assert_eq!(self.file(&path).len(), end, "{path} holds more than its parts");
+        }
+    }
+}
+
+/// The name of a file for a name of the database.
+fn escaped(name: &str) -> String {
+    let escape = |(at, byte): (usize, u8)| match byte {
+        b'/' | b'%' | 0x7f | 0..=0x1f => format!("%{byte:02X}").into_bytes(),
+        b'.' if at == 0 => b"%2E".to_vec(),
+        byte => vec![byte],
+    };
+    String::from_utf8(name.bytes().enumerate().flat_map(escape).collect()).unwrap()
+}
+
+/// Names from a query; line breaks in them come as `\n`.
+fn names(server: &MariaDb, query: &str) -> Vec<String> {
+    server.run("", query).lines().map(|line| line.replace("\\n", "\n")).collect()
+}
+
+fn tables_of(server: &MariaDb, database: &str) -> Vec<String> {
+    let kind = "table_type = 'BASE TABLE'";
+    names(
+        server,
+        &format!("SELECT table_name FROM information_schema.tables WHERE {kind} AND table_schema = '{database}'"),
+    )
+}
+
+/// What tells the content of tables: a dump of them, without names of databases and dates.
+fn content(server: &MariaDb, database: &str, tables: &[&str], options: &[&str]) -> String {
+    let dump = server.dump(&[&["--skip-comments", "--hex-blob"], options, &[database], tables].concat());
+    String::from_utf8_lossy(&dump).into_owned()
+}
+
+#[test]
+fn a_dump_becomes_directories() {
+    let (server, place) = (MariaDb::start(), TestRepository::new());
+    server.run("", HOSTILE);
+    let arguments = ["--routines", "--events", "--master-data=2", "--gtid", "--skip-dump-date", "--databases"];
+    let arguments = [&arguments[..], &DATABASES].concat();
+    let found = dumped(&place, command(&server.dump_command(&arguments)));
+    found.assert_parts_are_the_dump(&server.dump(&arguments));
+    assert_eq!((found.manifest.kind, found.manifest.status), (SnapshotKind::Mysql, SnapshotStatus::Complete));
+
+    // Every table, with its rows, and with triggers where it has some.
+    for database in DATABASES {
+        let tables = tables_of(&server, database);
+        let folder = escaped(database);
+        assert_eq!(found.tables(&folder), tables.iter().map(|name| escaped(name)).collect(), "{database}");
+        let triggers = format!(
+            "SELECT DISTINCT event_object_table FROM information_schema.triggers WHERE trigger_schema = '{database}'"
+        );
+        let with_triggers = names(&server, &triggers);
+        for table in tables {
+            let own = format!("{folder}/tables/{}", escaped(&table));
+            let count = server.run(database, format!("SELECT COUNT(*) FROM `{}`", table.replace('`', "``")));
+            let data = found.parts().into_iter().find(|(.., path)| *path == format!("{own}/data.sql")).unwrap();
+            assert_eq!(data.1.to_string(), count.trim(), "rows of {table}");
+            let has_triggers = found.paths().contains(&format!("{own}/triggers.sql"));
+            assert_eq!(has_triggers, with_triggers.contains(&table), "triggers of {table}");
+        }
+    }
+    // All else that has a name.
+    let files = |folder: &str| {
+        let below = found.paths().into_iter().filter_map(|path| path.strip_prefix(folder).map(str::to_string));
+        below.filter(|name| !name.contains('/')).collect::<Vec<_>>()
+    };
+    assert_eq!(files("shop/routines/procedures/"), ["backslash.sql", "liar.sql"]);
+    assert_eq!(files("shop/routines/functions/"), ["quo\"ted.sql", "twice.sql"]);
+    assert_eq!(files("shop/routines/packages/"), ["pack.sql"]);
+    assert_eq!(files("shop/routines/package-bodies/"), ["pack.sql"]);
+    assert_eq!(files("shop/events/"), ["daily.sql", "other event.sql"]);
+    assert_eq!(files("shop/sequences/"), ["numbers.sql"]);
+    assert_eq!(files("shop/views/view%2Fof view/"), ["stub.sql", "view.sql"]);
+    assert!(
+        found.text("shop/routines/procedures/liar.sql").contains("-- Dump completed on 2020-01-01\n;;\nDELIMITER ;\n")
+    );
+
+    assert_restores_name_what_they_need(&found);
+    assert_private(&found);
+
+    // Where the binary log stood.
+    let status = server.run("", "SHOW MASTER STATUS");
+    let (file, position) = (status.split('\t').next().unwrap(), status.split('\t').nth(1).unwrap());
+    let gtid = server.run("", "SELECT @@gtid_binlog_pos");
+    let fact = |name: &str| found.manifest.facts.get(name).map(String::as_str);
+    assert_eq!((fact("binlog_file"), fact("binlog_position")), (Some(file), Some(position)));
+    assert_eq!((fact("gtid"), fact("coordinates_of")), (Some(gtid.trim()), Some("server")));
+    assert!(fact("server_version").unwrap().starts_with(server.run("", "SELECT @@version").trim()));
+    assert_eq!((fact("character_set"), fact("tables")), (Some("utf8mb4"), Some("13")));
+    let rows: u64 = found.parts().iter().map(|(_, rows, _)| rows).sum();
+    assert_eq!(fact("rows"), Some(rows.to_string().as_str()));
+    let coordinates = found.text("_meta/coordinates.json");
+    assert!(coordinates.contains(&format!("\"binlog_position\": {position}")), "{coordinates}");
+    assert!(found.text("_meta/status.json").contains("\"status\": \"complete\""));
+    assert_sound(&place.reopen().unwrap());
+}
+
+/// What a table needs is told, and nothing would change a database of the dump's names.
+fn assert_restores_name_what_they_need(found: &Dumped) {
+    let numbered = found.text("shop/tables/numbered/restore.sql");
+    assert!(numbered.starts_with("-- Loads one table") && numbered.contains("-- It needs sequence `shop`.`numbers`\n"));
+    assert!(found.text("shop/tables/orders/restore.sql").contains("-- It refers to table `customers`\n"));
+    assert!(found.text("shop/tables/large/restore.sql").contains("-- It needs nothing else.\n"));
+    let counted = "we%2Fird .%25db/tables/customers";
+    assert!(found.text(&format!("{counted}/triggers.sql")).contains("TRIGGER counted"));
+    for path in found.paths().iter().filter(|path| path.ends_with("/restore.sql")) {
+        let text = String::from_utf8_lossy(found.file(path));
+        for word in ["\nUSE ", "CREATE DATABASE", "ALTER DATABASE", "CHANGE MASTER", "gtid_slave_pos"] {
+            assert!(!text.contains(word), "{path} holds {word}");
+        }
+    }
+}
+
+fn assert_private(found: &Dumped) {
+    let permissions = |path: &str| found.tree[path.as_bytes()].0.permissions;
+    assert_eq!((permissions(""), permissions("shop/tables/orders"), permissions("dump.sql")), (0o700, 0o700, 0o600));
+    assert_eq!(permissions("shop/tables/orders/restore.sql"), 0o600);
+}
+
+/// What a dump with some options is good for.
+#[derive(Clone, Copy, PartialEq)]
+enum Restores {
+    Everything,
+    /// It leaves out options of tables, or makes none.
+    Rows,
+    Schema,
+}
+
+/// Options of `mariadb-dump` that change what a dump looks like.
+const VARIANTS: [(&[&str], Restores); 22] = [
+    (&["shop"], Restores::Everything),
+    (&["--databases", "shop"], Restores::Everything),
+    (&["--all-databases"], Restores::Everything),
+    (&["--system=all", "--databases", "shop"], Restores::Everything),
+    (&["--compact", "--routines", "--events", "shop"], Restores::Everything),
+    (&["--skip-comments", "--routines", "--events", "shop"], Restores::Everything),
+    (&["--skip-opt", "--routines", "shop"], Restores::Rows),
+    (&["--compatible=ansi", "shop"], Restores::Rows),
+    (&["--skip-extended-insert", "--complete-insert", "shop"], Restores::Everything),
+    (&["--hex-blob", "--skip-tz-utc", "shop"], Restores::Everything),
+    (&["--replace", "--no-autocommit", "shop"], Restores::Everything),
+    (&["--insert-ignore", "--skip-add-locks", "--skip-disable-keys", "shop"], Restores::Everything),
+    (&["--no-create-info", "--skip-triggers", "shop"], Restores::Rows),
+    (&["--no-data", "shop"], Restores::Schema),
+    (&["--skip-triggers", "--skip-add-drop-table", "shop"], Restores::Everything),
+    (&["--add-drop-database", "--add-drop-trigger", "--databases", "shop"], Restores::Everything),
+    (&["--no-create-db", "--skip-set-charset", "--databases", "shop"], Restores::Everything),
+    (
+        &["--master-data=1", "--apply-slave-statements", "--single-transaction", "--databases", "shop"],
+        Restores::Everything,
+    ),
+    (&["--master-data=1", "--gtid", "--flush-logs", "--databases", "shop"], Restores::Everything),
+    (&["--order-by-primary", "--quick", "--lock-all-tables", "shop"], Restores::Everything),
+    (
+        &["--default-character-set=latin1", "--skip-dump-date", "--tables", "shop", "orders", "binaries", "values"],
+        Restores::Everything,
+    ),
+    (&["--events", "--routines", "--triggers", "--databases", "we/ird .%db", "shop"], Restores::Everything),
+];
+
+#[test]
+fn every_table_of_every_variant_restores_into_another_database() {
+    let server = MariaDb::start();
+    server.run("", HOSTILE);
+    for (arguments, restores) in VARIANTS {
+        let place = TestRepository::new();
+        let found = dumped(&place, command(&server.dump_command(arguments)));
+        let dump = found.file("dump.sql").to_vec();
+        found.assert_parts_are_the_dump(&dump);
+        assert_eq!(found.manifest.status, SnapshotStatus::Complete, "{arguments:?}");
+        let database = if arguments.contains(&"--compact") || arguments.contains(&"--skip-comments") {
+            "fallback"
+        } else {
+            "shop"
+        };
+        let tables = tables_of(&server, "shop");
+        let tables: Vec<_> = tables.iter().filter(|table| found.tables(database).contains(&escaped(table))).collect();
+        assert!(tables.len() > 10 || arguments.contains(&"--tables"), "{arguments:?}: {:?}", found.paths());
+        restore_and_compare(&server, &found, database, &tables, arguments, restores);
+    }
+}
+
+/// Loads each table's `restore.sql` into a database of another name, and compares with the original.
+fn restore_and_compare(
+    server: &MariaDb,
+    found: &Dumped,
+    folder: &str,
+    tables: &[&String],
+    arguments: &[&str],
+    restores: Restores,
+) {
+    server.make_empty("restored");
+    if arguments.contains(&"--no-create-info") {
+        server.run("restored", server.dump(&["--no-data", "--skip-triggers", "shop"]));
+    }
+    // A compact dump does not set the mode in which it can be loaded.
+    let settings: &[u8] = if arguments.contains(&"--compact") { b"SET sql_mode = '';\n" } else { b"" };
+    for table in tables {
+        let restore = found.file(&format!("{folder}/tables/{}/restore.sql", escaped(table)));
+        server.run("restored", [settings, restore].concat());
+    }
+    let mut compared: Vec<&str> = match restores {
+        Restores::Everything => Vec::new(),
+        Restores::Rows => vec!["--no-create-info", "--skip-triggers"],
+        Restores::Schema => vec!["--no-data"],
+    };
+    compared.extend(arguments.iter().filter(|it| **it == "--skip-triggers"));
+    let tables: Vec<&str> = tables.iter().map(|table| table.as_str()).collect();
+    let (original, copy) =
+        (content(server, "shop", &tables, &compared), content(server, "restored", &tables, &compared));
+    let differing = original.lines().zip(copy.lines()).find(|(a, b)| a != b);
+    assert!(original == copy, "{arguments:?}: something came back as another one: {differing:?}");
+}
+
+#[test]
+fn an_incomplete_dump_makes_no_snapshot_unless_it_is_to_be_kept() {
+    let (server, place) = (MariaDb::start(), TestRepository::new());
+    server.run("", "CREATE DATABASE shop; USE shop; CREATE TABLE a (x INT); INSERT INTO a VALUES (1), (2); CREATE TABLE b (y TEXT)");
+    let dump = server.dump(&["--databases", "shop"]);
+    let whole = ingest(&place, options(reader(&dump))).unwrap().snapshot;
+    assert_eq!(whole.manifest.status, SnapshotStatus::Complete);
+
+    // Cut off anywhere: the last line counts, white space does not.
+    let last_line = dump.windows(17).rposition(|it| it == b"-- Dump completed").unwrap();
+    for length in (1..last_line + 17).step_by(7).chain([last_line, last_line + 16]) {
+        let refused = ingest(&place, options(reader(&dump[..length])));
+        assert!(matches!(refused, Err(Error::Incomplete { .. })), "{length} of {}", dump.len());
+    }
+    let more = [&dump[..], b"INSERT INTO a VALUES (3);\n"].concat();
+    assert!(matches!(ingest(&place, options(reader(&more))), Err(Error::Incomplete { .. })));
+    // Whatever was printed, a command that failed is no dump: mariadb-dump --force ends well-formed, and fails.
+    let failing = server.dump_command(&["--force", "--databases", "shop", "missing"]);
+    let error = ingest(&place, options(command(&failing))).err().unwrap();
+    assert!(matches!(&error, Error::Incomplete { reason, .. } if reason.contains("exit status: 2")), "{error}");
+    assert!(matches!(ingest(&place, options(reader(b""))), Err(Error::Command { .. })));
+    assert_eq!(place.reopen().unwrap().catalog().snapshots().count(), 1);
+
+    // Kept: it is there by name, and never chosen.
+    let half = &dump[..dump.len() / 2];
+    let kept = ingest(&place, MysqlOptions { keep_incomplete: true, ..options(reader(half)) }).unwrap().snapshot;
+    assert_eq!(kept.manifest.status, SnapshotStatus::Incomplete);
+    let found = Dumped { tree: stored_tree(&place.repository, &kept).unwrap(), manifest: kept.manifest.clone() };
+    found.assert_parts_are_the_dump(half);
+    assert!(found.text("_meta/status.json").contains("\"status\": \"incomplete\""));
+    assert!(found.manifest.facts["status_reason"].contains("within a statement"), "{:?}", found.manifest.facts);
+    let catalog = place.reopen().unwrap().catalog();
+    let means = |spec: &str| catalog.find(&SnapshotSpec::parse(spec, now()).unwrap()).map(|it| it.id);
+    assert_eq!(means("shop").unwrap(), whole.id);
+    assert_eq!(means("shop@now").unwrap(), whole.id);
+    assert!(means("shop@latest~1").is_err());
+    assert_eq!(means(&format!("shop@{}", kept.manifest.name)).unwrap(), kept.id);
+    assert_eq!(means(&kept.id.to_string()).unwrap(), kept.id);
+}
+
+#[test]
+fn a_changed_dump_costs_what_changed() {
+    let (server, place) = (MariaDb::start(), TestRepository::new());
+    server.run("", HOSTILE);
+    let arguments = ["--routines", "--events", "--databases", "shop"];
+    let ingested = || {
+        let report = ingest(&place, options(command(&server.dump_command(&arguments)))).unwrap();
+        let tree = stored_tree(&place.repository, &report.snapshot).unwrap();
+        (Dumped { tree, manifest: report.snapshot.manifest.clone() }, report.snapshot.manifest.bytes_stored)
+    };
+    let (first, first_bytes) = ingested();
+    let (_, same_bytes) = ingested();
+    // One row in two hundred of the large table, and all of a small one.
+    server.run("shop", "UPDATE large SET text = REVERSE(text) WHERE id % 200 = 7; UPDATE `values` SET `select` = 9");
+    let (second, changed_bytes) = ingested();
+    println!("first {first_bytes}, again {same_bytes}, changed {changed_bytes} bytes");
+    assert!(same_bytes < 8 << 10, "the same again took {same_bytes} bytes");
+    assert!(changed_bytes < first_bytes / 20, "{changed_bytes} of {first_bytes} bytes for what changed");
+    let time = |dumped: &Dumped, path: &str| dumped.tree[path.as_bytes()].0.modified;
+    for path in
+        ["shop/tables/binaries/data.sql", "shop/tables/binaries", "shop/routines", "shop/routines/functions/twice.sql"]
+    {
+        assert_eq!(time(&first, path), time(&second, path), "{path} did not change");
+    }
+    for path in
+        ["shop/tables/large/data.sql", "shop/tables/large", "shop/tables/values/restore.sql", "dump.sql", "shop"]
+    {
+        assert_ne!(time(&first, path), time(&second, path), "{path} changed");
+    }
+}
+
+#[test]
+fn dumps_without_comments_are_as_complete_as_can_be_told() {
+    let (server, place) = (MariaDb::start(), TestRepository::new());
+    server.run("", "CREATE DATABASE shop; USE shop; CREATE TABLE a (x INT); INSERT INTO a VALUES (1)");
+    let status = |input| ingest(&place, options(input)).unwrap().snapshot.manifest.status;
+    // What sets back the session ends a dump as well as a comment does.
+    let plain = server.dump(&["--skip-comments", "shop"]);
+    assert_eq!(status(reader(&plain)), SnapshotStatus::Complete);
+    let cut = plain.windows(9).rposition(|it| it == b"SQL_NOTES").unwrap() - 20;
+    assert!(matches!(ingest(&place, options(reader(&plain[..cut]))), Err(Error::Incomplete { .. })));
+    // Nothing ends a compact dump but its command.
+    let compact = ["--compact", "shop"];
+    assert_eq!(status(reader(&server.dump(&compact))), SnapshotStatus::Unverified);
+    assert_eq!(status(command(&server.dump_command(&compact))), SnapshotStatus::Complete);
+}
+
+#[test]
+fn a_dump_that_names_no_database_gets_one() {
+    let (server, place) = (MariaDb::start(), TestRepository::new());
+    server.run("", "CREATE DATABASE shop; USE shop; CREATE TABLE a (x INT)");
+    let (banner, nothing) = (server.dump(&["shop"]), server.dump(&["--skip-comments", "shop"]));
+    let named = server.dump(&["--databases", "shop"]);
+    for (dump, database, expected) in [
+        (&banner, None, "shop"),
+        (&banner, Some("other"), "other"),
+        (&nothing, None, "fallback"),
+        (&nothing, Some("_meta"), "%5Fmeta"),
+        (&named, Some("other"), "shop"),
+    ] {
+        let options = MysqlOptions { database: database.map(str::to_string), ..options(reader(dump)) };
+        let snapshot = ingest(&place, options).unwrap().snapshot;
+        let tree = stored_tree(&place.repository, &snapshot).unwrap();
+        let schema = format!("{expected}/tables/a/schema.sql");
+        assert!(tree.contains_key(schema.as_bytes()), "{database:?} gave no {schema}");
+    }
+}
+
+#[test]
+fn a_dba_restores_one_table_from_the_mount() {
+    let (server, stage) = (MariaDb::start(), Stage::new());
+    server.run("", HOSTILE);
+    let words = server.dump_command(&["--single-transaction", "--databases", "shop"]);
+    let words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap()).collect();
+    stage.succeed(&[&["ingest", "mysql", "--source", "shop", "--"], &words[..]].concat());
+    let before = content(&server, "shop", &["orders"], &[]);
+    server.run("shop", "DELETE FROM orders WHERE id > 100; UPDATE orders SET amount = 0");
+    server.make_empty("shop_restored");
+
+    let mount = stage.mount();
+    let restore = mount.path("snapshots/shop/latest/shop/tables/orders/restore.sql");
+    server.run("shop_restored", std::fs::read(restore).unwrap());
+    assert_eq!(content(&server, "shop_restored", &["orders"], &[]), before);
+    // Facts of the dump can be asked of the snapshot's directory.
+    let mut ask = Command::new("getfattr");
+    ask.args(["--only-values", "-n", "user.yesterfs.server_version"]).arg(mount.path("snapshots/shop/latest/"));
+    let answer = ask.stderr(Stdio::null()).output().unwrap();
+    assert!(String::from_utf8_lossy(&answer.stdout).starts_with(server.run("", "SELECT @@version").trim()));
+    let shown = stage.succeed(&["show", "shop", "--json"]);
+    assert!(shown.contains("\"kind\":\"mysql\"") && shown.contains("\"server_version\""), "{shown}");
+}
+
+/// A dump of so many tables of so many rows, in the words of `mariadb-dump`.
+fn made_dump(tables: u32, rows: u32) -> Vec<u8> {
+    use std::fmt::Write as _;
+    let mut dump = String::from(
+        "-- MariaDB dump 10.19  Distrib 10.11.19-MariaDB, for debian-linux-gnu (x86_64)\n--\n\
+         /*!40101 SET NAMES utf8mb4 */;\n/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='NO_AUTO_VALUE_ON_ZERO' */;\n",
+    );
+    for table in 0..tables {
+        let _ = write!(
+            dump,
+            "\n--\n-- Table structure for table `t{table:06}`\n--\n\nDROP TABLE IF EXISTS `t{table:06}`;\n\
+             /*!40101 SET @saved_cs_client     = @@character_set_client */;\n\
+             /*!40101 SET character_set_client = utf8mb4 */;\n\
+             CREATE TABLE `t{table:06}` (\n  `id` int(11) NOT NULL AUTO_INCREMENT,\n  `name` varchar(50) DEFAULT NULL,\n  \
+             PRIMARY KEY (`id`)\n) ENGINE=InnoDB AUTO_INCREMENT=3 DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_general_ci;\n\
+             /*!40101 SET character_set_client = @saved_cs_client */;\n\n\
+             --\n-- Dumping data for table `t{table:06}`\n--\n\nLOCK TABLES `t{table:06}` WRITE;\n\
+             /*!40000 ALTER TABLE `t{table:06}` DISABLE KEYS */;\nINSERT INTO `t{table:06}` VALUES\n"
+        );
+        for row in 0..rows {
+            let noise = u64::from(table * 31 + row).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let _ = write!(dump, "({row},'{noise:016x}'){}", if row + 1 < rows { ",\n" } else { ";\n" });
+        }
+        let _ = write!(dump, "/*!40000 ALTER TABLE `t{table:06}` ENABLE KEYS */;\nUNLOCK TABLES;\n");
+    }
+    dump.push_str("/*!40101 SET SQL_MODE=@OLD_SQL_MODE */;\n\n-- Dump completed on 2026-11-26  3:00:00\n");
+    dump.into_bytes()
+}
+
+#[test]
+fn chunks_begin_where_tables_and_rows_do() {
+    let place = TestRepository::new();
+    let dump = made_dump(5, 3000);
+    let snapshot = ingest(&place, options(reader(&dump))).unwrap().snapshot;
+    let node = place.repository.tree().unwrap().lookup_path(&snapshot.manifest.root, b"dump.sql").unwrap().unwrap();
+    let NodeKind::File { content, .. } = node.kind else { panic!("dump.sql is no file") };
+    let contents = place.repository.contents().unwrap();
+    let starts: Vec<usize> = contents.extents_from(&content, 0).map(|it| it.unwrap().start as usize).collect();
+    let tables = starts.iter().filter(|&&start| dump[start..].starts_with(b"--\n-- Table structure")).count();
+    // The first table's chunk begins with the header.
+    assert_eq!(tables, 4, "chunks begin at {starts:?}");
+    let elsewhere = starts[1..].iter().filter(|&&start| dump[start] != b'(').count() - tables;
+    // The end of the last table, with the footer.
+    assert!(elsewhere <= 1, "{elsewhere} of {} chunks begin within rows", starts.len());
+}
+
+#[test]
+fn many_small_tables_cost_little_more_than_their_dump() {
+    let place = TestRepository::new();
+    let dump = made_dump(100_000, 2);
+    let spec = StreamSpec { name: "dump.sql".into(), input: reader(&dump) };
+    let common = IngestOptions { source: "unsplit".into(), ..options(reader(b"")).common };
+    let unsplit = StreamOptions { common, streams: vec![spec], expect_end: None, threads: 2 };
+    let unsplit =
+        ingest_streams(&place.repository, unsplit, &now, &Recorder::default()).unwrap().snapshot.manifest.clone();
+    let chunks = published_bytes(&place.repository, PackKind::Data);
+    let place = TestRepository::new();
+    let split = ingest(&place, options(reader(&dump))).unwrap().snapshot.manifest.clone();
+    let per_table = (split.bytes_stored - unsplit.bytes_stored) / 100_000;
+    println!(
+        "dump {}, unsplit {}, split {} bytes: {per_table} a table",
+        dump.len(),
+        unsplit.bytes_stored,
+        split.bytes_stored
+    );
+    assert!(split.bytes_stored < dump.len() as u64);
+    assert!(split.facts["tables"] == "100000" && split.files == 300_006, "{} files", split.files);
+    let [data, pages] = [PackKind::Data, PackKind::Pages].map(|kind| published_bytes(&place.repository, kind));
+    println!("chunks of the unsplit dump {chunks}, of the split one {data}, pages {pages}");
+    assert!(data * 10 <= chunks * 12);
+    // One row of one table: nothing else is told again.
+    let number = dump.windows(8).position(|it| it == b"t050000`").unwrap();
+    let row = number + dump[number..].windows(5).position(|it| it == b"\n(1,'").unwrap() + 6;
+    let mut changed = dump.clone();
+    changed[row] = b'x';
+    let again = ingest(&place, options(reader(&changed))).unwrap().snapshot.manifest.clone();
+    println!("again with another row: {} bytes", again.bytes_stored);
+    assert!(again.bytes_stored < 8 << 10, "{} bytes for one row", again.bytes_stored);
+}

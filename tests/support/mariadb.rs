@@ -1,0 +1,132 @@
+//! A real MariaDB of a test's own: its data, its socket, and no network.
+
+// Every test program uses its own part of this.
+#![allow(dead_code)]
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+const START_MAX: Duration = Duration::from_secs(60);
+const STOP_MAX: Duration = Duration::from_secs(30);
+
+/// A server that ends with the test.
+pub struct MariaDb {
+    directory: TempDir,
+    server: Child,
+}
+
+impl MariaDb {
+    /// A new, empty server with a binary log.
+    pub fn start() -> MariaDb {
+        let directory = TempDir::new().unwrap();
+        let own = |name: &str| directory.path().join(name).to_str().unwrap().to_string();
+        let user: &[&str] = if rustix::process::geteuid().is_root() { &["--user=root"] } else { &[] };
+        let data = format!("--datadir={}", own("data"));
+        let mut install = Command::new("mariadb-install-db");
+        std::fs::create_dir(own("tmp")).unwrap();
+        let scratch = format!("--tmpdir={}", own("tmp"));
+        install.arg("--no-defaults").args(user).args([&data, &scratch]);
+        install.args(["--auth-root-authentication-method=normal", "--force", "--skip-test-db"]);
+        succeed(install.output().unwrap(), "mariadb-install-db");
+        let mut command = Command::new("mariadbd");
+        command
+            .arg("--no-defaults")
+            .args(user)
+            .args([&data, &scratch])
+            .args(["--skip-networking", "--innodb-fast-shutdown=2"]);
+        command.args([
+            "--innodb-flush-log-at-trx-commit=0",
+            "--innodb-flush-method=nosync",
+            "--innodb-buffer-pool-size=64M",
+        ]);
+        command.args(["--server-id=1", "--log-bin-trust-function-creators=1"]);
+        command.arg(format!("--log-bin={}", own("data/binlog")));
+        command.args([format!("--socket={}", own("socket")), format!("--pid-file={}", own("pid"))]);
+        let log = std::fs::File::create(directory.path().join("log")).unwrap();
+        let server = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut started = MariaDb { directory, server };
+        started.wait_until_ready();
+        started
+    }
+
+    fn wait_until_ready(&mut self) {
+        let begin = Instant::now();
+        let ping = |server: &MariaDb| server.program("mariadb-admin").arg("ping").output().unwrap().status.success();
+        while !ping(self) {
+            let log = || std::fs::read_to_string(self.directory.path().join("log")).unwrap();
+            assert!(self.server.try_wait().unwrap().is_none() && begin.elapsed() < START_MAX, "{}", log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn connection(&self) -> [String; 4] {
+        let socket: PathBuf = self.directory.path().join("socket");
+        let socket = format!("--socket={}", socket.to_str().unwrap());
+        ["--no-defaults".into(), "--user=root".into(), socket, "--default-character-set=utf8mb4".into()]
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(name);
+        command.args(self.connection());
+        command
+    }
+
+    /// The words of a command that dumps.
+    pub fn dump_command(&self, arguments: &[&str]) -> Vec<OsString> {
+        let words = std::iter::once("mariadb-dump".to_string()).chain(self.connection());
+        words.chain(arguments.iter().map(|it| it.to_string())).map(OsString::from).collect()
+    }
+
+    /// What such a command prints.
+    pub fn dump(&self, arguments: &[&str]) -> Vec<u8> {
+        succeed(self.program("mariadb-dump").args(arguments).output().unwrap(), "mariadb-dump").stdout
+    }
+
+    /// Runs statements, with or without a database; gives what they print.
+    #[track_caller]
+    pub fn run(&self, database: &str, sql: impl AsRef<[u8]>) -> String {
+        let mut client = self.program("mariadb");
+        client.args(["--batch", "--skip-column-names"]);
+        client.args(Some(database).filter(|name| !name.is_empty()));
+        let mut client = client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdin = client.stdin.take().unwrap();
+        let sql = sql.as_ref().to_vec();
+        let writer = std::thread::spawn(move || stdin.write_all(&sql));
+        let output = client.wait_with_output().unwrap();
+        // A client that failed stopped reading, which the next line tells better.
+        let _ = writer.join().unwrap();
+        String::from_utf8_lossy(&succeed(output, "mariadb").stdout).into_owned()
+    }
+
+    /// An empty database of this name.
+    pub fn make_empty(&self, database: &str) {
+        self.run(
+            "",
+            format!("DROP DATABASE IF EXISTS `{database}`; CREATE DATABASE `{database}` CHARACTER SET utf8mb4"),
+        );
+    }
+}
+
+#[track_caller]
+fn succeed(output: Output, what: &str) -> Output {
+    assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+impl Drop for MariaDb {
+    fn drop(&mut self) {
+        let id = rustix::process::Pid::from_child(&self.server);
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+        let begin = Instant::now();
+        while matches!(self.server.try_wait(), Ok(None)) && begin.elapsed() < STOP_MAX {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
