@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{Access, CWD, Dir, FileType, Mode, Timestamps, UTIME_NOW, XattrFlags};
 use rustix::io::Errno;
@@ -308,6 +308,27 @@ fn listings_that_the_kernel_keeps_are_told_anew_after_each_record_that_changes_t
     // No record changes this one.
     stage.succeed(&["ingest", "dir", stage.source().to_str().unwrap(), "--source", "brook"]);
     eventually("time passes", || count("at/3s-ago") == 3);
+    assert!(stage.umount().status.success());
+}
+
+#[test]
+fn directories_in_no_snapshot_have_a_time_for_each_record() {
+    let stage = Stage::new();
+    stage.mount();
+    let time_of = |directory: &str| {
+        let metadata = fs::metadata(stage.mount_point().join(directory)).unwrap();
+        (metadata.mtime(), metadata.mtime_nsec())
+    };
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64;
+    let (began, records) = time_of("snapshots");
+    assert!((now() - 60..=now()).contains(&began) && records > 0, "{began} {records}");
+    assert_eq!([time_of("ids"), time_of("tags"), time_of("at"), time_of("")], [(began, records); 4]);
+    // A tag is one record, and no snapshot.
+    stage.succeed(&["tag", "lake@latest", "--add", "weekly"]);
+    eventually("a tag", || time_of("snapshots") == (began, records + 1) && time_of("tags") == (began, records + 1));
+    let before = now();
+    let (shown, _) = time_of("at/2h-ago");
+    assert!((before..=now()).contains(&shown), "{shown} is not {before}");
     assert!(stage.umount().status.success());
 }
 

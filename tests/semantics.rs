@@ -46,6 +46,12 @@ const PROMISES: &[(&str, &str)] = &[
     ),
     ("Names of one file in a snapshot share an inode number.", "hard_links_are_one_inode_and_count_their_names"),
     (
+        "Directories that are in no snapshot have the time at which the newest one began; its fraction of a second counts the \
+         catalog's records.",
+        "directories_in_no_snapshot_have_a_time_for_each_record",
+    ),
+    ("Below `at/<time>` it is the present one.", "directories_in_no_snapshot_have_a_time_for_each_record"),
+    (
         "Inode numbers are the same after a remount, in every mount of the repository, but for directories in `diff/`.",
         "a_remount_tells_the_same_of_every_entry_and_inode_numbers_too",
     ),
