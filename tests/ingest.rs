@@ -1072,12 +1072,13 @@ fn a_long_sparse_file_is_sought_by_the_page() {
         backend.counts().get_range - before
     };
     let counted = AtomicU64::new(0);
-    for tooth in [2999u64, 1500, 1] {
+    // The footer of the pack of data, which the pages left ids to, is read once.
+    for (tooth, footers) in [(2999u64, 1), (1500, 0), (1, 0)] {
         let cost = reads(&|| {
             let found = support::stored::read(&repository, content, tooth * STEP + 100, 1000).unwrap();
             assert!(found == support::noise(tooth, 4096)[100..1100]);
         });
-        assert!((1..=4).contains(&cost), "{cost} reads for one range");
+        assert!((1..=4 + footers).contains(&cost), "{cost} reads for one range");
         counted.fetch_add(cost, Ordering::Relaxed);
         let contents = repository.contents().unwrap();
         use yesterfs::repository::content_reader::Seek;
