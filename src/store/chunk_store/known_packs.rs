@@ -2,98 +2,93 @@
 //! chunks lie, and the index, a read from the disk for every chunk, is not asked.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use crate::id::{ChunkId, WriterObject};
 use crate::store::index::Location;
 use crate::store::pack::Footer;
 
-/// Packs that are followed.
-const PACKS_MAX: usize = 16;
+/// Packs that are followed: a dump of which little changes each time lies in as many as it has versions.
+const PACKS_MAX: usize = 256;
 
-/// Chunks of all known footers together, some 100 bytes each.
-const CHUNKS_MAX: usize = 100_000;
+/// Chunks of all known footers together, some 120 bytes each.
+const CHUNKS_MAX: usize = 65_536;
 
 /// Finds before the footer is read, which costs as much as some lookups: reading here and there in many packs must not.
 const FINDS_BEFORE_FOOTER: u32 = 8;
 
 /// A pack in which chunks were found.
 struct KnownPack {
-    pack: WriterObject,
     finds: u32,
-    chunks: Option<PackChunks>,
+    footer: Option<Arc<Footer>>,
     /// [`KnownPacks::uses`] at the last find.
     last_use: u64,
-}
-
-/// Where the chunks of one pack lie.
-struct PackChunks {
-    footer: Arc<Footer>,
-    slots: HashMap<ChunkId, u32>,
 }
 
 /// Where chunks were found lately.
 #[derive(Default)]
 pub(super) struct KnownPacks {
-    packs: Vec<KnownPack>,
+    packs: HashMap<WriterObject, KnownPack>,
+    /// Pack and slot of the chunks of all known footers.
+    chunks: HashMap<ChunkId, (WriterObject, u32)>,
     uses: u64,
-}
-
-impl KnownPack {
-    fn chunk_count(&self) -> usize {
-        self.chunks.as_ref().map_or(0, |chunks| chunks.slots.len())
-    }
-
-    fn find(&self, id: &ChunkId) -> Option<Location> {
-        let chunks = self.chunks.as_ref()?;
-        let slot = *chunks.slots.get(id)?;
-        let entry = chunks.footer.entries.get(slot as usize)?;
-        Some(Location::of(&self.pack, slot, entry))
-    }
 }
 
 impl KnownPacks {
     /// Where the chunk lies, if it is in a pack whose footer is known.
     pub fn find(&mut self, id: &ChunkId) -> Option<Location> {
-        let (known, location) =
-            self.packs.iter_mut().find_map(|known| known.find(id).map(|location| (known, location)))?;
+        let (pack, slot) = *self.chunks.get(id)?;
+        let known = self.packs.get_mut(&pack)?;
+        let entry = known.footer.as_ref()?.entries.get(slot as usize)?;
         self.uses += 1;
         known.last_use = self.uses;
-        Some(location)
+        Some(Location::of(&pack, slot, entry))
     }
 
     /// Notes where the index found a chunk; tells whether the pack's footer would serve by now.
     pub fn note(&mut self, location: &Location) -> bool {
         self.uses += 1;
-        if let Some(known) = self.packs.iter_mut().find(|known| known.pack == location.pack) {
+        if let Some(known) = self.packs.get_mut(&location.pack) {
             (known.finds, known.last_use) = (known.finds.saturating_add(1), self.uses);
-            return known.finds >= FINDS_BEFORE_FOOTER && known.chunks.is_none();
+            return known.finds >= FINDS_BEFORE_FOOTER && known.footer.is_none();
         }
         if self.packs.len() == PACKS_MAX {
             self.forget_oldest();
         }
-        self.packs.push(KnownPack { pack: location.pack, finds: 1, chunks: None, last_use: self.uses });
+        self.packs.insert(location.pack, KnownPack { finds: 1, footer: None, last_use: self.uses });
         false
     }
 
     /// The footer that [`KnownPacks::note`] asked for.
     pub fn learn(&mut self, pack: &WriterObject, footer: &Arc<Footer>) {
-        let Some(known) = self.packs.iter_mut().find(|known| known.pack == *pack) else { return };
-        let slots = footer.entries.iter().zip(0..).map(|(entry, slot)| (entry.id, slot)).collect();
-        known.chunks = Some(PackChunks { footer: footer.clone(), slots });
-        while self.packs.len() > 1 && self.packs.iter().map(KnownPack::chunk_count).sum::<usize>() > CHUNKS_MAX {
+        let Some(known) = self.packs.get_mut(pack) else { return };
+        known.footer = Some(footer.clone());
+        self.chunks.extend(footer.entries.iter().zip(0..).map(|(entry, slot)| (entry.id, (*pack, slot))));
+        while self.packs.len() > 1 && self.chunks.len() > CHUNKS_MAX {
             self.forget_oldest();
         }
     }
 
     fn forget_oldest(&mut self) {
-        let oldest = (0..self.packs.len()).min_by_key(|&at| self.packs[at].last_use);
-        oldest.map(|at| self.packs.swap_remove(at));
+        let Some(oldest) = self.packs.iter().min_by_key(|(_, known)| known.last_use).map(|(pack, _)| *pack) else {
+            return;
+        };
+        let footer = self.packs.remove(&oldest).and_then(|known| known.footer);
+        for entry in footer.iter().flat_map(|footer| &footer.entries) {
+            // A chunk that was stored again is that of the pack learnt last.
+            if let Entry::Occupied(chunk) = self.chunks.entry(entry.id)
+                && chunk.get().0 == oldest
+            {
+                chunk.remove();
+            }
+        }
     }
 
     /// Forgets everything: what a lost pack held may lie in another one now.
     pub fn clear(&mut self) {
         self.packs.clear();
+        self.chunks.clear();
     }
 }
 
@@ -146,7 +141,7 @@ mod tests {
     fn finds_here_and_there_in_many_packs_ask_for_no_footer_and_take_no_room() {
         let mut known = KnownPacks::default();
         for find in 0..10_000 {
-            assert!(!known.note(&location(pack(find % 100), 7)));
+            assert!(!known.note(&location(pack(find % (2 * PACKS_MAX as u32)), 7)));
             assert!(known.packs.len() <= PACKS_MAX);
         }
     }
@@ -155,28 +150,28 @@ mod tests {
     fn footers_of_many_chunks_make_room_for_each_other() {
         let mut known = KnownPacks::default();
         let large = footer(CHUNKS_MAX / 2 - 1);
+        // All footers list the same chunks here, and so do those that make room.
         for number in 0..5 {
             known.note(&location(pack(number), 1));
             known.learn(&pack(number), &large);
+            assert_eq!(known.find(&id(7)), Some(location(pack(number), 7)), "the copy learnt last");
         }
-        assert_eq!(
-            known.packs.iter().map(|known| known.pack.number).collect::<std::collections::BTreeSet<_>>(),
-            [3, 4].into()
-        );
         known.learn(&pack(4), &footer(2 * CHUNKS_MAX));
+        assert_eq!(known.packs.len(), 1);
         assert_eq!(known.find(&id(CHUNKS_MAX)), Some(location(pack(4), CHUNKS_MAX)));
     }
 
     #[test]
     fn the_pack_that_was_used_longest_ago_makes_room() {
         let mut known = KnownPacks::default();
-        (0..FINDS_BEFORE_FOOTER).for_each(|_| assert!(!known.note(&location(pack(0), 1)) || known.packs[0].finds == 8));
+        known.note(&location(pack(0), 1));
         known.learn(&pack(0), &footer(10));
-        for other in 1..100 {
+        for other in 1..1000 {
             known.note(&location(pack(other), 1));
             assert_eq!(known.find(&id(9)), Some(location(pack(0), 9)), "used all the time");
         }
-        (100..200).for_each(|other| assert!(!known.note(&location(pack(other), 1))));
+        (1000..2000).for_each(|other| assert!(!known.note(&location(pack(other), 1))));
         assert_eq!(known.find(&id(9)), None);
+        assert!(known.chunks.is_empty());
     }
 }
