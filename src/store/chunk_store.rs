@@ -54,6 +54,7 @@ pub struct ChunkStore {
     chunks_decoded: AtomicU64,
     known_packs: Mutex<KnownPacks>,
     lookups: AtomicU64,
+    groups_opened: AtomicU64,
     /// What the index (with its overlay) covers; also what it is rebuilt from.
     published: Mutex<PublishedSegments>,
 }
@@ -69,6 +70,8 @@ pub struct ReadCounts {
     pub decoded: u64,
     /// Chunks looked for in the index.
     pub lookups: u64,
+    /// Groups of deltas that were decompressed and taken apart.
+    pub groups: u64,
 }
 
 /// What a chunk is taken to weigh when the cache sizes its table.
@@ -95,6 +98,7 @@ impl ChunkStore {
             chunks_decoded: AtomicU64::new(0),
             known_packs: Mutex::default(),
             lookups: AtomicU64::new(0),
+            groups_opened: AtomicU64::new(0),
             published: Mutex::new(PublishedSegments { mark: nothing, segments: Arc::default() }),
         }
     }
@@ -110,6 +114,7 @@ impl ChunkStore {
             records: count(&self.records_read),
             decoded: count(&self.chunks_decoded),
             lookups: count(&self.lookups),
+            groups: count(&self.groups_opened),
         }
     }
 

@@ -88,6 +88,7 @@ impl ChunkStore {
         }
         let stored = Stored::open(bytes).map_err(|error| chunk_corrupt(id, &place.pack, &error.to_string()))?;
         if let Stored::Group(group) = &stored {
+            self.groups_opened.fetch_add(1, Ordering::Relaxed);
             self.groups.0.insert(*place, group.clone());
         }
         Ok(stored)
