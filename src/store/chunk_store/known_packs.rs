@@ -18,9 +18,15 @@ const CHUNKS_MAX: usize = 65_536;
 /// Finds before the footer is read, which costs as much as some lookups: reading here and there in many packs must not.
 const FINDS_BEFORE_FOOTER: u32 = 8;
 
+/// A footer that had to make room is wanted again only after so many times the finds: packs of many small chunks would push
+/// each other out for ever.
+const BACK_OFF: u32 = 8;
+
 /// A pack in which chunks were found.
 struct KnownPack {
     finds: u32,
+    /// How many it takes until the footer is read.
+    finds_needed: u32,
     footer: Option<Arc<Footer>>,
     /// [`KnownPacks::uses`] at the last find.
     last_use: u64,
@@ -51,12 +57,13 @@ impl KnownPacks {
         self.uses += 1;
         if let Some(known) = self.packs.get_mut(&location.pack) {
             (known.finds, known.last_use) = (known.finds.saturating_add(1), self.uses);
-            return known.finds >= FINDS_BEFORE_FOOTER && known.footer.is_none();
+            return known.finds >= known.finds_needed && known.footer.is_none();
         }
         if self.packs.len() == PACKS_MAX {
             self.forget_oldest();
         }
-        self.packs.insert(location.pack, KnownPack { finds: 1, footer: None, last_use: self.uses });
+        let (finds, finds_needed) = (1, FINDS_BEFORE_FOOTER);
+        self.packs.insert(location.pack, KnownPack { finds, finds_needed, footer: None, last_use: self.uses });
         false
     }
 
@@ -65,20 +72,33 @@ impl KnownPacks {
         let Some(known) = self.packs.get_mut(pack) else { return };
         known.footer = Some(footer.clone());
         self.chunks.extend(footer.entries.iter().zip(0..).map(|(entry, slot)| (entry.id, (*pack, slot))));
-        while self.packs.len() > 1 && self.chunks.len() > CHUNKS_MAX {
-            self.forget_oldest();
-        }
+        while self.chunks.len() > CHUNKS_MAX && self.make_room(pack) {}
+    }
+
+    /// Forgets the footer that was used longest ago, but for that of `kept`; false where there is no other.
+    fn make_room(&mut self, kept: &WriterObject) -> bool {
+        let others = self.packs.iter_mut().filter(|(pack, known)| known.footer.is_some() && *pack != kept);
+        let Some((&pack, oldest)) = others.min_by_key(|(_, known)| known.last_use) else { return false };
+        oldest.finds = 0;
+        oldest.finds_needed = oldest.finds_needed.saturating_mul(BACK_OFF);
+        let footer = oldest.footer.take();
+        self.forget_chunks(&pack, footer);
+        true
     }
 
     fn forget_oldest(&mut self) {
-        let Some(oldest) = self.packs.iter().min_by_key(|(_, known)| known.last_use).map(|(pack, _)| *pack) else {
-            return;
-        };
-        let footer = self.packs.remove(&oldest).and_then(|known| known.footer);
+        let oldest = self.packs.iter().min_by_key(|(_, known)| known.last_use).map(|(pack, _)| *pack);
+        if let Some(pack) = oldest {
+            let footer = self.packs.remove(&pack).and_then(|known| known.footer);
+            self.forget_chunks(&pack, footer);
+        }
+    }
+
+    fn forget_chunks(&mut self, pack: &WriterObject, footer: Option<Arc<Footer>>) {
         for entry in footer.iter().flat_map(|footer| &footer.entries) {
             // A chunk that was stored again is that of the pack learnt last.
             if let Entry::Occupied(chunk) = self.chunks.entry(entry.id)
-                && chunk.get().0 == oldest
+                && chunk.get().0 == *pack
             {
                 chunk.remove();
             }
@@ -157,7 +177,10 @@ mod tests {
             assert_eq!(known.find(&id(7)), Some(location(pack(number), 7)), "the copy learnt last");
         }
         known.learn(&pack(4), &footer(2 * CHUNKS_MAX));
-        assert_eq!(known.packs.len(), 1);
+        assert_eq!(known.packs.values().filter(|known| known.footer.is_some()).count(), 1);
+        // One that had to go is not read again for the next few finds.
+        let finds = (0..8 * FINDS_BEFORE_FOOTER).map(|_| known.note(&location(pack(2), 1))).filter(|wanted| *wanted);
+        assert_eq!(finds.count(), 1);
         assert_eq!(known.find(&id(CHUNKS_MAX)), Some(location(pack(4), CHUNKS_MAX)));
     }
 
