@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use tempfile::TempDir;
+use yesterfs::dump::mysql::{DumpFacts, Event, MysqlDump};
 use yesterfs::id::{ChunkId, RepositoryId, WriterId, WriterObject};
 use yesterfs::progress::{Counters, Recorder};
 use yesterfs::repository::node::{DirectoryRoot, Node, NodeKind, Xattrs};
@@ -62,6 +63,35 @@ fn dump(is_updated: impl Fn(u64) -> bool) -> Vec<u8> {
 
 static DUMP: LazyLock<Vec<u8>> = LazyLock::new(|| dump(|_| false));
 static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| Noise(7).bytes(8 << 20));
+
+/// Reads a dump in the pieces in which an ingest does.
+fn read_dump(bytes: &[u8]) -> (u64, DumpFacts) {
+    let (mut reader, mut rows) = (MysqlDump::default(), 0);
+    let mut tell = |event| rows += u64::from(matches!(event, Event::Row(_)));
+    bytes.chunks(512 << 10).for_each(|piece| reader.push(piece, &mut tell));
+    let facts = reader.finish(&mut tell);
+    (rows, facts)
+}
+
+#[divan::bench]
+fn dump_lexer(bencher: Bencher) {
+    let bytes = dump(|_| false);
+    bencher.counter(BytesCount::of_slice(&bytes)).bench_local(|| read_dump(divan::black_box(&bytes)));
+}
+
+/// The same with all rows of a statement on one line, as MySQL writes them, and with every row a statement of its own.
+#[divan::bench]
+fn dump_lexer_one_line(bencher: Bencher) {
+    let bytes = String::from_utf8(dump(|_| false)).unwrap_or_default().replace(",\n(", ",(").into_bytes();
+    bencher.counter(BytesCount::of_slice(&bytes)).bench_local(|| read_dump(divan::black_box(&bytes)));
+}
+
+#[divan::bench]
+fn dump_lexer_row_statements(bencher: Bencher) {
+    let text = String::from_utf8(dump(|_| false)).unwrap_or_default();
+    let bytes = text.replace(",\n(", ";\nINSERT INTO `orders` VALUES (").into_bytes();
+    bencher.counter(BytesCount::of_slice(&bytes)).bench_local(|| read_dump(divan::black_box(&bytes)));
+}
 
 fn cut(bytes: &[u8]) -> Vec<&[u8]> {
     let (mut chunks, mut rest) = (Vec::new(), bytes);

@@ -152,7 +152,7 @@ impl DumpReading<'_, '_> {
         dump.parts.finish(dump.content.size, &named.unwrap_or_else(|| fallback_database.into_bytes()));
         let before = self.parent.map(|parent| &parent.manifest.root);
         let files = DumpFiles { session: self.session, clock: self.clock, before, started };
-        let (root, witnesses, count) = files.write(&dump, &verdict)?;
+        let (root, count) = files.write(&dump, &verdict)?;
         let counters = self.monitor.counters();
         Counters::add(&counters.files, count);
         Ok(Manifest {
@@ -166,7 +166,7 @@ impl DumpReading<'_, '_> {
             user: common.user,
             origin: origin.into_bytes(),
             root,
-            witnesses,
+            witnesses: None,
             parent: self.parent.map(|it| it.id),
             files: count,
             has_xattrs: false,

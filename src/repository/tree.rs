@@ -51,7 +51,8 @@ impl Witness {
 /// Writes one directory from entries in bytewise order of names.
 pub struct DirectoryWriter<'s, S: PageSink + ?Sized> {
     entries: PageTreeWriter<'s, S>,
-    witnesses: PageTreeWriter<'s, S>,
+    /// `None` where no entry will be asked for its witness.
+    witnesses: Option<PageTreeWriter<'s, S>>,
     last_name: Option<Vec<u8>>,
     scratch: Encoder,
     /// What its pages may be like.
@@ -71,7 +72,7 @@ impl<'s, S: PageSink + ?Sized> DirectoryWriter<'s, S> {
     pub fn new(sink: &'s S) -> Self {
         DirectoryWriter {
             entries: PageTreeWriter::new(sink, PageKind::Directory),
-            witnesses: PageTreeWriter::new(sink, PageKind::Witness),
+            witnesses: Some(PageTreeWriter::new(sink, PageKind::Witness)),
             last_name: None,
             scratch: Encoder::new(),
             older: None,
@@ -81,6 +82,11 @@ impl<'s, S: PageSink + ?Sized> DirectoryWriter<'s, S> {
     /// Stores pages as what differs from those that the directory had before.
     pub fn beside(self, chunks: &'s ChunkStore, older: OlderDirectory) -> Self {
         DirectoryWriter { older: Some((chunks, older)), ..self }
+    }
+
+    /// Keeps no witnesses: nothing is ever asked whether it is unchanged.
+    pub fn without_witnesses(self) -> Self {
+        DirectoryWriter { witnesses: None, ..self }
     }
 
     /// Adds the next entry.
@@ -100,18 +106,20 @@ impl<'s, S: PageSink + ?Sized> DirectoryWriter<'s, S> {
         self.scratch.bytes.clear();
         node.encode(&mut self.scratch);
         self.entries.push(name, &self.scratch.bytes, node.totals(), boundary, &entry_hints(self.older))?;
+        let Some(witnesses) = &mut self.witnesses else { return Ok(()) };
         self.scratch.bytes.clear();
         witness.encode(&mut self.scratch);
         // Names stand in the directory's own pages: a witness is found by its ordinal.
         let one = Totals { entries: 1, ..Totals::default() };
-        self.witnesses.push(b"", &self.scratch.bytes, one, boundary, &witness_hints(self.older))
+        witnesses.push(b"", &self.scratch.bytes, one, boundary, &witness_hints(self.older))
     }
 
     /// Ends the directory; gives its root and the root of its witnesses.
     pub fn finish(self) -> Result<(DirectoryRoot, Option<ChunkId>)> {
         let entries = self.entries.finish(&entry_hints(self.older))?;
-        let witnesses = self.witnesses.finish(&witness_hints(self.older))?;
-        Ok((DirectoryRoot { page: entries.page, totals: entries.totals }, witnesses.page))
+        let witnesses = self.witnesses.map(|tree| tree.finish(&witness_hints(self.older))).transpose()?;
+        let witnesses = witnesses.and_then(|root| root.page);
+        Ok((DirectoryRoot { page: entries.page, totals: entries.totals }, witnesses))
     }
 }
 

@@ -2,7 +2,6 @@
 //! in the snapshot before keeps its time, so that two snapshots differ in nothing but what changed.
 
 use crate::error::Result;
-use crate::id::ChunkId;
 use crate::repository::comparison::{StoredBytes, same_bytes};
 use crate::repository::content::Content;
 use crate::repository::node::{DirectoryRoot, Node, NodeKind};
@@ -68,7 +67,7 @@ impl<'s, 'r> DumpTree<'s, 'r> {
         let entries = root.map(|root| TreeReader::new(self.chunks()).entries(&root).peekable());
         self.stack.push(OpenDirectory {
             name,
-            writer: DirectoryWriter::new(self.session).beside(self.chunks(), older),
+            writer: DirectoryWriter::new(self.session).beside(self.chunks(), older).without_witnesses(),
             older: entries.map(|entries| OlderEntries { entries }),
             before,
         });
@@ -101,7 +100,7 @@ impl<'s, 'r> DumpTree<'s, 'r> {
         };
         let kind = NodeKind::File { content, torn: false };
         self.files += 1;
-        self.add(name, Node { kind, ..self.file.clone() }, before, &Witness::None)
+        self.add(name, Node { kind, ..self.file.clone() }, before)
     }
 
     /// Whether both hold the same bytes. Where that cannot be read, they do not.
@@ -111,33 +110,33 @@ impl<'s, 'r> DumpTree<'s, 'r> {
         same.inspect_err(|error| log::warn!("reading what a file held before: {error}")).unwrap_or(false)
     }
 
-    fn add(&mut self, name: &[u8], mut node: Node, before: Option<Node>, witness: &Witness) -> Result<()> {
+    fn add(&mut self, name: &[u8], mut node: Node, before: Option<Node>) -> Result<()> {
         let same_but_for_time = |before: &Node| Node { modified: before.modified, ..node.clone() } == *before;
         if let Some(before) = before.filter(same_but_for_time) {
             node.modified = before.modified;
         }
         match self.stack.last_mut() {
-            Some(open) => open.writer.push(name, &node, witness),
+            Some(open) => open.writer.push(name, &node, &Witness::None),
             None => Ok(()),
         }
     }
 
     fn close(&mut self) -> Result<()> {
         let Some(OpenDirectory { name, writer, before, .. }) = self.stack.pop() else { return Ok(()) };
-        let (root, witnesses) = writer.finish()?;
+        let (root, _) = writer.finish()?;
         let node = Node { kind: NodeKind::Directory(root), ..self.directory.clone() };
-        self.add(&name, node, before, &Witness::Below(witnesses))
+        self.add(&name, node, before)
     }
 
-    /// Ends the tree: its root, the root's witnesses, and how many files it has.
-    pub fn finish(mut self) -> Result<(Node, Option<ChunkId>, u64)> {
+    /// Ends the tree: its root, and how many files it has.
+    pub fn finish(mut self) -> Result<(Node, u64)> {
         while self.stack.len() > 1 {
             self.close()?;
         }
-        let (root, witnesses) = match self.stack.pop() {
-            Some(open) => open.writer.finish()?,
-            None => (DirectoryRoot::default(), None),
+        let root = match self.stack.pop() {
+            Some(open) => open.writer.finish()?.0,
+            None => DirectoryRoot::default(),
         };
-        Ok((Node { kind: NodeKind::Directory(root), ..self.directory }, witnesses, self.files))
+        Ok((Node { kind: NodeKind::Directory(root), ..self.directory }, self.files))
     }
 }

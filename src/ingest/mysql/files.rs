@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use crate::dump::mysql::PartKind;
 use crate::error::Result;
-use crate::id::ChunkId;
 use crate::ingest::mysql::dump_tree::{DumpTree, content_of};
 use crate::ingest::mysql::layout::{DUMP_FILE, META_DIRECTORY, RESTORE_FILE};
 use crate::ingest::mysql::meta;
@@ -54,8 +53,8 @@ enum File<'p> {
 }
 
 impl DumpFiles<'_, '_> {
-    /// Writes the tree: its root, the root's witnesses, and how many files it has.
-    pub fn write(&self, dump: &StoredDump, verdict: &Verdict) -> Result<(Node, Option<ChunkId>, u64)> {
+    /// Writes the tree: its root, and how many files it has.
+    pub fn write(&self, dump: &StoredDump, verdict: &Verdict) -> Result<(Node, u64)> {
         let mut lane = self.session.chunks().data_lane(None);
         let made = self.made_files(dump, verdict, &mut lane)?;
         let frame = self.restore_frame(dump, &mut lane)?;
