@@ -12,6 +12,7 @@
 //! - *snapshot*: a root node, and when and from what it was made: its *manifest*. *source*: a named lineage of snapshots.
 //! - *record*: one numbered change of the repository. *catalog*: all of them. *checkpoint*: the catalog, folded.
 //! - *segment*: the list of packs that a writer publishes. *index*: where each chunk lies; a cache.
+//! - *part*: a range of a database dump that is about one object. Its bytes are the dump's.
 //! - *witness*: what tells the next ingest that a file is unchanged.
 //!
 //! # Floors
@@ -63,7 +64,8 @@
 //! 9. Safety never rests on clocks.
 //! 10. Memory is bounded by options and named constants, not by the size of repositories or files, and no queue is
 //!     unbounded. What an ingest must hold grows with the source: the names in the directories that it is in, and some 65
-//!     bytes for each file with several names, until all of these were met (`docs/design.md`, "Ingest of directories").
+//!     bytes for each file with several names, until all of these were met (`docs/design.md`, "Ingest of directories"); of a
+//!     dump, some 200 bytes for each table.
 //! 11. Corruption is reported as corruption: never as "not found", never as short data, never by a panic.
 
 pub mod check;
