@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{PoisonError, RwLock};
 
 use support::mounted::{Stage, drop_caches, errno, need, need_root, run, within};
 use support::noise;
@@ -57,9 +58,13 @@ fn assert_no_storm(counts: &BTreeMap<String, u64>) {
     assert_eq!(counts["getxattr"] + counts["listxattr"] + counts["lseek"], 1, "{counts:?}");
 }
 
+/// Whoever counts on what the kernel has holds this to read, whoever takes it all from the kernel to write.
+static KERNEL_CACHES: RwLock<()> = RwLock::new(());
+
 #[test]
 fn tar_of_small_files_asks_for_no_more_than_their_bytes_and_for_those_once() {
     let (stage, _) = stage_of_small_files();
+    let _kept = KERNEL_CACHES.read().unwrap_or_else(PoisonError::into_inner);
     let mount = stage.mount();
     let root = mount.latest("lake");
     let ((), counts) = mount.counted(|| tar(&root));
@@ -82,6 +87,7 @@ fn what_was_pushed_is_what_was_ingested() {
     let root = mount.latest("lake");
     for round in 0..4 {
         if round % 2 == 1 {
+            let _none_kept = KERNEL_CACHES.write().unwrap_or_else(PoisonError::into_inner);
             drop_caches();
         }
         // Reads in order and compares, while files are pushed ahead of it.
@@ -120,6 +126,7 @@ fn chunks_of_file(stage: &Stage) -> BTreeSet<ChunkId> {
 /// What it costs to read `file` from a new mount with a small cache, in MiB: what was read ahead must stay in it until the
 /// reader comes.
 fn counts_of_reading(stage: &Stage, bytes: &[u8]) -> BTreeMap<String, u64> {
+    let _kept = KERNEL_CACHES.read().unwrap_or_else(PoisonError::into_inner);
     let mount = stage.mount_with("mount", &["--cache", "16"]);
     let root = mount.latest("lake");
     let (read, counts) = mount.counted(|| fs::read(root.join("file")).unwrap());
