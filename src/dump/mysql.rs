@@ -14,7 +14,7 @@ pub use self::part::{Need, NeedKind, Part, PartKind};
 use self::facts::shown;
 use self::lexer::{EndedIn, Lexer, Sink};
 use self::statement::{Belongs, Remark, needs_of_table, remark, statement};
-use self::words::{QuoteModes, Words};
+use self::words::{QuoteModes, Words, undoubled};
 
 /// What the reader tells, in the order of the dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -285,20 +285,12 @@ fn contains(text: &[u8], wanted: &[u8]) -> bool {
 
 /// A name as a title has it, without its quotes.
 fn unquoted(name: &[u8]) -> Vec<u8> {
-    let quote = name.first().copied().unwrap_or_default();
-    let inside = match name {
-        [b'`' | b'\'' | b'"', inside @ ..] => inside.strip_suffix(&[quote]).unwrap_or(inside),
-        _ => return name.to_vec(),
-    };
-    let mut out = Vec::with_capacity(inside.len());
-    let mut bytes = inside.iter();
-    while let Some(&byte) = bytes.next() {
-        out.push(byte);
-        if byte == quote {
-            bytes.next();
+    match name {
+        [quote @ (b'`' | b'\'' | b'"'), inside @ ..] => {
+            undoubled(inside.strip_suffix(&[*quote]).unwrap_or(inside), *quote).into_owned()
         }
+        _ => name.to_vec(),
     }
-    out
 }
 
 #[cfg(test)]

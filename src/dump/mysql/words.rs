@@ -153,7 +153,7 @@ fn is_word_byte(byte: u8) -> bool {
 }
 
 /// A name with its doubled quotes made one.
-fn undoubled(inside: &[u8], quote: u8) -> Cow<'_, [u8]> {
+pub fn undoubled(inside: &[u8], quote: u8) -> Cow<'_, [u8]> {
     if !inside.contains(&quote) {
         return Cow::Borrowed(inside);
     }
