@@ -2,7 +2,7 @@
 //! length-prefixed bytes, and the sealed frame around every small immutable file.
 
 use crate::error::{Error, Result};
-use crate::id::hash;
+use crate::id::{WriterId, WriterObject, hash};
 use crate::time::Timestamp;
 
 /// Version of the on-disk format that this library writes, and the newest that it reads.
@@ -68,6 +68,11 @@ impl Encoder {
     }
 
     /// A count, then each item by `encode`.
+    /// Names a pack or a segment.
+    pub fn writer_object(&mut self, name: &WriterObject) -> &mut Self {
+        self.raw(&name.writer.0).varint(name.number.into())
+    }
+
     pub fn list<T>(&mut self, items: &[T], mut encode: impl FnMut(&mut Encoder, &T)) -> &mut Self {
         self.varint(items.len() as u64);
         items.iter().for_each(|item| encode(self, item));
@@ -171,6 +176,11 @@ impl<'a> Decoder<'a> {
     pub fn varint32(&mut self) -> Result<u32, DecodeError> {
         let value = self.varint()?;
         u32::try_from(value).or_else(|_| self.fail("number above 32 bits"))
+    }
+
+    /// The name of a pack or a segment.
+    pub fn writer_object(&mut self) -> Result<WriterObject, DecodeError> {
+        Ok(WriterObject { writer: WriterId(self.array()?), number: self.varint32()? })
     }
 
     pub fn signed(&mut self) -> Result<i64, DecodeError> {

@@ -3,7 +3,7 @@
 
 use crate::codec::{DecodeError, Decoder, Encoder, seal, unseal};
 use crate::error::{Error, Result};
-use crate::id::{SnapshotId, WriterId, WriterObject};
+use crate::id::{SnapshotId, WriterId};
 use crate::repository::snapshot::{Manifest, decode_label};
 use crate::store::compress::Compression;
 use crate::store::segment::SegmentRef;
@@ -134,12 +134,12 @@ fn encode_segments(out: &mut Encoder, segments: &[SegmentRef]) {
 
 /// A segment's name and hash, as records and checkpoints hold it.
 pub fn encode_segment(out: &mut Encoder, segment: &SegmentRef) {
-    out.raw(&segment.name.writer.0).varint(u64::from(segment.name.number)).raw(&segment.file_hash);
+    out.writer_object(&segment.name).raw(&segment.file_hash);
 }
 
 /// The reverse of [`encode_segment`].
 pub fn decode_segment(input: &mut Decoder) -> Result<SegmentRef, DecodeError> {
-    let name = WriterObject { writer: WriterId(input.array()?), number: input.varint32()? };
+    let name = input.writer_object()?;
     Ok(SegmentRef { name, file_hash: input.array()? })
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::error::{Error, Result};
-use crate::id::{ChunkId, WriterId, WriterObject};
+use crate::id::{ChunkId, WriterObject};
 use crate::store::chunker::CHUNK_MAX_BYTES;
 use crate::store::compress::{Codec, decompress};
 use crate::store::delta::{BASES_MAX_BYTES, apply_delta};
@@ -57,15 +57,13 @@ pub struct ChunkRecord<'r> {
 /// Writes the record of one chunk into `record`.
 pub fn encode_record(codec: Codec, plain_bytes: usize, bases: &[RecordPlace], payload: &[u8], record: &mut Encoder) {
     record.u8(codec.code()).varint(plain_bytes as u64).list(bases, |record, base| {
-        record.raw(&base.pack.writer.0).varint(u64::from(base.pack.number));
-        record.varint(base.offset).varint(u64::from(base.record_bytes));
+        record.writer_object(&base.pack).varint(base.offset).varint(u64::from(base.record_bytes));
     });
     record.bytes(payload);
 }
 
 fn decode_base(decoder: &mut Decoder) -> Result<RecordPlace, DecodeError> {
-    let pack = WriterObject { writer: WriterId(decoder.array()?), number: decoder.varint32()? };
-    Ok(RecordPlace { pack, offset: decoder.varint()?, record_bytes: decoder.varint32()? })
+    Ok(RecordPlace { pack: decoder.writer_object()?, offset: decoder.varint()?, record_bytes: decoder.varint32()? })
 }
 
 impl<'r> ChunkRecord<'r> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::error::{Error, Result};
-use crate::id::{WriterId, WriterObject};
+use crate::id::WriterObject;
 use crate::store::cache::Weight;
 use crate::store::chunk_record::{BASES_MAX, ChunkRecord, RecordPlace};
 use crate::store::chunker::CHUNK_MAX_BYTES;
@@ -102,7 +102,7 @@ impl GroupBuilder {
         }
         let mut body = Encoder::new();
         body.list(&packs, |body, pack| {
-            body.raw(&pack.writer.0).varint(pack.number.into());
+            body.writer_object(pack);
         });
         body.list(&self.counts, |body, count| {
             body.varint(*count as u64);
@@ -185,8 +185,7 @@ impl DeltaGroup {
 
     fn decode(body: Arc<[u8]>) -> Result<DeltaGroup, DecodeError> {
         let mut input = Decoder::new(&body);
-        let packs =
-            input.list(|item| Ok(WriterObject { writer: WriterId(item.array()?), number: item.varint32()? }))?;
+        let packs = input.list(Decoder::writer_object)?;
         let counts = input.list(|item| match item.varint()? {
             count if (1..=BASES_MAX as u64).contains(&count) => Ok(count as usize),
             _ => item.fail("a delta has no bases, or too many"),
@@ -263,6 +262,7 @@ fn decode_member(input: &mut Decoder, bases: Range<u32>) -> Result<Member, Decod
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::WriterId;
     use proptest::prelude::*;
 
     fn place(pack: u8, offset: u64, record_bytes: u32) -> RecordPlace {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::codec::{DecodeError, Decoder, Encoder};
-use crate::id::{ChunkId, WriterId, WriterObject};
+use crate::id::{ChunkId, WriterObject};
 use crate::store::chunk_encoder::SlotOf;
 use crate::store::compress::{Codec, decompress};
 use crate::store::delta::{BASES_MAX_BYTES, apply_delta};
@@ -72,8 +72,7 @@ impl ListedDelta {
     pub fn encode(&self) -> Vec<u8> {
         let mut body = Encoder::new();
         body.list(&self.runs, |body, run| {
-            body.raw(&run.pack.writer.0).varint(run.pack.number.into());
-            body.varint(run.first.into()).varint(run.count.into());
+            body.writer_object(&run.pack).varint(run.first.into()).varint(run.count.into());
         });
         for gap in &self.gaps {
             body.varint(*gap as u64);
@@ -93,10 +92,8 @@ impl ListedDelta {
 
     fn decode(body: &[u8]) -> Result<ListedDelta, DecodeError> {
         let mut input = Decoder::new(body);
-        let runs = input.list(|item| {
-            let pack = WriterObject { writer: WriterId(item.array()?), number: item.varint32()? };
-            Ok(IdRun { pack, first: item.varint32()?, count: item.varint32()? })
-        })?;
+        let runs = input
+            .list(|item| Ok(IdRun { pack: item.writer_object()?, first: item.varint32()?, count: item.varint32()? }))?;
         let ids = runs.iter().fold(0usize, |sum, run| sum.saturating_add(run.count as usize));
         if ids > IDS_MAX {
             return input.fail("a delta leaves out more ids than any");
@@ -125,6 +122,7 @@ impl ListedDelta {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::WriterId;
     use proptest::prelude::*;
 
     fn id(number: u32) -> [u8; 32] {

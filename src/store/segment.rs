@@ -27,7 +27,7 @@ pub fn write_segment(backend: &dyn Backend, name: WriterObject, packs: &[PackSum
     let mut body = Encoder::new();
     body.raw(&name.writer.0).u32(name.number);
     body.list(packs, |body, pack| {
-        body.u8(pack.kind.code()).raw(&pack.name.writer.0).varint(u64::from(pack.name.number));
+        body.u8(pack.kind.code()).writer_object(&pack.name);
         body.varint(pack.file_bytes).varint(u64::from(pack.footer_bytes));
         body.varint(u64::from(pack.chunks)).varint(pack.plain_bytes);
     });
@@ -62,7 +62,7 @@ pub fn read_segment(backend: &dyn Backend, segment: &SegmentRef) -> Result<Vec<P
 fn decode_pack(item: &mut Decoder) -> Result<PackSummary, DecodeError> {
     Ok(PackSummary {
         kind: PackKind::decode(item)?,
-        name: WriterObject { writer: WriterId(item.array()?), number: item.varint32()? },
+        name: item.writer_object()?,
         file_bytes: item.varint()?,
         footer_bytes: item.varint32()?,
         chunks: item.varint32()?,

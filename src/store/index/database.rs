@@ -271,7 +271,7 @@ fn decode_pack(key: &[u8], value: &[u8]) -> Result<(WriterObject, PackFile), Dec
 
 fn encode_location(location: &Location) -> Vec<u8> {
     let mut encoder = Encoder::new();
-    encoder.raw(&location.pack.writer.0).varint(location.pack.number.into());
+    encoder.writer_object(&location.pack);
     encoder.varint(location.slot.into()).varint(location.offset);
     encoder.varint(location.record_bytes.into()).varint(location.member.into()).varint(location.plain_bytes.into());
     encoder.bytes
@@ -280,7 +280,7 @@ fn encode_location(location: &Location) -> Vec<u8> {
 fn decode_location(bytes: &[u8]) -> Result<Location, DecodeError> {
     let mut decoder = Decoder::new(bytes);
     let location = Location {
-        pack: WriterObject { writer: WriterId(decoder.array()?), number: decoder.varint32()? },
+        pack: decoder.writer_object()?,
         slot: decoder.varint32()?,
         offset: decoder.varint()?,
         record_bytes: decoder.varint32()?,

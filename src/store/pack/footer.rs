@@ -3,7 +3,7 @@
 use super::PACK_HEADER_BYTES;
 use crate::codec::{DecodeError, Decoder, Encoder, FrameHeader};
 use crate::error::Result;
-use crate::id::{ChunkId, WriterId, WriterObject};
+use crate::id::{ChunkId, WriterObject};
 
 /// What is told of one chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub fn encode(entries: &[FooterEntry], groups: &[Vec<usize>], base_packs: &[Writ
         body.varint(entry.record_bytes.into());
     }
     body.list(base_packs, |body, pack| {
-        body.raw(&pack.writer.0).varint(pack.number.into());
+        body.writer_object(pack);
     });
     body.bytes
 }
@@ -89,8 +89,7 @@ pub fn decode(body: &[u8], frame: FrameHeader, object: &str) -> Result<Footer> {
         _ => decode_chunks(&mut decoder),
     };
     let footer = entries.and_then(|entries| {
-        let base_packs =
-            decoder.list(|item| Ok(WriterObject { writer: WriterId(item.array()?), number: item.varint32()? }))?;
+        let base_packs = decoder.list(Decoder::writer_object)?;
         decoder.end().map(|()| Footer::new(frame, entries, base_packs))
     });
     footer.map_err(DecodeError::of(format!("the footer of {object}")))
@@ -189,6 +188,7 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::WriterId;
 
     #[test]
     fn a_changed_byte_is_refused_or_another_footer_and_never_a_panic() {
