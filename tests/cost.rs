@@ -434,18 +434,23 @@ fn whether_a_directory_leads_to_something_is_found_out_once() {
     assert!(again < 20, "{again} reads after {first}");
 }
 
+/// A snapshot of one file of text, so that it is cut small: its bytes and its node.
+fn ingest_text(place: &TestRepository, seed: u64, length: usize) -> (Vec<u8>, Node) {
+    let source = place.path("source");
+    fs::create_dir(&source).unwrap();
+    let bytes: Vec<u8> = support::noise(seed, length).into_iter().map(|byte| b'a' + byte % 16).collect();
+    fs::write(source.join("file"), &bytes).unwrap();
+    let snapshot = place.ingest(&source, "lake").snapshot;
+    let tree = place.repository.tree().unwrap();
+    (bytes, tree.lookup_path(&snapshot.manifest.root, b"file").unwrap().unwrap())
+}
+
 #[test]
 fn a_content_read_from_front_to_back_costs_each_chunk_once_and_a_call_for_many() {
     let place = TestRepository::new();
-    let source = place.path("source");
-    fs::create_dir(&source).unwrap();
-    // Text, so that it is cut small.
-    let bytes: Vec<u8> = support::noise(1, 12 << 20).into_iter().map(|byte| b'a' + byte % 16).collect();
-    fs::write(source.join("file"), &bytes).unwrap();
-    let snapshot = place.ingest(&source, "lake").snapshot;
+    let (bytes, file) = ingest_text(&place, 1, 12 << 20);
     let counted = Counted::open(&place);
-    let root = counted.repository.tree().unwrap().lookup_path(&snapshot.manifest.root, b"file").unwrap().unwrap();
-    let NodeKind::File { content, .. } = &root.kind else { panic!("{root:?}") };
+    let content = file.content().unwrap();
     let (mut read, mut extents) = (Vec::new(), 0);
     let chunks = counted.repository.chunks().unwrap();
     let before = chunks.read_counts();
@@ -468,14 +473,9 @@ fn a_content_read_from_front_to_back_costs_each_chunk_once_and_a_call_for_many()
 fn reads_here_and_there_in_a_file_cost_little_more_than_their_chunks() {
     const READS: u64 = 400;
     let place = TestRepository::new();
-    let source = place.path("source");
-    fs::create_dir(&source).unwrap();
-    let bytes: Vec<u8> = support::noise(2, 24 << 20).into_iter().map(|byte| b'a' + byte % 16).collect();
-    fs::write(source.join("file"), &bytes).unwrap();
-    let snapshot = place.ingest(&source, "lake").snapshot;
+    let (bytes, file) = ingest_text(&place, 2, 24 << 20);
     let counted = Counted::open(&place);
-    let file = counted.repository.tree().unwrap().lookup_path(&snapshot.manifest.root, b"file").unwrap().unwrap();
-    let NodeKind::File { content, .. } = &file.kind else { panic!("{file:?}") };
+    let content = file.content().unwrap();
     let lookups = counted.repository.chunks().unwrap().read_counts().lookups;
     let cost = counted.cost(|repository| {
         for read in 0..READS {
