@@ -17,7 +17,13 @@ mod watch;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::repository::content::Content;
+use crate::repository::metadata::OwnerNames;
+use crate::repository::node::{Node, NodeKind, Xattrs};
 use crate::repository::snapshot::Snapshot;
+use crate::repository::tree::TreeReader;
+use crate::store::ChunkStore;
+use crate::time::Timestamp;
 
 /// What every kind of ingest is told.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +34,31 @@ pub struct IngestOptions {
     pub host: String,
     pub user: String,
     pub tags: BTreeSet<String>,
+}
+
+/// What a file of an older snapshot held, whose root this is. That it cannot be read is no reason to give up.
+fn older_content(chunks: &ChunkStore, root: Option<&Node>, path: &[u8]) -> Option<Content> {
+    let found = TreeReader::new(chunks).lookup_path(root?, path);
+    let name = || String::from_utf8_lossy(path);
+    let found = found.inspect_err(|error| log::warn!("reading \"{}\" of the last snapshot: {error}", name()));
+    found.ok()??.content().cloned()
+}
+
+/// A new file or directory of whoever runs this, for nobody else: dumps hold what permissions guarded in the database.
+fn private_node(permissions: u16, modified: Timestamp, kind: NodeKind) -> Node {
+    let owners = OwnerNames::new();
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    Node {
+        permissions,
+        uid,
+        gid,
+        owner: owners.user_name(uid),
+        group: owners.group_name(gid),
+        modified,
+        xattrs: Xattrs::None,
+        hard_link: None,
+        kind,
+    }
 }
 
 /// What an ingest did.

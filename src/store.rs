@@ -19,4 +19,4 @@ pub mod segment;
 pub use chunk_encoder::{BaseHint, UseOfBase};
 pub use chunk_store::ChunkStore;
 pub use chunk_writer::ChunkWriter;
-pub use data_lane::{ChunkBatch, DataLane, EncodeJobs, EncodeQueue, encode_queue};
+pub use data_lane::{ChunkBatch, DataLane, EncodeQueue};

@@ -27,7 +27,7 @@ use crate::repository::metadata::{Captured, Identity, OwnerNames, stat_fd};
 use crate::repository::relatives::Relatives;
 use crate::repository::session::WriteSession;
 use crate::repository::snapshot::{Manifest, Snapshot, SnapshotKind, SnapshotStatus, check_label};
-use crate::store::encode_queue;
+use crate::store::EncodeQueue;
 use crate::time::{Clock, Timestamp};
 
 /// What `ingest dir` is told besides.
@@ -89,13 +89,7 @@ pub fn ingest_directory(
     let built = build_tree(repository, options, &session, clock, &watch, boundaries, (root, captured), &parent);
     let tree = match built.and_then(|tree| require_existence(&again, &options.path).map(|()| tree)) {
         Ok(tree) => tree,
-        Err(error) => {
-            // What was stored serves the next attempt; that this could not be kept is the lesser news.
-            if let Err(second) = session.abandon(clock()) {
-                log::warn!("cannot keep what the interrupted ingest stored: {second}");
-            }
-            return Err(error);
-        }
+        Err(error) => return Err(session.abandon_for(error, clock())),
     };
     let manifest = manifest(options, tree, parent.map(|it| it.id), (started, clock()), &watch, monitor);
     let snapshot = session.commit(Manifest { facts, ..manifest }, clock())?;
@@ -230,12 +224,11 @@ fn build_tree(
     let built = std::thread::scope(|scope| {
         let (coming_sender, coming) = bounded(STRETCHES_UNDER_WAY);
         let (waiting_sender, waiting) = bounded(STRETCHES_WAITING);
-        let (queue, jobs) = encode_queue(threads);
+        let queue = EncodeQueue::start(scope, session.chunks(), threads);
         for _ in 0..threads {
             let (waiting, back) = (waiting.clone(), waiting_sender.clone());
-            let (queue, jobs) = (queue.clone(), jobs.clone());
+            let queue = queue.clone();
             scope.spawn(move || capture_all(&waiting, &back, reading, watch, queue));
-            scope.spawn(move || jobs.run(session.chunks()));
         }
         // Those that help with long files go home when nobody captures any more.
         drop(queue);

@@ -8,6 +8,11 @@ use std::process::{Command, ExitStatus};
 
 use self::command::{LOOK_INTERVAL_AT_END, RunningCommand};
 use crate::error::{Error, Result};
+use crate::progress::Counters;
+use crate::repository::content_writer::ContentWriter;
+use crate::repository::cut_marks::CutMarks;
+use crate::repository::session::WriteSession;
+use crate::time::Clock;
 
 mod command;
 mod terminal;
@@ -116,8 +121,32 @@ impl OpenInput {
         Error::Command { command: self.described.clone(), reason: reason.into() }
     }
 
+    /// Stores all that comes. `see` looks at each piece before it is taken, and may tell where else it is to be cut.
+    pub fn store(
+        &mut self,
+        writer: &mut ContentWriter<WriteSession>,
+        session: &WriteSession,
+        counters: &Counters,
+        clock: &Clock,
+        is_given_up: &dyn Fn() -> bool,
+        see: &mut dyn FnMut(&[u8], &mut CutMarks),
+    ) -> Result<()> {
+        loop {
+            let (room, marks) = writer.room_and_marks();
+            let got = self.read(room, is_given_up)?;
+            if got == 0 {
+                return Ok(());
+            }
+            see(&room[..got], marks);
+            writer.advance(got)?;
+            Counters::add(&counters.bytes_read, got as u64);
+            Counters::add(&counters.bytes, got as u64);
+            session.publish_if_due(clock())?;
+        }
+    }
+
     /// Reads some bytes; 0 are the end. It is looked now and then whether anybody still wants them.
-    pub fn read(&mut self, room: &mut [u8], is_given_up: &dyn Fn() -> bool) -> Result<usize> {
+    fn read(&mut self, room: &mut [u8], is_given_up: &dyn Fn() -> bool) -> Result<usize> {
         loop {
             if is_given_up() {
                 return Err(Error::Interrupted);

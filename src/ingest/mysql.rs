@@ -18,21 +18,19 @@ use self::layout::DUMP_FILE;
 use self::part_list::PartList;
 use crate::dump::mysql::{DumpEnd, DumpFacts, Event, MysqlDump};
 use crate::error::{Error, Result};
-use crate::ingest::input::{OpenInput, StreamInput};
-use crate::ingest::{IngestOptions, IngestReport};
+use crate::ingest::input::StreamInput;
+use crate::ingest::{IngestOptions, IngestReport, older_content};
 use crate::progress::{Counters, Monitor};
 use crate::repository::Repository;
 use crate::repository::content::{ChunkClass, Content};
 use crate::repository::content_writer::ContentWriter;
 use crate::repository::cut_marks::CutMarks;
-use crate::repository::node::NodeKind;
 use crate::repository::predecessor::Predecessor;
 use crate::repository::relatives::Relatives;
 use crate::repository::session::WriteSession;
 use crate::repository::snapshot::{Manifest, Snapshot, SnapshotKind, SnapshotStatus, check_label};
-use crate::repository::tree::TreeReader;
+use crate::store::EncodeQueue;
 use crate::store::chunker::ChunkSizes;
-use crate::store::{EncodeQueue, encode_queue};
 use crate::time::{Clock, Timestamp};
 
 /// What `ingest mysql` is told.
@@ -70,12 +68,7 @@ pub fn ingest_mysql(
             let snapshot = session.commit(manifest, clock())?;
             Ok(IngestReport { snapshot })
         }
-        Err(error) => {
-            if let Err(second) = session.abandon(clock()) {
-                log::warn!("cannot keep what the failed ingest stored: {second}");
-            }
-            Err(error)
-        }
+        Err(error) => Err(session.abandon_for(error, clock())),
     }
 }
 
@@ -182,20 +175,14 @@ impl DumpReading<'_, '_> {
 
     /// Stores the dump, with threads that compress.
     fn store_with_help(&self, input: StreamInput, threads: usize) -> Result<StoredDump> {
-        std::thread::scope(|scope| {
-            let (queue, jobs) = encode_queue(threads);
-            for _ in 0..threads {
-                let jobs = jobs.clone();
-                scope.spawn(move || jobs.run(self.session.chunks()));
-            }
-            self.store(input, queue)
-        })
+        std::thread::scope(|scope| self.store(input, EncodeQueue::start(scope, self.session.chunks(), threads)))
     }
 
     fn store(&self, input: StreamInput, queue: EncodeQueue) -> Result<StoredDump> {
         let mut input = input.open()?;
         let chunks = self.session.chunks().store();
-        let previous = self.previous_dump();
+        let root = self.parent.map(|parent| &parent.manifest.root);
+        let previous = older_content(chunks, root, DUMP_FILE.as_bytes());
         let expected_bytes = previous.as_ref().map_or(0, |content| content.size);
         Counters::add(&self.monitor.counters().bytes_expected, expected_bytes);
         let previous = previous.as_ref().map(|content| Predecessor::new(chunks, content));
@@ -204,25 +191,18 @@ impl DumpReading<'_, '_> {
             ContentWriter::new(&mut lane, self.session, ChunkClass::Small, previous).with_relatives(&self.relatives);
         let mut dump = MysqlDump::default();
         let mut parts = PartList::default();
-        loop {
-            let (room, marks) = writer.room_and_marks();
-            let got = input.read(room, &|| self.monitor.is_cancelled())?;
-            if got == 0 {
-                break;
-            }
-            dump.push(&room[..got], &mut |event| {
+        let is_given_up = || self.monitor.is_cancelled();
+        let counters = self.monitor.counters();
+        input.store(&mut writer, self.session, counters, self.clock, &is_given_up, &mut |piece, marks| {
+            dump.push(piece, &mut |event| {
                 mark(marks, &parts, &event);
                 parts.note(event);
             });
-            writer.advance(got)?;
-            Counters::add(&self.monitor.counters().bytes_read, got as u64);
-            Counters::add(&self.monitor.counters().bytes, got as u64);
-            self.session.publish_if_due((self.clock)())?;
-        }
+        })?;
         let content = writer.finish()?;
         lane.release()?;
         let facts = dump.finish(&mut |event| parts.note(event));
-        let exit = self.exit_of(&mut input)?;
+        let exit = input.ended(&is_given_up)?;
         if content.size == 0 {
             return Err(input.failed(
                 exit.filter(|exit| !exit.success())
@@ -230,20 +210,5 @@ impl DumpReading<'_, '_> {
             ));
         }
         Ok(StoredDump { content, parts, facts, exit })
-    }
-
-    fn exit_of(&self, input: &mut OpenInput) -> Result<Option<ExitStatus>> {
-        input.ended(&|| self.monitor.is_cancelled())
-    }
-
-    /// The dump that the last snapshot has. That it cannot be read is no reason to give up.
-    fn previous_dump(&self) -> Option<Content> {
-        let directory = self.parent?.manifest.root.directory()?;
-        let entry = TreeReader::new(self.session.chunks().store()).lookup(directory, DUMP_FILE.as_bytes());
-        let entry = entry.inspect_err(|error| log::warn!("reading the last snapshot's dump: {error}"));
-        match entry.ok()??.node.kind {
-            NodeKind::File { content, .. } => Some(content),
-            _ => None,
-        }
     }
 }

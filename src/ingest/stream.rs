@@ -7,19 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
 use crate::ingest::input::OpenInput;
-use crate::ingest::{IngestOptions, IngestReport};
+use crate::ingest::{IngestOptions, IngestReport, older_content, private_node};
 use crate::progress::{Counters, Monitor, Problem};
 use crate::repository::Repository;
 use crate::repository::content::{ChunkClass, Content};
 use crate::repository::content_writer::ContentWriter;
-use crate::repository::metadata::OwnerNames;
-use crate::repository::node::{DirectoryRoot, Node, NodeKind, Xattrs};
+use crate::repository::node::{DirectoryRoot, Node, NodeKind};
 use crate::repository::predecessor::Predecessor;
 use crate::repository::relatives::Relatives;
 use crate::repository::session::WriteSession;
 use crate::repository::snapshot::{Manifest, ManifestProblem, Snapshot, SnapshotKind, SnapshotStatus, check_label};
-use crate::repository::tree::{DirectoryWriter, TreeReader, Witness};
-use crate::store::{ChunkStore, DataLane, EncodeQueue, encode_queue};
+use crate::repository::tree::{DirectoryWriter, Witness};
+use crate::store::{DataLane, EncodeQueue};
 use crate::time::{Clock, Timestamp};
 
 pub use crate::ingest::input::StreamInput;
@@ -86,12 +85,7 @@ pub fn ingest_streams(
         .and_then(|(files, ended_well)| Ok((directory_of(&session, &files, started)?, files, ended_well)));
     let ((root, witnesses), files, all_ended_well) = match read {
         Ok(read) => read,
-        Err(error) => {
-            if let Err(second) = session.abandon(clock()) {
-                log::warn!("cannot keep what the failed ingest stored: {second}");
-            }
-            return Err(error);
-        }
+        Err(error) => return Err(session.abandon_for(error, clock())),
     };
     let verified = !unwatched || (expect_end.is_some() && all_ended_well);
     let problem_list = unexpected_ends(&files, expect_end.as_deref(), monitor);
@@ -183,11 +177,7 @@ struct StreamFile {
 
 fn read_all(reading: &StreamReading, streams: Vec<StreamSpec>, threads: usize) -> Result<(Vec<StreamFile>, bool)> {
     let results: Vec<Result<StreamFile>> = std::thread::scope(|scope| {
-        let (queue, jobs) = encode_queue(threads);
-        for _ in 0..threads {
-            let jobs = jobs.clone();
-            scope.spawn(move || jobs.run(reading.session.chunks()));
-        }
+        let queue = EncodeQueue::start(scope, reading.session.chunks(), threads);
         let running: Vec<_> = streams
             .into_iter()
             .map(|stream| {
@@ -248,38 +238,19 @@ impl StreamReading<'_, '_> {
         self.monitor.is_cancelled() || self.failed.load(Ordering::Relaxed)
     }
 
-    /// What the stream of this name held the last time. That it cannot be read is no reason to give up.
-    fn previous_content(&self, chunks: &ChunkStore, name: &str) -> Option<Content> {
-        let directory = self.parent?.manifest.root.directory()?;
-        let entry = TreeReader::new(chunks).lookup(directory, name.as_bytes());
-        let entry = entry.inspect_err(|error| log::warn!("reading \"{name}\" of the last snapshot: {error}"));
-        match entry.ok()??.node.kind {
-            NodeKind::File { content, .. } => Some(content),
-            _ => None,
-        }
-    }
-
     /// Stores bytes up to their end; also gives the last of them.
     fn store(&self, input: &mut OpenInput, lane: &mut DataLane, name: &str) -> Result<(Content, Vec<u8>)> {
         let chunks = self.session.chunks().store();
-        let previous = self.previous_content(chunks, name);
+        let previous = older_content(chunks, self.parent.map(|parent| &parent.manifest.root), name.as_bytes());
         let previous = previous.as_ref().map(|content| Predecessor::new(chunks, content));
         let mut writer =
             ContentWriter::new(lane, self.session, ChunkClass::Small, previous).with_relatives(&self.relatives);
         let mut tail = Vec::new();
-        loop {
-            let room = writer.room();
-            let got = input.read(room, &|| self.is_given_up())?;
-            if got == 0 {
-                break;
-            }
-            tail.extend_from_slice(&room[got.saturating_sub(TAIL_BYTES)..got]);
+        let counters = self.monitor.counters();
+        input.store(&mut writer, self.session, counters, self.clock, &|| self.is_given_up(), &mut |piece, _| {
+            tail.extend_from_slice(&piece[piece.len().saturating_sub(TAIL_BYTES)..]);
             tail.drain(..tail.len().saturating_sub(TAIL_BYTES));
-            writer.advance(got)?;
-            Counters::add(&self.monitor.counters().bytes_read, got as u64);
-            Counters::add(&self.monitor.counters().bytes, got as u64);
-            self.session.publish_if_due((self.clock)())?;
-        }
+        })?;
         let content = writer.finish()?;
         lane.release()?;
         Ok((content, tail))
@@ -300,26 +271,15 @@ fn directory_of(
     files: &[StreamFile],
     started: Timestamp,
 ) -> Result<(Node, Option<crate::id::ChunkId>)> {
-    let owners = OwnerNames::new();
-    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let node = |permissions, kind| Node {
-        permissions,
-        uid,
-        gid,
-        owner: owners.user_name(uid),
-        group: owners.group_name(gid),
-        modified: started,
-        xattrs: Xattrs::None,
-        hard_link: None,
-        kind,
-    };
+    let directory = private_node(0o700, started, NodeKind::Directory(DirectoryRoot::default()));
     let mut writer = DirectoryWriter::new(session);
     for file in files {
         let kind = NodeKind::File { content: file.content.clone(), torn: false };
-        writer.push(file.name.as_bytes(), &node(0o600, kind), &Witness::None)?;
+        let node = Node { permissions: 0o600, kind, ..directory.clone() };
+        writer.push(file.name.as_bytes(), &node, &Witness::None)?;
     }
-    let (root, witnesses): (DirectoryRoot, _) = writer.finish()?;
-    Ok((node(0o700, NodeKind::Directory(root)), witnesses))
+    let (root, witnesses) = writer.finish()?;
+    Ok((Node { kind: NodeKind::Directory(root), ..directory }, witnesses))
 }
 
 #[cfg(test)]

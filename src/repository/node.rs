@@ -181,6 +181,14 @@ impl Node {
         }
     }
 
+    /// What a file holds.
+    pub fn content(&self) -> Option<&Content> {
+        match &self.kind {
+            NodeKind::File { content, .. } => Some(content),
+            _ => None,
+        }
+    }
+
     /// `st_size` for what has a size of its own: a file's logical bytes, a symlink's target length.
     pub fn size(&self) -> u64 {
         match &self.kind {

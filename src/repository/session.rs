@@ -125,16 +125,18 @@ impl<'r> WriteSession<'r> {
         self.publish_finished(now).and(finished)
     }
 
-    /// Ends the session with a snapshot: it exists once this returns. The manifest's name, and what its chunks take, are set here. Where that fails,
-    /// what was stored is kept for the next attempt if that can be done.
-    pub fn commit(self, manifest: Manifest, now: Timestamp) -> Result<Arc<Snapshot>> {
-        let added = self.add_snapshot(manifest, now);
-        if added.is_err()
-            && let Err(second) = self.abandon(now)
-        {
+    /// The same after a failure, which comes back: that what was stored could not be kept is the lesser news.
+    pub fn abandon_for(self, failure: Error, now: Timestamp) -> Error {
+        if let Err(second) = self.abandon(now) {
             log::warn!("cannot keep what was stored: {second}");
         }
-        added
+        failure
+    }
+
+    /// Ends the session with a snapshot: it exists once this returns. The manifest's name, and what its chunks take, are set
+    /// here. Where that fails, what was stored is kept for the next attempt if that can be done.
+    pub fn commit(self, manifest: Manifest, now: Timestamp) -> Result<Arc<Snapshot>> {
+        self.add_snapshot(manifest, now).map_err(|error| self.abandon_for(error, now))
     }
 
     fn add_snapshot(&self, mut manifest: Manifest, now: Timestamp) -> Result<Arc<Snapshot>> {

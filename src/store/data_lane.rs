@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::thread::Scope;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
@@ -77,25 +78,29 @@ struct Job {
 #[derive(Clone)]
 pub struct EncodeQueue(Sender<Job>);
 
-/// What a thread that helps takes batches from.
-#[derive(Clone)]
-pub struct EncodeJobs(Receiver<Job>);
-
-/// A queue for `threads` threads that run [`EncodeJobs::run`].
-pub fn encode_queue(threads: usize) -> (EncodeQueue, EncodeJobs) {
-    let (sender, receiver) = bounded(threads);
-    (EncodeQueue(sender), EncodeJobs(receiver))
+impl EncodeQueue {
+    /// Starts `threads` threads that help lanes of `writer`.
+    pub fn start<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        writer: &'scope ChunkWriter<'_>,
+        threads: usize,
+    ) -> EncodeQueue {
+        let (queue, jobs) = bounded(threads);
+        for _ in 0..threads {
+            let jobs = jobs.clone();
+            scope.spawn(move || help(writer, jobs));
+        }
+        EncodeQueue(queue)
+    }
 }
 
-impl EncodeJobs {
-    /// Helps lanes until there are none.
-    pub fn run(self, writer: &ChunkWriter) {
-        let mut encoder = writer.encoder();
-        for Job { mut batch, done } in self.0 {
-            let encoded = batch.encode(writer, &mut encoder).map(|()| batch);
-            // A lane that was given up no longer listens.
-            let _ = done.send(encoded);
-        }
+/// Encodes batches until nobody can leave any.
+fn help(writer: &ChunkWriter, jobs: Receiver<Job>) {
+    let mut encoder = writer.encoder();
+    for Job { mut batch, done } in jobs {
+        let encoded = batch.encode(writer, &mut encoder).map(|()| batch);
+        // A lane that was given up no longer listens.
+        let _ = done.send(encoded);
     }
 }
 

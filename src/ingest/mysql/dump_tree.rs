@@ -41,14 +41,6 @@ impl OlderEntries<'_> {
     }
 }
 
-/// What a file holds.
-pub fn content_of(node: &Node) -> Option<&Content> {
-    match &node.kind {
-        NodeKind::File { content, .. } => Some(content),
-        _ => None,
-    }
-}
-
 impl<'s, 'r> DumpTree<'s, 'r> {
     /// A tree whose entries have the metadata of these two; `before` is the root of the snapshot before.
     pub fn new(session: &'s WriteSession<'r>, file: Node, directory: Node, before: Option<&Node>) -> DumpTree<'s, 'r> {
@@ -93,7 +85,7 @@ impl<'s, 'r> DumpTree<'s, 'r> {
 
     /// Adds a file to the directory that [`DumpTree::go_to`] went to.
     pub fn push(&mut self, name: &[u8], content: Content, before: Option<Node>) -> Result<()> {
-        let content = match before.as_ref().and_then(content_of) {
+        let content = match before.as_ref().and_then(Node::content) {
             // The same bytes in chunks shared with neighbours that changed: what was there before need not be told again.
             Some(older) if self.is_same(older, &content) => older.clone(),
             _ => content,

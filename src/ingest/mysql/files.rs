@@ -4,19 +4,18 @@ use std::collections::HashMap;
 
 use crate::dump::mysql::PartKind;
 use crate::error::Result;
-use crate::ingest::mysql::dump_tree::{DumpTree, content_of};
+use crate::ingest::mysql::dump_tree::DumpTree;
 use crate::ingest::mysql::layout::{DUMP_FILE, META_DIRECTORY, RESTORE_FILE};
 use crate::ingest::mysql::meta;
 use crate::ingest::mysql::part_list::ListedPart;
 use crate::ingest::mysql::ranges::{Piece, Ranges, store_chunk};
 use crate::ingest::mysql::{StoredDump, Verdict};
+use crate::ingest::{older_content, private_node};
 use crate::repository::content::{ChunkClass, Content};
 use crate::repository::content_writer::ContentWriter;
-use crate::repository::metadata::OwnerNames;
-use crate::repository::node::{DirectoryRoot, Node, NodeKind, Xattrs};
+use crate::repository::node::{DirectoryRoot, Node, NodeKind};
 use crate::repository::predecessor::Predecessor;
 use crate::repository::session::WriteSession;
-use crate::repository::tree::TreeReader;
 use crate::store::DataLane;
 use crate::time::{Clock, Timestamp};
 
@@ -64,38 +63,22 @@ impl DumpFiles<'_, '_> {
         self.session.publish_all((self.clock)())?;
         let order = dump.parts.by_path();
         let ranges = Ranges::new(self.session, &dump.content);
-        let mut tree = DumpTree::new(self.session, self.node(0o600), self.node(0o700), self.before);
+        let new = |permissions| private_node(permissions, self.started, NodeKind::Directory(DirectoryRoot::default()));
+        let mut tree = DumpTree::new(self.session, new(0o600), new(0o700), self.before);
         in_order(dump, &order, made, &mut |file| {
             let path = file.path(dump);
             let before = tree.go_to(&path)?;
             let content = match &file {
                 File::Made { content, .. } => content.clone(),
                 File::Dump => dump.content.clone(),
-                File::Parts(parts) => ranges.content(&pieces(dump, parts), before.as_ref().and_then(content_of))?,
+                File::Parts(parts) => ranges.content(&pieces(dump, parts), before.as_ref().and_then(Node::content))?,
                 File::Restore(parts) => {
-                    ranges.content(&frame.pieces(dump, parts), before.as_ref().and_then(content_of))?
+                    ranges.content(&frame.pieces(dump, parts), before.as_ref().and_then(Node::content))?
                 }
             };
             tree.push(path.last().copied().unwrap_or_default(), content, before)
         })?;
         tree.finish()
-    }
-
-    /// Private, since dumps hold what permissions guarded in the database.
-    fn node(&self, permissions: u16) -> Node {
-        let owners = OwnerNames::new();
-        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        Node {
-            permissions,
-            uid,
-            gid,
-            owner: owners.user_name(uid),
-            group: owners.group_name(gid),
-            modified: self.started,
-            xattrs: Xattrs::None,
-            hard_link: None,
-            kind: NodeKind::Directory(DirectoryRoot::default()),
-        }
     }
 
     /// The files whose bytes are not the dump's.
@@ -117,13 +100,8 @@ impl DumpFiles<'_, '_> {
     ) -> Result<File<'p>> {
         let chunks = self.session.chunks().store();
         let path = [META_DIRECTORY, name];
-        let before = self.before.map(|root| TreeReader::new(chunks).lookup_path(root, path.join("/").as_bytes()));
-        let before = before.transpose().unwrap_or_else(|error| {
-            log::warn!("reading \"{name}\" of the last snapshot: {error}");
-            None
-        });
-        let before = before.flatten();
-        let previous = before.as_ref().and_then(content_of).map(|content| Predecessor::new(chunks, content));
+        let previous = older_content(chunks, self.before, path.join("/").as_bytes());
+        let previous = previous.as_ref().map(|content| Predecessor::new(chunks, content));
         let mut writer = ContentWriter::new(lane, self.session, ChunkClass::Small, previous);
         lines.into_iter().try_for_each(|line| writer.write(&line))?;
         Ok(File::Made { path, content: writer.finish()? })
