@@ -71,7 +71,9 @@ impl RunningCommand {
 
     /// The kernel stops a command that asks for a password: its group is not the one that the terminal listens to.
     fn lend_terminal_if_asked(&mut self) -> io::Result<()> {
-        let stopped = self.look(WaitIdOptions::STOPPED)?.and_then(|status| status.stopping_signal());
+        // Looking only for one that was stopped fails for one that has ended.
+        let stopped = self.look(WaitIdOptions::STOPPED | WaitIdOptions::EXITED)?;
+        let stopped = stopped.and_then(|status| status.stopping_signal());
         let by_terminal = [Signal::TTIN, Signal::TTOU, Signal::TSTP];
         if let Some(signal) = by_terminal.into_iter().find(|signal| stopped == Some(signal.as_raw())) {
             self.loan = None;
@@ -117,5 +119,21 @@ impl Drop for RunningCommand {
         self.signal(Signal::KILL);
         // It fails for a child that somebody else waited for, which is fine.
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_has_just_ended_is_no_failure() {
+        let mut running = RunningCommand::start(Command::new("true")).unwrap();
+        while !running.has_ended().unwrap() {
+            std::thread::sleep(LOOK_INTERVAL_AT_END);
+        }
+        // It may end at any time before this look.
+        running.lend_terminal_if_asked().unwrap();
+        assert!(running.ended().unwrap().unwrap().success());
     }
 }
