@@ -4,12 +4,15 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::ffi::CString;
 use std::fs::{self, File, Permissions};
+use std::mem::MaybeUninit;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::fs::{Gid, Uid};
 use rustix::mount::{MountFlags, UnmountFlags};
 use support::fidelity::{assert_same, build_fidelity_tree, differences, walk};
@@ -570,6 +573,42 @@ fn a_full_disk_is_named_and_leaves_no_half_file() {
         fs::metadata(disk.path.join("large")).unwrap().modified().unwrap(),
         fs::metadata(source.join("large")).unwrap().modified().unwrap()
     );
+}
+
+#[test]
+fn in_a_directory_that_it_makes_files_have_their_names_at_once() {
+    let place = TestRepository::new();
+    let source = directory(&place, "source", &[("sub/a", b"first"), ("sub/b", b"second"), ("sub/c", b"third")]);
+    let snapshot = place.ingest(&source, "tree").snapshot;
+    let target = place.path("target");
+    let watch = inotify::init(CreateFlags::NONBLOCK).unwrap();
+    let mut listener = |event: &Event<'_>| {
+        let Event::Action(action) = event else { return };
+        match action.path {
+            b"sub/a" => {
+                let moves_and_new = WatchFlags::CREATE | WatchFlags::MOVED_TO;
+                inotify::add_watch(&watch, target.join("sub"), moves_and_new).unwrap();
+            }
+            // Somebody who is faster.
+            b"sub/c" => fs::write(target.join("sub/c"), "not ours").unwrap(),
+            _ => {}
+        }
+    };
+    let options = RestoreOptions { threads: 1, ..options(&target) };
+    let root = &snapshot.manifest.root;
+    let report = restore(&place.repository, root, b"", &options, &Recorder::default(), &mut listener).unwrap();
+    assert_eq!(report.files, 3);
+    assert_same(&walk(&source), &walk(&target));
+    let mut buffer = [const { MaybeUninit::uninit() }; 4096];
+    let mut events = inotify::Reader::new(&watch, &mut buffer);
+    let names = std::iter::from_fn(|| {
+        events
+            .next()
+            .ok()
+            .map(|event| (event.events().contains(ReadFlags::MOVED_TO), event.file_name().unwrap().to_owned()))
+    });
+    let named: Vec<(bool, CString)> = names.filter(|(_, name)| !name.as_bytes().starts_with(b".")).collect();
+    assert_eq!(named, [(false, c"a".into()), (false, c"b".into()), (false, c"c".into()), (true, c"c".into())]);
 }
 
 #[test]

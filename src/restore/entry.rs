@@ -78,7 +78,11 @@ impl Run<'_> {
     }
 
     fn restore_alone(&self, job: &Job) -> Result<()> {
-        let found = job.place.look(self, job.file_name(), &job.path)?;
+        let found = match job.place.directory.is_new {
+            // What is there all the same shows itself when the entry is made.
+            true => None,
+            false => job.place.look(self, job.file_name(), &job.path)?,
+        };
         let standing = self.standing(found.as_ref(), &job.node);
         // What is not kept is counted at once, before another name of it is looked at.
         if let (Some(found), Standing::Other | Standing::Shared) = (&found, &standing) {
@@ -160,13 +164,23 @@ impl Run<'_> {
         list.into_iter().for_each(|not_set| self.tally.not_set(&job.path, not_set));
     }
 
-    /// Makes an entry under a temporary name, by `fill`, and lets it take its place when it is complete.
-    pub(super) fn put_in_place(
-        &self,
-        job: &Job,
-        fill: impl FnOnce(BorrowedFd<'_>, &OsStr) -> Result<()>,
-    ) -> Result<()> {
+    /// Makes an entry by `fill` under a temporary name, and lets it take its place when it is complete. In a directory that
+    /// this pass made, which is closed to others and had nothing to keep, it has its own name at once: renaming costs as
+    /// much as making.
+    pub(super) fn put_in_place(&self, job: &Job, fill: impl Fn(BorrowedFd<'_>, &OsStr) -> Result<()>) -> Result<()> {
         let dir = job.place.open_fd(self)?;
+        if job.place.directory.is_new {
+            let mut made = Temporary::named(job.file_name(), dir);
+            match fill(dir, &made.name) {
+                // Another name of the snapshot is the same to this file system.
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => made.keep(),
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    made.keep();
+                    return Ok(());
+                }
+            }
+        }
         let temporary = Temporary::new(&self.names, dir);
         fill(dir, &temporary.name)?;
         self.settle(job, temporary)

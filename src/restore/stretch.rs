@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn stretches_keep_the_order_and_end_with_a_directory_by_number_and_behind_a_large_file() {
-        let place = || Place::new(Directory { path: Vec::new(), node: None, identity: None }, None);
+        let place = || Place::new(Directory { path: Vec::new(), node: None, identity: None, is_new: false }, None);
         let (first, second) = (place(), place());
         let (sender, queue) = unbounded();
         let mut stretches = Stretches::new(sender);

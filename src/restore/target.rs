@@ -53,6 +53,8 @@ pub(super) struct Directory {
     /// What its metadata will be; `None` where it stays as it is.
     pub node: Option<Node>,
     pub identity: Option<Identity>,
+    /// This pass made it: nothing was in it before.
+    pub is_new: bool,
 }
 
 /// A directory and a descriptor of it. Whoever lets go of the last one gives the directory its metadata: that must
@@ -108,7 +110,7 @@ impl TemporaryNames {
     }
 }
 
-/// An entry under a temporary name; dropped before it is settled, it goes away.
+/// An entry that is not whole yet; dropped before it is settled, it goes away.
 pub(super) struct Temporary<'d> {
     pub dir: BorrowedFd<'d>,
     pub name: OsString,
@@ -118,6 +120,16 @@ pub(super) struct Temporary<'d> {
 impl<'d> Temporary<'d> {
     pub fn new(names: &TemporaryNames, dir: BorrowedFd<'d>) -> Temporary<'d> {
         Temporary { dir, name: names.name(), settled: false }
+    }
+
+    /// One that has its own name already.
+    pub fn named(name: &OsStr, dir: BorrowedFd<'d>) -> Temporary<'d> {
+        Temporary { dir, name: name.into(), settled: false }
+    }
+
+    /// Leaves it as it is.
+    pub fn keep(&mut self) {
+        self.settled = true;
     }
 
     /// Gives it its name, in the place of whatever but a directory is there.

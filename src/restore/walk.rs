@@ -53,6 +53,13 @@ struct Frame<'a> {
     parent_path_length: usize,
 }
 
+/// A directory to go down into.
+struct Opened {
+    /// `None` where it is missing and nothing is made.
+    fd: Option<OwnedFd>,
+    is_new: bool,
+}
+
 /// The walk's own state.
 struct Walker<'r, 'a> {
     run: &'r Run<'a>,
@@ -94,7 +101,7 @@ impl<'a> Walker<'_, 'a> {
         if !is_single_name(&name) {
             return Err(Error::invalid("path", String::from_utf8_lossy(self.run.prefix), "it does not end in a name"));
         }
-        let place = Place::new(Directory { path: Vec::new(), node: None, identity: None }, fd);
+        let place = Place::new(Directory { path: Vec::new(), node: None, identity: None, is_new: false }, fd);
         let path = name.clone();
         send(Job { place, name, path, node: self.run.root.clone(), role: Role::Alone })
     }
@@ -112,7 +119,7 @@ impl<'a> Walker<'_, 'a> {
                 found.iter().for_each(|found| self.compare_directory(found, fd.as_fd(), self.run.root, b""));
             }
         }
-        self.push(self.run.root.clone(), root, fd, 0)?;
+        self.push(self.run.root.clone(), root, Opened { fd, is_new: false }, 0)?;
         while let Some(frame) = self.stack.last_mut() {
             self.run.check_stopped()?;
             match next_entry(&mut frame.entries) {
@@ -126,14 +133,15 @@ impl<'a> Walker<'_, 'a> {
     }
 
     /// Goes down into a directory; `self.path` is its path already.
-    fn push(&mut self, node: Node, root: &DirectoryRoot, fd: Option<OwnedFd>, parent_path_length: usize) -> Result<()> {
+    fn push(&mut self, node: Node, root: &DirectoryRoot, opened: Opened, parent_path_length: usize) -> Result<()> {
+        let Opened { fd, is_new } = opened;
         let look =
             |fd: &OwnedFd| stat_fd(fd.as_fd()).map_err(Error::io("look at", self.run.tally.full_path(&self.path)));
         let identity = fd.as_ref().map(look).transpose()?.map(|found| found.identity());
         if let (Some(fd), true) = (&fd, self.run.options.delete && self.run.mode != Mode::Verify) {
             self.run.delete_extras(fd.as_fd(), root, &self.path)?;
         }
-        let directory = Directory { path: self.path.clone(), node: Some(node), identity };
+        let directory = Directory { path: self.path.clone(), node: Some(node), identity, is_new };
         let place = Place::new(directory, fd);
         let entries = PageCursor::new(self.run.chunks, PageKind::Directory, root.page);
         self.stack.push(Frame { place, closed: false, entries, parent_path_length });
@@ -176,10 +184,10 @@ impl<'a> Walker<'_, 'a> {
         self.path.extend_from_slice(&name);
         if let Some(root) = node.directory().copied() {
             match self.enter(&place, OsStr::from_bytes(&name), &node) {
-                Ok(fd) => {
+                Ok(opened) => {
                     self.run.tally.report().entries += u64::from(self.run.mode != Mode::Verify);
                     Counters::add(&self.run.tally.counters().entries, 1);
-                    return self.push(node, &root, fd, parent_path_length);
+                    return self.push(node, &root, opened, parent_path_length);
                 }
                 Err(error) => self.run.fail(&self.path, error),
             }
@@ -194,9 +202,8 @@ impl<'a> Walker<'_, 'a> {
         Ok(())
     }
 
-    /// Opens the directory in the target that an entry stands for, and makes it where it is missing; `None` where it is
-    /// missing and nothing is made.
-    fn enter(&self, place: &Place, name: &OsStr, node: &Node) -> Result<Option<OwnedFd>> {
+    /// Opens the directory in the target that an entry stands for, and makes it where it is missing.
+    fn enter(&self, place: &Place, name: &OsStr, node: &Node) -> Result<Opened> {
         let run = self.run;
         let failed = |operation| Error::io(operation, run.tally.full_path(&self.path));
         let found = place.look(run, name, &self.path)?;
@@ -208,7 +215,7 @@ impl<'a> Walker<'_, 'a> {
                 let fd =
                     run.open_existing(place.open_fd(run)?, name, captured).map_err(failed("open the directory"))?;
                 self.compare_directory(captured, fd.as_fd(), node, &self.path);
-                return Ok(Some(fd));
+                return Ok(Opened { fd: Some(fd), is_new: false });
             }
             Some(captured) => {
                 run.links.name_goes(captured);
@@ -218,13 +225,14 @@ impl<'a> Walker<'_, 'a> {
         };
         run.act(action, &self.path, DIRECTORY_LETTER);
         if run.mode != Mode::Write {
-            return Ok(None);
+            return Ok(Opened { fd: None, is_new: true });
         }
         let dir = place.open_fd(run)?;
         if found.is_some() {
             rustix::fs::unlinkat(dir, name, AtFlags::empty()).map_err(|errno| failed("replace")(errno.into()))?;
         }
-        run.make_directory(dir, name).map(Some).map_err(failed("create the directory"))
+        let fd = run.make_directory(dir, name).map_err(failed("create the directory"))?;
+        Ok(Opened { fd: Some(fd), is_new: true })
     }
 
     /// Tells where the metadata of a directory that was found will change.
