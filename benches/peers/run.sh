@@ -9,7 +9,7 @@
 #   --runs N      how often everything is measured [3]
 #   --only TOOLS  only these: yesterfs, yesterfs-zstd, restic, rustic, borg, borg-debian, cp, squashfs
 #   --tools DIR   where to install what apt does not have [~/.cache/yesterfs/peers]
-#   --work DIR    where to make a temporary directory for data and repositories, 8 GB [/var/tmp]
+#   --work DIR    where to make a temporary directory for data and repositories, 14 GB [/var/tmp]
 #   --out DIR     where to write table.md and figures.json [peers in the target directory]
 #
 #   YESTERFS_BIN      use this binary, and do not build
