@@ -3,6 +3,7 @@
 
 mod builder;
 pub mod directory;
+pub mod dump;
 mod exclude;
 mod file;
 mod hard_links;

@@ -12,7 +12,8 @@ use support::mounted::Stage;
 use support::repository::{TestRepository, now};
 use support::stored::{StoredTree, assert_sound, published_bytes, stored_tree};
 use yesterfs::error::{Error, Result};
-use yesterfs::ingest::mysql::{MysqlOptions, ingest_mysql};
+use yesterfs::ingest::dump::DumpOptions;
+use yesterfs::ingest::mysql::ingest_mysql;
 use yesterfs::ingest::stream::{StreamInput, StreamOptions, StreamSpec, ingest_streams};
 use yesterfs::ingest::{IngestOptions, IngestReport};
 use yesterfs::progress::Recorder;
@@ -25,9 +26,9 @@ const HOSTILE: &str = include_str!("mysql/hostile.sql");
 /// The databases that it makes.
 const DATABASES: [&str; 2] = ["shop", "we/ird .%db"];
 
-fn options(input: StreamInput) -> MysqlOptions {
+fn options(input: StreamInput) -> DumpOptions {
     let common = IngestOptions { source: "shop".into(), host: "here".into(), user: "me".into(), ..Default::default() };
-    MysqlOptions {
+    DumpOptions {
         common,
         input,
         database: None,
@@ -45,7 +46,7 @@ fn reader(dump: &[u8]) -> StreamInput {
     StreamInput::Reader(Box::new(Cursor::new(dump.to_vec())))
 }
 
-fn ingest(place: &TestRepository, options: MysqlOptions) -> Result<IngestReport> {
+fn ingest(place: &TestRepository, options: DumpOptions) -> Result<IngestReport> {
     ingest_mysql(&place.repository, options, &now, &Recorder::default())
 }
 
@@ -345,7 +346,7 @@ fn an_incomplete_dump_makes_no_snapshot_unless_it_is_to_be_kept() {
 
     // Kept: it is there by name, and never chosen.
     let half = &dump[..dump.len() / 2];
-    let kept = ingest(&place, MysqlOptions { keep_incomplete: true, ..options(reader(half)) }).unwrap().snapshot;
+    let kept = ingest(&place, DumpOptions { keep_incomplete: true, ..options(reader(half)) }).unwrap().snapshot;
     assert_eq!(kept.manifest.status, SnapshotStatus::Incomplete);
     let found = Dumped { tree: stored_tree(&place.repository, &kept).unwrap(), manifest: kept.manifest.clone() };
     found.assert_parts_are_the_dump(half);
@@ -420,7 +421,7 @@ fn a_dump_that_names_no_database_gets_one() {
         (&nothing, Some("_meta"), "%5Fmeta"),
         (&named, Some("other"), "shop"),
     ] {
-        let options = MysqlOptions { database: database.map(str::to_string), ..options(reader(dump)) };
+        let options = DumpOptions { database: database.map(str::to_string), ..options(reader(dump)) };
         let snapshot = ingest(&place, options).unwrap().snapshot;
         let tree = stored_tree(&place.repository, &snapshot).unwrap();
         let schema = format!("{expected}/tables/a/schema.sql");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use yesterfs::error::{Error, Result};
-use yesterfs::ingest::mysql::STATUS_REASON;
+use yesterfs::ingest::dump::STATUS_REASON;
 use yesterfs::ingest::{IngestOptions, IngestReport};
 use yesterfs::progress::{Counters, Monitor};
 use yesterfs::repository::metadata::OwnerNames;

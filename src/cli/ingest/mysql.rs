@@ -5,7 +5,8 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use yesterfs::ingest::mysql::{MysqlOptions, ingest_mysql};
+use yesterfs::ingest::dump::DumpOptions;
+use yesterfs::ingest::mysql::ingest_mysql;
 use yesterfs::ingest::stream::StreamInput;
 
 use super::SnapshotArgs;
@@ -65,7 +66,7 @@ pub fn run(args: Mysql, invocation: &Invocation) -> CommandResult {
         (None, false) => StreamInput::Command(args.command),
     };
     let common = args.snapshot.options();
-    let options = MysqlOptions {
+    let options = DumpOptions {
         input,
         database: args.database,
         fallback_database: stem.unwrap_or_else(|| common.source.clone()),

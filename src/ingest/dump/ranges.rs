@@ -20,13 +20,13 @@ pub enum Piece {
 }
 
 /// Stores one chunk that is no part of the dump.
-pub fn store_chunk(lane: &mut DataLane, bytes: &[u8]) -> Result<Piece> {
+pub fn store_chunk(lane: &mut DataLane, bytes: &[u8]) -> Result<()> {
     let id = ChunkId::of(bytes);
     let chunk = BatchedChunk::new(0..bytes.len(), Some(id), false, BaseHint::default());
     lane.begin();
     lane.submit(ChunkBatch::new(bytes.to_vec(), vec![chunk]))?;
     lane.next_done(true)?;
-    Ok(Piece::Chunk { id, length: bytes.len() as u64 })
+    Ok(())
 }
 
 /// Makes contents of ranges of one dump. The dump must have been published, so that its pages can be read.

@@ -1,0 +1,239 @@
+//! What ingests of all kinds of database dumps do alike: the dump is stored as it is, and the files of databases and tables
+//! beside it are ranges of it. `docs/semantics.md` section 10 shows the tree. What a kind of dump knows is a [`DumpFormat`].
+
+mod dump_tree;
+mod files;
+mod layout;
+mod meta;
+mod part_list;
+mod ranges;
+mod verdict;
+
+use std::ops::Range;
+use std::process::ExitStatus;
+use std::sync::Arc;
+
+pub use self::meta::STATUS_REASON;
+
+pub(super) use self::layout::{GLOBALS_DIRECTORY, META_DIRECTORY, database_directory};
+pub(super) use self::meta::{Facts, json_file};
+pub(super) use self::part_list::{PartList, Place};
+pub(super) use self::verdict::Ending;
+
+use self::files::DumpFiles;
+use self::layout::DUMP_FILE;
+use self::verdict::Verdict;
+use crate::error::{Error, Result};
+use crate::ingest::input::StreamInput;
+use crate::ingest::{IngestOptions, IngestReport, older_content};
+use crate::progress::{Counters, Monitor};
+use crate::repository::Repository;
+use crate::repository::content::{ChunkClass, Content};
+use crate::repository::content_writer::ContentWriter;
+use crate::repository::cut_marks::CutMarks;
+use crate::repository::predecessor::Predecessor;
+use crate::repository::relatives::Relatives;
+use crate::repository::session::WriteSession;
+use crate::repository::snapshot::{Manifest, Snapshot, SnapshotKind, SnapshotStatus, check_label};
+use crate::store::EncodeQueue;
+use crate::store::chunker::ChunkSizes;
+use crate::time::{Clock, Timestamp};
+
+/// What the ingest of a dump is told.
+pub struct DumpOptions {
+    pub common: IngestOptions,
+    pub input: StreamInput,
+    /// The database of what the dump does not say it of; without it, the one that the dump's first lines name.
+    pub database: Option<String>,
+    /// The database where those name none either.
+    pub fallback_database: String,
+    /// Make a snapshot of an incomplete dump too.
+    pub keep_incomplete: bool,
+    /// Threads that compress, besides one that reads.
+    pub threads: usize,
+}
+
+/// What is known of one kind of dump: it reads one dump, says where its parts belong, and what it learned.
+pub(super) trait DumpFormat {
+    const KIND: SnapshotKind;
+    /// For people: which command makes the snapshot.
+    const COMMAND: &'static str;
+
+    /// Takes the next piece of the dump, of any length.
+    fn push(&mut self, piece: &[u8], notes: &mut Notes);
+    /// Nothing follows.
+    fn finish(&mut self, notes: &mut Notes);
+    /// What the end of the dump shows.
+    fn ending(&self) -> Ending;
+    /// The database that the dump's first lines name.
+    fn database(&self) -> Option<&[u8]>;
+    fn facts(&self) -> Facts;
+    /// Where replication would go on from this dump, and what made it: a file of JSON.
+    fn coordinates(&self) -> Vec<u8>;
+    /// What restores the object that these parts are about, by numbers in the order of the dump. Always the same.
+    fn restore(&self, list: &PartList, parts: &[u32]) -> Vec<RestorePiece>;
+}
+
+/// A piece of the file that restores an object.
+pub(super) enum RestorePiece {
+    /// These bytes of the dump.
+    Dump(Range<u64>),
+    /// Other bytes: one chunk.
+    Text(Vec<u8>),
+}
+
+/// Takes note of the parts of a dump, and has it cut at their edges.
+pub(super) struct Notes<'a> {
+    list: &'a mut PartList,
+    marks: Option<&'a mut CutMarks>,
+}
+
+impl Notes<'_> {
+    /// A part begins, and the one before ends. It may begin some way before the last byte that was pushed.
+    pub fn part(&mut self, start: u64, place: Place) {
+        // Shorter parts share a chunk.
+        if start >= self.list.last_start() + ChunkSizes::SMALL.min_bytes as u64 {
+            self.marks.iter_mut().for_each(|marks| marks.edge(start));
+        }
+        self.list.begin(start, place);
+    }
+
+    /// A row of the present part begins.
+    pub fn row(&mut self, start: u64) {
+        self.marks.iter_mut().for_each(|marks| marks.row(start));
+        self.list.add_row();
+    }
+
+    /// Where the present part begins.
+    pub fn part_start(&self) -> u64 {
+        self.list.last_start()
+    }
+}
+
+/// Makes one snapshot of one dump.
+///
+/// # Errors
+/// [`Error::Incomplete`] where the dump is not whole and need not be kept, [`Error::Command`] where there is none.
+pub(super) fn ingest_dump<F: DumpFormat>(
+    format: F,
+    repository: &Repository,
+    options: DumpOptions,
+    clock: &Clock,
+    monitor: &dyn Monitor,
+) -> Result<IngestReport> {
+    check_label("source", &options.common.source)?;
+    let started = clock();
+    let session = WriteSession::open(repository, monitor.counters(), &options.common.host, F::COMMAND, started)?;
+    let parent = last_of(repository, &options.common.source, F::KIND);
+    let relatives = Relatives::new(repository.chunks()?, &repository.catalog(), &options.common.source);
+    let reading = DumpReading { session: &session, parent: parent.as_deref(), relatives, monitor, clock };
+    match reading.make(format, options, started) {
+        Ok(manifest) => {
+            let snapshot = session.commit(manifest, clock())?;
+            Ok(IngestReport { snapshot })
+        }
+        Err(error) => Err(session.abandon_for(error, clock())),
+    }
+}
+
+/// The last snapshot of the source whose dump is probably much the same.
+fn last_of(repository: &Repository, source: &str, kind: SnapshotKind) -> Option<Arc<Snapshot>> {
+    let catalog = repository.catalog();
+    let is_dump = |it: &&Arc<Snapshot>| it.manifest.kind == kind || it.manifest.kind == SnapshotKind::Stream;
+    catalog.of_source(source).rev().find(is_dump).cloned()
+}
+
+/// One ingest.
+struct DumpReading<'a, 'r> {
+    session: &'a WriteSession<'r>,
+    parent: Option<&'a Snapshot>,
+    relatives: Relatives<'a>,
+    monitor: &'a dyn Monitor,
+    clock: &'a Clock,
+}
+
+/// A dump that was stored.
+struct StoredDump<F> {
+    content: Content,
+    parts: PartList,
+    format: F,
+    /// How its command ended; `None` where there was none.
+    exit: Option<ExitStatus>,
+}
+
+impl DumpReading<'_, '_> {
+    fn make<F: DumpFormat>(&self, format: F, options: DumpOptions, started: Timestamp) -> Result<Manifest> {
+        let DumpOptions { common, input, database, fallback_database, keep_incomplete, threads } = options;
+        let origin = input.describe();
+        let mut dump = self.store_with_help(format, input, threads)?;
+        let verdict = Verdict::of(dump.format.ending(), dump.exit);
+        if let (SnapshotStatus::Incomplete, Some(reason), false) = (verdict.status, &verdict.reason, keep_incomplete) {
+            return Err(Error::Incomplete { input: origin, reason: reason.clone() });
+        }
+        let named = database.map(String::into_bytes).or_else(|| dump.format.database().map(<[u8]>::to_vec));
+        dump.parts.finish(dump.content.size, &named.unwrap_or_else(|| fallback_database.into_bytes()));
+        let before = self.parent.map(|parent| &parent.manifest.root);
+        let files = DumpFiles { session: self.session, clock: self.clock, before, started };
+        let (root, count) = files.write(&dump, &verdict)?;
+        let counters = self.monitor.counters();
+        Counters::add(&counters.files, count);
+        Ok(Manifest {
+            source: common.source,
+            name: String::new(),
+            started,
+            finished: (self.clock)(),
+            kind: F::KIND,
+            status: verdict.status,
+            host: common.host,
+            user: common.user,
+            origin: origin.into_bytes(),
+            root,
+            witnesses: None,
+            parent: self.parent.map(|it| it.id),
+            files: count,
+            has_xattrs: false,
+            bytes_new: Counters::get(&counters.bytes_new),
+            // The session knows once all is written.
+            bytes_stored: 0,
+            problems: 0,
+            problem_list: Vec::new(),
+            tags: common.tags,
+            facts: meta::facts(dump.format.facts(), &dump.parts, &verdict),
+        })
+    }
+
+    /// Stores the dump, with threads that compress.
+    fn store_with_help<F: DumpFormat>(&self, format: F, input: StreamInput, threads: usize) -> Result<StoredDump<F>> {
+        std::thread::scope(|scope| self.store(format, input, EncodeQueue::start(scope, self.session.chunks(), threads)))
+    }
+
+    fn store<F: DumpFormat>(&self, mut format: F, input: StreamInput, queue: EncodeQueue) -> Result<StoredDump<F>> {
+        let mut input = input.open()?;
+        let chunks = self.session.chunks().store();
+        let root = self.parent.map(|parent| &parent.manifest.root);
+        let previous = older_content(chunks, root, DUMP_FILE.as_bytes());
+        let expected_bytes = previous.as_ref().map_or(0, |content| content.size);
+        Counters::add(&self.monitor.counters().bytes_expected, expected_bytes);
+        let previous = previous.as_ref().map(|content| Predecessor::new(chunks, content));
+        let mut lane = self.session.chunks().data_lane(Some(queue));
+        let mut writer =
+            ContentWriter::new(&mut lane, self.session, ChunkClass::Small, previous).with_relatives(&self.relatives);
+        let mut parts = PartList::default();
+        let is_given_up = || self.monitor.is_cancelled();
+        let counters = self.monitor.counters();
+        input.store(&mut writer, self.session, counters, self.clock, &is_given_up, &mut |piece, marks| {
+            format.push(piece, &mut Notes { list: &mut parts, marks: Some(marks) });
+        })?;
+        let content = writer.finish()?;
+        lane.release()?;
+        format.finish(&mut Notes { list: &mut parts, marks: None });
+        let exit = input.ended(&is_given_up)?;
+        if content.size == 0 {
+            return Err(input.failed(
+                exit.filter(|exit| !exit.success())
+                    .map_or_else(|| "produced nothing".to_string(), |exit| format!("failed with {exit}")),
+            ));
+        }
+        Ok(StoredDump { content, parts, format, exit })
+    }
+}

@@ -1,0 +1,210 @@
+//! DumpFiles: the files of a dump's snapshot, and what each is made of.
+
+use std::collections::VecDeque;
+
+use crate::error::Result;
+use crate::id::ChunkId;
+use crate::ingest::dump::dump_tree::DumpTree;
+use crate::ingest::dump::layout::{DUMP_FILE, META_DIRECTORY, RESTORE_FILE};
+use crate::ingest::dump::meta;
+use crate::ingest::dump::part_list::PartList;
+use crate::ingest::dump::ranges::{Piece, Ranges, store_chunk};
+use crate::ingest::dump::verdict::Verdict;
+use crate::ingest::dump::{DumpFormat, RestorePiece, StoredDump};
+use crate::ingest::{older_content, private_node};
+use crate::repository::content::{ChunkClass, Content};
+use crate::repository::content_writer::ContentWriter;
+use crate::repository::node::{DirectoryRoot, Node, NodeKind};
+use crate::repository::predecessor::Predecessor;
+use crate::repository::session::WriteSession;
+use crate::store::DataLane;
+use crate::time::{Clock, Timestamp};
+
+/// Texts that are known to be stored: most tables have the same.
+const RECENT_TEXTS: usize = 16;
+
+/// Writes the files of one dump.
+pub(super) struct DumpFiles<'a, 'r> {
+    pub session: &'a WriteSession<'r>,
+    pub clock: &'a Clock,
+    /// The root of the snapshot before.
+    pub before: Option<&'a Node>,
+    pub started: Timestamp,
+}
+
+/// A file, in the order of paths.
+enum File<'p> {
+    /// Its bytes are known.
+    Made { path: [&'static str; 2], content: Content },
+    /// The dump.
+    Dump,
+    /// Parts of the dump.
+    Parts(&'p [u32]),
+    /// What restores the object that these parts make.
+    Restore(&'p [u32]),
+}
+
+impl DumpFiles<'_, '_> {
+    /// Writes the tree: its root, and how many files it has.
+    pub fn write<F: DumpFormat>(&self, dump: &StoredDump<F>, verdict: &Verdict) -> Result<(Node, u64)> {
+        let order = dump.parts.by_path();
+        let mut lane = self.session.chunks().data_lane(None);
+        let made = self.made_files(dump, verdict, &mut lane)?;
+        store_texts(dump, &order, &mut lane)?;
+        lane.release()?;
+        drop(lane);
+        // Ranges are cut out of the dump's list of extents, which can be read once it is published.
+        self.session.publish_all((self.clock)())?;
+        let ranges = Ranges::new(self.session, &dump.content);
+        let new = |permissions| private_node(permissions, self.started, NodeKind::Directory(DirectoryRoot::default()));
+        let mut tree = DumpTree::new(self.session, new(0o600), new(0o700), self.before);
+        in_order(&dump.parts, &order, made, &mut |file| {
+            let path = file.path(&dump.parts);
+            let before = tree.go_to(&path)?;
+            let older = before.as_ref().and_then(Node::content);
+            let content = match &file {
+                File::Made { content, .. } => content.clone(),
+                File::Dump => dump.content.clone(),
+                File::Parts(parts) => ranges.content(&pieces_of_parts(&dump.parts, parts), older)?,
+                File::Restore(parts) => {
+                    let pieces = dump.format.restore(&dump.parts, &in_dump_order(parts));
+                    ranges.content(&pieces_of_restore(&pieces), older)?
+                }
+            };
+            tree.push(path.last().copied().unwrap_or_default(), content, before)
+        })?;
+        tree.finish()
+    }
+
+    /// The files whose bytes are not the dump's.
+    fn made_files<'p, F: DumpFormat>(
+        &self,
+        dump: &StoredDump<F>,
+        verdict: &Verdict,
+        lane: &mut DataLane,
+    ) -> Result<Vec<File<'p>>> {
+        let coordinates = std::iter::once(dump.format.coordinates());
+        let status = std::iter::once(meta::status(verdict, dump.exit));
+        Ok(vec![
+            self.made_file("coordinates.json", coordinates, lane)?,
+            self.made_file("parts", meta::part_lines(&dump.parts), lane)?,
+            self.made_file("status.json", status, lane)?,
+        ])
+    }
+
+    fn made_file<'p>(
+        &self,
+        name: &'static str,
+        lines: impl Iterator<Item = Vec<u8>>,
+        lane: &mut DataLane,
+    ) -> Result<File<'p>> {
+        let chunks = self.session.chunks().store();
+        let path = [META_DIRECTORY, name];
+        let previous = older_content(chunks, self.before, path.join("/").as_bytes());
+        let previous = previous.as_ref().map(|content| Predecessor::new(chunks, content));
+        let mut writer = ContentWriter::new(lane, self.session, ChunkClass::Small, previous);
+        lines.into_iter().try_for_each(|line| writer.write(&line))?;
+        Ok(File::Made { path, content: writer.finish()? })
+    }
+}
+
+/// Stores what the files that restore objects hold besides parts of the dump.
+fn store_texts<F: DumpFormat>(dump: &StoredDump<F>, order: &[u32], lane: &mut DataLane) -> Result<()> {
+    let mut recent = VecDeque::new();
+    for object in objects(&dump.parts, order) {
+        if !dump.parts.is_restorable(dump.parts.get(object[0])) {
+            continue;
+        }
+        for piece in dump.format.restore(&dump.parts, &in_dump_order(object)) {
+            let RestorePiece::Text(text) = piece else { continue };
+            let id = ChunkId::of(&text);
+            if !recent.contains(&id) {
+                store_chunk(lane, &text)?;
+                recent.push_back(id);
+                recent.drain(..recent.len().saturating_sub(RECENT_TEXTS));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives each file to `take`, in the order of paths. `order` has the parts in that order, `made` the other files.
+fn in_order<'p>(
+    list: &PartList,
+    order: &'p [u32],
+    made: Vec<File<'p>>,
+    take: &mut impl FnMut(File<'p>) -> Result<()>,
+) -> Result<()> {
+    let mut others = made.into_iter().chain([File::Dump]).peekable();
+    for object in objects(list, order) {
+        for file in files_of(list, object) {
+            while let Some(other) = others.next_if(|other| other.path(list) < file.path(list)) {
+                take(other)?;
+            }
+            take(file)?;
+        }
+    }
+    others.try_for_each(take)
+}
+
+/// The parts of each object, which stand together in the order of paths.
+fn objects<'p>(list: &PartList, order: &'p [u32]) -> impl Iterator<Item = &'p [u32]> {
+    order.chunk_by(|&a, &b| list.object_path(list.get(a)).eq(list.object_path(list.get(b))))
+}
+
+/// The files that the parts of one object make.
+fn files_of<'p>(list: &PartList, object: &'p [u32]) -> Vec<File<'p>> {
+    let name = |number: u32| list.file_name(list.get(number));
+    let mut files: Vec<File> = object.chunk_by(|&a, &b| name(a) == name(b)).map(File::Parts).collect();
+    if list.is_restorable(list.get(object[0])) {
+        let is_before = |file: &File| matches!(file, File::Parts(parts) if name(parts[0]) < Some(RESTORE_FILE));
+        files.insert(files.partition_point(is_before), File::Restore(object));
+    }
+    files
+}
+
+fn in_dump_order(parts: &[u32]) -> Vec<u32> {
+    let mut parts = parts.to_vec();
+    parts.sort_unstable();
+    parts
+}
+
+fn pieces_of_restore(made_of: &[RestorePiece]) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    for piece in made_of {
+        match piece {
+            RestorePiece::Text(text) => pieces.push(Piece::Chunk { id: ChunkId::of(text), length: text.len() as u64 }),
+            RestorePiece::Dump(range) => extend(&mut pieces, range.start, range.end - range.start),
+        }
+    }
+    pieces
+}
+
+fn pieces_of_parts(list: &PartList, parts: &[u32]) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    for part in parts.iter().map(|&number| list.get(number)) {
+        extend(&mut pieces, part.start, part.length);
+    }
+    pieces
+}
+
+/// Adds a stretch of the dump; one that goes on where the last one ended lengthens it.
+fn extend(pieces: &mut Vec<Piece>, start: u64, length: u64) {
+    match pieces.last_mut() {
+        Some(Piece::Dump { start: last, length: so_far }) if *last + *so_far == start => *so_far += length,
+        _ => pieces.push(Piece::Dump { start, length }),
+    }
+}
+
+impl File<'_> {
+    fn path<'d>(&self, list: &'d PartList) -> Vec<&'d [u8]> {
+        match self {
+            File::Made { path, .. } => path.iter().map(|name| name.as_bytes()).collect(),
+            File::Dump => vec![DUMP_FILE.as_bytes()],
+            File::Parts(parts) => list.path(list.get(parts[0])).collect(),
+            File::Restore(parts) => {
+                list.object_path(list.get(parts[0])).chain(std::iter::once(RESTORE_FILE.as_bytes())).collect()
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Layout: the names that the snapshots of all kinds of dumps have in common.
+
+use crate::dump::name::file_name_beside;
+
+/// The dump itself.
+pub const DUMP_FILE: &str = "dump.sql";
+
+/// What is told about the dump.
+pub const META_DIRECTORY: &str = "_meta";
+
+/// What is in no database.
+pub const GLOBALS_DIRECTORY: &str = "_globals";
+
+/// Names beside the directories of databases.
+const RESERVED: [&str; 4] = [DUMP_FILE, META_DIRECTORY, GLOBALS_DIRECTORY, "_original"];
+
+/// Loads a table by itself.
+pub const RESTORE_FILE: &str = "restore.sql";
+
+/// The file name of a database's directory.
+pub fn database_directory(name: &[u8]) -> Vec<u8> {
+    file_name_beside(name, &RESERVED)
+}
