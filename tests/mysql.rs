@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::Cursor;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use support::mariadb::MariaDb;
-use support::mounted::Stage;
+use support::mounted::{Stage, within};
+use support::noise;
 use support::repository::{TestRepository, now};
 use support::stored::{StoredTree, assert_sound, published_bytes, stored_tree};
 use yesterfs::error::{Error, Result};
@@ -393,6 +395,18 @@ fn a_changed_dump_costs_what_changed() {
 }
 
 #[test]
+fn whatever_is_no_dump_is_refused() {
+    let place = TestRepository::new();
+    let refusal = |bytes: &[u8]| ingest(&place, options(reader(bytes))).err().map(|error| error.to_string());
+    let long = [b"INSERT INTO `t` VALUES ('", &b"x".repeat(40 << 20)[..]].concat();
+    let garbage = [noise(7, 3 << 20), b"`'".to_vec()].concat();
+    for (bytes, what) in [(&long, "an INSERT without end"), (&garbage, "garbage"), (&b"words\n".to_vec(), "text")] {
+        let message = refusal(bytes).unwrap_or_else(|| panic!("{what} made a snapshot"));
+        assert!(message.contains("incomplete") && message.contains("within a statement"), "{what}: {message}");
+    }
+}
+
+#[test]
 fn dumps_without_comments_are_as_complete_as_can_be_told() {
     let (server, place) = (MariaDb::start(), TestRepository::new());
     server.run("", "CREATE DATABASE shop; USE shop; CREATE TABLE a (x INT); INSERT INTO a VALUES (1)");
@@ -449,6 +463,22 @@ fn a_dba_restores_one_table_from_the_mount() {
     ask.args(["--only-values", "-n", "user.yesterfs.server_version"]).arg(mount.path("snapshots/shop/latest/"));
     let answer = ask.stderr(Stdio::null()).output().unwrap();
     assert!(String::from_utf8_lossy(&answer.stdout).starts_with(server.run("", "SELECT @@version").trim()));
+    // A dump that was cut short, kept all the same, is what no name of the newest leads to.
+    let latest = std::fs::read_link(mount.path("snapshots/shop/latest")).unwrap();
+    let short = stage.path("short.sql");
+    std::fs::write(&short, &std::fs::read(mount.path("snapshots/shop/latest/dump.sql")).unwrap()[..5000]).unwrap();
+    let mut ingest = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
+    ingest.arg("--repo").arg(stage.repository()).args(["ingest", "mysql", "--source", "shop"]).arg(&short);
+    let refused = ingest.output().unwrap();
+    assert_eq!(refused.status.code(), Some(6), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("hint: --keep-incomplete"), "{refused:?}");
+    assert_eq!(ingest.arg("--keep-incomplete").output().unwrap().status.code(), Some(3));
+    assert_eq!(stage.succeed(&["snapshots", "shop"]).matches(" incomplete ").count(), 1);
+    let incomplete = || std::fs::read_dir(mount.path("snapshots/shop")).unwrap().count() == 3;
+    within(Duration::from_secs(3), "the incomplete one is listed", incomplete);
+    assert_eq!(std::fs::read_link(mount.path("snapshots/shop/latest")).unwrap(), latest);
+    assert!(mount.path("at/now/shop/shop/tables/orders/restore.sql").exists());
+
     let shown = stage.succeed(&["show", "shop", "--json"]);
     assert!(shown.contains("\"kind\":\"mysql\"") && shown.contains("\"server_version\""), "{shown}");
 }

@@ -186,11 +186,16 @@ impl Words<'_> {
     }
 }
 
+/// Of more needs of one table the rest is left out: no server allows so many.
+const NEEDS_MAX: usize = 1000;
+
 /// What must be there before a table can be made: the tables that its foreign keys name, and sequences.
 pub fn needs_of_table(text: &[u8], modes: QuoteModes) -> Vec<Need> {
     let mut words = Words::new(text, modes);
     let mut needs = Vec::new();
-    while let Some(word) = words.next() {
+    while needs.len() < NEEDS_MAX
+        && let Some(word) = words.next()
+    {
         let kind = if word.is("REFERENCES") {
             NeedKind::Table
         } else if (word.is("NEXTVAL") || word.is("LASTVAL")) && words.pass_symbol(b'(') {

@@ -37,6 +37,17 @@ fn end_of(dump: &str) -> DumpEnd {
     read(dump.as_bytes(), &[dump.len()]).1.end
 }
 
+#[test]
+fn of_many_needs_not_all_are_kept() {
+    let needs = |count: usize| {
+        let columns = |number| format!("  `c{number}` int REFERENCES `t{number}` (`x`),\n");
+        let dump = format!("CREATE TABLE `a` (\n{});\n", (0..count).map(columns).collect::<String>());
+        let (events, _) = read(dump.as_bytes(), &[100]);
+        events.iter().find_map(|event| if let Event::Needs(needs) = event { Some(needs.len()) } else { None })
+    };
+    assert_eq!((needs(3), needs(1000), needs(1001)), (Some(3), Some(1000), Some(1000)));
+}
+
 /// Pieces of dumps, each of which changes how what follows is to be read, or looks as if it did.
 const FRAGMENTS: [&str; 32] = [
     "--\n-- Table structure for table `a`\n--\n\n",
