@@ -72,6 +72,10 @@ pub enum Error {
     #[error("the dump from \"{input}\" is incomplete: {reason}; no snapshot was made")]
     Incomplete { input: String, reason: String },
 
+    /// A client program did not load what it was given into its server.
+    #[error("\"{client}\" failed {what}: {reason}")]
+    Load { what: String, client: String, reason: String },
+
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -120,7 +124,7 @@ impl Error {
             Error::NotFound { .. } | Error::Stale { .. } => ErrorKind::NotFound,
             Error::Ambiguous { .. } | Error::Invalid { .. } => ErrorKind::Invalid,
             Error::Exists { .. } => ErrorKind::Exists,
-            Error::Command { .. } | Error::Incomplete { .. } => ErrorKind::Command,
+            Error::Command { .. } | Error::Incomplete { .. } | Error::Load { .. } => ErrorKind::Command,
             Error::Interrupted => ErrorKind::Interrupted,
         }
     }

@@ -839,7 +839,7 @@ fn manual_pages_render_without_warnings_and_tell_how_to_type() {
         ("find", "yesterfs find [--all] [-i|--ignore-case] [-l|--long] [--json] [GLOBAL OPTIONS] [SNAP] PATTERN"),
         (
             "restore",
-            "yesterfs restore --to DIR [-n|--dry-run] [--delete] [--delete-unread] [--verify] [--numeric-ids] [--json] [--threads N] [GLOBAL OPTIONS] SNAP[:/PATH]",
+            "yesterfs restore [-n|--dry-run] [--delete] [--delete-unread] [--verify] [--numeric-ids] [--json] [--overwrite] [--to DIR] [--threads N] [--into URL] [--table DATABASE.TABLE]... [--as DATABASE.TABLE] [--client PROGRAM] [GLOBAL OPTIONS] SNAP[:/PATH]",
         ),
         ("umount", "yesterfs umount [-l|--lazy] [GLOBAL OPTIONS] DIR"),
         ("man", "yesterfs man [--out DIR] [GLOBAL OPTIONS] [COMMAND...]"),

@@ -25,6 +25,9 @@ pub fn of(error: &Error) -> Option<&'static str> {
         Error::NotFound { what: "path", .. } => "yesterfs ls SNAP:/PATH lists what there is",
         Error::NotFound { what: "command", .. } => "yesterfs --help lists the commands",
         Error::Ambiguous { .. } => "write more digits of the id",
+        Error::Exists { what: "table", .. } => {
+            "--overwrite replaces it, --as gives the one in the snapshot another name"
+        }
         Error::Unsupported { .. } => "update yesterfs on this machine",
         Error::Incomplete { .. } => "--keep-incomplete keeps what there is; latest and times will not choose it",
         Error::Interrupted => "run the same command again; what it has written so far is kept",

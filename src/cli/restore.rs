@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use yesterfs::Error;
@@ -10,6 +10,8 @@ use yesterfs::repository::snapshot::Manifest;
 use yesterfs::restore::{
     Action, Event, NotRestored, NotSetGroup, PlannedAction, RestoreOptions, RestoreReport, restore,
 };
+
+mod into;
 
 use super::entry::type_name;
 use super::exit::{CommandResult, Outcome};
@@ -21,9 +23,10 @@ const EXAMPLES: &str = "\
 Examples:
   yesterfs restore lake --to /restore
   yesterfs restore lake@yesterday:/etc/app.conf --to .
-  yesterfs restore lake --to /export/lake --delete --dry-run";
+  yesterfs restore lake --to /export/lake --delete --dry-run
+  yesterfs restore shop@yesterday --into mysql://root@localhost --table shop.orders --as shop_restored.orders";
 
-/// Bring a snapshot, or a part of one, back into a directory
+/// Bring a snapshot, or a part of one, back into a directory or a server
 ///
 /// A directory's entries go into DIR, which becomes that directory; anything else goes into DIR under its own name.
 /// What is there already is read and compared, and only what differs is written. Without root, what could not be set
@@ -37,8 +40,8 @@ pub struct Restore {
     target: OsString,
 
     /// The directory to restore into; it is made if it does not exist
-    #[arg(long, value_name = "DIR")]
-    to: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "into", conflicts_with = "into")]
+    to: Option<PathBuf>,
 
     /// Change nothing, only show what would be done
     #[arg(short = 'n', long)]
@@ -62,13 +65,16 @@ pub struct Restore {
     #[arg(long)]
     numeric_ids: bool,
 
-    /// Files written at the same time [default: as many as processors]
+    /// Files written, or tables loaded, at the same time [default: as many as processors]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 
     /// Print progress, problems, what could not be set and a summary as JSON objects; with --dry-run or -v, each action
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    server: into::Into,
 }
 
 /// An entry that could not be read is not in the snapshot, and would be deleted as if it had not been there.
@@ -88,11 +94,12 @@ pub fn run(args: Restore, invocation: &Invocation) -> CommandResult {
     let terminal = invocation.start_progress(if args.json { Show::Json } else { Show::Text }, args.json)?;
     let repository = invocation.open(terminal.clone())?;
     let Target { snapshot, path, node } = invocation.target(&repository, &args.target)?;
+    let Some(to) = &args.to else { return into::run(&args, &repository, (&snapshot, &path), &terminal, invocation) };
     if args.delete && !args.delete_unread {
         require_whole(&snapshot.manifest)?;
     }
     let options = RestoreOptions {
-        to: args.to.clone(),
+        to: to.clone(),
         dry_run: args.dry_run,
         delete: args.delete,
         verify: args.verify,
@@ -125,7 +132,7 @@ pub fn run(args: Restore, invocation: &Invocation) -> CommandResult {
         report.not_set.iter().for_each(print_not_set_group);
     }
     if args.json {
-        output.record(&summary_record(&report, &args, &terminal))?;
+        output.record(&summary_record(&report, to, &args, &terminal))?;
     } else if !invocation.quiet {
         print_summary(&report, &args, invocation, &terminal, &mut output)?;
     }
@@ -218,9 +225,9 @@ fn print_summary(
     Ok(())
 }
 
-fn summary_record(report: &RestoreReport, args: &Restore, terminal: &Terminal) -> Record {
+fn summary_record(report: &RestoreReport, to: &Path, args: &Restore, terminal: &Terminal) -> Record {
     Record::new("restore")
-        .put_path("to", &args.to)
+        .put_path("to", to)
         .put("dry_run", args.dry_run)
         .put("entries", report.entries)
         .put("files", report.files)

@@ -5,11 +5,15 @@ mod facts;
 mod lexer;
 mod modes;
 mod part;
+mod rename;
+mod starts;
 mod statement;
 mod words;
 
 pub use self::facts::{Coordinates, CoordinatesOf, DumpEnd, DumpFacts};
 pub use self::part::{Need, NeedKind, Part, PartKind};
+pub use self::rename::Renamer;
+pub use self::starts::{StatementStart, StatementStarts};
 
 use self::facts::shown;
 use self::lexer::{EndedIn, Lexer, Sink};

@@ -42,6 +42,26 @@ pub fn file_name_beside(name: &[u8], reserved: &[&str]) -> Vec<u8> {
     out
 }
 
+/// The name that became this file name; `None` where a part of it was cut.
+pub fn original_name(file_name: &[u8]) -> Option<Vec<u8>> {
+    if file_name == b"%" {
+        return Some(Vec::new());
+    }
+    let mut out = Vec::with_capacity(file_name.len());
+    let mut rest = file_name;
+    while let Some((&byte, behind)) = rest.split_first() {
+        if byte != b'%' {
+            out.push(byte);
+            rest = behind;
+            continue;
+        }
+        let digits = behind.get(..2).and_then(|digits| std::str::from_utf8(digits).ok())?;
+        out.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = &behind[2..];
+    }
+    Some(out)
+}
+
 fn push_escaped(out: &mut Vec<u8>, byte: u8) {
     out.extend_from_slice(format!("%{byte:02X}").as_bytes());
 }
@@ -77,6 +97,17 @@ mod tests {
         assert_eq!(file_name(b"", ""), b"%");
         assert_eq!(file_name_beside(b"_meta", &["_meta"]), b"%5Fmeta");
         assert_eq!(file_name_beside(b"shop", &["_meta"]), b"shop");
+    }
+
+    #[test]
+    fn file_names_lead_back_to_names() {
+        for name in [&b"orders"[..], b"a/b%c\0\n\x7f", b".hidden", b"..", b"", "käse".as_bytes()] {
+            assert_eq!(original_name(&file_name(name, "")).as_deref(), Some(name));
+        }
+        assert_eq!(original_name(&file_name_beside(b"_meta", &["_meta"])).as_deref(), Some(&b"_meta"[..]));
+        for cut in [&file_name(&[b'x'; 300], "")[..], b"%x", b"%4", b"a%"] {
+            assert!(original_name(cut).is_none(), "{cut:?}");
+        }
     }
 
     #[test]

@@ -12,6 +12,9 @@ use crate::repository::content::{Content, Extent, ExtentSource};
 use crate::repository::content_reader::{ContentReader, Extents, PlacedExtent, part_of};
 use crate::store::ChunkStore;
 
+/// Bytes of a piece.
+const PIECE_BYTES: usize = 1 << 20;
+
 /// A content with less data is read before a thread has started.
 pub const STREAM_MIN_BYTES: u64 = 2 << 20;
 
@@ -32,6 +35,34 @@ struct Job {
 }
 
 impl ContentReader<'_> {
+    /// Calls `work` with all bytes of a content, in order and by pieces of at most 1 MiB, until it has seen enough.
+    ///
+    /// # Errors
+    /// As [`ContentReader::stream`].
+    pub fn each_piece<E: From<Error>>(
+        &self,
+        content: &Content,
+        threads: usize,
+        mut work: impl FnMut(&[u8]) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        if content.data_bytes >= STREAM_MIN_BYTES {
+            return self.stream(content, threads, |placed, bytes| match placed.extent.source {
+                ExtentSource::Chunk { .. } => work(bytes),
+                ExtentSource::Hole => zeros(placed.extent.length, &mut work),
+            });
+        }
+        let (mut piece, mut offset) = (Vec::new(), 0);
+        while offset < content.size {
+            piece.clear();
+            self.read(content, offset, PIECE_BYTES, &mut piece)?;
+            if work(&piece)?.is_break() {
+                return Ok(());
+            }
+            offset += piece.len() as u64;
+        }
+        Ok(())
+    }
+
     /// Calls `work` with every extent of a content, in order, and its bytes, none for a hole, until it has seen enough.
     /// `threads` decode ahead, past the cache, 1 MiB each and at most a chunk more for each quarter of it.
     ///
@@ -72,6 +103,20 @@ impl ContentReader<'_> {
             }
         })
     }
+}
+
+/// Gives `work` the bytes of a hole.
+fn zeros<E>(length: u64, work: &mut impl FnMut(&[u8]) -> Result<ControlFlow<()>, E>) -> Result<ControlFlow<()>, E> {
+    let zeros = vec![0; length.min(PIECE_BYTES as u64) as usize];
+    let mut left = length;
+    while left > 0 {
+        let piece = left.min(PIECE_BYTES as u64);
+        if work(&zeros[..piece as usize])?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        left -= piece;
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Queues a batch; what comes of it comes by the channel returned.

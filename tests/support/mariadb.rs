@@ -64,6 +64,13 @@ impl MariaDb {
         }
     }
 
+    /// Where it is, for who takes a URL; nothing else on this machine tells more.
+    pub fn url(&self, database: &str) -> String {
+        let own = |name: &str| self.directory.path().join(name).to_str().unwrap().to_string();
+        std::fs::write(own("client.cnf"), "[client]\ndefault-character-set=utf8mb4\n").unwrap();
+        format!("mysql://root@/{database}?socket={}&defaults-file={}", own("socket"), own("client.cnf"))
+    }
+
     fn connection(&self) -> [String; 4] {
         let socket: PathBuf = self.directory.path().join("socket");
         let socket = format!("--socket={}", socket.to_str().unwrap());

@@ -135,6 +135,14 @@ impl Lexer {
         }
     }
 
+    /// Up to where everything was told.
+    pub fn settled(&self) -> u64 {
+        match self.place {
+            Place::Between | Place::Rows => self.offset,
+            Place::Line | Place::DelimiterLine | Place::Comment | Place::Statement => self.start,
+        }
+    }
+
     /// Tells that nothing follows, and asks where that is.
     pub fn finish(&mut self, sink: &mut impl Sink) -> EndedIn {
         let rest = std::mem::take(&mut self.carry);

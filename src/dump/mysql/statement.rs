@@ -81,7 +81,7 @@ fn created(mut words: Words) -> Belongs {
             b"SERVER" => return of_all(PartKind::Servers),
             b"TABLESPACE" | b"LOGFILE" => return of_all(PartKind::Tablespaces),
             b"DATABASE" | b"SCHEMA" => {
-                return match named(PartKind::Database, Some(words.past_if_not_exists())) {
+                return match named(PartKind::Database, Some(words.past_if_exists())) {
                     Belongs::To { name, .. } => Belongs::ToDatabase(name),
                     other => other,
                 };
@@ -92,14 +92,14 @@ fn created(mut words: Words) -> Belongs {
                 continue;
             }
         };
-        return named(kind, Some(words.past_if_not_exists()));
+        return named(kind, Some(words.past_if_exists()));
     }
     Belongs::ToPrevious
 }
 
 /// `CREATE TRIGGER name BEFORE INSERT ON table`.
 fn triggered(mut words: Words) -> Belongs {
-    words = words.past_if_not_exists();
+    words = words.past_if_exists();
     words.qualified_name();
     named(PartKind::Triggers, words.skip_to(&["ON"]))
 }
@@ -164,26 +164,6 @@ fn is_about_replication(words: Words) -> bool {
         }
         _ => false,
     })
-}
-
-impl Words<'_> {
-    /// The words behind the first of these keywords.
-    fn skip_to(mut self, keywords: &[&str]) -> Option<Self> {
-        while let Some(word) = self.next() {
-            if keywords.iter().any(|keyword| word.is(keyword)) {
-                return Some(self);
-            }
-        }
-        None
-    }
-
-    fn past_if_not_exists(mut self) -> Self {
-        if self.pass("IF") {
-            self.pass("NOT");
-            self.pass("EXISTS");
-        }
-        self
-    }
 }
 
 /// Of more needs of one table the rest is left out: no server allows so many.

@@ -91,6 +91,36 @@ impl<'a> Words<'a> {
         Some((Some(first), self.next()?.name()?.into_owned()))
     }
 
+    /// The words behind the first of these keywords.
+    pub fn skip_to(mut self, keywords: &[&str]) -> Option<Self> {
+        while let Some(word) = self.next() {
+            if keywords.iter().any(|keyword| word.is(keyword)) {
+                return Some(self);
+            }
+        }
+        None
+    }
+
+    /// Passes `IF EXISTS` and `IF NOT EXISTS`.
+    pub fn past_if_exists(mut self) -> Self {
+        if self.pass("IF") {
+            self.pass("NOT");
+            self.pass("EXISTS");
+        }
+        self
+    }
+
+    /// Where the next word begins.
+    pub fn place(&mut self) -> usize {
+        self.skip_blanks();
+        self.at
+    }
+
+    /// Where the last word ended.
+    pub fn end(&self) -> usize {
+        self.at
+    }
+
     fn rest(&self) -> &'a [u8] {
         &self.text[self.at..]
     }

@@ -1,0 +1,241 @@
+//! Renamer: gives the table of a `restore.sql` another name while it streams by, and new names to what must not have the same
+//! name twice in one database: its constraints and triggers.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::codec::DecodeError;
+use crate::dump::mysql::lexer::{Lexer, Sink};
+use crate::dump::mysql::words::{QuoteModes, Word, Words};
+use crate::id::hash;
+
+/// Bytes that may wait for the end of their statement. Rows do not wait.
+const WAITING_MAX_BYTES: usize = 64 << 20;
+
+/// Longest name of anything, in characters.
+const NAME_MAX: usize = 64;
+
+/// Digits of the hash that ends a name that was cut.
+const HASH_DIGITS: usize = 8;
+
+/// Renames one table.
+pub struct Renamer {
+    lexer: Lexer,
+    /// Bytes that were taken and not given out, and where the first of them stands in the input.
+    waiting: Vec<u8>,
+    waiting_start: u64,
+    edits: Edits,
+}
+
+/// What is to be changed.
+struct Edits {
+    old: Vec<u8>,
+    new: Vec<u8>,
+    /// In the order of the input: places, and what stands there afterwards.
+    list: Vec<(Range<u64>, Vec<u8>)>,
+}
+
+impl Renamer {
+    pub fn new(old: &[u8], new: &[u8]) -> Renamer {
+        let edits = Edits { old: old.to_vec(), new: new.to_vec(), list: Vec::new() };
+        Renamer { lexer: Lexer::default(), waiting: Vec::new(), waiting_start: 0, edits }
+    }
+
+    /// Takes the next piece, and appends to `out` what is settled.
+    ///
+    /// # Errors
+    /// A statement that is longer than any server takes.
+    pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        self.waiting.extend_from_slice(piece);
+        self.lexer.push(piece, &mut self.edits);
+        self.give_out(self.lexer.settled(), out);
+        match self.waiting.len() {
+            0..WAITING_MAX_BYTES => Ok(()),
+            _ => Err(DecodeError { reason: "a statement is longer than 64 MiB", at: self.waiting_start as usize }),
+        }
+    }
+
+    /// Appends the rest.
+    pub fn finish(mut self, out: &mut Vec<u8>) {
+        self.lexer.finish(&mut self.edits);
+        self.give_out(u64::MAX, out);
+    }
+
+    fn give_out(&mut self, end: u64, out: &mut Vec<u8>) {
+        let start = self.waiting_start;
+        let length = (end.saturating_sub(start)).min(self.waiting.len() as u64) as usize;
+        let mut at = 0;
+        for (range, text) in self.edits.list.drain(..) {
+            let (from, to) = ((range.start - start) as usize, (range.end - start) as usize);
+            out.extend_from_slice(&self.waiting[at..from]);
+            out.extend_from_slice(&text);
+            at = to;
+        }
+        out.extend_from_slice(&self.waiting[at..length]);
+        self.waiting.drain(..length);
+        self.waiting_start += length as u64;
+    }
+}
+
+impl Sink for Edits {
+    fn comment(&mut self, _: u64, _: &[u8]) {}
+
+    fn statement(&mut self, start: u64, text: &[u8], modes: QuoteModes) {
+        let mut words = Words::new(text, modes);
+        let Some(Word::Plain(verb)) = words.next() else { return };
+        match verb.to_ascii_uppercase().as_slice() {
+            b"INSERT" | b"REPLACE" => self.inserted(start, words),
+            b"CREATE" | b"DROP" | b"ALTER" | b"LOCK" | b"ANALYZE" => self.defined(start, words),
+            _ => {}
+        }
+    }
+
+    fn insert(&mut self, start: u64, text: &[u8], modes: QuoteModes) {
+        self.statement(start, text, modes);
+    }
+
+    fn row(&mut self, _: u64) {}
+
+    fn delimiter(&mut self, _: u64, _: bool) {}
+}
+
+impl Edits {
+    fn inserted(&mut self, start: u64, words: Words) {
+        if let Some(mut words) = words.skip_to(&["INTO"]) {
+            self.table(start, &mut words);
+        }
+    }
+
+    fn defined(&mut self, start: u64, mut words: Words) {
+        while let Some(word) = words.next() {
+            if word.is("TABLE") || word.is("TABLES") {
+                words = words.past_if_exists();
+                self.table(start, &mut words);
+                return self.constraints(start, words);
+            }
+            if word.is("TRIGGER") {
+                words = words.past_if_exists();
+                // As whoever made it wrote it, perhaps without quotes.
+                self.dependent(start, &mut words);
+                if let Some(mut words) = words.skip_to(&["ON"]) {
+                    self.table(start, &mut words);
+                }
+                return;
+            }
+        }
+    }
+
+    /// What the rest of a definition of a table names.
+    fn constraints(&mut self, start: u64, mut words: Words) {
+        while let Some(word) = words.next() {
+            if word.is("CONSTRAINT") {
+                self.dependent(start, &mut words);
+            } else if word.is("REFERENCES") {
+                self.table(start, &mut words);
+            }
+        }
+    }
+
+    /// The name that comes next, if it is the table's.
+    fn table(&mut self, start: u64, words: &mut Words) {
+        let from = words.place();
+        if words.qualified_name().is_some_and(|(_, name)| name == self.old) {
+            let new = quoted(&self.new);
+            self.list.push((start + from as u64..start + words.end() as u64, new));
+        }
+    }
+
+    /// The name that comes next, of something that belongs to the table.
+    fn dependent(&mut self, start: u64, words: &mut Words) {
+        let mut ahead = words.clone();
+        let from = ahead.place();
+        if let Some(name) = ahead.next().and_then(|word| word.name().map(Cow::into_owned)) {
+            let new = quoted(&dependent_name(&name, &self.old, &self.new));
+            self.list.push((start + from as u64..start + ahead.end() as u64, new));
+            *words = ahead;
+        }
+    }
+}
+
+fn quoted(name: &[u8]) -> Vec<u8> {
+    let doubled = name.iter().flat_map(|&byte| std::iter::repeat_n(byte, if byte == b'`' { 2 } else { 1 }));
+    std::iter::once(b'`').chain(doubled).chain(std::iter::once(b'`')).collect()
+}
+
+/// As servers do when a table is renamed: what begins with its old name begins with the new one then. The rest gets the new
+/// name in front.
+fn dependent_name(name: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let rest = name.strip_prefix(old).filter(|rest| rest.is_empty() || rest.starts_with(b"_"));
+    let renamed = match rest {
+        Some(rest) => [new, rest].concat(),
+        None => [new, b"_", name].concat(),
+    };
+    let text = String::from_utf8_lossy(&renamed);
+    if text.chars().count() <= NAME_MAX {
+        return renamed;
+    }
+    let digest: String = hash(&renamed).iter().map(|byte| format!("{byte:02x}")).collect();
+    let kept: String = text.chars().take(NAME_MAX - HASH_DIGITS - 1).collect();
+    format!("{kept}_{}", &digest[..HASH_DIGITS]).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn renamed(sql: &[u8], cuts: usize) -> Vec<u8> {
+        let mut renamer = Renamer::new(b"orders", b"ord`ers 2");
+        let mut out = Vec::new();
+        sql.chunks(cuts).for_each(|piece| renamer.push(piece, &mut out).unwrap());
+        renamer.finish(&mut out);
+        out
+    }
+
+    const BEFORE: &str = "/* orders */ SET NAMES utf8mb4;\n-- Table structure for table `orders`\n\
+        DROP TABLE IF EXISTS `orders`;\nCREATE TABLE `orders` (\n  `orders` int COMMENT 'REFERENCES `orders`',\n\
+        CONSTRAINT `orders_ibfk_1` FOREIGN KEY (`orders`) REFERENCES `orders` (`orders`),\n\
+        CONSTRAINT `other` FOREIGN KEY (`a`) REFERENCES `orders_old` (`orders`));\n\
+        LOCK TABLES `orders` WRITE;\n/*!40000 ALTER TABLE `orders` DISABLE KEYS */;\n\
+        INSERT INTO `orders` VALUES\n('INSERT INTO `orders` VALUES (1);'),('CREATE TABLE `orders`');\n\
+        DELIMITER ;;\n/*!50003 CREATE*/ /*!50017 DEFINER=`orders`@`%`*/ /*!50003 TRIGGER t BEFORE INSERT ON `orders`\n\
+        FOR EACH ROW INSERT INTO `orders_log` SELECT 'orders' FROM `orders` */;;\nDELIMITER ;\n";
+
+    const AFTER: &str = "/* orders */ SET NAMES utf8mb4;\n-- Table structure for table `orders`\n\
+        DROP TABLE IF EXISTS `ord``ers 2`;\nCREATE TABLE `ord``ers 2` (\n  `orders` int COMMENT 'REFERENCES `orders`',\n\
+        CONSTRAINT `ord``ers 2_ibfk_1` FOREIGN KEY (`orders`) REFERENCES `ord``ers 2` (`orders`),\n\
+        CONSTRAINT `ord``ers 2_other` FOREIGN KEY (`a`) REFERENCES `orders_old` (`orders`));\n\
+        LOCK TABLES `ord``ers 2` WRITE;\n/*!40000 ALTER TABLE `ord``ers 2` DISABLE KEYS */;\n\
+        INSERT INTO `ord``ers 2` VALUES\n('INSERT INTO `orders` VALUES (1);'),('CREATE TABLE `orders`');\n\
+        DELIMITER ;;\n/*!50003 CREATE*/ /*!50017 DEFINER=`orders`@`%`*/ /*!50003 TRIGGER `ord``ers 2_t` BEFORE INSERT ON `ord``ers 2`\n\
+        FOR EACH ROW INSERT INTO `orders_log` SELECT 'orders' FROM `orders` */;;\nDELIMITER ;\n";
+
+    #[test]
+    fn only_the_names_of_the_table_and_of_what_belongs_to_it_change() {
+        for cuts in [1, 7, 64, 1000, 1 << 20] {
+            let after = String::from_utf8(renamed(BEFORE.as_bytes(), cuts)).unwrap();
+            assert_eq!(after, AFTER, "in pieces of {cuts}");
+        }
+    }
+
+    #[test]
+    fn names_stay_different_and_short_enough() {
+        let long = "x".repeat(64);
+        let (a, b) = (dependent_name(long.as_bytes(), b"t", b"u"), dependent_name(&long.as_bytes()[1..], b"t", b"u"));
+        assert!(a != b && a.len() <= NAME_MAX && b.len() <= NAME_MAX);
+    }
+
+    #[test]
+    fn a_statement_without_end_is_refused() {
+        let mut renamer = Renamer::new(b"a", b"b");
+        let mut out = Vec::new();
+        assert!((0..70).any(|_| renamer.push(&[b'x'; 1 << 20], &mut out).is_err()));
+    }
+
+    proptest! {
+        #[test]
+        fn what_names_no_such_table_passes_as_it_is(sql: Vec<u8>, cuts in 1..50usize) {
+            prop_assert_eq!(renamed(&sql, cuts), sql);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `restore --into`: loads a dump, or tables of it, from a snapshot into a server, by the client program that is installed.
+//! Passwords are the client's matter: from option files or the environment, never from a command line.
+
+mod client;
+mod failure;
+mod mysql;
+mod server;
+mod tables;
+mod text;
+
+use std::ffi::OsString;
+
+pub use self::server::ServerUrl;
+
+use crate::error::{Error, Result};
+use crate::progress::Monitor;
+use crate::repository::Repository;
+use crate::repository::snapshot::{Snapshot, SnapshotKind, SnapshotStatus};
+
+/// What is to be loaded, and where.
+pub struct LoadOptions {
+    pub server: ServerUrl,
+    /// Tables by `database.table`; none for the whole dump.
+    pub tables: Vec<String>,
+    /// What the one table is called there: `database.table`.
+    pub rename: Option<String>,
+    /// Replace tables that are there.
+    pub overwrite: bool,
+    /// The program, where it is not the usual one.
+    pub client: Option<OsString>,
+    /// Clients at the same time.
+    pub threads: usize,
+}
+
+/// What was loaded.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct LoadReport {
+    /// `None` for a whole dump.
+    pub tables: Option<u64>,
+    /// Bytes of SQL.
+    pub bytes: u64,
+}
+
+/// Loads what `options` say.
+///
+/// # Errors
+/// [`Error::Exists`] where a table is there and may not be replaced; nothing was changed then. [`Error::Load`] with the
+/// statement that failed; what came before it is loaded.
+pub fn load(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    options: &LoadOptions,
+    monitor: &dyn Monitor,
+) -> Result<LoadReport> {
+    if snapshot.manifest.status == SnapshotStatus::Incomplete {
+        monitor.note("the dump is incomplete: what it lacks will not be loaded");
+    }
+    match snapshot.manifest.kind {
+        SnapshotKind::Mysql => mysql::load(repository, snapshot, options, monitor),
+        _ => {
+            let name = format!("{}@{}", snapshot.manifest.source, snapshot.manifest.name);
+            Err(Error::invalid("snapshot", name, "it holds no dump that was ingested as one; see ingest mysql --help"))
+        }
+    }
+}

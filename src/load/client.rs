@@ -1,0 +1,117 @@
+//! Client: the program that talks to a server. It is given text on its standard input, and tells on its standard error what
+//! went wrong.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use crate::error::{Error, Result};
+
+/// What is kept of complaints.
+const COMPLAINTS_MAX_BYTES: usize = 64 << 10;
+
+/// A program and the arguments that lead it to the server.
+pub struct Client {
+    pub program: OsString,
+    pub arguments: Vec<OsString>,
+}
+
+/// A client that failed.
+pub struct Complaint {
+    /// What it said, or how it ended.
+    pub text: String,
+}
+
+/// Takes pieces of text, and tells whether more are wanted.
+pub type Taker<'t> = &'t mut dyn FnMut(&[u8]) -> Result<ControlFlow<()>>;
+
+impl Client {
+    /// Lets it run one statement; gives what it prints.
+    pub fn ask(&self, statement: &str) -> Result<String> {
+        let mut command = self.command();
+        let output = command.arg("--execute").arg(statement).stdin(Stdio::null()).output();
+        let output = output.map_err(|cause| self.cannot_start(&cause))?;
+        if !output.status.success() {
+            let text = complaint(&output.stderr, &output.status.to_string());
+            return Err(self.failed("asking the server", text));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Lets it run all the text that `give` gives, in a database if one is named.
+    pub fn feed(
+        &self,
+        database: Option<&str>,
+        give: impl FnOnce(Taker<'_>) -> Result<()>,
+    ) -> Result<Result<(), Complaint>> {
+        let mut command = self.command();
+        command.args(database).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|cause| self.cannot_start(&cause))?;
+        // Both were asked for above.
+        let (Some(mut stdin), Some(stderr)) = (child.stdin.take(), child.stderr.take()) else {
+            return Err(self.cannot_start(&io::ErrorKind::BrokenPipe.into()));
+        };
+        let (given, complaints) = std::thread::scope(|scope| {
+            let reader = scope.spawn(move || read_complaints(stderr));
+            let given = give(&mut |piece| match stdin.write_all(piece) {
+                Ok(()) => Ok(ControlFlow::Continue(())),
+                // It has ended, and says why.
+                Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+                Err(cause) => Err(self.failed("writing to it", cause.to_string())),
+            });
+            if given.is_err() {
+                stop(&mut child);
+            }
+            drop(stdin);
+            (given, reader.join().unwrap_or_default())
+        });
+        let status = child.wait().map_err(|cause| self.failed("waiting for it", cause.to_string()))?;
+        given?;
+        Ok(match status.success() {
+            true => Ok(()),
+            false => Err(Complaint { text: complaint(&complaints, &status.to_string()) }),
+        })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        command
+    }
+
+    fn cannot_start(&self, cause: &io::Error) -> Error {
+        self.failed("starting it", cause.to_string())
+    }
+
+    /// Something failed that is about no statement.
+    pub fn failed(&self, what: &str, reason: String) -> Error {
+        Error::Load { what: what.into(), client: self.program.to_string_lossy().into_owned(), reason }
+    }
+}
+
+/// A half loaded statement is never run: the client waits for its end.
+fn stop(child: &mut Child) {
+    // It may have ended already.
+    let _ = child.kill();
+}
+
+/// Reads to the end, so that the client never waits, and keeps the last of it: some clients repeat the statement first.
+fn read_complaints(mut stderr: ChildStderr) -> Vec<u8> {
+    let (mut kept, mut piece) = (Vec::new(), vec![0; COMPLAINTS_MAX_BYTES]);
+    // What cannot be read is not told; that it failed is known from its status.
+    while let Ok(got @ 1..) = stderr.read(&mut piece) {
+        kept.extend_from_slice(&piece[..got]);
+        kept.drain(..kept.len().saturating_sub(COMPLAINTS_MAX_BYTES));
+    }
+    kept
+}
+
+fn complaint(stderr: &[u8], status: &str) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let last_error = text.lines().rev().find(|line| line.starts_with("ERROR "));
+    match last_error.unwrap_or(text.trim()) {
+        "" => status.to_string(),
+        text => text.to_string(),
+    }
+}

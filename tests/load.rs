@@ -1,0 +1,159 @@
+//! Stories of bringing dumps, and tables of them, into a real MariaDB again.
+
+mod support;
+
+use std::process::{Command, Output};
+
+use support::mariadb::MariaDb;
+use support::mounted::Stage;
+
+const HOSTILE: &str = include_str!("mysql/hostile.sql");
+
+/// A repository with a snapshot of a dump, and the server that was dumped.
+fn dumped(arguments: &[&str]) -> (MariaDb, Stage) {
+    let (server, stage) = (MariaDb::start(), Stage::new());
+    server.run("", HOSTILE);
+    ingest(&stage, &server.dump(arguments));
+    (server, stage)
+}
+
+fn ingest(stage: &Stage, dump: &[u8]) {
+    std::fs::write(stage.path("shop.sql"), dump).unwrap();
+    stage.succeed(&["ingest", "mysql", "--source", "shop", stage.path("shop.sql").to_str().unwrap()]);
+}
+
+fn restore(stage: &Stage, server: &MariaDb, options: &[&str]) -> Output {
+    restore_to(stage, &server.url(""), options)
+}
+
+fn restore_to(stage: &Stage, url: &str, options: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
+    command.arg("--repo").arg(stage.repository()).args(["restore", "shop", "--into", url]).args(options);
+    command.output().unwrap()
+}
+
+#[track_caller]
+fn restored(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[track_caller]
+fn refused(output: &Output, code: i32) -> String {
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A dump without the line that tells when, and by which server, and without how far counters are.
+fn plain_dump(server: &MariaDb, arguments: &[&str]) -> String {
+    let fixed = ["--skip-dump-date", "--skip-comments", "--hex-blob"];
+    String::from_utf8_lossy(&server.dump(&[&fixed, arguments].concat())).into_owned()
+}
+
+#[test]
+fn a_whole_dump_comes_back_into_another_server() {
+    let databases = ["--routines", "--events", "--databases", "shop", "we/ird .%db"];
+    let (server, stage) = dumped(&databases);
+    let other = MariaDb::start();
+    assert!(restored(&restore(&stage, &other, &[])).starts_with("loaded the dump: "));
+    assert_eq!(plain_dump(&other, &databases), plain_dump(&server, &databases));
+
+    // What is there is not replaced unawares.
+    other.run("shop", "DELETE FROM orders");
+    let message = refused(&restore(&stage, &other, &[]), 2);
+    assert!(message.contains("already exists") && message.contains("--overwrite"), "{message}");
+    assert_eq!(other.run("shop", "SELECT COUNT(*) FROM orders").trim(), "0");
+    restored(&restore(&stage, &other, &["--overwrite", "--json"]));
+    assert_eq!(plain_dump(&other, &databases), plain_dump(&server, &databases));
+}
+
+#[test]
+fn a_dump_without_a_database_goes_where_it_is_told() {
+    let (server, stage) = dumped(&["shop", "orders", "customers"]);
+    restored(&restore_to(&stage, &server.url("copy of shop".replace(' ', "%20").as_str()), &[]));
+    let rows = |database: &str| plain_dump(&server, &[database, "orders", "customers"]);
+    assert_eq!(rows("copy of shop"), rows("shop"));
+    // Else into the one that was dumped.
+    let other = MariaDb::start();
+    restored(&restore(&stage, &other, &[]));
+    assert_eq!(plain_dump(&other, &["shop", "orders", "customers"]), rows("shop"));
+}
+
+#[test]
+fn one_table_comes_back_under_another_name() {
+    let (server, stage) = dumped(&["--databases", "shop"]);
+    let before = plain_dump(&server, &["--databases", "shop"]);
+    // Beside the first in its own database: neither its triggers nor its foreign keys may have the same names.
+    restored(&restore(&stage, &server, &["--table", "shop.orders", "--as", "shop.orders_before"]));
+    let rows = |table: &str| server.run("shop", format!("SELECT * FROM `{table}` ORDER BY id"));
+    assert_eq!(rows("orders_before"), rows("orders"));
+    let triggers = |table: &str| {
+        let query = "SELECT trigger_name FROM information_schema.triggers WHERE event_object_table";
+        server.run("", format!("{query} = '{table}' ORDER BY trigger_name"))
+    };
+    let own: String = triggers("orders").lines().map(|name| format!("orders_before_{name}\n")).collect();
+    assert_eq!((triggers("orders_before"), own.lines().count()), (own.clone(), 3));
+    let keys = "SELECT constraint_name, table_name, referenced_table_name FROM information_schema.referential_constraints \
+                WHERE constraint_schema = 'shop' ORDER BY 1";
+    assert_eq!(
+        server.run("", keys),
+        "orders_before_ibfk_1\torders_before\tcustomers\norders_ibfk_1\torders\tcustomers\n"
+    );
+    server.run("shop", "DROP TABLE orders_before");
+    assert_eq!(plain_dump(&server, &["--databases", "shop"]), before, "all else stayed as it was");
+
+    // Into another database, which is made; a second time only when told.
+    let elsewhere = ["--table", "shop.customers", "--as", "shop_restored.customers"];
+    restored(&restore(&stage, &server, &elsewhere));
+    let content = |database: &str| plain_dump(&server, &["--triggers", database, "customers"]);
+    assert_eq!(content("shop_restored"), content("shop"));
+    let message = refused(&restore(&stage, &server, &elsewhere), 2);
+    assert!(message.contains("\"shop_restored.customers\" already exists"), "{message}");
+    restored(&restore(&stage, &server, &[&elsewhere[..], &["--overwrite"]].concat()));
+}
+
+#[test]
+fn every_table_comes_back_by_its_name() {
+    let (server, stage) = dumped(&["--databases", "shop"]);
+    let query =
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'shop' AND table_type = 'BASE TABLE'";
+    let names: Vec<String> = server.run("", query).lines().map(|name| name.replace("\\n", "\n")).collect();
+    // It needs a sequence of the database.
+    let names: Vec<&String> = names.iter().filter(|name| *name != "numbered").collect();
+    assert_eq!(names.len(), 11, "{names:?}");
+    let options: Vec<String> = names.iter().flat_map(|name| ["--table".into(), format!("shop.{name}")]).collect();
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let url = server.url("shop_restored");
+    assert!(restored(&restore_to(&stage, &url, &options)).starts_with("loaded 11 tables: "));
+    let tables: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+    let content = |database: &str| plain_dump(&server, &[&[database], &tables[..]].concat());
+    assert_eq!(content("shop_restored"), content("shop"));
+}
+
+#[test]
+fn a_load_that_fails_says_where() {
+    let (server, stage) = dumped(&["--databases", "shop"]);
+    // The same key twice, far into the rows; each row is a statement of its own.
+    let dump = server.dump(&["--skip-extended-insert", "--databases", "shop"]);
+    let text = String::from_utf8_lossy(&dump).into_owned();
+    let damaged = text.replace("INSERT INTO `large` VALUES (15000,", "INSERT INTO `large` VALUES (14999,");
+    assert_ne!(damaged, text);
+    ingest(&stage, damaged.as_bytes());
+    server.make_empty("target");
+    let options = ["--table", "shop.large", "--as", "target.large"];
+    let message = refused(&restore(&stage, &server, &options), 6);
+    for part in ["loading shop.large", "Duplicate entry '14999'", "in the statement: INSERT INTO `large` VALUES"] {
+        assert!(message.contains(part), "{part} is not in {message}");
+    }
+    // A server that is not there, a table that the dump does not have, a client that is not installed.
+    let message = refused(&restore_to(&stage, "mysql://root@/?socket=/nowhere", &[]), 6);
+    assert!(message.contains("failed asking the server") && message.contains("/nowhere"), "{message}");
+    let message = refused(&restore(&stage, &server, &["--table", "shop.missing"]), 2);
+    assert!(message.contains("\"shop.missing\"") && message.contains("no such table"), "{message}");
+    let message = refused(&restore(&stage, &server, &["--client", "no-such-client"]), 6);
+    assert!(message.contains("\"no-such-client\" failed"), "{message}");
+    let message = refused(&restore_to(&stage, "mysql://me:secret@/shop", &[]), 2);
+    assert!(message.contains("MYSQL_PWD") && !message.contains("secret"), "{message}");
+    let message = refused(&restore_to(&stage, &server.url(""), &["--to", "/tmp"]), 2);
+    assert!(message.contains("cannot be used with"), "{message}");
+}
