@@ -193,6 +193,10 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "a_dump_becomes_directories",
     ),
     (
+        "Another fact, `row_marks`, tells by which bytes a row can be found without reading all before it.",
+        "rows_show_unless_strings_look_like_them",
+    ),
+    (
         "Files and directories that are as they were in the snapshot before keep their times.",
         "a_changed_dump_costs_what_changed",
     ),

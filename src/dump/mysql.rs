@@ -6,19 +6,31 @@ mod lexer;
 mod modes;
 mod part;
 mod rename;
+mod row;
+mod row_marks;
+mod row_reader;
+mod scan;
 mod starts;
 mod statement;
+mod table;
 mod words;
 
 pub use self::facts::{Coordinates, CoordinatesOf, DumpEnd, DumpFacts};
 pub use self::part::{Need, NeedKind, Part, PartKind};
 pub use self::rename::Renamer;
+pub use self::row::{columns_of_insert, is_number, meaning, quoted, same_meaning, split_row};
+pub use self::row_marks::{ROW_MARKS, RowMarks};
+pub use self::row_reader::{RowEvent, RowReader};
 pub use self::starts::{StatementStart, StatementStarts};
+pub use self::statement::{setting, trigger_names};
+pub use self::table::{Column, ColumnKind, Key as TableKey, TableSchema};
+pub use self::words::QuoteModes;
 
 use self::facts::shown;
 use self::lexer::{EndedIn, Lexer, Sink};
+use self::row_marks::RowMarksFinder;
 use self::statement::{Belongs, Remark, needs_of_table, remark, statement};
-use self::words::{QuoteModes, Words, undoubled};
+use self::words::{Words, undoubled};
 
 /// What the reader tells, in the order of the dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +53,7 @@ pub struct MysqlDump {
 impl MysqlDump {
     /// Takes the next piece, of any length.
     pub fn push(&mut self, piece: &[u8], tell: &mut impl FnMut(Event)) {
+        self.sections.row_marks.push(piece);
         self.lexer.push(piece, &mut Telling { sections: &mut self.sections, tell });
     }
 
@@ -50,6 +63,8 @@ impl MysqlDump {
         let ended_in = self.lexer.finish(&mut telling);
         telling.settle();
         self.sections.facts.end = self.sections.end(ended_in);
+        let are_rows = self.sections.may_be_among_rows();
+        self.sections.facts.row_marks = self.sections.row_marks.finish(are_rows);
         self.sections.facts
     }
 }
@@ -82,6 +97,7 @@ struct Sections {
     rule: Option<u64>,
     /// The last `INSERT` up to its rows: most are followed by others of the same table.
     last_insert: Vec<u8>,
+    row_marks: RowMarksFinder,
     facts: DumpFacts,
     has_ended: bool,
 }
@@ -95,6 +111,17 @@ struct Telling<'a, F> {
 impl Sections {
     fn is_in(&self, kind: PartKind) -> bool {
         self.present.as_ref().is_some_and(|key| key.kind == kind)
+    }
+
+    /// Whether what was read last is, or may turn out to be, in the part of a table's rows.
+    fn may_be_among_rows(&self) -> bool {
+        self.is_in(PartKind::Data) || self.pending.start.is_some()
+    }
+
+    /// A comment, a statement, or a row begins there.
+    fn pass(&mut self, start: u64) {
+        let are_rows = self.may_be_among_rows();
+        self.row_marks.pass(start, are_rows);
     }
 
     /// What the end of the dump shows of its being whole. Dumps with a banner have a trailer too; those without comments
@@ -221,6 +248,7 @@ impl<F: FnMut(Event)> Telling<'_, F> {
 
 impl<F: FnMut(Event)> Sink for Telling<'_, F> {
     fn comment(&mut self, start: u64, text: &[u8]) {
+        self.sections.pass(start);
         self.sections.has_ended = false;
         match remark(text) {
             Remark::Opens { kind, name } => self.title(start, kind, name),
@@ -251,12 +279,14 @@ impl<F: FnMut(Event)> Sink for Telling<'_, F> {
     }
 
     fn statement(&mut self, start: u64, text: &[u8], modes: QuoteModes) {
+        self.sections.pass(start);
         self.sections.rule = None;
         self.sections.has_ended = false;
         self.object(start, text, modes, statement(text, modes));
     }
 
     fn insert(&mut self, start: u64, text: &[u8], modes: QuoteModes) {
+        self.sections.pass(start);
         self.sections.rule = None;
         self.sections.has_ended = false;
         if self.sections.is_in(PartKind::Data)
@@ -266,15 +296,21 @@ impl<F: FnMut(Event)> Sink for Telling<'_, F> {
             return;
         }
         self.object(start, text, modes, statement(text, modes));
+        if let Some(Key { database, name, .. }) = &self.sections.present {
+            let table = [database.as_deref().unwrap_or_default(), name];
+            self.sections.row_marks.insert(&table, text, modes);
+        }
         self.sections.last_insert.clear();
         self.sections.last_insert.extend_from_slice(text);
     }
 
     fn row(&mut self, start: u64) {
+        self.sections.row_marks.row(start);
         (self.tell)(Event::Row(start));
     }
 
     fn delimiter(&mut self, start: u64, is_usual: bool) {
+        self.sections.pass(start);
         self.sections.rule = None;
         self.sections.has_ended = false;
         if !is_usual {

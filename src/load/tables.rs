@@ -1,6 +1,6 @@
 //! Tables of a dump's snapshot: found by name, or listed.
 
-use crate::dump::name::{file_name, original_name};
+use crate::dump::name::{file_name, name_of_file};
 use crate::error::{Error, Result};
 use crate::repository::content::Content;
 use crate::repository::node::Node;
@@ -37,7 +37,7 @@ impl<'a> DumpTables<'a> {
         for entry in root.directory().into_iter().flat_map(|directory| tree.entries(directory)) {
             let entry = entry?;
             let is_database = entry.node.directory().is_some() && !RESERVED.contains(&&*entry.name);
-            if let Some(name) = original_name(&entry.name).filter(|_| is_database) {
+            if let Some(name) = name_of_file(&entry.name).filter(|_| is_database) {
                 databases.push(Database { name, node: entry.node });
             }
         }

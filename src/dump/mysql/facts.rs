@@ -1,6 +1,7 @@
 //! What a dump says of itself: by which program and server it was made, where the server's binary log stood, whether it is
 //! complete.
 
+use crate::dump::mysql::row_marks::RowMarks;
 use crate::dump::mysql::words::{QuoteModes, Word, Words};
 
 /// Longest fact that is kept; a set of GTIDs can be long.
@@ -40,6 +41,8 @@ pub struct DumpFacts {
     /// The session's settings at the beginning, and what sets it back, as statements. Nothing about logs and replication.
     pub settings: Vec<u8>,
     pub resettings: Vec<u8>,
+    /// How the beginning of a row is told; `None` where not all rows are read the same way.
+    pub row_marks: Option<RowMarks>,
     pub end: DumpEnd,
 }
 

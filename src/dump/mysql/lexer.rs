@@ -4,9 +4,10 @@
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 
 use crate::dump::mysql::modes::ModeTracker;
+use crate::dump::mysql::scan::{Stops, begins_with, end_of_comment, end_of_quotes, is_word_byte, next_stop};
 use crate::dump::mysql::words::QuoteModes;
 
 /// What the lexer tells, in the order of the dump. Places are bytes from its beginning.
@@ -19,8 +20,21 @@ pub trait Sink {
     fn insert(&mut self, start: u64, text: &[u8], modes: QuoteModes);
     /// A row of an `INSERT` begins.
     fn row(&mut self, start: u64);
+    /// A row of an `INSERT` has ended before this place.
+    fn row_end(&mut self, _end: u64) {}
     /// The client is told a delimiter.
     fn delimiter(&mut self, start: u64, is_usual: bool);
+}
+
+/// Is told nothing.
+struct Nobody;
+
+impl Sink for Nobody {
+    fn comment(&mut self, _: u64, _: &[u8]) {}
+    fn statement(&mut self, _: u64, _: &[u8], _: QuoteModes) {}
+    fn insert(&mut self, _: u64, _: &[u8], _: QuoteModes) {}
+    fn row(&mut self, _: u64) {}
+    fn delimiter(&mut self, _: u64, _: bool) {}
 }
 
 /// Bytes of a statement that are kept: a table of the most columns there can be fits.
@@ -66,10 +80,8 @@ enum Inside {
     Comment,
 }
 
-/// Bytes at which the lexer has to look closer.
-type Stops = [bool; 256];
-
 /// The lexer.
+#[derive(Clone)]
 pub struct Lexer {
     /// Bytes that were not looked at, since too little followed them.
     carry: Vec<u8>,
@@ -113,6 +125,37 @@ impl Default for Lexer {
 }
 
 impl Lexer {
+    /// One for a text that begins between statements, or in an `INSERT` before a row.
+    pub fn reading(modes: QuoteModes, within_rows: bool) -> Lexer {
+        let mut lexer = Lexer { modes: ModeTracker::beginning_in(modes), ..Lexer::default() };
+        if within_rows {
+            (lexer.place, lexer.is_insert) = (Place::Rows, true);
+        }
+        lexer
+    }
+
+    /// How quotes are read at the present place.
+    pub fn modes(&self) -> QuoteModes {
+        self.modes.present()
+    }
+
+    /// Up to where the text was looked at.
+    pub fn position(&self) -> u64 {
+        self.offset
+    }
+
+    /// Whether the next row of an `INSERT` may begin at the present place, given that what was read ends with a byte that no
+    /// word goes on behind.
+    pub fn is_before_row(&self) -> bool {
+        let is_before = |lexer: &Lexer| lexer.place == Place::Rows && lexer.inside == Inside::Code && lexer.depth == 0;
+        if self.carry.is_empty() {
+            return is_before(self);
+        }
+        let mut ended = self.clone();
+        ended.finish(&mut Nobody);
+        is_before(&ended)
+    }
+
     /// Takes the next piece of the dump.
     pub fn push(&mut self, mut piece: &[u8], sink: &mut impl Sink) {
         while !self.carry.is_empty() && !piece.is_empty() {
@@ -336,8 +379,11 @@ impl Lexer {
                     at += 1;
                 }
                 b')' => {
-                    self.depth = self.depth.saturating_sub(1);
                     at += 1;
+                    if self.depth == 1 {
+                        sink.row_end(self.offset + at as u64);
+                    }
+                    self.depth = self.depth.saturating_sub(1);
                 }
                 b'\'' => {
                     self.inside = Inside::Quotes(byte);
@@ -437,56 +483,4 @@ fn opened_by(rest: &[u8]) -> Place {
         _ if begins_with(rest, "DELIMITER") => Place::DelimiterLine,
         _ => Place::Statement,
     }
-}
-
-/// Whether the first word is this one, given in upper case.
-fn begins_with(rest: &[u8], word: &str) -> bool {
-    rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
-        && rest.get(word.len()).is_none_or(|&next| !is_word_byte(next))
-}
-
-fn is_word_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
-}
-
-#[inline]
-fn next_stop(bytes: &[u8], at: usize, stops: &Stops) -> usize {
-    bytes[at..].iter().position(|&byte| stops[usize::from(byte)]).map_or(bytes.len(), |length| at + length)
-}
-
-/// Where a string goes on that the present place is in, and whether it has ended there. (A doubled quote ends one string and
-/// begins the next, which is the same.)
-#[inline]
-fn end_of_quotes(
-    bytes: &[u8],
-    mut at: usize,
-    at_end: bool,
-    quote: u8,
-    escapes: bool,
-) -> ControlFlow<usize, (usize, bool)> {
-    loop {
-        let rest = &bytes[at..];
-        let found = if escapes { memchr2(quote, b'\\', rest) } else { memchr(quote, rest) };
-        let Some(length) = found else { return Continue((bytes.len(), false)) };
-        at += length + 1;
-        if bytes[at - 1] == quote {
-            return Continue((at, true));
-        }
-        if at == bytes.len() {
-            return if at_end { Continue((at, false)) } else { Break(at - 1) };
-        }
-        at += 1;
-    }
-}
-
-fn end_of_comment(bytes: &[u8], mut at: usize, at_end: bool) -> ControlFlow<usize, (usize, bool)> {
-    while let Some(length) = memchr(b'*', &bytes[at..]) {
-        at += length;
-        match bytes.get(at + 1) {
-            Some(b'/') => return Continue((at + 2, true)),
-            None if !at_end => return Break(at),
-            _ => at += 1,
-        }
-    }
-    Continue((bytes.len(), false))
 }

@@ -14,6 +14,11 @@ pub struct ModeTracker {
 }
 
 impl ModeTracker {
+    /// One for a text that begins in these modes.
+    pub fn beginning_in(modes: QuoteModes) -> ModeTracker {
+        ModeTracker { present: modes, variables: Vec::new() }
+    }
+
     pub fn present(&self) -> QuoteModes {
         self.present
     }

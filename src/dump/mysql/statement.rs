@@ -1,5 +1,6 @@
 //! What a statement, or a comment between statements, means for the structure of a dump.
 
+use crate::dump::mysql::lexer::{Lexer, Sink};
 use crate::dump::mysql::part::{Need, NeedKind, PartKind};
 use crate::dump::mysql::words::{QuoteModes, Word, Words};
 
@@ -104,6 +105,51 @@ fn triggered(mut words: Words) -> Belongs {
     named(PartKind::Triggers, words.skip_to(&["ON"]))
 }
 
+/// The triggers that these statements make.
+pub fn trigger_names(text: &[u8], modes: QuoteModes) -> Vec<Vec<u8>> {
+    let mut names = Names::default();
+    let mut lexer = Lexer::reading(modes, false);
+    lexer.push(text, &mut names);
+    lexer.finish(&mut names);
+    names.0
+}
+
+/// The text that the first statement sets a variable of this name to, given in upper case.
+pub fn setting(text: &[u8], variable: &str) -> Option<Vec<u8>> {
+    let mut words = Words::new(text, QuoteModes::default());
+    while let Some(word) = words.next() {
+        if word.is(variable)
+            && words.pass_symbol(b'=')
+            && let Some(Word::Text(value)) = words.next()
+        {
+            return Some(value.to_vec());
+        }
+    }
+    None
+}
+
+/// Names of triggers.
+#[derive(Default)]
+struct Names(Vec<Vec<u8>>);
+
+impl Sink for Names {
+    fn comment(&mut self, _: u64, _: &[u8]) {}
+
+    fn statement(&mut self, _: u64, text: &[u8], modes: QuoteModes) {
+        let mut words = Words::new(text, modes);
+        if words.pass("CREATE") {
+            let name = words.skip_to(&["TRIGGER"]).and_then(|words| words.past_if_exists().qualified_name());
+            self.0.extend(name.map(|(_, name)| name));
+        }
+    }
+
+    fn insert(&mut self, _: u64, _: &[u8], _: QuoteModes) {}
+
+    fn row(&mut self, _: u64) {}
+
+    fn delimiter(&mut self, _: u64, _: bool) {}
+}
+
 fn dropped(mut words: Words) -> Belongs {
     // The role that a dump of users makes for itself.
     if words.pass("ROLE") { Belongs::ToPrevious } else { Belongs::ToNext }
@@ -143,6 +189,8 @@ fn set(words: Words) -> Belongs {
         let Word::Plain(variable) = word else { continue };
         let variable = variable.to_ascii_uppercase();
         match (variable.starts_with(b"@OLD_"), is_assigned) {
+            // Rows come after what saves the mode, and before what sets it back.
+            _ if variable == b"AUTOCOMMIT" => return Belongs::ToPrevious,
             _ if variable.ends_with(b"AUTOCOMMIT") => return found,
             (true, false) => return of_all(PartKind::Header),
             (true, true) => return of_all(PartKind::Footer),

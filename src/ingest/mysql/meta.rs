@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::dump::mysql::{CoordinatesOf, DumpFacts, Need, NeedKind};
+use crate::dump::mysql::{CoordinatesOf, DumpFacts, Need, NeedKind, ROW_MARKS, RowMarks};
 use crate::ingest::dump::{Facts, json_file};
 
 /// Longest list of what a table needs.
@@ -41,6 +41,7 @@ pub fn facts(facts: &DumpFacts, tables: u64) -> Facts {
         ("program", facts.program.clone()),
         ("character_set", facts.character_set.clone()),
         ("tables", Some(tables.to_string())),
+        (ROW_MARKS, facts.row_marks.map(RowMarks::to_words)),
     ]
 }
 

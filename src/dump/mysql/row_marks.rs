@@ -1,0 +1,248 @@
+//! RowMarks: by what the beginning of a row can be told in a dump from its bytes alone, without having read all that is before
+//! it. Whether a line break followed by a parenthesis is one depends on the dump: a string may hold the same bytes. So
+//! whoever reads a whole dump looks whether that is ever so.
+
+use std::collections::{HashMap, VecDeque};
+
+use memchr::memmem;
+
+use crate::dump::mysql::words::QuoteModes;
+use crate::id::hash;
+
+/// The fact of a snapshot that has these as words.
+pub const ROW_MARKS: &str = "row_marks";
+
+/// What comes before a row, with its first byte.
+const LINE: &[u8] = b"\n(";
+const BRACKETS: &[u8] = b"),(";
+
+/// Places that may be rows, and of which nobody has said yet. A statement of more of them leaves nothing to be sure of.
+const CANDIDATES_MAX: usize = 1 << 18;
+
+/// What is known of the rows of a dump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RowMarks {
+    /// Wherever among rows a line begins with a parenthesis, a row does.
+    pub lines: bool,
+    /// Wherever among rows `),(` stands, a row begins.
+    pub brackets: bool,
+    /// How strings are read, in every row.
+    pub modes: QuoteModes,
+}
+
+const WORDS: [&str; 4] = ["lines", "brackets", "plain-backslash", "ansi-quotes"];
+
+impl RowMarks {
+    /// As words, for the facts of a snapshot.
+    pub fn to_words(self) -> String {
+        let set = [self.lines, self.brackets, self.modes.plain_backslash, self.modes.ansi_quotes];
+        let words: Vec<&str> = WORDS.iter().zip(set).filter(|(_, is_set)| *is_set).map(|(word, _)| *word).collect();
+        if words.is_empty() { "none".to_string() } else { words.join(" ") }
+    }
+
+    pub fn from_words(words: &str) -> RowMarks {
+        let has = |wanted: usize| words.split(' ').any(|word| word == WORDS[wanted]);
+        let modes = QuoteModes { plain_backslash: has(2), ansi_quotes: has(3) };
+        RowMarks { lines: has(0), brackets: has(1), modes }
+    }
+
+    /// What is sure where either is: both tell of the same bytes.
+    pub fn or(self, other: RowMarks) -> RowMarks {
+        RowMarks { lines: self.lines || other.lines, brackets: self.brackets || other.brackets, modes: self.modes }
+    }
+
+    /// Where the last row of `text` begins that this tells of.
+    pub fn last_row(self, text: &[u8]) -> Option<usize> {
+        let line = if self.lines { memmem::rfind(text, LINE).map(|at| at + 1) } else { None };
+        let brackets = if self.brackets { memmem::rfind(text, BRACKETS).map(|at| at + 2) } else { None };
+        line.max(brackets)
+    }
+
+    /// Where the first row of `text` begins that this tells of.
+    pub fn first_row(self, text: &[u8]) -> Option<usize> {
+        let line = if self.lines { memmem::find(text, LINE).map(|at| at + 1) } else { None };
+        let brackets = if self.brackets { memmem::find(text, BRACKETS).map(|at| at + 2) } else { None };
+        line.into_iter().chain(brackets).min()
+    }
+}
+
+/// Bytes that look like the beginning of a row.
+struct Candidates {
+    pattern: &'static [u8],
+    finder: memmem::Finder<'static>,
+    places: VecDeque<u64>,
+    /// None of them was another thing so far.
+    is_sure: bool,
+}
+
+impl Candidates {
+    fn new(pattern: &'static [u8]) -> Candidates {
+        let finder = memmem::Finder::new(pattern);
+        Candidates { pattern, finder, places: VecDeque::new(), is_sure: true }
+    }
+
+    /// Finds those in `bytes`, which begin at `start`, that do not end within the first `known` of them.
+    fn find(&mut self, bytes: &[u8], start: u64, known: usize) {
+        let last = self.pattern.len() as u64 - 1;
+        let found = self.finder.find_iter(bytes).map(|at| at as u64 + last).filter(|&at| at >= known as u64);
+        self.places.extend(found.map(|at| start + at));
+    }
+
+    /// All before `place` are none, unless they are not among rows.
+    fn pass(&mut self, place: u64, are_rows: bool) {
+        while self.places.front().is_some_and(|&first| first < place) {
+            self.places.pop_front();
+            self.is_sure &= !are_rows;
+        }
+    }
+
+    fn row(&mut self, start: u64) {
+        self.pass(start, true);
+        if self.places.front() == Some(&start) {
+            self.places.pop_front();
+        }
+    }
+}
+
+/// Learns the marks of a dump while it is read.
+pub struct RowMarksFinder {
+    lines: Candidates,
+    brackets: Candidates,
+    /// The last bytes of the piece before, and where the next begins.
+    tail: Vec<u8>,
+    offset: u64,
+    modes: Option<QuoteModes>,
+    has_one_mode: bool,
+    /// What each table's rows have in front of them: hashes of both.
+    inserts: HashMap<u64, u64>,
+    has_one_insert: bool,
+}
+
+impl Default for RowMarksFinder {
+    fn default() -> RowMarksFinder {
+        RowMarksFinder {
+            lines: Candidates::new(LINE),
+            brackets: Candidates::new(BRACKETS),
+            tail: Vec::new(),
+            offset: 0,
+            modes: None,
+            has_one_mode: true,
+            inserts: HashMap::new(),
+            has_one_insert: true,
+        }
+    }
+}
+
+impl RowMarksFinder {
+    /// Takes a piece that the lexer is about to read.
+    pub fn push(&mut self, piece: &[u8]) {
+        let longest = BRACKETS.len() - 1;
+        for candidates in [&mut self.lines, &mut self.brackets] {
+            if candidates.places.len() > CANDIDATES_MAX {
+                candidates.is_sure = false;
+            }
+            if !candidates.is_sure {
+                candidates.places.clear();
+                continue;
+            }
+            let seam = [&self.tail, &piece[..piece.len().min(longest)]].concat();
+            candidates.find(&seam, self.offset - self.tail.len() as u64, self.tail.len());
+            // What ends in the first bytes was found at the seam.
+            candidates.find(piece, self.offset, longest);
+        }
+        self.offset += piece.len() as u64;
+        self.tail.extend_from_slice(last(piece, longest));
+        self.tail = last(&self.tail, longest).to_vec();
+    }
+
+    /// A row begins there.
+    pub fn row(&mut self, start: u64) {
+        self.lines.row(start);
+        self.brackets.row(start);
+    }
+
+    /// What comes before `place` is among rows, or not.
+    pub fn pass(&mut self, place: u64, are_rows: bool) {
+        self.lines.pass(place, are_rows);
+        self.brackets.pass(place, are_rows);
+    }
+
+    /// Rows of a table follow, with this in front.
+    pub fn insert(&mut self, table: &[&[u8]], text: &[u8], modes: QuoteModes) {
+        self.has_one_mode &= *self.modes.get_or_insert(modes) == modes;
+        let table = short_hash(&table.join(&0));
+        let text = short_hash(text);
+        self.has_one_insert &= *self.inserts.entry(table).or_insert(text) == text;
+    }
+
+    /// What was learned; nothing where rows are not all read the same way.
+    pub fn finish(mut self, are_rows: bool) -> Option<RowMarks> {
+        self.pass(u64::MAX, are_rows);
+        let is_sure = |candidates: &Candidates| candidates.is_sure && self.has_one_insert;
+        let (lines, brackets) = (is_sure(&self.lines), is_sure(&self.brackets));
+        self.has_one_mode.then(|| RowMarks { lines, brackets, modes: self.modes.unwrap_or_default() })
+    }
+}
+
+fn short_hash(bytes: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash(bytes)[..8]);
+    u64::from_le_bytes(first)
+}
+
+fn last(bytes: &[u8], count: usize) -> &[u8] {
+    &bytes[bytes.len().saturating_sub(count)..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dump::mysql::MysqlDump;
+
+    const TABLE: &str = "CREATE TABLE `t` (\n`a` int\n);\nINSERT INTO `t` VALUES\n(1,'x'),\n(2,'y');\n";
+
+    #[track_caller]
+    fn marks(dump: &str, expected: Option<&str>) {
+        for length in [1, 2, 3, 5, 64, 1 << 20] {
+            let mut reader = MysqlDump::default();
+            dump.as_bytes().chunks(length).for_each(|piece| reader.push(piece, &mut |_| {}));
+            let found = reader.finish(&mut |_| {}).row_marks;
+            assert_eq!(found.map(RowMarks::to_words).as_deref(), expected, "{dump} by {length}");
+            assert!(found.is_none_or(|marks| RowMarks::from_words(&marks.to_words()) == marks));
+        }
+    }
+
+    #[test]
+    fn rows_show_unless_strings_look_like_them() {
+        marks(TABLE, Some("lines brackets"));
+        marks(&TABLE.replace(",\n(", ",("), Some("lines brackets"));
+        marks(&TABLE.replace("'x'", "'x\n(3'"), Some("brackets"));
+        marks(&TABLE.replace("'x'", "'),('"), Some("lines"));
+        marks(&TABLE.replace("'x'", "'\n(),('"), Some("none"));
+        marks(&TABLE.replace("'y'", "'),(,\n('"), Some("none"));
+        // Names may hold anything.
+        marks(&TABLE.replace("`t`", "`t\n(`"), Some("brackets"));
+        // Elsewhere it does not count.
+        let routine = "DELIMITER ;;\nCREATE PROCEDURE p() SELECT\n(1),(2)\n;;\nDELIMITER ;\n";
+        marks(&format!("{TABLE}{routine}{}", TABLE.replace("`t`", "`u`")), Some("lines brackets"));
+    }
+
+    #[test]
+    fn rows_that_are_read_in_different_ways_show_nothing() {
+        marks(&format!("SET sql_mode = 'NO_BACKSLASH_ESCAPES';\n{TABLE}"), Some("lines brackets plain-backslash"));
+        marks(&format!("{TABLE}SET sql_mode = 'NO_BACKSLASH_ESCAPES';\nINSERT INTO `u` VALUES (1);\n"), None);
+        marks(&format!("{TABLE}INSERT INTO `t` (`a`) VALUES\n(1);\n"), Some("none"));
+        marks(&format!("{TABLE}INSERT INTO `u` (`a`) VALUES\n(1);\n"), Some("lines brackets"));
+        marks("", Some("lines brackets"));
+    }
+
+    #[test]
+    fn the_nearest_row_is_found() {
+        let both = RowMarks { lines: true, brackets: true, ..RowMarks::default() };
+        let text = b"x\n(1),(2),\n(3),4";
+        assert_eq!((both.first_row(text), both.last_row(text)), (Some(2), Some(11)));
+        let brackets = RowMarks { lines: false, ..both };
+        assert_eq!((brackets.first_row(text), brackets.last_row(text)), (Some(6), Some(6)));
+        assert_eq!((both.first_row(b"1,2"), RowMarks::default().last_row(text)), (None, None));
+    }
+}
