@@ -30,6 +30,7 @@ mod mount;
 mod output;
 mod progress;
 mod restore;
+mod rows;
 mod show;
 mod snapshots;
 mod tag;
@@ -123,6 +124,7 @@ commands! {
     Forget => forget,
     Check => check,
     Diff => diff,
+    Rows => rows,
     Restore => restore,
     Mount => mount,
     Umount => umount,

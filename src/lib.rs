@@ -23,7 +23,7 @@
 //! |---|---|---|
 //! | the binary | `main`, `cli` | words in, text and exit codes out; nothing else prints, exits or reads the clock |
 //! | edge | [`mount`] | the kernel |
-//! | verbs | [`ingest`], [`view`], [`diff`], [`restore`], [`load`], [`check`] | functions; none calls another |
+//! | verbs | [`ingest`], [`view`], [`diff`], [`rows`], [`restore`], [`load`], [`check`] | functions; none calls another |
 //! | repository | [`repository`] | names in, history out: catalog, snapshots, trees, contents, metadata |
 //! | store | [`store`] | bytes in, ids out: chunks, packs, segments, index, and the one seam to storage, [`store::backend`] |
 //! | dumps | [`dump`] | what database dumps hold: bytes in, events out |
@@ -80,6 +80,7 @@ pub mod mount;
 pub mod progress;
 pub mod repository;
 pub mod restore;
+pub mod rows;
 pub mod store;
 pub mod time;
 pub mod view;

@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 6] = [
     &["dump"],
     &["store"],
     &["repository"],
-    &["ingest", "view", "diff", "restore", "load", "check"],
+    &["ingest", "view", "diff", "rows", "restore", "load", "check"],
     &["mount"],
 ];
 

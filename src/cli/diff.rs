@@ -19,6 +19,10 @@ use super::output::{Output, Record, counted, human_size, printable};
 use super::progress::{Show, stderr_line};
 use super::walk::join;
 
+mod rows;
+
+pub use rows::row_record;
+
 const DETAILS: &str = "\
 Output:
   What rsync -aXAHn --checksum --delete -i would print for the two, in order of names:
@@ -29,6 +33,7 @@ Output:
   *deleting    only in A
   hf           a further name of a file, whose first name follows where that is new
   A summary goes to standard error.
+  With --rows: a line a table, with how many rows were inserted, deleted and updated.
 
 Exit status:
   0  no difference
@@ -39,7 +44,10 @@ Exit status:
 Examples:
   yesterfs diff lake@2026-11-20 lake@latest
   yesterfs diff lake ./lake etc/app.conf
-  yesterfs diff --stat shop~1 shop";
+  yesterfs diff --stat shop~1 shop
+  yesterfs diff shop@latest~1 shop --rows
+  yesterfs diff shop@latest~1 shop --rows shop.orders --format text
+  yesterfs diff shop@yesterday shop --rows shop.orders --sql --reverse > undo.sql";
 
 /// Compare two snapshots, or a snapshot and a directory
 ///
@@ -69,9 +77,15 @@ pub struct Diff {
     /// Print a JSON object a difference, and a summary
     #[arg(long, conflicts_with = "name_only")]
     json: bool,
+
+    #[command(flatten)]
+    rows: rows::RowArgs,
 }
 
 pub fn run(args: Diff, invocation: &Invocation) -> CommandResult {
+    if args.rows.are_wanted() {
+        return rows::run(&args, invocation);
+    }
     // A bar on the terminal that also gets the differences would be in their way.
     let show = if io::stderr().is_terminal() && !io::stdout().is_terminal() { Show::Text } else { Show::Nothing };
     let terminal = invocation.start_progress(show, args.json)?;

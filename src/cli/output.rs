@@ -27,6 +27,12 @@ impl Output {
         if self.lines.len() < BUFFER_BYTES { Ok(()) } else { self.flush() }
     }
 
+    /// Adds text as it is.
+    pub fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.lines.extend_from_slice(bytes);
+        if self.lines.len() < BUFFER_BYTES { Ok(()) } else { self.flush() }
+    }
+
     /// Adds one line of JSON.
     pub fn record(&mut self, record: &Record) -> io::Result<()> {
         self.line(serde_json::to_vec(record)?)

@@ -1,0 +1,96 @@
+//! `yesterfs rows`
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+use clap::Args;
+use yesterfs::error::{Error, Result};
+use yesterfs::progress::Monitor;
+use yesterfs::rows::{DumpSide, FoundRow, find_rows};
+
+use super::diff::row_record;
+use super::exit::{CommandResult, Failure, Outcome};
+use super::invocation::{Invocation, lossy};
+use super::output::{Output, Record, printable};
+use super::progress::Show;
+
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs rows shop shop.orders --key 42
+  yesterfs rows shop@yesterday shop.orders --key 42 --sql | mariadb shop
+  yesterfs rows shop shop.positions --key 42,3 --json
+  yesterfs rows shop shop.customers --by email --key ann@example.org";
+
+/// Print a row of a dump by its key
+///
+/// The table is read up to where the row is. Its columns are printed by name, and their values as the dump has them.
+#[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Rows {
+    /// A snapshot of a dump: SOURCE, SOURCE@TIME, SOURCE@latest~N or an id; yesterfs --help tells more
+    #[arg(value_name = "SNAP")]
+    snapshot: OsString,
+
+    /// The table: shop.orders
+    table: OsString,
+
+    /// The value of its key, or of each column of it
+    #[arg(long, value_delimiter = ',', required = true, value_name = "VALUE", allow_hyphen_values = true)]
+    key: Vec<OsString>,
+
+    /// Columns to find rows by, instead of the table's own key; prints all rows that have these values
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
+    by: Option<Vec<OsString>>,
+
+    /// Print a JSON object a row
+    #[arg(long, conflicts_with = "sql")]
+    json: bool,
+
+    /// Print an INSERT
+    #[arg(long)]
+    sql: bool,
+}
+
+pub fn run(args: Rows, invocation: &Invocation) -> CommandResult {
+    let terminal = invocation.start_progress(Show::Nothing, args.json)?;
+    let repository = invocation.open(terminal.clone())?;
+    let target = invocation.target(&repository, &args.snapshot)?;
+    let dump = DumpSide::new(&repository, &target.snapshot, terminal.as_ref())?;
+    let bytes = |words: &[OsString]| words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
+    let (by, values) = (args.by.as_deref().map(bytes), bytes(&args.key));
+    let (mut output, mut printed) = (Output::default(), Ok(()));
+    let mut give = |found: &FoundRow| -> Result<()> {
+        printed = args.print(found, &mut output);
+        if printed.is_ok() { Ok(()) } else { Err(Error::Interrupted) }
+    };
+    let monitor: &dyn Monitor = terminal.as_ref();
+    let result = find_rows(&dump, args.table.as_bytes(), by.as_deref(), &values, monitor, &mut give);
+    terminal.finish();
+    printed?;
+    output.flush()?;
+    if result? {
+        return Ok(Outcome::Done);
+    }
+    let name = args.key.iter().map(|value| lossy(value)).collect::<Vec<_>>().join(",");
+    Err(Failure::Library(Error::NotFound { what: "row", name }))
+}
+
+impl Rows {
+    fn print(&self, found: &FoundRow, output: &mut Output) -> std::io::Result<()> {
+        let names = found.comparison.columns();
+        let columns: Vec<usize> = (0..names.len()).collect();
+        if self.json {
+            let record = Record::new("row").put("table", found.pair.name());
+            return output.record(&record.put_record("row", row_record(names, &found.row, &columns)));
+        }
+        if self.sql {
+            return output.line(found.insert());
+        }
+        for column in columns {
+            if let Some(literal) = found.row.literal(column) {
+                output.line(format!("{}: {}", printable(&names[column]), printable(literal)))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,304 @@
+//! Reading: the rows of a table that may differ. Both sides are read where they do not share chunks, from the beginning of the
+//! row that such a place is in up to where both are again before a row: there what both share begins, and so the rest is the
+//! same until the next such place.
+
+use crate::dump::mysql::{RowEvent, RowMarks, RowReader, columns_of_insert};
+use crate::error::{Error, Result};
+use crate::id::ChunkId;
+use crate::progress::{Counters, Monitor};
+use crate::repository::content::Content;
+use crate::repository::content_reader::ContentReader;
+use crate::rows::comparison::Comparison;
+use crate::rows::gaps::Gap;
+use crate::rows::join::Join;
+use crate::rows::side::{PIECE_BYTES, TableSide};
+use crate::rows::window::Window;
+use crate::store::ChunkStore;
+
+/// Bytes that wait to be compared with those of the other side; what is more is joined.
+const WINDOW_MAX_BYTES: usize = 4 << 20;
+
+/// Chunks that are fetched at a time.
+const FETCH_CHUNKS: usize = 128;
+
+/// The first look back for a row; each next one is this many times as long.
+const LOOK_BACK_BYTES: u64 = 4 << 10;
+const LOOK_BACK_FACTOR: u64 = 16;
+const LOOK_BACK_MAX_BYTES: u64 = 4 << 20;
+
+/// What reading took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReadingCounts {
+    /// Bytes of both sides that were read.
+    pub bytes: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Places where the sides differ.
+    pub gaps: u64,
+}
+
+/// One side on its way.
+struct Reader<'t> {
+    content: &'t Content,
+    rows: RowReader,
+    /// Up to where it was read.
+    at: u64,
+    layout: u16,
+}
+
+/// Reads both sides.
+pub struct Reading<'t, 's> {
+    chunks: &'t ChunkStore,
+    contents: ContentReader<'t>,
+    comparison: &'t Comparison,
+    monitor: &'t dyn Monitor,
+    marks: RowMarks,
+    readers: [Reader<'t>; 2],
+    window: Window,
+    join: Join<'s>,
+    /// A row's key, for a moment.
+    key: Vec<u8>,
+    piece: Vec<u8>,
+    counts: ReadingCounts,
+    /// Both sides are before the same row.
+    is_settled: bool,
+    ends_in_statement: [bool; 2],
+}
+
+/// What reading gave.
+pub struct WasRead<'s> {
+    pub join: Join<'s>,
+    pub counts: ReadingCounts,
+    /// Where a side ends within a statement.
+    pub ends_in_statement: [bool; 2],
+}
+
+impl<'t, 's> Reading<'t, 's> {
+    pub fn new(
+        chunks: &'t ChunkStore,
+        comparison: &'t Comparison,
+        sides: &'t [TableSide; 2],
+        monitor: &'t dyn Monitor,
+        join: Join<'s>,
+    ) -> Reading<'t, 's> {
+        let [a, b] = sides;
+        let marks = RowMarks {
+            lines: a.marks.lines && b.marks.lines,
+            brackets: a.marks.brackets && b.marks.brackets,
+            modes: a.marks.modes,
+        };
+        let reader = |side: &'t TableSide| Reader {
+            content: &side.data,
+            rows: RowReader::new(side.marks.modes, false),
+            at: 0,
+            layout: 0,
+        };
+        Reading {
+            chunks,
+            contents: ContentReader::new(chunks),
+            comparison,
+            monitor,
+            marks,
+            readers: [reader(a), reader(b)],
+            window: Window::default(),
+            join,
+            key: Vec::new(),
+            piece: Vec::new(),
+            counts: ReadingCounts::default(),
+            is_settled: true,
+            ends_in_statement: [false; 2],
+        }
+    }
+
+    /// Reads all gaps, which come in order.
+    pub fn run(mut self, gaps: &[Gap]) -> Result<WasRead<'s>> {
+        let sizes = [self.readers[0].content.size, self.readers[1].content.size];
+        let end = Gap { sides: [sizes[0]..sizes[0], sizes[1]..sizes[1]] };
+        let mut fetched = 0;
+        for (number, gap) in gaps.iter().enumerate() {
+            if number == fetched {
+                fetched = self.fetch(gaps, number)?;
+            }
+            self.counts.gaps += 1;
+            self.begin(gap)?;
+            self.read_to([gap.sides[0].end, gap.sides[1].end])?;
+            self.settle(gaps.get(number + 1).unwrap_or(&end))?;
+        }
+        for (side, size) in sizes.into_iter().enumerate() {
+            if self.readers[side].at == size {
+                self.finish(side)?;
+            }
+        }
+        self.give(true)?;
+        Ok(WasRead { join: self.join, counts: self.counts, ends_in_statement: self.ends_in_statement })
+    }
+
+    /// Brings the chunks of the next gaps into the cache, and those before them; tells how many gaps that are.
+    fn fetch(&self, gaps: &[Gap], first: usize) -> Result<usize> {
+        let (mut ids, mut number): (Vec<ChunkId>, usize) = (Vec::new(), first);
+        while number < gaps.len() && ids.len() < FETCH_CHUNKS {
+            for (side, range) in gaps[number].sides.iter().enumerate() {
+                let content = self.readers[side].content;
+                for placed in self.contents.extents_from(content, range.start.saturating_sub(1)) {
+                    let placed = placed?;
+                    if placed.start >= range.end || ids.len() >= 2 * FETCH_CHUNKS {
+                        break;
+                    }
+                    ids.extend(placed.extent.chunk());
+                }
+            }
+            number += 1;
+        }
+        ids.dedup();
+        self.chunks.fetch(&ids)?;
+        Ok(number)
+    }
+
+    /// Brings both sides to a gap: there by reading, or before the row that it begins in.
+    fn begin(&mut self, gap: &Gap) -> Result<()> {
+        let starts = [gap.sides[0].start, gap.sides[1].start];
+        if self.is_settled
+            && let Some(back) = self.row_before(gap)?
+        {
+            for (reader, start) in self.readers.iter_mut().zip(starts) {
+                let at = start - back;
+                if at > reader.at {
+                    let rows = RowReader::new(self.marks.modes, true);
+                    *reader = Reader { rows, at, layout: 0, ..*reader };
+                }
+            }
+        }
+        self.is_settled = false;
+        self.read_to(starts)
+    }
+
+    /// So many bytes before a gap a row begins, the nearest that is known of; none behind where the sides were settled.
+    fn row_before(&mut self, gap: &Gap) -> Result<Option<u64>> {
+        let start = gap.sides[0].start;
+        let shared = start - self.readers[0].at;
+        if shared == 0 || !(self.marks.lines || self.marks.brackets) {
+            return Ok(None);
+        }
+        // A row may begin with the gap itself.
+        let mut first_byte = Vec::new();
+        for (reader, range) in self.readers.iter().zip(&gap.sides) {
+            if !range.is_empty() && first_byte != b"(" {
+                first_byte.clear();
+                self.contents.read(reader.content, range.start, 1, &mut first_byte)?;
+            }
+        }
+        let mut length = 2;
+        loop {
+            let taken = shared.min(length);
+            self.piece.clear();
+            self.contents.read(self.readers[0].content, start - taken, taken as usize, &mut self.piece)?;
+            self.piece.extend_from_slice(&first_byte);
+            if let Some(at) = self.marks.last_row(&self.piece) {
+                return Ok(Some(taken - at as u64));
+            }
+            if taken == shared || taken == LOOK_BACK_MAX_BYTES {
+                return Ok(None);
+            }
+            length = if length < LOOK_BACK_BYTES { LOOK_BACK_BYTES } else { length * LOOK_BACK_FACTOR };
+            length = length.min(LOOK_BACK_MAX_BYTES);
+        }
+    }
+
+    /// Reads what both share behind a gap, until both are before a row. The next gap bounds it.
+    fn settle(&mut self, next: &Gap) -> Result<()> {
+        let shared = next.sides[0].start - self.readers[0].at;
+        let until = [self.readers[0].at + shared, self.readers[1].at + shared];
+        loop {
+            if self.readers.iter().all(|reader| reader.rows.is_before_row()) {
+                self.is_settled = true;
+                return self.give(true);
+            }
+            if self.readers[0].at == until[0] {
+                return Ok(());
+            }
+            let next = self.contents.extents_from(self.readers[0].content, self.readers[0].at).next().transpose()?;
+            let end = next.map_or(until[0], |placed| placed.end().min(until[0]));
+            let step = end - self.readers[0].at;
+            self.read_to([end, self.readers[1].at + step])?;
+        }
+    }
+
+    /// Reads on to these places, in turns.
+    fn read_to(&mut self, ends: [u64; 2]) -> Result<()> {
+        while self.readers.iter().zip(ends).any(|(reader, end)| reader.at < end) {
+            if self.monitor.is_cancelled() {
+                return Err(Error::Interrupted);
+            }
+            for (side, end) in ends.into_iter().enumerate() {
+                self.read_piece(side, end)?;
+            }
+            self.give(self.window.bytes() > WINDOW_MAX_BYTES)?;
+        }
+        Ok(())
+    }
+
+    fn read_piece(&mut self, side: usize, end: u64) -> Result<()> {
+        let reader = &mut self.readers[side];
+        let length = (end - reader.at).min(PIECE_BYTES as u64) as usize;
+        if length == 0 {
+            return Ok(());
+        }
+        let mut piece = std::mem::take(&mut self.piece);
+        piece.clear();
+        self.contents.read(reader.content, reader.at, length, &mut piece)?;
+        reader.at += length as u64;
+        self.counts.bytes += length as u64;
+        Counters::add(&self.monitor.counters().bytes_read, length as u64);
+        let (window, comparison, layout, rows) =
+            (&mut self.window, self.comparison, &mut reader.layout, &mut self.counts.rows);
+        let is_short = reader.rows.push(&piece, &mut |event| take(event, side, window, comparison, layout, rows))?;
+        self.piece = piece;
+        if is_short { Ok(()) } else { Err(self.comparison.unusable("a row is longer than any can be")) }
+    }
+
+    fn finish(&mut self, side: usize) -> Result<()> {
+        let reader = &mut self.readers[side];
+        let rows = std::mem::replace(&mut reader.rows, RowReader::new(self.marks.modes, true));
+        let (window, comparison, layout, count) =
+            (&mut self.window, self.comparison, &mut reader.layout, &mut self.counts.rows);
+        let is_whole = rows.finish(&mut |event| take(event, side, window, comparison, layout, count))?;
+        self.ends_in_statement[side] = !is_whole;
+        Ok(())
+    }
+
+    /// Joins the rows that the window has no use for.
+    fn give(&mut self, all: bool) -> Result<()> {
+        let (comparison, join, key) = (self.comparison, &mut self.join, &mut self.key);
+        if !comparison.reads_alike() {
+            return self.window.give_all(&mut |side, row| add(comparison, join, key, side, row));
+        }
+        self.window.settle(all, &mut |side, row| add(comparison, join, key, side, row))
+    }
+}
+
+fn add(comparison: &Comparison, join: &mut Join, key: &mut Vec<u8>, side: usize, row: &[u8]) -> Result<()> {
+    key.clear();
+    comparison.push_key(side, row, key)?;
+    join.add(side, key, row)
+}
+
+/// Takes what a reader tells.
+fn take(
+    event: RowEvent,
+    side: usize,
+    window: &mut Window,
+    comparison: &Comparison,
+    layout: &mut u16,
+    rows: &mut u64,
+) -> Result<()> {
+    match event {
+        RowEvent::Insert { text, modes } => {
+            *layout = comparison.layout(side, columns_of_insert(text, modes).as_deref())?;
+        }
+        RowEvent::Row { text, .. } => {
+            *rows += 1;
+            window.push(side, [&layout.to_le_bytes(), text]);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! The tables of two snapshots that may differ, and the files that each has.
+
+use crate::dump::name::{file_name, name_of_file};
+use crate::error::{Error, Result};
+use crate::repository::Repository;
+use crate::repository::content::Content;
+use crate::repository::entry_cursor::EntryCursor;
+use crate::repository::node::{DirectoryRoot, Node};
+use crate::repository::pairs::{PagesMet, next_pair};
+
+/// The directory of a database that has one for each table.
+const TABLES: &[u8] = b"tables";
+
+/// The files of a table that matter here, on one side.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TableFiles {
+    /// Its `CREATE TABLE`.
+    pub schema: Option<Content>,
+    /// Its rows.
+    pub data: Option<Content>,
+    pub triggers: Option<Content>,
+}
+
+/// A table that two snapshots do not both have in the same form.
+#[derive(Debug, Clone)]
+pub struct TablePair {
+    /// Names of the directories of its database and its own.
+    database: Vec<u8>,
+    table: Vec<u8>,
+    pub sides: [Option<TableFiles>; 2],
+}
+
+impl TablePair {
+    /// `shop.orders`, for people.
+    pub fn name(&self) -> String {
+        let shown = |file: &[u8]| {
+            let name = name_of_file(file).unwrap_or_else(|| file.to_vec());
+            String::from_utf8_lossy(&name).into_owned()
+        };
+        format!("{}.{}", shown(&self.database), shown(&self.table))
+    }
+
+    /// The name of the database, which is not known where it was too long for a file.
+    pub fn database(&self) -> Option<Vec<u8>> {
+        name_of_file(&self.database)
+    }
+
+    /// The name of the table, likewise.
+    pub fn table(&self) -> Option<Vec<u8>> {
+        name_of_file(&self.table)
+    }
+
+    /// Where the directory of its database is in a snapshot.
+    pub fn database_path(&self) -> Vec<u8> {
+        self.database.clone()
+    }
+
+    /// Whether it is one of the server's own.
+    pub fn is_of_server(&self) -> bool {
+        [&b"mysql"[..], b"sys", b"performance_schema", b"information_schema"].contains(&&*self.database)
+    }
+
+    fn differs(&self) -> bool {
+        self.sides[0] != self.sides[1]
+    }
+}
+
+/// The tables that differ between two roots, each of which is that of a dump's snapshot, or nothing; only those of these names, if any are
+/// given. Directories that both share are not read.
+///
+/// # Errors
+/// [`Error::NotFound`] for a name that neither has.
+pub fn changed_tables(
+    repository: &Repository,
+    roots: [Option<&Node>; 2],
+    wanted: &[Vec<u8>],
+) -> Result<Vec<TablePair>> {
+    let pairs = if wanted.is_empty() {
+        all_tables(repository, roots)?
+    } else {
+        wanted.iter().map(|name| named_table(repository, roots, name)).collect::<Result<_>>()?
+    };
+    Ok(pairs.into_iter().filter(TablePair::differs).collect())
+}
+
+fn all_tables(repository: &Repository, roots: [Option<&Node>; 2]) -> Result<Vec<TablePair>> {
+    let mut found = Vec::new();
+    each_pair(repository, roots, &mut |database, sides| {
+        let tree = repository.tree()?;
+        let tables = |node: &Option<Node>| match node {
+            Some(node) => tree.lookup_path(node, TABLES),
+            None => Ok(None),
+        };
+        let tables = [tables(&sides[0])?, tables(&sides[1])?];
+        each_pair(repository, [tables[0].as_ref(), tables[1].as_ref()], &mut |table, sides| {
+            let [a, b] = &sides;
+            let sides = [files(repository, a.as_ref())?, files(repository, b.as_ref())?];
+            found.push(TablePair { database: database.to_vec(), table: table.to_vec(), sides });
+            Ok(())
+        })
+    })?;
+    Ok(found)
+}
+
+/// Takes a name, and the directories of this name.
+type TakePair<'t> = dyn FnMut(&[u8], [Option<Node>; 2]) -> Result<()> + 't;
+
+/// Gives the directories of two directories that differ, by name.
+fn each_pair(repository: &Repository, sides: [Option<&Node>; 2], each: &mut TakePair) -> Result<()> {
+    let chunks = repository.chunks()?;
+    let nothing = DirectoryRoot::default();
+    let mut cursors =
+        sides.map(|node| EntryCursor::new(chunks, node.and_then(Node::directory).unwrap_or(&nothing)).reading_once());
+    let mut met = PagesMet::default();
+    while let Some([a, b]) = next_pair(&mut cursors, &mut met)? {
+        let name = a.iter().chain(&b).map(|entry| entry.name.clone()).next().unwrap_or_default();
+        let directory = |node: Node| Some(node).filter(|node| node.directory().is_some());
+        let sides = [a, b].map(|entry| entry.and_then(|entry| directory(entry.node)));
+        if sides.iter().any(Option::is_some) {
+            each(&name, sides)?;
+        }
+    }
+    Ok(())
+}
+
+fn files(repository: &Repository, table: Option<&Node>) -> Result<Option<TableFiles>> {
+    let (Some(table), tree) = (table, repository.tree()?) else { return Ok(None) };
+    let content = |name: &str| {
+        let node = tree.lookup_path(table, name.as_bytes())?;
+        Ok::<_, Error>(node.as_ref().and_then(Node::content).cloned())
+    };
+    Ok(Some(TableFiles {
+        schema: content("schema.sql")?,
+        data: content("data.sql")?,
+        triggers: content("triggers.sql")?,
+    }))
+}
+
+/// The table that is called `shop.orders`. Either name may have dots.
+fn named_table(repository: &Repository, roots: [Option<&Node>; 2], name: &[u8]) -> Result<TablePair> {
+    let dots = name.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
+    for dot in dots {
+        let (database, table) = (file_name(&name[..dot], ""), file_name(&name[dot + 1..], ""));
+        let path = [&database, TABLES, &table].join(&b'/');
+        let tree = repository.tree()?;
+        let node = |root: Option<&Node>| root.map_or(Ok(None), |root| tree.lookup_path(root, &path));
+        let nodes = [node(roots[0])?, node(roots[1])?];
+        if nodes.iter().any(Option::is_some) {
+            let sides = [files(repository, nodes[0].as_ref())?, files(repository, nodes[1].as_ref())?];
+            return Ok(TablePair { database, table, sides });
+        }
+    }
+    Err(Error::NotFound { what: "table", name: String::from_utf8_lossy(name).into_owned() })
+}
