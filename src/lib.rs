@@ -26,7 +26,7 @@
 //! | verbs | [`ingest`], [`view`], [`diff`], [`rows`], [`restore`], [`load`], [`check`] | functions; none calls another |
 //! | repository | [`repository`] | names in, history out: catalog, snapshots, trees, contents, metadata |
 //! | store | [`store`] | bytes in, ids out: chunks, packs, segments, index, and the one seam to storage, [`store::backend`] |
-//! | dumps | [`dump`] | what database dumps hold: bytes in, events out |
+//! | bytes | [`dump`], [`compressed`] | what database dumps and compressed files hold: bytes in, events or bytes out |
 //! | ground | [`error`], [`id`], [`codec`], [`time`], [`progress`] | values |
 //!
 //! Each outside crate is named in one place only: `rocksdb` in `store::index`, `fuser` in [`mount`], and so on.
@@ -70,6 +70,7 @@
 
 pub mod check;
 pub mod codec;
+pub mod compressed;
 pub mod diff;
 pub mod dump;
 pub mod error;

@@ -36,6 +36,7 @@ fn options(input: StreamInput) -> DumpOptions {
         database: None,
         fallback_database: "fallback".into(),
         keep_incomplete: false,
+        unwrap_limit: Default::default(),
         threads: 2,
     }
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use support::mariadb::MariaDb;
 use support::repository::{TestRepository, now};
 use yesterfs::error::{Error, ErrorKind, Result};
-use yesterfs::ingest::mysql::{MysqlOptions, ingest_mysql};
+use yesterfs::ingest::dump::DumpOptions;
+use yesterfs::ingest::mysql::ingest_mysql;
 use yesterfs::ingest::stream::StreamInput;
 use yesterfs::ingest::{IngestOptions, IngestReport};
 use yesterfs::progress::Recorder;
@@ -36,12 +37,13 @@ impl Dice {
 
 fn ingest(place: &TestRepository, dump: &[u8]) -> Arc<Snapshot> {
     let common = IngestOptions { source: "shop".into(), host: "here".into(), user: "me".into(), ..Default::default() };
-    let options = MysqlOptions {
+    let options = DumpOptions {
         common,
         input: StreamInput::Reader(Box::new(Cursor::new(dump.to_vec()))),
         database: Some("shop".into()),
         fallback_database: "shop".into(),
         keep_incomplete: true,
+        unwrap_limit: Default::default(),
         threads: 2,
     };
     let IngestReport { snapshot } = ingest_mysql(&place.repository, options, &now, &Recorder::default()).unwrap();

@@ -52,6 +52,10 @@ prepare() {
     want groff-base have groff
     want systemd have systemd-analyze
     want diffutils have cmp
+    want gzip have gzip
+    want pigz have pigz
+    want zstd have zstd
+    want python3-minimal have python3
     want shellcheck have shellcheck
     install_wanted
     require_rust

@@ -10,7 +10,6 @@ mod ranges;
 mod verdict;
 
 use std::ops::Range;
-use std::process::ExitStatus;
 use std::sync::Arc;
 
 pub use self::meta::STATUS_REASON;
@@ -22,9 +21,10 @@ pub(super) use self::verdict::Ending;
 
 use self::files::DumpFiles;
 use self::layout::DUMP_FILE;
-use self::verdict::Verdict;
+use self::verdict::{InputEnd, Verdict};
+use crate::compressed::UnwrapLimit;
 use crate::error::{Error, Result};
-use crate::ingest::input::StreamInput;
+use crate::ingest::input::{OpenInput, StreamInput};
 use crate::ingest::{IngestOptions, IngestReport, older_content};
 use crate::progress::{Counters, Monitor};
 use crate::repository::Repository;
@@ -49,6 +49,8 @@ pub struct DumpOptions {
     pub fallback_database: String,
     /// Make a snapshot of an incomplete dump too.
     pub keep_incomplete: bool,
+    /// How much may come out of a dump that is compressed.
+    pub unwrap_limit: UnwrapLimit,
     /// Threads that compress, besides one that reads.
     pub threads: usize,
 }
@@ -157,16 +159,16 @@ struct StoredDump<F> {
     content: Content,
     parts: PartList,
     format: F,
-    /// How its command ended; `None` where there was none.
-    exit: Option<ExitStatus>,
+    ended: InputEnd,
 }
 
 impl DumpReading<'_, '_> {
     fn make<F: DumpFormat>(&self, format: F, options: DumpOptions, started: Timestamp) -> Result<Manifest> {
-        let DumpOptions { common, input, database, fallback_database, keep_incomplete, threads } = options;
+        let DumpOptions { common, input, database, fallback_database, keep_incomplete, unwrap_limit, threads } =
+            options;
         let origin = input.describe();
-        let mut dump = self.store_with_help(format, input, threads)?;
-        let verdict = Verdict::of(dump.format.ending(), dump.exit);
+        let mut dump = self.store_with_help(format, input, unwrap_limit, threads)?;
+        let verdict = Verdict::of(dump.format.ending(), &dump.ended);
         if let (SnapshotStatus::Incomplete, Some(reason), false) = (verdict.status, &verdict.reason, keep_incomplete) {
             return Err(Error::Incomplete { input: origin, reason: reason.clone() });
         }
@@ -203,12 +205,25 @@ impl DumpReading<'_, '_> {
     }
 
     /// Stores the dump, with threads that compress.
-    fn store_with_help<F: DumpFormat>(&self, format: F, input: StreamInput, threads: usize) -> Result<StoredDump<F>> {
-        std::thread::scope(|scope| self.store(format, input, EncodeQueue::start(scope, self.session.chunks(), threads)))
+    fn store_with_help<F: DumpFormat>(
+        &self,
+        format: F,
+        input: StreamInput,
+        limit: UnwrapLimit,
+        threads: usize,
+    ) -> Result<StoredDump<F>> {
+        std::thread::scope(|scope| {
+            let queue = EncodeQueue::start(scope, self.session.chunks(), threads);
+            let is_given_up = || self.monitor.is_cancelled();
+            let mut input = input.open()?;
+            if let Some(wrapping) = input.wrapping(&is_given_up)? {
+                input.unwrap_as(wrapping, limit);
+            }
+            self.store(format, input, queue)
+        })
     }
 
-    fn store<F: DumpFormat>(&self, mut format: F, input: StreamInput, queue: EncodeQueue) -> Result<StoredDump<F>> {
-        let mut input = input.open()?;
+    fn store<F: DumpFormat>(&self, mut format: F, mut input: OpenInput, queue: EncodeQueue) -> Result<StoredDump<F>> {
         let chunks = self.session.chunks().store();
         let root = self.parent.map(|parent| &parent.manifest.root);
         let previous = older_content(chunks, root, DUMP_FILE.as_bytes());
@@ -234,6 +249,7 @@ impl DumpReading<'_, '_> {
                     .map_or_else(|| "produced nothing".to_string(), |exit| format!("failed with {exit}")),
             ));
         }
-        Ok(StoredDump { content, parts, format, exit })
+        let ended = InputEnd { exit, cut_at: input.cut_at() };
+        Ok(StoredDump { content, parts, format, ended })
     }
 }

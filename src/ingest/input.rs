@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use self::command::{LOOK_INTERVAL_AT_END, RunningCommand};
+use self::wrapped::Wrapped;
+use crate::compressed::{MAGIC_BYTES, UnwrapLimit, Wrapping};
 use crate::error::{Error, Result};
 use crate::progress::Counters;
 use crate::repository::content_writer::ContentWriter;
@@ -16,6 +18,7 @@ use crate::time::Clock;
 
 mod command;
 mod terminal;
+mod wrapped;
 
 /// Where a stream comes from.
 pub enum StreamInput {
@@ -46,10 +49,10 @@ impl StreamInput {
     pub(super) fn open(self) -> Result<OpenInput> {
         let described = self.describe();
         let command = match self {
-            StreamInput::Reader(reader) => return Ok(OpenInput { described, source: Source::Reader(reader) }),
+            StreamInput::Reader(reader) => return Ok(OpenInput::new(described, Source::Reader(reader))),
             StreamInput::File(path) => {
                 let file = File::open(&path).map_err(Error::io("open", &path))?;
-                return Ok(OpenInput { described, source: Source::Reader(Box::new(file)) });
+                return Ok(OpenInput::new(described, Source::Reader(Box::new(file))));
             }
             StreamInput::Command(words) => {
                 let mut words = words.into_iter();
@@ -67,7 +70,7 @@ impl StreamInput {
         let failed =
             |cause| Error::Command { command: described.clone(), reason: format!("cannot be started: {cause}") };
         let running = RunningCommand::start(command).map_err(failed)?;
-        Ok(OpenInput { described, source: Source::Command(running) })
+        Ok(OpenInput::new(described, Source::Command(running)))
     }
 }
 
@@ -108,6 +111,9 @@ const PIPEFAIL_SHELL: &str = "/bin/bash";
 pub(super) struct OpenInput {
     described: String,
     source: Source,
+    /// Bytes that were looked at, and are still to be read.
+    first: Vec<u8>,
+    wrapped: Option<Wrapped>,
 }
 
 enum Source {
@@ -116,6 +122,34 @@ enum Source {
 }
 
 impl OpenInput {
+    fn new(described: String, source: Source) -> OpenInput {
+        OpenInput { described, source, first: Vec::new(), wrapped: None }
+    }
+
+    /// Looks at the first bytes: how they are compressed, if they are.
+    pub fn wrapping(&mut self, is_given_up: &dyn Fn() -> bool) -> Result<Option<Wrapping>> {
+        let mut first = [0; MAGIC_BYTES];
+        let mut length = 0;
+        while length < MAGIC_BYTES {
+            match self.read_as_it_is(&mut first[length..], is_given_up)? {
+                0 => break,
+                got => length += got,
+            }
+        }
+        self.first = first[..length].to_vec();
+        Ok(Wrapping::of(&self.first))
+    }
+
+    /// From now on gives what is in it. Nothing may have been read before but by [`OpenInput::wrapping`].
+    pub fn unwrap_as(&mut self, wrapping: Wrapping, limit: UnwrapLimit) {
+        self.wrapped = Some(Wrapped::new(wrapping, limit));
+    }
+
+    /// Where compressed data ended before its end, if it did. Known once all was read.
+    pub fn cut_at(&self) -> Option<u64> {
+        self.wrapped.as_ref().and_then(Wrapped::cut_at)
+    }
+
     /// Fails because of the input, with this reason.
     pub fn failed(&self, reason: impl Into<String>) -> Error {
         Error::Command { command: self.described.clone(), reason: reason.into() }
@@ -145,8 +179,29 @@ impl OpenInput {
         }
     }
 
-    /// Reads some bytes; 0 are the end. It is looked now and then whether anybody still wants them.
+    /// Reads some bytes; 0 are the end.
     fn read(&mut self, room: &mut [u8], is_given_up: &dyn Fn() -> bool) -> Result<usize> {
+        let Some(mut wrapped) = self.wrapped.take() else { return self.read_as_it_is(room, is_given_up) };
+        let given = loop {
+            let given = wrapped.give(room).map_err(|error| self.failed(format!("cannot be unwrapped: {error}")))?;
+            if given > 0 || wrapped.has_ended() {
+                break given;
+            }
+            let got = self.read_as_it_is(wrapped.room(), is_given_up)?;
+            wrapped.advance(got);
+        };
+        self.wrapped = Some(wrapped);
+        Ok(given)
+    }
+
+    /// The same of bytes as they come. It is looked now and then whether anybody still wants them.
+    fn read_as_it_is(&mut self, room: &mut [u8], is_given_up: &dyn Fn() -> bool) -> Result<usize> {
+        if !self.first.is_empty() {
+            let count = room.len().min(self.first.len());
+            room[..count].copy_from_slice(&self.first[..count]);
+            self.first.drain(..count);
+            return Ok(count);
+        }
         loop {
             if is_given_up() {
                 return Err(Error::Interrupted);

@@ -84,7 +84,7 @@ impl DumpFiles<'_, '_> {
         lane: &mut DataLane,
     ) -> Result<Vec<File<'p>>> {
         let coordinates = std::iter::once(dump.format.coordinates());
-        let status = std::iter::once(meta::status(verdict, dump.exit));
+        let status = std::iter::once(meta::status(verdict, dump.ended.exit));
         Ok(vec![
             self.made_file("coordinates.json", coordinates, lane)?,
             self.made_file("parts", meta::part_lines(&dump.parts), lane)?,

@@ -15,6 +15,15 @@ pub enum Ending {
     Cut(&'static str),
 }
 
+/// How the input of a dump ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct InputEnd {
+    /// How its command ended; `None` where there was none.
+    pub exit: Option<ExitStatus>,
+    /// Where compressed data ended that goes on.
+    pub cut_at: Option<u64>,
+}
+
 /// How whole a dump is.
 pub struct Verdict {
     pub status: SnapshotStatus,
@@ -22,15 +31,18 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Judges a dump by its end and by how its command ended, where there was one.
-    pub fn of(ending: Ending, exit: Option<ExitStatus>) -> Verdict {
+    /// Judges a dump by its end and that of its input.
+    pub fn of(ending: Ending, ended: &InputEnd) -> Verdict {
         let incomplete = |reason: String| Verdict { status: SnapshotStatus::Incomplete, reason: Some(reason) };
-        if let Some(exit) = exit.filter(|exit| !exit.success()) {
+        if let Some(exit) = ended.exit.filter(|exit| !exit.success()) {
             return incomplete(format!("its command failed with {exit}"));
+        }
+        if let Some(at) = ended.cut_at {
+            return incomplete(format!("its compressed data is cut off after {at} bytes"));
         }
         let (status, reason) = match ending {
             Ending::Cut(reason) => return incomplete(reason.into()),
-            Ending::Unmarked if exit.is_none() => {
+            Ending::Unmarked if ended.exit.is_none() => {
                 (SnapshotStatus::Unverified, Some("such dumps have no mark at their end".to_string()))
             }
             Ending::Unmarked | Ending::Marked => (SnapshotStatus::Complete, None),
