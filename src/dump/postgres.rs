@@ -1,0 +1,391 @@
+//! PostgresDump: reads what `pg_dump` and `pg_dumpall` print as text, and says which part of it is about what. Whatever it does
+//! not understand belongs to the part before it, so that the parts, in order, are the dump.
+
+mod ends;
+mod facts;
+mod lexer;
+mod needs;
+mod part;
+mod phrase;
+mod remark;
+mod settings;
+mod statement;
+mod words;
+
+use std::collections::HashMap;
+
+pub use self::facts::{DumpEnd, DumpFacts};
+pub use self::part::{Need, NeedKind, Object, Part, PartKind};
+pub use self::settings::Settings;
+
+use self::lexer::{EndedIn, Lexer, Sink};
+use self::needs::needs;
+use self::remark::{Remark, Title, connected_to, remark};
+use self::settings::name_of_setting;
+use self::statement::{Belongs, statement};
+use self::words::{QualifiedName, Words};
+
+/// What the reader tells, in the order of the dump.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A part begins, and the one before ends. It may begin some way before the last byte that was pushed.
+    Part(Part),
+    /// A row of the present part begins there.
+    Row(u64),
+    /// The table of the present part needs these.
+    Needs(Vec<Need>),
+    /// The table has this sequence: one is not made without the other.
+    Owns { table: Object, sequence: Object },
+}
+
+/// Reads one dump.
+#[derive(Default)]
+pub struct PostgresDump {
+    lexer: Lexer,
+    sections: Sections,
+}
+
+impl PostgresDump {
+    /// Takes the next piece, of any length.
+    pub fn push(&mut self, piece: &[u8], tell: &mut impl FnMut(Event)) {
+        self.lexer.push(piece, &mut Telling { sections: &mut self.sections, tell });
+    }
+
+    /// Tells that nothing follows, and what was learned.
+    pub fn finish(mut self, tell: &mut impl FnMut(Event)) -> DumpFacts {
+        let mut telling = Telling { sections: &mut self.sections, tell };
+        let ended_in = self.lexer.finish(&mut telling);
+        telling.settle();
+        self.sections.facts.end = self.sections.end(ended_in);
+        self.sections.facts
+    }
+}
+
+/// Comments and settings that belong to the next object, whatever it is.
+#[derive(Default)]
+struct Pending {
+    start: Option<u64>,
+    /// The title among them says what follows.
+    title: Option<Title>,
+}
+
+/// Sorts statements into parts.
+#[derive(Default)]
+struct Sections {
+    present: Option<Object>,
+    /// The database of the last `\connect`.
+    database: Option<Vec<u8>>,
+    /// The schema of names without one: old dumps say it once for many.
+    schema: Vec<u8>,
+    pending: Pending,
+    /// Where the last lines of comments begin, and where the next would.
+    comment: Option<(u64, u64)>,
+    /// The last `INSERT` up to its rows: most are followed by others of the same table.
+    last_insert: Vec<u8>,
+    /// What is named like a table and is none, in the present database.
+    relations: HashMap<QualifiedName, PartKind>,
+    facts: DumpFacts,
+    progress: Progress,
+}
+
+/// How far a dump is from being complete.
+#[derive(Default)]
+struct Progress {
+    has_begun: bool,
+    /// Its last words are those that end a dump.
+    has_ended: bool,
+    is_in_cluster: bool,
+    /// What `\restrict` told; `\unrestrict` must tell the same.
+    restriction: Option<Vec<u8>>,
+}
+
+/// [`Sections`] with somebody to tell.
+struct Telling<'a, F> {
+    sections: &'a mut Sections,
+    tell: &'a mut F,
+}
+
+impl Sections {
+    fn is_in(&self, kind: PartKind) -> bool {
+        self.present.as_ref().is_some_and(|present| present.kind == kind)
+    }
+
+    /// What the end of the dump shows of its being whole.
+    fn end(&self, ended_in: EndedIn) -> DumpEnd {
+        let Progress { has_begun, has_ended, is_in_cluster, restriction } = &self.progress;
+        match ended_in {
+            EndedIn::Statement => DumpEnd::InStatement,
+            EndedIn::Rows => DumpEnd::InRows,
+            EndedIn::Nothing if *has_ended && !is_in_cluster && restriction.is_none() => DumpEnd::Trailer,
+            EndedIn::Nothing if !has_begun && !has_ended => DumpEnd::Unmarked,
+            EndedIn::Nothing => DumpEnd::NoTrailer,
+        }
+    }
+
+    /// A name with the schema that it is in.
+    fn qualified(&self, name: QualifiedName) -> QualifiedName {
+        let usual = if self.schema.is_empty() { b"public".as_slice() } else { &self.schema };
+        QualifiedName { schema: Some(name.schema.unwrap_or_else(|| usual.to_vec())), name: name.name }
+    }
+
+    /// What a statement is about that belongs to a part of this kind, of what has this name.
+    fn object(&mut self, kind: PartKind, name: QualifiedName) -> Object {
+        if kind.is_global() {
+            return Object { kind, database: None, schema: Vec::new(), name: Vec::new() };
+        }
+        let database = self.database.clone();
+        if !kind.is_in_schema() {
+            return Object { kind, database, schema: Vec::new(), name: name.name };
+        }
+        let name = self.qualified(name);
+        if matches!(kind, PartKind::View | PartKind::Sequence | PartKind::Type) {
+            self.relations.insert(name.clone(), kind);
+        }
+        // Statements speak of tables where they mean views and sequences.
+        let kind = match self.relations.get(&name) {
+            Some(&other) if kind.is_of_table() => other,
+            _ => kind,
+        };
+        Object { kind, database, schema: name.schema.unwrap_or_default(), name: name.name }
+    }
+
+    /// The schema in which old dumps mean names without one.
+    fn follow_search_path(&mut self, text: &[u8]) {
+        let mut words = Words::new(text);
+        if words.pass_all(&["SET", "search_path"]) {
+            words.next();
+            self.schema = words.take_name().unwrap_or_default();
+        }
+    }
+}
+
+impl<F: FnMut(Event)> Telling<'_, F> {
+    /// What begins at `start`, with all that waited for it, belongs to this part.
+    fn resolve(&mut self, start: u64, object: Object) {
+        let pending = std::mem::take(&mut self.sections.pending);
+        if self.sections.present.as_ref() == Some(&object) {
+            return;
+        }
+        let start = pending.start.unwrap_or(start);
+        let header = global(PartKind::Header);
+        let start = match self.sections.present {
+            Some(_) => start,
+            None if object == header => 0,
+            None => {
+                (self.tell)(Event::Part(Part { start: 0, object: header }));
+                start
+            }
+        };
+        (self.tell)(Event::Part(Part { start, object: object.clone() }));
+        self.sections.present = Some(object);
+    }
+
+    /// What waits belongs to what its title says, or to the part before.
+    fn settle(&mut self) {
+        let start = self.sections.pending.start.unwrap_or_default();
+        match self.sections.pending.title.take() {
+            Some(Title::Rows(name)) => {
+                let object = self.sections.object(PartKind::Data, name);
+                self.resolve(start, object);
+            }
+            _ if self.sections.present.is_none() => self.resolve(0, global(PartKind::Header)),
+            _ => self.sections.pending = Pending::default(),
+        }
+    }
+
+    fn wait(&mut self, start: u64) {
+        self.sections.pending.start.get_or_insert(start);
+    }
+
+    fn title(&mut self, start: u64, title: Title) {
+        self.settle_rows();
+        self.wait(start);
+        self.sections.pending.title = Some(title);
+    }
+
+    /// A table without rows may have a title and no statement.
+    fn settle_rows(&mut self) {
+        if matches!(self.sections.pending.title, Some(Title::Rows(_))) {
+            self.settle();
+        }
+    }
+
+    fn setting(&mut self, start: u64, text: &[u8], belongs: &Belongs) {
+        self.sections.facts.note_setting(start, text);
+        self.sections.follow_search_path(text);
+        let is_first = self.sections.present.is_none() || self.sections.is_in(PartKind::Header);
+        if *belongs == Belongs::ToPrevious {
+            self.settle();
+        } else if is_first && self.sections.pending.title.is_none() {
+            self.resolve(start, global(PartKind::Header));
+        } else {
+            self.wait(start);
+        }
+    }
+
+    fn belonging(&mut self, start: u64, text: &[u8], belongs: Belongs) {
+        let has_title = matches!(self.sections.pending.title, Some(Title::Other));
+        match belongs {
+            // Until the first title, whatever stands there makes room for what follows.
+            _ if self.sections.is_in(PartKind::Drops) && self.sections.pending.title.is_none() => self.settle(),
+            Belongs::To { kind, name } => {
+                let own = self.sections.qualified(name.clone());
+                let object = self.sections.object(kind, name);
+                self.resolve(start, object.clone());
+                if object.kind.is_of_table() {
+                    self.table(text, object, &own);
+                } else if object.kind == PartKind::Sequence {
+                    self.sequence(text, object);
+                }
+            }
+            Belongs::ToDatabase(name) => {
+                let (schema, kind) = (Vec::new(), PartKind::Database);
+                self.resolve(start, Object { kind, database: Some(name), schema, name: Vec::new() });
+            }
+            Belongs::ToNext => self.wait(start),
+            Belongs::Unknown if has_title => {
+                let object = self.sections.object(PartKind::Other, QualifiedName { schema: None, name: Vec::new() });
+                self.resolve(start, object);
+            }
+            Belongs::ToPrevious | Belongs::Unknown => self.settle(),
+        }
+    }
+
+    /// What a statement tells that is part of a table.
+    fn table(&mut self, text: &[u8], table: Object, own: &QualifiedName) {
+        if !matches!(table.kind, PartKind::Table | PartKind::Post) {
+            return;
+        }
+        let words = Words::new(text);
+        let begins_with = |verb: &str| words.peek().is_some_and(|word| word.is(verb));
+        if begins_with("CREATE") {
+            self.sections.facts.tables += u64::from(table.kind == PartKind::Table);
+        } else if !begins_with("ALTER") {
+            return;
+        }
+        // ALTER TABLE ... ADD GENERATED ... AS IDENTITY (SEQUENCE NAME name ...)
+        let generated = if begins_with("ALTER") { words.clone().skip_to("GENERATED") } else { None };
+        if let Some(mut words) = generated {
+            if words.any(|word| word.is("SEQUENCE"))
+                && words.pass("NAME")
+                && let Some(name) = words.qualified_name()
+            {
+                let sequence = self.sections.object(PartKind::Sequence, name);
+                (self.tell)(Event::Owns { table, sequence });
+            }
+            return;
+        }
+        let needs = needs(text, own);
+        if !needs.is_empty() {
+            (self.tell)(Event::Needs(needs));
+        }
+    }
+
+    /// `ALTER SEQUENCE name OWNED BY table.column`.
+    fn sequence(&mut self, text: &[u8], sequence: Object) {
+        let Some(mut words) = Words::new(text).skip_to("OWNED").filter(|_| text.starts_with(b"ALTER")) else { return };
+        let Some(mut name) = Some(()).filter(|()| words.pass("BY")).and_then(|()| words.qualified_name()) else {
+            return;
+        };
+        if words.peek().is_none() {
+            // Without a schema, the second name is that of the column.
+            name = QualifiedName { name: name.schema.unwrap_or_default(), schema: None };
+        }
+        let table = self.sections.object(PartKind::Table, name);
+        (self.tell)(Event::Owns { table, sequence });
+    }
+
+    /// Another session begins.
+    fn connect(&mut self, start: u64, database: Vec<u8>) {
+        self.sections.database = Some(database);
+        self.sections.schema.clear();
+        self.sections.relations.clear();
+        self.sections.facts.settings.reset(start);
+    }
+}
+
+fn global(kind: PartKind) -> Object {
+    Object { kind, database: None, schema: Vec::new(), name: Vec::new() }
+}
+
+impl<F: FnMut(Event)> Sink for Telling<'_, F> {
+    fn comment(&mut self, start: u64, text: &[u8]) {
+        let behind = start + text.len() as u64 + 1;
+        let begin = self.sections.comment.filter(|(_, next)| *next == start).map_or(start, |(begin, _)| begin);
+        self.sections.comment = Some((begin, behind));
+        let progress = &mut self.sections.progress;
+        match remark(text) {
+            Remark::Title(title) => self.title(begin, title),
+            // Dumps may follow one another.
+            Remark::Begins { of_cluster } => {
+                progress.has_begun = true;
+                progress.has_ended = false;
+                progress.is_in_cluster |= of_cluster;
+                self.settle_rows();
+                self.resolve(begin, global(PartKind::Header));
+            }
+            Remark::Ends { of_cluster } => {
+                progress.has_ended = true;
+                progress.is_in_cluster &= !of_cluster;
+                self.settle_rows();
+                self.resolve(begin, global(PartKind::Footer));
+            }
+            Remark::Other => {
+                self.sections.facts.note_comment(text);
+                self.wait(start);
+            }
+        }
+    }
+
+    fn statement(&mut self, start: u64, text: &[u8]) {
+        self.sections.progress.has_ended = false;
+        let belongs = statement(text);
+        if matches!(belongs, Belongs::ToNext | Belongs::ToPrevious) && name_of_setting(text).is_some() {
+            self.setting(start, text, &belongs);
+        } else {
+            self.belonging(start, text, belongs);
+        }
+    }
+
+    fn insert(&mut self, start: u64, text: &[u8]) {
+        self.sections.progress.has_ended = false;
+        let is_same = self.sections.last_insert == text;
+        if is_same && self.sections.is_in(PartKind::Data) && self.sections.pending.start.is_none() {
+            return;
+        }
+        self.belonging(start, text, statement(text));
+        self.sections.last_insert.clear();
+        self.sections.last_insert.extend_from_slice(text);
+    }
+
+    fn row(&mut self, start: u64) {
+        (self.tell)(Event::Row(start));
+    }
+
+    fn command(&mut self, start: u64, text: &[u8]) {
+        let mut words = text.splitn(2, |byte| byte.is_ascii_whitespace());
+        let (name, argument) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        match name {
+            b"\\restrict" => self.sections.progress.restriction = Some(argument.to_vec()),
+            b"\\unrestrict" => {
+                if self.sections.progress.restriction.as_deref() == Some(argument) {
+                    self.sections.progress.restriction = None;
+                }
+                if self.sections.is_in(PartKind::Footer) {
+                    return self.settle();
+                }
+            }
+            b"\\connect" | b"\\c" => {
+                self.sections.progress.has_ended = false;
+                if let Some(database) = connected_to(argument) {
+                    self.connect(start, database);
+                }
+            }
+            _ => return self.settle(),
+        }
+        self.resolve(start, global(PartKind::Header));
+    }
+}
+
+#[cfg(test)]
+mod tests;

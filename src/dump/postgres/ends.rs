@@ -1,0 +1,69 @@
+//! Where strings, comments and rows end. Places are in `bytes`; what is left at their end must be seen again together with what
+//! follows, unless `at_end` says that nothing does.
+
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use memchr::memchr2;
+
+use crate::dump::postgres::words::is_word_byte;
+
+/// The tag that a string between dollars begins with.
+pub fn dollar_tag(rest: &[u8]) -> Option<&[u8]> {
+    let name = rest[1..].iter().take_while(|&&byte| is_word_byte(byte) && byte != b'$').count();
+    let tag = rest.get(..name + 2).filter(|tag| tag.ends_with(b"$"))?;
+    (!tag[1].is_ascii_digit()).then_some(tag)
+}
+
+/// `found` as a place `length` bytes behind what was found from `at` on, and whether it was.
+pub fn end_at(found: Option<usize>, bytes: &[u8], at: usize, length: usize) -> (usize, bool) {
+    found.map_or((bytes.len(), false), |distance| (at + distance + length, true))
+}
+
+/// Where a string ends in which backslashes escape.
+pub fn end_of_escaped(bytes: &[u8], mut at: usize, at_end: bool, quote: u8) -> ControlFlow<usize, (usize, bool)> {
+    while let Some(distance) = memchr2(quote, b'\\', &bytes[at..]) {
+        at += distance;
+        match bytes.get(at + 1) {
+            None if !at_end => return Break(at),
+            Some(&next) if bytes[at] == b'\\' || next == quote => at += 2,
+            _ => return Continue((at + 1, bytes[at] == quote)),
+        }
+    }
+    Continue((bytes.len(), false))
+}
+
+/// Where a comment ends, with those in it.
+pub fn end_of_comment(bytes: &[u8], mut at: usize, at_end: bool, depth: &mut u32) -> ControlFlow<usize, (usize, bool)> {
+    while let Some(distance) = memchr2(b'*', b'/', &bytes[at..]) {
+        at += distance;
+        match (bytes[at], bytes.get(at + 1)) {
+            (_, None) if !at_end => return Break(at),
+            (b'*', Some(b'/')) => {
+                *depth -= 1;
+                at += 2;
+                if *depth == 0 {
+                    return Continue((at, true));
+                }
+            }
+            (b'/', Some(b'*')) => {
+                *depth += 1;
+                at += 2;
+            }
+            _ => at += 1,
+        }
+    }
+    Continue((bytes.len(), false))
+}
+
+/// Bytes that tell whether rows end.
+pub const END_OF_ROWS_MAX_BYTES: usize = 4;
+
+/// The length of the line that ends the rows of a `COPY`, if `rest` begins with it.
+pub fn end_of_rows(rest: &[u8]) -> Option<usize> {
+    match rest {
+        [b'\\', b'.', b'\n', ..] => Some(3),
+        [b'\\', b'.', b'\r', b'\n', ..] => Some(4),
+        [b'\\', b'.'] => Some(2),
+        _ => None,
+    }
+}

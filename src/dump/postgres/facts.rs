@@ -1,0 +1,60 @@
+//! What is learned of a dump besides its parts.
+
+use crate::dump::postgres::settings::Settings;
+use crate::dump::postgres::words::Words;
+
+/// What the end of a dump shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DumpEnd {
+    /// It ends within a statement or a comment.
+    InStatement,
+    /// It ends within the rows of a table.
+    InRows,
+    /// It does not have the line that such dumps end with.
+    NoTrailer,
+    /// It has neither the first line of dumps nor the last.
+    #[default]
+    Unmarked,
+    /// It ends as complete dumps do.
+    Trailer,
+}
+
+/// What a dump tells of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DumpFacts {
+    pub server_version: Option<String>,
+    pub program: Option<String>,
+    pub character_set: Option<String>,
+    /// How many tables it makes.
+    pub tables: u64,
+    pub settings: Settings,
+    pub end: DumpEnd,
+}
+
+impl DumpFacts {
+    /// Takes note of a comment.
+    pub fn note_comment(&mut self, text: &[u8]) {
+        if let Some(version) = text.strip_prefix(b"-- Dumped from database version ") {
+            self.server_version.get_or_insert_with(|| shown(version));
+        }
+        if let Some(program) = text.strip_prefix(b"-- Dumped by ") {
+            self.program.get_or_insert_with(|| shown(program).replacen(" version", "", 1));
+        }
+    }
+
+    /// Takes note of a `SET`.
+    pub fn note_setting(&mut self, start: u64, text: &[u8]) {
+        self.settings.note(start, text);
+        let mut words = Words::new(text);
+        if self.character_set.is_none() && words.pass_all(&["SET", "client_encoding"]) {
+            self.character_set = words.find_map(|word| word.text().map(shown));
+        }
+    }
+}
+
+/// The longest text that is shown.
+const SHOWN_MAX_BYTES: usize = 256;
+
+fn shown(text: &[u8]) -> String {
+    String::from_utf8_lossy(&text[..text.len().min(SHOWN_MAX_BYTES)]).trim().to_string()
+}

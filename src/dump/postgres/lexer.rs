@@ -1,0 +1,499 @@
+//! Lexer: finds where statements, comments, rows and commands for `psql` begin and end, as `psql` would. It takes pieces of any
+//! length, keeps no more than the beginning of the present statement, and understands quotes and comments, but no SQL.
+
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use memchr::{memchr, memmem};
+
+use crate::dump::postgres::ends::{
+    END_OF_ROWS_MAX_BYTES, dollar_tag, end_at, end_of_comment, end_of_escaped, end_of_rows,
+};
+use crate::dump::postgres::statement::{copies_from_here, makes_routine};
+use crate::dump::postgres::words::{Words, begins_with, is_word_byte};
+
+/// What the lexer tells, in the order of the dump. Places are bytes from its beginning.
+pub trait Sink {
+    /// A line of a comment between statements.
+    fn comment(&mut self, start: u64, text: &[u8]);
+    /// A statement that has ended; of a long one the first [`HEAD_MAX_BYTES`]. The rows of a `COPY` follow it.
+    fn statement(&mut self, start: u64, text: &[u8]);
+    /// The beginning of an `INSERT`, up to its first row.
+    fn insert(&mut self, start: u64, text: &[u8]);
+    /// A row begins.
+    fn row(&mut self, start: u64);
+    /// A line for `psql` itself.
+    fn command(&mut self, start: u64, text: &[u8]);
+}
+
+/// Bytes of a statement that are kept: a table of the most columns there can be fits.
+const HEAD_MAX_BYTES: usize = 1 << 20;
+
+/// So many bytes tell what begins with them, whatever it is. Longer tags between dollars are none.
+const LOOKAHEAD_BYTES: usize = 96;
+
+/// What the present place is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Nothing: before a statement or a comment.
+    Between,
+    /// A comment that its line ends.
+    Line,
+    /// A line for `psql`.
+    Command,
+    /// A comment between statements that ends by itself.
+    Comment,
+    Statement,
+    /// The rows of an `INSERT`.
+    Values,
+    /// Behind a `COPY`, up to the end of its line.
+    CopyLine,
+    /// The beginning of a line of its rows.
+    CopyRow,
+    /// Within such a line.
+    CopyRest,
+}
+
+/// What the last byte of a dump is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedIn {
+    Nothing,
+    Statement,
+    Rows,
+}
+
+/// What of a statement the present place is part of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Inside {
+    Code,
+    /// Whether backslashes escape.
+    Quotes {
+        quote: u8,
+        escapes: bool,
+    },
+    /// With its dollars.
+    Dollars(Vec<u8>),
+    LineComment,
+    /// Comments may stand in comments.
+    Comment(u32),
+}
+
+/// Bytes at which the lexer has to look closer.
+type Stops = [bool; 256];
+
+const fn stops(bytes: &[u8]) -> Stops {
+    let mut stops = [false; 256];
+    let mut at = 0;
+    while at < bytes.len() {
+        stops[bytes[at] as usize] = true;
+        at += 1;
+    }
+    stops
+}
+
+const STATEMENT_STOPS: Stops = stops(b"'\"$-/;()");
+/// Of what makes a function: its body may be statements, with no quotes around them.
+const ROUTINE_STOPS: Stops = stops(b"'\"$-/;()bBcCeE");
+const INSERT_STOPS: Stops = stops(b"'\"$-/;()vV");
+
+/// The lexer.
+pub struct Lexer {
+    /// Bytes that were not looked at, since too little followed them.
+    carry: Vec<u8>,
+    /// Where the first byte that was not looked at stands in the dump.
+    offset: u64,
+    /// The two bytes before that one.
+    before: [u8; 2],
+    place: Place,
+    inside: Inside,
+    /// Whether backslashes escape in all strings.
+    backslash_escapes: bool,
+    /// Where the present statement, comment or line begins, and what it begins with.
+    start: u64,
+    head: Vec<u8>,
+    stops: &'static Stops,
+    /// Open parentheses.
+    depth: u32,
+    /// Open `BEGIN` and `CASE` of a function's body.
+    blocks: u32,
+    /// A row of the present `INSERT` was seen.
+    has_row: bool,
+}
+
+impl Default for Lexer {
+    fn default() -> Lexer {
+        Lexer {
+            carry: Vec::new(),
+            offset: 0,
+            before: [b'\n'; 2],
+            place: Place::Between,
+            inside: Inside::Code,
+            backslash_escapes: false,
+            start: 0,
+            head: Vec::new(),
+            stops: &STATEMENT_STOPS,
+            depth: 0,
+            blocks: 0,
+            has_row: false,
+        }
+    }
+}
+
+impl Lexer {
+    /// Takes the next piece of the dump.
+    pub fn push(&mut self, mut piece: &[u8], sink: &mut impl Sink) {
+        while !self.carry.is_empty() && !piece.is_empty() {
+            let mut joined = std::mem::take(&mut self.carry);
+            let carried = joined.len();
+            let taken = piece.len().min(LOOKAHEAD_BYTES);
+            joined.extend_from_slice(&piece[..taken]);
+            let used = self.run(&joined, false, sink);
+            if used >= carried {
+                piece = &piece[used - carried..];
+            } else {
+                joined.drain(..used);
+                self.carry = joined;
+                piece = &piece[taken..];
+            }
+        }
+        if !piece.is_empty() {
+            let used = self.run(piece, false, sink);
+            self.carry.extend_from_slice(&piece[used..]);
+        }
+    }
+
+    /// Tells that nothing follows, and asks where that is.
+    pub fn finish(&mut self, sink: &mut impl Sink) -> EndedIn {
+        let rest = std::mem::take(&mut self.carry);
+        self.run(&rest, true, sink);
+        match self.place {
+            Place::Between => EndedIn::Nothing,
+            Place::Line | Place::Command => {
+                self.end_line(sink);
+                EndedIn::Nothing
+            }
+            Place::Comment | Place::Statement | Place::Values => EndedIn::Statement,
+            Place::CopyLine | Place::CopyRow | Place::CopyRest => EndedIn::Rows,
+        }
+    }
+
+    /// Looks at `bytes` and says how many were used: the rest must be seen again together with what follows it. `at_end`
+    /// says that nothing does.
+    fn run(&mut self, bytes: &[u8], at_end: bool, sink: &mut impl Sink) -> usize {
+        let mut at = 0;
+        while at < bytes.len() {
+            let step = match self.place {
+                Place::Between => self.begin(bytes, at, at_end),
+                Place::Line | Place::Command => Continue(self.line(bytes, at, sink)),
+                Place::Comment => self.comment(bytes, at, at_end),
+                Place::Statement => self.statement(bytes, at, at_end, sink),
+                Place::Values => self.values(bytes, at, at_end, sink),
+                Place::CopyLine | Place::CopyRow | Place::CopyRest => self.copy(bytes, at, at_end, sink),
+            };
+            match step {
+                Continue(next) => at = next,
+                Break(used) => {
+                    at = used;
+                    break;
+                }
+            }
+        }
+        self.offset += at as u64;
+        self.before = [self.byte_before(bytes, at, 2), self.byte_before(bytes, at, 1)];
+        at
+    }
+
+    /// The byte that stands one or two before `at`.
+    fn byte_before(&self, bytes: &[u8], at: usize, distance: usize) -> u8 {
+        match at.checked_sub(distance) {
+            Some(at) => bytes[at],
+            None => self.before[2 + at - distance],
+        }
+    }
+
+    /// Passes white space and finds out what begins.
+    fn begin(&mut self, bytes: &[u8], mut at: usize, at_end: bool) -> ControlFlow<usize, usize> {
+        at += bytes[at..].iter().take_while(|byte| byte.is_ascii_whitespace() || **byte == b';').count();
+        let rest = &bytes[at..];
+        if rest.len() < LOOKAHEAD_BYTES && !at_end {
+            return Break(at);
+        }
+        if rest.is_empty() {
+            return Continue(at);
+        }
+        self.start = self.offset + at as u64;
+        self.head.clear();
+        self.inside = Inside::Code;
+        (self.depth, self.blocks) = (0, 0);
+        let (place, length) = match rest {
+            [b'-', b'-', ..] => (Place::Line, 0),
+            [b'\\', ..] => (Place::Command, 0),
+            [b'/', b'*', ..] => {
+                self.inside = Inside::Comment(1);
+                (Place::Comment, 2)
+            }
+            _ => (Place::Statement, 0),
+        };
+        self.place = place;
+        self.stops = match place {
+            Place::Statement if begins_with(rest, b"INSERT") => &INSERT_STOPS,
+            Place::Statement
+                if begins_with(rest, b"CREATE") && makes_routine(&rest[..rest.len().min(LOOKAHEAD_BYTES)]) =>
+            {
+                &ROUTINE_STOPS
+            }
+            _ => &STATEMENT_STOPS,
+        };
+        Continue(at + length)
+    }
+
+    /// A line of a comment, or one for `psql`.
+    fn line(&mut self, bytes: &[u8], at: usize, sink: &mut impl Sink) -> usize {
+        let end = memchr(b'\n', &bytes[at..]).map(|length| at + length);
+        self.keep(&bytes[at..end.unwrap_or(bytes.len())]);
+        let Some(end) = end else { return bytes.len() };
+        self.end_line(sink);
+        end + 1
+    }
+
+    fn end_line(&mut self, sink: &mut impl Sink) {
+        let text = self.head.trim_ascii_end();
+        match self.place {
+            Place::Command => sink.command(self.start, text),
+            _ => sink.comment(self.start, text),
+        }
+        self.place = Place::Between;
+    }
+
+    /// A comment between statements.
+    fn comment(&mut self, bytes: &[u8], at: usize, at_end: bool) -> ControlFlow<usize, usize> {
+        let next = self.leave_inside(bytes, at, at_end)?;
+        if self.inside == Inside::Code {
+            self.place = Place::Between;
+        }
+        Continue(next)
+    }
+
+    fn statement(
+        &mut self,
+        bytes: &[u8],
+        from: usize,
+        at_end: bool,
+        sink: &mut impl Sink,
+    ) -> ControlFlow<usize, usize> {
+        let mut at = from;
+        loop {
+            match self.statement_step(bytes, at, at_end) {
+                Continue(Step::On(next)) if next < bytes.len() => at = next,
+                Continue(Step::On(next)) => {
+                    self.keep(&bytes[from..next]);
+                    return Continue(next);
+                }
+                Continue(Step::Ended(end)) => {
+                    self.keep(&bytes[from..end]);
+                    self.end_statement(sink);
+                    return Continue(end + 1);
+                }
+                Continue(Step::Values(next)) => {
+                    self.keep(&bytes[from..next]);
+                    sink.insert(self.start, &self.head);
+                    sink.row(self.start);
+                    (self.place, self.has_row) = (Place::Values, false);
+                    return Continue(next);
+                }
+                Break(used) => {
+                    self.keep(&bytes[from..used]);
+                    return Break(used);
+                }
+            }
+        }
+    }
+
+    fn end_statement(&mut self, sink: &mut impl Sink) {
+        sink.statement(self.start, &self.head);
+        let head = &self.head;
+        self.place =
+            if begins_with(head, b"COPY") && copies_from_here(head) { Place::CopyLine } else { Place::Between };
+        if begins_with(head, b"SET") {
+            self.follow_setting();
+        }
+    }
+
+    /// What a `SET` changes about strings.
+    fn follow_setting(&mut self) {
+        let mut words = Words::new(&self.head);
+        if words.pass("SET") && words.pass("standard_conforming_strings") {
+            self.backslash_escapes = words.any(|word| word.is("off") || word.text() == Some(b"off"));
+        }
+    }
+
+    fn statement_step(&mut self, bytes: &[u8], at: usize, at_end: bool) -> ControlFlow<usize, Step> {
+        if self.inside != Inside::Code {
+            return self.leave_inside(bytes, at, at_end).map_continue(Step::On);
+        }
+        let at = next_stop(bytes, at, self.stops);
+        let Some(byte) = bytes.get(at) else { return Continue(Step::On(at)) };
+        match byte {
+            b'v' | b'V' => {
+                let found = self.depth == 0 && self.word_at(bytes, at, at_end, "VALUES")?;
+                Continue(if found { Step::Values(at + "VALUES".len()) } else { Step::On(at + 1) })
+            }
+            b'b' | b'B' | b'c' | b'C' | b'e' | b'E' => self.block_word(bytes, at, at_end),
+            _ => self.look_closer(bytes, at, at_end),
+        }
+    }
+
+    /// Counts the blocks of a function's body, as `psql` does.
+    fn block_word(&mut self, bytes: &[u8], at: usize, at_end: bool) -> ControlFlow<usize, Step> {
+        if self.depth > 0 {
+            return Continue(Step::On(at + 1));
+        }
+        if self.word_at(bytes, at, at_end, "BEGIN")? || (self.blocks > 0 && self.word_at(bytes, at, at_end, "CASE")?) {
+            self.blocks += 1;
+        } else if self.word_at(bytes, at, at_end, "END")? {
+            self.blocks = self.blocks.saturating_sub(1);
+        }
+        Continue(Step::On(at + 1))
+    }
+
+    /// Whether this whole word stands there.
+    fn word_at(&self, bytes: &[u8], at: usize, at_end: bool, word: &str) -> ControlFlow<usize, bool> {
+        let rest = &bytes[at..];
+        if rest.len() < LOOKAHEAD_BYTES && !at_end {
+            return Break(at);
+        }
+        Continue(begins_with(rest, word.as_bytes()) && !is_word_byte(self.byte_before(bytes, at, 1)))
+    }
+
+    /// The rows of an `INSERT`.
+    fn values(&mut self, bytes: &[u8], mut at: usize, at_end: bool, sink: &mut impl Sink) -> ControlFlow<usize, usize> {
+        while at < bytes.len() {
+            if self.inside != Inside::Code {
+                at = self.leave_inside(bytes, at, at_end)?;
+                continue;
+            }
+            at = next_stop(bytes, at, &STATEMENT_STOPS);
+            if bytes.get(at) == Some(&b'(') && self.depth == 0 {
+                // The first one began with the statement.
+                if self.has_row {
+                    sink.row(self.offset + at as u64);
+                }
+                self.has_row = true;
+            }
+            if at == bytes.len() {
+                break;
+            }
+            match self.look_closer(bytes, at, at_end)? {
+                Step::On(next) | Step::Values(next) => at = next,
+                Step::Ended(end) => {
+                    self.place = Place::Between;
+                    return Continue(end + 1);
+                }
+            }
+        }
+        Continue(at)
+    }
+
+    /// What stands at a place that may be the beginning of a string, a comment, or the end of the statement.
+    fn look_closer(&mut self, bytes: &[u8], at: usize, at_end: bool) -> ControlFlow<usize, Step> {
+        let rest = &bytes[at..];
+        match rest[0] {
+            b'(' => self.depth += 1,
+            b')' => self.depth = self.depth.saturating_sub(1),
+            // Rules and functions hold whole statements.
+            b';' if self.depth == 0 && self.blocks == 0 => return Continue(Step::Ended(at)),
+            b';' => {}
+            b'"' => self.inside = Inside::Quotes { quote: b'"', escapes: false },
+            b'\'' => {
+                let is_marked = matches!(self.byte_before(bytes, at, 1), b'e' | b'E')
+                    && !is_word_byte(self.byte_before(bytes, at, 2));
+                self.inside = Inside::Quotes { quote: b'\'', escapes: is_marked || self.backslash_escapes };
+            }
+            _ if rest.len() < LOOKAHEAD_BYTES && !at_end => return Break(at),
+            b'-' if rest.starts_with(b"--") => self.inside = Inside::LineComment,
+            b'/' if rest.starts_with(b"/*") => {
+                self.inside = Inside::Comment(1);
+                return Continue(Step::On(at + 2));
+            }
+            b'$' if !is_word_byte(self.byte_before(bytes, at, 1)) => {
+                if let Some(tag) = dollar_tag(rest) {
+                    self.inside = Inside::Dollars(tag.to_vec());
+                    return Continue(Step::On(at + tag.len()));
+                }
+            }
+            _ => {}
+        }
+        Continue(Step::On(at + 1))
+    }
+
+    /// Goes on to the end of the string or comment that the present place is in.
+    fn leave_inside(&mut self, bytes: &[u8], at: usize, at_end: bool) -> ControlFlow<usize, usize> {
+        let (next, is_left) = match &mut self.inside {
+            Inside::Code => (at, true),
+            Inside::Quotes { quote, escapes: true } => end_of_escaped(bytes, at, at_end, *quote)?,
+            // Two quotes end a string and begin another: that is the same.
+            Inside::Quotes { quote, .. } => end_at(memchr(*quote, &bytes[at..]), bytes, at, 1),
+            Inside::Dollars(tag) => match memmem::find(&bytes[at..], tag) {
+                Some(length) => (at + length + tag.len(), true),
+                None if at_end => (bytes.len(), false),
+                None => {
+                    let kept = tag.len() - 1;
+                    let looked_at = (bytes.len() - at).saturating_sub(kept);
+                    if looked_at == 0 {
+                        return Break(at);
+                    }
+                    (at + looked_at, false)
+                }
+            },
+            Inside::LineComment => end_at(memchr(b'\n', &bytes[at..]), bytes, at, 0),
+            Inside::Comment(depth) => end_of_comment(bytes, at, at_end, depth)?,
+        };
+        if is_left {
+            self.inside = Inside::Code;
+        }
+        Continue(next)
+    }
+
+    /// The rows behind a `COPY`, a line each: the part that has to be fast.
+    fn copy(&mut self, bytes: &[u8], mut at: usize, at_end: bool, sink: &mut impl Sink) -> ControlFlow<usize, usize> {
+        while at < bytes.len() {
+            if self.place == Place::CopyRow {
+                if bytes[at] == b'\\' {
+                    let rest = &bytes[at..];
+                    if rest.len() < END_OF_ROWS_MAX_BYTES && !at_end {
+                        return Break(at);
+                    }
+                    if let Some(length) = end_of_rows(rest) {
+                        self.place = Place::Between;
+                        return Continue(at + length);
+                    }
+                }
+                sink.row(self.offset + at as u64);
+                self.place = Place::CopyRest;
+            }
+            let Some(length) = memchr(b'\n', &bytes[at..]) else { return Continue(bytes.len()) };
+            at += length + 1;
+            self.place = Place::CopyRow;
+        }
+        Continue(at)
+    }
+
+    /// Keeps what belongs to the beginning of the statement.
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = HEAD_MAX_BYTES.saturating_sub(self.head.len());
+        self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+}
+
+/// What a look at a statement found.
+enum Step {
+    /// Go on there.
+    On(usize),
+    /// The statement ends at the semicolon that stands there.
+    Ended(usize),
+    /// Rows follow there.
+    Values(usize),
+}
+
+fn next_stop(bytes: &[u8], at: usize, stops: &Stops) -> usize {
+    bytes[at..].iter().position(|&byte| stops[usize::from(byte)]).map_or(bytes.len(), |length| at + length)
+}
