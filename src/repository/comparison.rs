@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 
 use attributes::{same_acls, same_others};
 pub(crate) use contents::{Piece, PieceSource, PieceStream, ends_early, is_zero};
-pub use contents::{StoredBytes, same_bytes};
+pub use contents::{StoredBytes, same_as_extents, same_bytes};
 
 /// What an entry is, apart from its content and attributes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::id::ChunkId;
+use crate::repository::comparison::{StoredBytes, same_as_extents};
 use crate::repository::content::{ChunkClass, Content, ContentBody, Extent, ExtentSource};
 use crate::repository::content_reader::ContentReader;
 use crate::repository::content_writer::{ContentWriter, ExtentWriter};
@@ -46,22 +47,42 @@ impl<'s, 'r> Ranges<'s, 'r> {
             return self.content_of_little(bytes, pieces);
         }
         let chunks = self.session.chunks().store();
+        // The same bytes in chunks shared with neighbours that changed: what was there before need not be told again.
+        if let Some(before) = before.filter(|before| self.is_same(pieces, before)) {
+            return Ok(before.clone());
+        }
         let before = before.map(|content| Predecessor::new(chunks, content));
         let hints = crate::repository::content_writer::page_hints(&before);
         let mut writer = ExtentWriter::new(self.session, ChunkClass::Small);
-        for piece in pieces {
-            match *piece {
-                Piece::Dump { start, length } => {
-                    for extent in self.extents(start, length) {
-                        writer.push(extent?, &hints)?;
-                    }
-                }
-                Piece::Chunk { id, length } => {
-                    writer.push(Extent { length, source: ExtentSource::Chunk { id, offset: 0 } }, &hints)?;
-                }
-            }
+        for extent in self.extents_of(pieces) {
+            writer.push(extent?, &hints)?;
         }
         writer.finish(&hints)
+    }
+
+    /// Whether the pieces are what a file held before. Where that cannot be read, they are not.
+    fn is_same(&self, pieces: &[Piece], before: &Content) -> bool {
+        let length = |piece: &Piece| match piece {
+            Piece::Dump { length, .. } | Piece::Chunk { length, .. } => *length,
+        };
+        if pieces.iter().map(length).sum::<u64>() != before.size {
+            return false;
+        }
+        let stored = StoredBytes { chunks: self.session.chunks().store(), content: before };
+        let same = same_as_extents(self.extents_of(pieces), stored);
+        same.inspect_err(|error| log::warn!("reading what a file held before: {error}")).unwrap_or(false)
+    }
+
+    fn extents_of<'p>(&'p self, pieces: &'p [Piece]) -> impl Iterator<Item = Result<Extent>> + 'p {
+        pieces.iter().flat_map(|piece| -> Box<dyn Iterator<Item = Result<Extent>> + 'p> {
+            match *piece {
+                Piece::Dump { start, length } => Box::new(self.extents(start, length)),
+                Piece::Chunk { id, length } => {
+                    let source = ExtentSource::Chunk { id, offset: 0 };
+                    Box::new(std::iter::once(Ok(Extent { length, source })))
+                }
+            }
+        })
     }
 
     /// The extents of a range of the dump.

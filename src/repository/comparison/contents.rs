@@ -29,6 +29,18 @@ pub fn same_bytes(a: StoredBytes<'_>, b: StoredBytes<'_>, is_cancelled: &dyn Fn(
     same_pieces(PieceStream::new(a), PieceStream::new(b), is_cancelled)
 }
 
+/// Whether what these extents list is what `content` holds, which is of their size.
+///
+/// # Errors
+/// Those of reading.
+pub fn same_as_extents<'x>(
+    extents: impl Iterator<Item = Result<Extent>> + 'x,
+    content: StoredBytes<'x>,
+) -> Result<bool> {
+    let listed = PieceStream { chunks: content.chunks, begun: None, rest: Rest::Coming(Box::new(extents)) };
+    same_pieces(listed, PieceStream::new(content), &|| false)
+}
+
 /// A stretch of a stored content that has one source.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Piece<'x> {
@@ -74,6 +86,7 @@ pub(crate) struct PieceStream<'x> {
 
 enum Rest<'x> {
     List(std::slice::Iter<'x, Extent>),
+    Coming(Box<dyn Iterator<Item = Result<Extent>> + 'x>),
     Tree(PageCursor<'x>),
 }
 
@@ -106,6 +119,7 @@ impl<'x> PieceStream<'x> {
         }
         let piece = match &mut self.rest {
             Rest::List(extents) => extents.next().copied().map(Piece::of),
+            Rest::Coming(extents) => extents.next().transpose()?.map(Piece::of),
             Rest::Tree(cursor) => match cursor.head()? {
                 Head::End => None,
                 Head::Page(page) => return Ok(Next::Page(page.id, page.level)),
@@ -134,7 +148,7 @@ impl<'x> PieceStream<'x> {
     fn open(&mut self) -> Result<()> {
         match &mut self.rest {
             Rest::Tree(cursor) => cursor.open(),
-            Rest::List(_) => Ok(()),
+            Rest::List(_) | Rest::Coming(_) => Ok(()),
         }
     }
 
