@@ -76,6 +76,9 @@ want_mariadb() {
     want mariadb-client have mariadb-admin
 }
 
+# Debian has the programs of each version in a directory of its own.
+want_postgres() { want postgresql compgen -G '/usr/lib/postgresql/*/bin/initdb'; }
+
 want_fuse() { want fuse3 have fusermount3; }
 
 run_as_root() {

@@ -1,5 +1,5 @@
-//! Ingest: makes snapshots. Of a directory ([`directory`]), of a MySQL or MariaDB dump ([`mysql`]), or of the
-//! output of commands ([`stream`]).
+//! Ingest: makes snapshots. Of a directory ([`directory`]), of a dump of MySQL or MariaDB ([`mysql`]) or
+//! PostgreSQL ([`postgres`]), or of the output of commands ([`stream`]).
 
 mod builder;
 pub mod directory;
@@ -10,6 +10,7 @@ mod hard_links;
 mod input;
 mod listing;
 pub mod mysql;
+pub mod postgres;
 pub mod stream;
 mod stretch;
 mod walk;

@@ -2,17 +2,15 @@
 
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
-use std::io::Cursor;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use support::dumped::{Dumped, command, escaped, options, reader};
 use support::mariadb::MariaDb;
 use support::mounted::{Stage, within};
 use support::noise;
 use support::repository::{TestRepository, now};
-use support::stored::{StoredTree, assert_sound, published_bytes, stored_tree};
+use support::stored::{assert_sound, published_bytes, stored_tree};
 use yesterfs::error::{Error, Result};
 use yesterfs::ingest::dump::DumpOptions;
 use yesterfs::ingest::mysql::ingest_mysql;
@@ -20,7 +18,7 @@ use yesterfs::ingest::stream::{StreamInput, StreamOptions, StreamSpec, ingest_st
 use yesterfs::ingest::{IngestOptions, IngestReport};
 use yesterfs::progress::Recorder;
 use yesterfs::repository::node::NodeKind;
-use yesterfs::repository::snapshot::{Manifest, SnapshotKind, SnapshotSpec, SnapshotStatus};
+use yesterfs::repository::snapshot::{SnapshotKind, SnapshotSpec, SnapshotStatus};
 use yesterfs::store::pack::PackKind;
 
 const HOSTILE: &str = include_str!("mysql/hostile.sql");
@@ -28,100 +26,12 @@ const HOSTILE: &str = include_str!("mysql/hostile.sql");
 /// The databases that it makes.
 const DATABASES: [&str; 2] = ["shop", "we/ird .%db"];
 
-fn options(input: StreamInput) -> DumpOptions {
-    let common = IngestOptions { source: "shop".into(), host: "here".into(), user: "me".into(), ..Default::default() };
-    DumpOptions {
-        common,
-        input,
-        database: None,
-        fallback_database: "fallback".into(),
-        keep_incomplete: false,
-        unwrap_limit: Default::default(),
-        threads: 2,
-    }
-}
-
-fn command(words: &[OsString]) -> StreamInput {
-    StreamInput::Command(words.to_vec())
-}
-
-fn reader(dump: &[u8]) -> StreamInput {
-    StreamInput::Reader(Box::new(Cursor::new(dump.to_vec())))
-}
-
 fn ingest(place: &TestRepository, options: DumpOptions) -> Result<IngestReport> {
     ingest_mysql(&place.repository, options, &now, &Recorder::default())
 }
 
-/// A snapshot's files by path, and its manifest.
-struct Dumped {
-    tree: StoredTree,
-    manifest: Manifest,
-}
-
 fn dumped(place: &TestRepository, input: StreamInput) -> Dumped {
-    let report = ingest(place, options(input)).unwrap();
-    let tree = stored_tree(&place.repository, &report.snapshot).unwrap();
-    Dumped { tree, manifest: report.snapshot.manifest.clone() }
-}
-
-impl Dumped {
-    #[track_caller]
-    fn file(&self, path: &str) -> &[u8] {
-        &self.tree.get(path.as_bytes()).unwrap_or_else(|| panic!("no {path} among {:?}", self.paths())).1
-    }
-
-    fn text(&self, path: &str) -> String {
-        String::from_utf8(self.file(path).to_vec()).unwrap()
-    }
-
-    fn paths(&self) -> BTreeSet<String> {
-        self.tree.keys().map(|path| String::from_utf8(path.clone()).unwrap()).collect()
-    }
-
-    /// Directories of the tables of a database, by name.
-    fn tables(&self, database: &str) -> BTreeSet<String> {
-        let folder = format!("{database}/tables/");
-        let below = self.paths().into_iter().filter_map(|path| path.strip_prefix(&folder).map(str::to_string));
-        below.filter(|name| !name.contains('/')).collect()
-    }
-
-    /// Length, rows and path of every part, in the order of the dump.
-    fn parts(&self) -> Vec<(usize, u64, String)> {
-        let line = |line: &str| {
-            let mut fields = line.splitn(3, ' ');
-            let mut field = || fields.next().unwrap();
-            (field().parse().unwrap(), field().parse().unwrap(), field().to_string())
-        };
-        self.text("_meta/parts").lines().map(line).collect()
-    }
-
-    /// Asserts that the parts, each taken from its file, are the dump.
-    #[track_caller]
-    fn assert_parts_are_the_dump(&self, dump: &[u8]) {
-        assert!(self.file("dump.sql") == dump, "dump.sql is another one");
-        let mut taken: BTreeMap<String, usize> = BTreeMap::new();
-        let mut joined = Vec::new();
-        for (length, _, path) in self.parts() {
-            let start = taken.entry(path.clone()).or_default();
-            joined.extend_from_slice(&self.file(&path)[*start..*start + length]);
-            *start += length;
-        }
-        assert!(joined == dump, "the parts are another dump");
-        for (path, end) in taken {
-            assert_eq!(self.file(&path).len(), end, "{path} holds more than its parts");
-        }
-    }
-}
-
-/// The name of a file for a name of the database.
-fn escaped(name: &str) -> String {
-    let escape = |(at, byte): (usize, u8)| match byte {
-        b'/' | b'%' | 0x7f | 0..=0x1f => format!("%{byte:02X}").into_bytes(),
-        b'.' if at == 0 => b"%2E".to_vec(),
-        byte => vec![byte],
-    };
-    String::from_utf8(name.bytes().enumerate().flat_map(escape).collect()).unwrap()
+    Dumped::of(place, ingest(place, options(input)).unwrap())
 }
 
 /// Names from a query; line breaks in them come as `\n`.

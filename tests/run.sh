@@ -39,6 +39,7 @@ prepare() {
     want_build_tools
     want_rust_lints
     want_mariadb
+    want_postgres
     want_fuse
     want rsync have rsync
     want acl have setfacl

@@ -17,13 +17,16 @@ use super::progress::{Show, Terminal, stderr_line};
 use super::snapshots::snapshot_record;
 
 mod dir;
+mod dump;
 mod mysql;
+mod postgres;
 mod stream;
 
 const EXAMPLES: &str = "\
 Examples:
   yesterfs ingest dir /export/lake --source lake
   yesterfs ingest mysql --source shop -- mariadb-dump --single-transaction --routines --events --databases shop
+  yesterfs ingest postgres --source cluster -- pg_dumpall
   yesterfs ingest stream --source app --name export.json -- app-export --all
   yesterfs ingest mysql --help";
 
@@ -39,6 +42,7 @@ pub struct Ingest {
 enum Kind {
     Dir(dir::Dir),
     Mysql(mysql::Mysql),
+    Postgres(postgres::Postgres),
     Stream(stream::Stream),
 }
 
@@ -47,6 +51,7 @@ pub fn run(args: Ingest, invocation: &Invocation) -> CommandResult {
     match args.kind {
         Kind::Dir(args) => dir::run(args, &invocation),
         Kind::Mysql(args) => mysql::run(args, &invocation),
+        Kind::Postgres(args) => postgres::run(args, &invocation),
         Kind::Stream(args) => stream::run(args, &invocation),
     }
 }

@@ -16,6 +16,8 @@ pub enum SnapshotKind {
     Stream,
     /// A dump of MySQL or MariaDB, with its databases and tables as directories.
     Mysql,
+    /// One of PostgreSQL.
+    Postgres,
 }
 
 /// How far a snapshot can be trusted to hold what its source held.
@@ -98,6 +100,7 @@ impl SnapshotKind {
             SnapshotKind::Directory => "directory",
             SnapshotKind::Stream => "stream",
             SnapshotKind::Mysql => "mysql",
+            SnapshotKind::Postgres => "postgres",
         }
     }
 }
@@ -123,6 +126,7 @@ impl Manifest {
             SnapshotKind::Directory => b'd',
             SnapshotKind::Stream => b's',
             SnapshotKind::Mysql => b'm',
+            SnapshotKind::Postgres => b'g',
         });
         out.u8(match self.status {
             SnapshotStatus::Complete => b'c',
@@ -160,6 +164,7 @@ impl Manifest {
                 b'd' => SnapshotKind::Directory,
                 b's' => SnapshotKind::Stream,
                 b'm' => SnapshotKind::Mysql,
+                b'g' => SnapshotKind::Postgres,
                 _ => return input.fail("unknown kind of snapshot"),
             },
             status: match input.u8()? {

@@ -1,10 +1,12 @@
 //! The language that the tests speak.
 #![allow(dead_code)]
 
+pub mod dumped;
 pub mod faulty;
 pub mod fidelity;
 pub mod mariadb;
 pub mod mounted;
+pub mod postgres;
 pub mod random_tree;
 pub mod repository;
 pub mod stored;

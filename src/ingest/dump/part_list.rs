@@ -115,6 +115,16 @@ impl PartList {
         &self.parts[number as usize]
     }
 
+    /// The part that begins there, if it has any bytes.
+    pub fn starting_at(&self, start: u64) -> Option<&ListedPart> {
+        self.parts.binary_search_by_key(&start, |part| part.start).ok().map(|at| &self.parts[at])
+    }
+
+    /// What a part is about: its path as the format of the dump named it.
+    pub fn object(&self, part: &ListedPart) -> &[u8] {
+        &self.objects[part.object as usize].path
+    }
+
     /// Rows of all parts.
     pub fn rows(&self) -> u64 {
         self.parts.iter().map(|part| part.rows).sum()

@@ -1,0 +1,131 @@
+//! What the commands that take dumps of databases share.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use yesterfs::compressed::UnwrapLimit;
+use yesterfs::error::Result;
+use yesterfs::ingest::IngestReport;
+use yesterfs::ingest::dump::DumpOptions;
+use yesterfs::ingest::stream::StreamInput;
+use yesterfs::progress::Monitor;
+use yesterfs::repository::Repository;
+use yesterfs::time::Clock;
+
+use super::SnapshotArgs;
+use super::stream::StandardInput;
+use crate::cli::exit::{CommandResult, Failure};
+use crate::cli::invocation::{Invocation, clock, processors};
+
+/// Options of every kind of dump.
+#[derive(Args)]
+pub struct DumpArgs {
+    /// The dump; without it and without a command, or with "-", standard input
+    #[arg(value_name = "FILE", conflicts_with = "command")]
+    file: Option<PathBuf>,
+
+    #[command(flatten)]
+    snapshot: SnapshotArgs,
+
+    /// The database of what the dump names no database for [default: the one in the dump's first lines, or FILE's name without
+    /// its suffix, or SOURCE]
+    #[arg(long, value_name = "NAME")]
+    database: Option<String>,
+
+    /// Make a snapshot of an incomplete dump too. Neither "latest" nor a time will mean it, and the exit status is 3
+    #[arg(long)]
+    keep_incomplete: bool,
+
+    /// Unwrap a compressed dump of up to SIZE bytes, with "K", "M", "G" or "T" behind it for KiB, MiB and so on [default: any
+    /// size, as long as it is no more than 200 times the compressed one]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_unwrapped: Option<u64>,
+
+    /// The program that prints the dump, and its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// What makes the snapshot.
+type Ingest = fn(&Repository, DumpOptions, &Clock, &dyn Monitor) -> Result<IngestReport>;
+
+impl DumpArgs {
+    pub fn run(self, ingest: Ingest, invocation: &Invocation) -> CommandResult {
+        let file = self.file.filter(|file| file != Path::new("-"));
+        if file.is_none() && self.command.is_empty() && io::stdin().is_terminal() {
+            let hint = "name the dump, pipe it in, or name the command that prints it: -- COMMAND";
+            return Err(Failure::Usage { problem: "standard input is a terminal", hint });
+        }
+        let terminal = self.snapshot.start_progress(invocation)?;
+        let repository = invocation.open(terminal.clone())?;
+        let stem = file.as_deref().and_then(stem_of_dump);
+        let input = match (file, self.command.is_empty()) {
+            // Absolute, because the snapshot keeps it for people elsewhere.
+            (Some(file), _) => StreamInput::File(std::path::absolute(&file).unwrap_or(file)),
+            (None, true) => StreamInput::Reader(Box::new(StandardInput::open()?)),
+            (None, false) => StreamInput::Command(self.command),
+        };
+        let common = self.snapshot.options();
+        let options = DumpOptions {
+            input,
+            database: self.database,
+            fallback_database: stem.unwrap_or_else(|| common.source.clone()),
+            keep_incomplete: self.keep_incomplete,
+            unwrap_limit: self.max_unwrapped.map_or(UnwrapLimit::NoBomb, UnwrapLimit::Bytes),
+            common,
+            threads: processors(None),
+        };
+        let result = ingest(&repository, options, &clock, terminal.as_ref());
+        self.snapshot.finish(result, &terminal, invocation)
+    }
+}
+
+/// The name of a file without what tells that it is a dump, and how it is compressed.
+fn stem_of_dump(file: &Path) -> Option<String> {
+    let name = file.file_name()?.to_string_lossy().into_owned();
+    let without = |name: &str, suffixes: &[&str]| {
+        let stem = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).filter(|stem| !stem.is_empty());
+        stem.unwrap_or(name).to_string()
+    };
+    Some(without(&without(&name, &[".gz", ".zst"]), &[".sql", ".dump"]))
+}
+
+/// A number of bytes: `4096`, `512M`, `2G`.
+fn parse_size(text: &str) -> std::result::Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err("expected a number of bytes, such as 4096, 512M or 2G".into()),
+    };
+    let number: u64 = digits.parse().map_err(|_| "expected a number of bytes, such as 4096, 512M or 2G")?;
+    number.checked_mul(1 << shift).ok_or_else(|| "that is more than any file holds".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read() {
+        assert_eq!(
+            ["4096", "2K", "512M", "1T"].map(|text| parse_size(text).unwrap()),
+            [4096, 2048, 512 << 20, 1 << 40]
+        );
+        assert!(["", "M", "-1", "1.5G", "2GB", "99999999T"].iter().all(|text| parse_size(text).is_err()));
+    }
+
+    #[test]
+    fn a_dump_is_named_without_its_suffixes() {
+        let stem = |name: &str| stem_of_dump(Path::new(name)).unwrap();
+        assert_eq!(
+            ["/x/shop.sql.gz", "shop.zst", "shop.2.sql", "shop", ".sql"].map(stem),
+            ["shop", "shop", "shop.2", "shop", ".sql"]
+        );
+    }
+}

@@ -1,0 +1,31 @@
+//! `yesterfs ingest postgres`
+
+use clap::Args;
+use yesterfs::ingest::postgres::ingest_postgres;
+
+use super::dump::DumpArgs;
+use crate::cli::exit::CommandResult;
+use crate::cli::invocation::Invocation;
+
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs ingest postgres --source shop --database shop -- pg_dump shop
+  yesterfs ingest postgres --source cluster -- pg_dumpall
+  yesterfs ingest postgres --source shop shop.sql";
+
+/// Make a snapshot of a dump of PostgreSQL, as text
+///
+/// The snapshot holds dump.sql, the dump as it is, and every table, view, function, type, sequence and all else of it as files
+/// that take no room of their own. tables/NAME/restore.sql loads one table into any database, with its rows, sequences,
+/// indexes, constraints, triggers and privileges. _meta tells how many rows each part has. A dump that is cut short, or whose
+/// command fails, makes no snapshot. Passwords in command lines are not kept.
+#[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Postgres {
+    #[command(flatten)]
+    dump: DumpArgs,
+}
+
+pub fn run(args: Postgres, invocation: &Invocation) -> CommandResult {
+    args.dump.run(ingest_postgres, invocation)
+}

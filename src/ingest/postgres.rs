@@ -1,0 +1,185 @@
+//! `ingest postgres`: a snapshot of what `pg_dump` or `pg_dumpall` printed as text.
+
+mod layout;
+mod meta;
+
+use std::collections::HashMap;
+
+use self::layout::{ATTACHMENT_FILE, place_of};
+use crate::dump::postgres::{DumpEnd, DumpFacts, Event, Need, NeedKind, Object, PartKind, PostgresDump};
+use crate::error::Result;
+use crate::ingest::IngestReport;
+use crate::ingest::dump::{DumpFormat, DumpOptions, Ending, Facts, Notes, PartList, RestorePiece, ingest_dump};
+use crate::progress::Monitor;
+use crate::repository::Repository;
+use crate::repository::snapshot::SnapshotKind;
+use crate::time::Clock;
+
+/// Of more needs of one part of a table the rest is left out: no server allows so many.
+const NEEDS_MAX: usize = 1000;
+
+/// Makes one snapshot of one dump.
+///
+/// # Errors
+/// [`Error::Incomplete`](crate::Error::Incomplete) where the dump is not whole and need not be kept,
+/// [`Error::Command`](crate::Error::Command) where there is none.
+pub fn ingest_postgres(
+    repository: &Repository,
+    options: DumpOptions,
+    clock: &Clock,
+    monitor: &dyn Monitor,
+) -> Result<IngestReport> {
+    ingest_dump(Postgres::default(), repository, options, clock, monitor)
+}
+
+/// A dump of PostgreSQL that is being read, and what was learned of it.
+#[derive(Default)]
+struct Postgres {
+    dump: PostgresDump,
+    learned: Learned,
+    /// Once the dump has ended.
+    facts: DumpFacts,
+}
+
+#[derive(Default)]
+struct Learned {
+    /// The schemas of tables that are not in `public`, by where their parts begin.
+    schemas: HashMap<u64, Vec<u8>>,
+    /// What tables need, by where their parts begin.
+    needs: HashMap<u64, Vec<Need>>,
+    /// Where the parts of sequences begin, by what they are about.
+    sequences: HashMap<Vec<u8>, Sequence>,
+    /// The sequences that tables have.
+    owned: HashMap<Vec<u8>, Vec<Vec<u8>>>,
+}
+
+/// A sequence, for the tables that have one.
+#[derive(Default)]
+struct Sequence {
+    schema: Vec<u8>,
+    name: Vec<u8>,
+    starts: Vec<u64>,
+}
+
+impl Learned {
+    fn note(&mut self, event: Event, notes: &mut Notes) {
+        match event {
+            Event::Row(start) => notes.row(start),
+            Event::Part(part) => {
+                let place = place_of(&part.object);
+                self.note_part(part.start, part.object, &place.object);
+                notes.part(part.start, place);
+            }
+            Event::Needs(needs) => {
+                let known = self.needs.entry(notes.part_start()).or_default();
+                let new: Vec<Need> = needs.into_iter().filter(|need| !known.contains(need)).collect();
+                known.extend(new);
+                known.truncate(NEEDS_MAX);
+            }
+            Event::Owns { table, sequence } => {
+                let place = place_of(&sequence).object;
+                let Object { schema, name, .. } = sequence;
+                let known = self.sequences.entry(place.clone()).or_default();
+                (known.schema, known.name) = (schema, name);
+                self.owned.entry(place_of(&table).object).or_default().push(place);
+            }
+        }
+    }
+
+    fn note_part(&mut self, start: u64, object: Object, place: &[u8]) {
+        match object.kind {
+            PartKind::Sequence => self.sequences.entry(place.to_vec()).or_default().starts.push(start),
+            kind if kind.is_of_table() && object.schema != b"public" => {
+                self.schemas.insert(start, object.schema);
+            }
+            _ => {}
+        }
+    }
+
+    /// The sequences that this table has.
+    fn sequences_of(&self, table: &[u8]) -> impl Iterator<Item = &Sequence> {
+        self.owned.get(table).into_iter().flatten().filter_map(|place| self.sequences.get(place))
+    }
+
+    /// What the table needs whose parts begin there, besides its sequences.
+    fn needs_of(&self, table: &[u8], starts: &[u64]) -> Vec<&Need> {
+        let mut needs: Vec<&Need> = Vec::new();
+        let is_own = |need: &Need| {
+            let has_name = |it: &Sequence| (&it.schema, &it.name) == (&need.schema, &need.name);
+            need.kind == NeedKind::Sequence && self.sequences_of(table).any(has_name)
+        };
+        for need in starts.iter().filter_map(|start| self.needs.get(start)).flatten() {
+            if !needs.contains(&need) && !is_own(need) {
+                needs.push(need);
+            }
+        }
+        needs
+    }
+}
+
+impl DumpFormat for Postgres {
+    const KIND: SnapshotKind = SnapshotKind::Postgres;
+    const COMMAND: &'static str = "ingest postgres";
+
+    fn push(&mut self, piece: &[u8], notes: &mut Notes) {
+        self.dump.push(piece, &mut |event| self.learned.note(event, notes));
+    }
+
+    fn finish(&mut self, notes: &mut Notes) {
+        let dump = std::mem::take(&mut self.dump);
+        self.facts = dump.finish(&mut |event| self.learned.note(event, notes));
+    }
+
+    fn ending(&self) -> Ending {
+        match self.facts.end {
+            DumpEnd::InStatement => Ending::Cut("it ends within a statement"),
+            DumpEnd::InRows => Ending::Cut("it ends within the rows of a table"),
+            DumpEnd::NoTrailer => Ending::Cut("it does not end with \"-- PostgreSQL database dump complete\""),
+            DumpEnd::Unmarked => Ending::Unmarked,
+            DumpEnd::Trailer => Ending::Marked,
+        }
+    }
+
+    fn database(&self) -> Option<&[u8]> {
+        None
+    }
+
+    fn facts(&self) -> Facts {
+        meta::facts(&self.facts)
+    }
+
+    fn coordinates(&self) -> Vec<u8> {
+        meta::coordinates(&self.facts)
+    }
+
+    /// The parts of the table and of its sequences, each with what was set where it stands in the dump.
+    fn restore(&self, list: &PartList, parts: &[u32]) -> Vec<RestorePiece> {
+        let parts = parts.iter().map(|&part| list.get(part));
+        let (attached, own): (Vec<_>, Vec<_>) = parts.partition(|part| list.file_name(part) == Some(ATTACHMENT_FILE));
+        let Some(first) = own.first().or(attached.first()) else { return Vec::new() };
+        let table = list.object(first);
+        let own_starts: Vec<u64> = own.iter().map(|part| part.start).collect();
+        let mut starts = own_starts.clone();
+        starts.extend(self.learned.sequences_of(table).flat_map(|sequence| &sequence.starts));
+        starts.sort_unstable();
+
+        let comment = meta::restore_comment(&self.learned.needs_of(table, &own_starts), !attached.is_empty());
+        let schema = self.learned.schemas.get(&first.start).map_or(b"public".as_slice(), Vec::as_slice);
+        let mut before = None;
+        let mut pieces = Vec::new();
+        for range in starts.iter().filter_map(|&start| list.starting_at(start)).map(|part| part.range()) {
+            let settings = self.facts.settings.changed(before, range.start);
+            let text = match before {
+                None => [&comment[..], &settings, &meta::make_schema(schema)].concat(),
+                Some(_) => settings,
+            };
+            pieces.extend(Some(text).filter(|text| !text.is_empty()).map(RestorePiece::Text));
+            before = Some(range.end);
+            pieces.push(RestorePiece::Dump(range));
+        }
+        if pieces.is_empty() {
+            pieces.push(RestorePiece::Text(comment));
+        }
+        pieces
+    }
+}

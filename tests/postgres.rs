@@ -1,0 +1,592 @@
+//! Stories of ingesting dumps of a real PostgreSQL: what a DBA finds in the snapshot, and what loads again.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
+
+use support::dumped::{Dumped, command, escaped, options, reader};
+use support::mounted::Stage;
+use support::postgres::Postgres;
+use support::repository::{TestRepository, now};
+use support::stored::{assert_sound, published_bytes};
+use yesterfs::error::{Error, Result};
+use yesterfs::ingest::IngestOptions;
+use yesterfs::ingest::IngestReport;
+use yesterfs::ingest::dump::DumpOptions;
+use yesterfs::ingest::postgres::ingest_postgres;
+use yesterfs::ingest::stream::{StreamOptions, StreamSpec, ingest_streams};
+use yesterfs::progress::Recorder;
+use yesterfs::repository::snapshot::{SnapshotKind, SnapshotStatus};
+use yesterfs::store::pack::PackKind;
+
+const HOSTILE: &str = include_str!("postgres/hostile.sql");
+
+/// The databases that it makes.
+const DATABASES: [&str; 2] = ["shop", "we/ird .%db 'n' \"q\""];
+
+/// Dumps of one database do not name it.
+fn of_shop(options: DumpOptions) -> DumpOptions {
+    DumpOptions { database: Some("shop".into()), ..options }
+}
+
+fn ingest(place: &TestRepository, options: DumpOptions) -> Result<IngestReport> {
+    ingest_postgres(&place.repository, options, &now, &Recorder::default())
+}
+
+fn dumped(place: &TestRepository, options: DumpOptions) -> Dumped {
+    Dumped::of(place, ingest(place, options).unwrap())
+}
+
+/// Schema and name of every table, foreign ones too.
+fn tables_of(server: &Postgres, database: &str) -> BTreeSet<(String, String)> {
+    let tables = "SELECT json_build_array(n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                  WHERE c.relkind IN ('r', 'p', 'f') AND n.nspname !~ '^(pg_|information_schema)'";
+    let pair = |line: &str| serde_json::from_str::<(String, String)>(line).unwrap();
+    server.run(database, tables).lines().map(pair).collect()
+}
+
+/// The same as the snapshot has them, by their file names.
+fn tables_in(found: &Dumped, database: &str) -> BTreeSet<(String, String)> {
+    let mut tables = BTreeSet::new();
+    for schema in found.names(database) {
+        tables.extend(found.tables(&format!("{database}/{schema}")).into_iter().map(|table| (schema.clone(), table)));
+    }
+    tables
+}
+
+/// The file name of a schema. One of these is named as a directory beside those of schemas.
+fn schema_directory(name: &str) -> String {
+    if name == "_casts" { "%5Fcasts".into() } else { escaped(name) }
+}
+
+/// What tells the content of a database.
+fn content(server: &Postgres, database: &str, options: &[&str]) -> String {
+    let dump = server.dump("pg_dump", &[options, &["-d", database]].concat());
+    // What keeps psql from running what a hostile server slipped in is another one each time.
+    let dump = String::from_utf8_lossy(&dump).into_owned();
+    dump.lines().filter(|line| !line.contains("restrict ")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_dump_becomes_directories() {
+    let (server, place) = (Postgres::start(), TestRepository::new());
+    server.run("postgres", HOSTILE);
+    let report = ingest(&place, options(command(&server.dump_command("pg_dumpall", &[])))).unwrap();
+    let found = Dumped::of(&place, report);
+    found.assert_parts_are_the_dump(found.file("dump.sql"));
+    assert_eq!((found.manifest.kind, found.manifest.status), (SnapshotKind::Postgres, SnapshotStatus::Complete));
+
+    for database in DATABASES {
+        let tables = tables_of(&server, database);
+        let files = tables.iter().map(|(schema, table)| (schema_directory(schema), escaped(table))).collect();
+        assert_eq!(tables_in(&found, &escaped(database)), files, "{database}");
+        for (schema, table) in tables {
+            let own = format!("{}/{}/tables/{}", escaped(database), schema_directory(&schema), escaped(&table));
+            let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+            let rows = found
+                .parts()
+                .into_iter()
+                .filter(|(.., path)| path.starts_with(&format!("{own}/")))
+                .map(|(_, rows, _)| rows);
+            if table != "far" {
+                let count = format!("SELECT COUNT(*) FROM ONLY {}.{}", quoted(&schema), quoted(&table));
+                assert_eq!(rows.sum::<u64>().to_string(), server.run(database, count).trim(), "rows of {table}");
+            }
+        }
+    }
+    assert_everything_has_its_file(&found);
+    assert_restores_name_what_they_need(&found);
+    assert_private(&found);
+
+    let fact = |name: &str| found.manifest.facts.get(name).map(String::as_str);
+    let version = server.run("postgres", "SHOW server_version");
+    assert_eq!(fact("server_version"), Some(version.trim()));
+    assert!(fact("program").unwrap().starts_with("pg_dump "));
+    assert_eq!((fact("character_set"), fact("tables")), (Some("UTF8"), Some("17")));
+    let rows: u64 = found.parts().iter().map(|(_, rows, _)| rows).sum();
+    assert_eq!(fact("rows"), Some(rows.to_string().as_str()));
+    assert!(found.text("_meta/coordinates.json").contains("\"lsn\": null"));
+    assert!(found.text("_meta/status.json").contains("\"status\": \"complete\""));
+    assert_sound(&place.reopen().unwrap());
+}
+
+/// What some files hold.
+const FILES: &[(&str, &[&str])] = &[
+    ("shop/_database.sql", &["CREATE DATABASE shop", "COMMENT ON DATABASE shop", "ALTER ROLE alice IN DATABASE"]),
+    (
+        "shop/public/views/cheap.sql",
+        &["CREATE VIEW", "OWNER TO alice", "ON COLUMN public.cheap.text", "INSTEAD OF", "GRANT"],
+    ),
+    ("shop/sales/views/sums.sql", &["CREATE MATERIALIZED VIEW", "CREATE UNIQUE INDEX", "REFRESH"]),
+    (
+        "shop/public/functions/total(integer).sql",
+        &["CREATE AGGREGATE", "COMMENT ON AGGREGATE", "GRANT ALL ON FUNCTION"],
+    ),
+    ("shop/_large_objects.sql", &["lo_create('4711')", "COMMENT ON LARGE OBJECT", "lowrite", "GRANT SELECT ON LARGE"]),
+    ("shop/public/types/positive.sql", &["CREATE DOMAIN", "ON DOMAIN", "GRANT ALL ON TYPE"]),
+    ("_globals/roles.sql", &["CREATE ROLE alice", "SET work_mem"]),
+    ("shop/sales/sequences/orders_id_seq.sql", &["setval('sales.orders_id_seq', 1006"]),
+];
+
+/// All else that has a name.
+fn assert_everything_has_its_file(found: &Dumped) {
+    let names = |folder: &str| found.names(folder);
+    assert_eq!(names("_globals"), ["grants.sql", "roles.sql"]);
+    assert_eq!(
+        names("shop"),
+        [
+            "%5Fcasts",
+            "_casts",
+            "_database.sql",
+            "_default_privileges.sql",
+            "_event_triggers",
+            "_extensions",
+            "_foreign_data_wrappers",
+            "_large_objects.sql",
+            "_publications",
+            "_servers",
+            "odd%0A-- Name: x; Type: TABLE; Schema: y; Owner: z%0A\"name",
+            "public",
+            "sales",
+        ]
+    );
+    assert_eq!(names("shop/_casts"), ["(public.mood AS integer).sql"]);
+    assert_eq!(names("shop/_publications"), ["news.sql"]);
+    assert_eq!(
+        names("shop/public"),
+        [
+            "_index_attachments.sql",
+            "collations",
+            "conversions",
+            "functions",
+            "operator_families",
+            "operators",
+            "sequences",
+            "tables",
+            "text_search_configurations",
+            "text_search_dictionaries",
+            "types",
+            "views",
+        ]
+    );
+    assert_eq!(
+        names("shop/public/functions"),
+        [
+            "atomic(a integer).sql",
+            "changed().sql",
+            "instead().sql",
+            "mood_number(public.mood).sql",
+            "proceed(INOUT a integer).sql",
+            "same(integer, integer).sql",
+            "total(integer).sql",
+            "twice(VARIADIC numbers numeric[]).sql",
+            "twice(number integer, text text).sql",
+        ]
+    );
+    assert_eq!(names("shop/public/types"), ["mood.sql", "pair.sql", "positive.sql", "span.sql"]);
+    assert_eq!(names("shop/public/operators"), ["=%2F=.sql"]);
+    assert_eq!(names("shop/public/views"), ["cheap.sql", "view%2Fof view.sql"]);
+    assert_eq!(names("shop/sales/views"), ["sums.sql"]);
+    assert_eq!(names("shop/sales/tables/orders"), ["data.sql", "post.sql", "restore.sql", "schema.sql"]);
+    assert_eq!(names("shop/public/tables/north"), ["attach.sql", "data.sql", "post.sql", "restore.sql", "schema.sql"]);
+    for (path, texts) in FILES {
+        let file = found.text(path);
+        for text in *texts {
+            assert!(file.contains(text), "{path} lacks {text}: {file}");
+        }
+    }
+    assert!(found.paths().iter().all(|path| !path.ends_with("_other.sql")), "{:?}", found.paths());
+}
+
+/// What a table needs is told, and nothing goes elsewhere or tells what only one dump knows.
+fn assert_restores_name_what_they_need(found: &Dumped) {
+    let restore = |table: &str| found.text(&format!("shop/{table}/restore.sql"));
+    let customers = restore("public/tables/customers");
+    for line in [
+        "-- Loads one table",
+        "-- It needs \"public\".\"mood\"\n",
+        "-- It needs \"public\".\"pair\"\n",
+        "-- It needs sequence \"public\".\"numbers\"\n",
+        "\nCREATE SEQUENCE public.customers_id_seq\n",
+        "\nSELECT pg_catalog.setval('public.customers_id_seq', 23, true);\n",
+    ] {
+        assert!(customers.contains(line), "no {line} in {}", &customers[..1000]);
+    }
+    assert!(!customers.contains("sequence \"public\".\"customers_id_seq\""));
+    let orders = restore("sales/tables/orders");
+    for line in [
+        "-- It refers to table \"public\".\"customers\"\n",
+        "-- It needs function \"sales\".\"stamp\"\n",
+        "\nCREATE SCHEMA IF NOT EXISTS \"sales\";\n",
+        "\nSET default_tablespace = '';\n",
+    ] {
+        assert!(orders.contains(line), "no {line} in {}", &orders[..1000]);
+    }
+    assert!(restore("public/tables/large").contains("-- It needs nothing else.\n"));
+    assert!(restore("public/tables/north").contains("-- It is part of another table"));
+    assert!(!restore("public/tables/north").contains("ATTACH"));
+    for path in found.paths().iter().filter(|path| path.ends_with("/restore.sql")) {
+        let text = String::from_utf8_lossy(found.file(path));
+        // One table's rows have such a line.
+        let is_customers = path.contains("customers");
+        for word in ["\n\\connect", "CREATE DATABASE", "restrict "] {
+            assert!(!text.contains(word) || is_customers, "{path} holds {word}");
+        }
+    }
+}
+
+fn assert_private(found: &Dumped) {
+    let permissions = |path: &str| found.tree[path.as_bytes()].0.permissions;
+    assert_eq!(
+        (permissions(""), permissions("shop/sales/tables/orders"), permissions("dump.sql")),
+        (0o700, 0o700, 0o600)
+    );
+    assert_eq!(permissions("shop/sales/tables/orders/restore.sql"), 0o600);
+}
+
+/// What a dump with some options is good for.
+#[derive(Clone, Copy, PartialEq)]
+enum Restores {
+    /// What these options of `pg_dump` show is as it was.
+    All(&'static [&'static str]),
+    /// Its rows are.
+    Rows,
+    Nothing,
+}
+
+/// Options that change what a dump looks like.
+const VARIANTS: [(&str, &[&str], Restores); 28] = [
+    ("pg_dump", &[], Restores::All(&[])),
+    ("pg_dump", &["--inserts"], Restores::All(&[])),
+    ("pg_dump", &["--column-inserts"], Restores::All(&[])),
+    ("pg_dump", &["--rows-per-insert=7"], Restores::All(&[])),
+    ("pg_dump", &["--inserts", "--on-conflict-do-nothing"], Restores::All(&[])),
+    ("pg_dump", &["--clean", "--if-exists"], Restores::All(&[])),
+    ("pg_dump", &["--clean"], Restores::All(&[])),
+    ("pg_dump", &["--create"], Restores::All(&[])),
+    ("pg_dump", &["--clean", "--if-exists", "--create"], Restores::All(&[])),
+    ("pg_dump", &["--no-comments"], Restores::All(&["--no-comments"])),
+    ("pg_dump", &["--no-owner", "--no-privileges"], Restores::All(&["--no-owner", "--no-privileges"])),
+    ("pg_dump", &["--use-set-session-authorization"], Restores::Nothing),
+    ("pg_dump", &["--quote-all-identifiers"], Restores::All(&[])),
+    ("pg_dump", &["--disable-dollar-quoting", "--verbose"], Restores::All(&[])),
+    // Rows that come by way of a table's parts need these.
+    ("pg_dump", &["--load-via-partition-root", "--no-tablespaces"], Restores::Nothing),
+    ("pg_dump", &["--schema-only"], Restores::All(&["--schema-only"])),
+    ("pg_dump", &["-T", "public.large"], Restores::All(&["-T", "public.large"])),
+    ("pg_dump", &["--data-only"], Restores::Rows),
+    ("pg_dump", &["--data-only", "--disable-triggers", "--superuser=postgres"], Restores::Rows),
+    ("pg_dump", &["--data-only", "--column-inserts"], Restores::Rows),
+    ("pg_dump", &["--section=pre-data"], Restores::Nothing),
+    ("pg_dump", &["--section=data"], Restores::Nothing),
+    ("pg_dump", &["--section=post-data"], Restores::Nothing),
+    ("pg_dumpall", &[], Restores::All(&[])),
+    ("pg_dumpall", &["--clean", "--if-exists"], Restores::All(&[])),
+    ("pg_dumpall", &["--inserts", "--no-role-passwords"], Restores::All(&[])),
+    ("pg_dumpall", &["--globals-only"], Restores::Nothing),
+    ("pg_dumpall", &["--roles-only", "--clean"], Restores::Nothing),
+];
+
+#[test]
+fn every_table_of_every_variant_restores_into_another_database() {
+    let server = Postgres::start();
+    server.run("postgres", HOSTILE);
+    for (program, arguments, restores) in VARIANTS {
+        let place = TestRepository::new();
+        let database: &[&str] = if program == "pg_dump" { &["shop"] } else { &[] };
+        let dump = server.dump(program, &[arguments, database].concat());
+        let found = dumped(&place, of_shop(options(reader(&dump))));
+        found.assert_parts_are_the_dump(&dump);
+        assert_eq!(found.manifest.status, SnapshotStatus::Complete, "{program} {arguments:?}");
+        if arguments == ["--use-set-session-authorization"] {
+            // Alice may not do there what she did here; but it is she who does it.
+            let orders = found.text("shop/sales/tables/orders/restore.sql");
+            let begins = |who: &str| orders.find(&format!("\nSET SESSION AUTHORIZATION '{who}';\n"));
+            assert!(begins("alice").unwrap() < orders.find("\nCREATE TABLE").unwrap(), "{orders}");
+        }
+        let (Restores::All(_) | Restores::Rows) = restores else { continue };
+        restore_and_compare(&server, &found, arguments, restores);
+    }
+}
+
+/// What is loaded before the tables: whatever they may need.
+fn is_needed_by_tables(path: &str) -> bool {
+    let file = path.rsplit('/').next().unwrap();
+    let in_schema = ["/types/", "/functions/", "/collations/", "/operators/", "/sequences/"];
+    file == "_schema.sql"
+        || in_schema.iter().any(|directory| path.contains(directory))
+        || ["/_extensions/", "/_casts/", "/_foreign_data_wrappers/", "/_servers/"].iter().any(|it| path.contains(it))
+}
+
+/// What other databases have already, and what makes room for what is made.
+fn is_of_the_original(path: &str) -> bool {
+    !path.starts_with("shop/") || path.ends_with("/_database.sql") || path.ends_with("/_drop.sql")
+}
+
+/// Loads what tables need, each table's `restore.sql`, and then all that is left, into a database of another name, and
+/// compares it with the original.
+fn restore_and_compare(server: &Postgres, found: &Dumped, arguments: &[&str], restores: Restores) {
+    server.make_empty("restored");
+    if restores == Restores::Rows {
+        server.run("restored", server.dump("pg_dump", &["--section=pre-data", "--no-blobs", "shop"]));
+    }
+    let tables: Vec<String> = found.paths().into_iter().filter(|path| is_restore_of_shop(path)).collect();
+    assert!(tables.len() > 10, "{arguments:?}: {tables:?}");
+    let restores_of_tables: String = tables.iter().map(|path| found.text(path)).collect();
+    // Each part in its turn, without those that came with a table.
+    let (mut first, mut last) = (SETTINGS.to_string(), SETTINGS.to_string());
+    let mut taken = std::collections::BTreeMap::new();
+    for (length, _, path) in found.parts() {
+        let start: &mut usize = taken.entry(path.clone()).or_default();
+        let part = String::from_utf8_lossy(&found.file(&path)[*start..*start + length]).into_owned();
+        *start += length;
+        let came_along = path.contains("/tables/") && !path.ends_with("/attach.sql");
+        let is_owned = path.contains("/sequences/") && restores_of_tables.contains(&part);
+        if is_of_the_original(&path) || came_along || is_owned {
+            continue;
+        }
+        if is_needed_by_tables(&path) { &mut first } else { &mut last }.push_str(&part);
+    }
+    server.run("restored", first);
+    load_in_order(server, found, tables);
+    server.run("restored", last);
+    if restores == Restores::Rows {
+        server.run("restored", server.dump("pg_dump", &["--section=post-data", "shop"]));
+    }
+    let compared = match restores {
+        Restores::All(options) => options,
+        Restores::Rows | Restores::Nothing => &["--data-only"],
+    };
+    let (original, copy) = (content(server, "shop", compared), content(server, "restored", compared));
+    let differing = original.lines().zip(copy.lines()).find(|(a, b)| a != b);
+    assert!(original == copy, "{arguments:?}: something came back as another one: {differing:?}");
+}
+
+const SETTINGS: &str = "SET check_function_bodies = false;\nSET client_min_messages = warning;\n\
+                        SELECT pg_catalog.set_config('search_path', '', false);\n";
+
+fn is_restore_of_shop(path: &str) -> bool {
+    path.starts_with("shop/") && path.ends_with("/restore.sql") && path.split('/').count() == 5
+}
+
+/// Loads tables, those first that others refer to.
+fn load_in_order(server: &Postgres, found: &Dumped, mut tables: Vec<String>) {
+    let name = |path: &str| {
+        let mut names = path.split('/').skip(1);
+        (names.next().unwrap().to_string(), names.nth(1).unwrap().to_string())
+    };
+    while !tables.is_empty() {
+        let waiting: BTreeSet<_> = tables.iter().map(|path| name(path)).collect();
+        let (ready, rest): (Vec<_>, Vec<_>) = tables.into_iter().partition(|path| {
+            let text = found.text(path);
+            let referred = text.lines().filter_map(|line| line.strip_prefix("-- It refers to table "));
+            referred.into_iter().all(|line| {
+                let (schema, table) = line.split_once("\".\"").unwrap();
+                !waiting.contains(&(schema[1..].to_string(), table.trim_end_matches('"').to_string()))
+            })
+        });
+        assert!(!ready.is_empty(), "tables wait for each other: {rest:?}");
+        for path in &ready {
+            server.run("restored", found.file(path));
+        }
+        tables = rest;
+    }
+}
+
+#[test]
+fn all_parts_in_order_load() {
+    let (server, place) = (Postgres::start(), TestRepository::new());
+    server.run("postgres", HOSTILE);
+    let found = dumped(&place, options(command(&server.dump_command("pg_dumpall", &["--clean", "--if-exists"]))));
+    let mut taken = std::collections::BTreeMap::new();
+    let mut all = Vec::new();
+    for (length, _, path) in found.parts() {
+        let start: &mut usize = taken.entry(path.clone()).or_default();
+        all.extend_from_slice(&found.file(&path)[*start..*start + length]);
+        *start += length;
+    }
+    let before = DATABASES.map(|database| content(&server, database, &[]));
+    server.run("shop", "DROP TABLE public.large");
+    // The role of the session, and the databases of the system, cannot be dropped.
+    let errors = server.errors("postgres", all);
+    assert!(
+        errors.iter().all(|error| error.contains("current user") || error.contains("\"postgres\" already")),
+        "{errors:?}"
+    );
+    assert!(DATABASES.map(|database| content(&server, database, &[])) == before);
+}
+
+#[test]
+fn an_incomplete_dump_makes_no_snapshot_unless_it_is_to_be_kept() {
+    let (server, place) = (Postgres::start(), TestRepository::new());
+    server.run("postgres", "CREATE DATABASE shop");
+    server.run("shop", "CREATE TABLE a (x integer); INSERT INTO a VALUES (1), (2); CREATE TABLE b (y text)");
+    for program in ["pg_dump", "pg_dumpall"] {
+        let arguments: &[&str] = if program == "pg_dump" { &["shop"] } else { &[] };
+        let dump = server.dump(program, arguments);
+        let last_words: &[u8] = if program == "pg_dump" { b"\n\\unrestrict " } else { b"cluster dump complete" };
+        let whole = dump.trim_ascii_end().len();
+        let end = dump.windows(last_words.len()).rposition(|it| it == last_words).unwrap() + last_words.len();
+        let status =
+            |length: usize| ingest(&place, options(reader(&dump[..length]))).map(|it| it.snapshot.manifest.status);
+        for length in (1..end - 1).step_by(37).chain([end - 1]) {
+            let refused = status(length);
+            assert!(matches!(refused, Err(Error::Incomplete { .. })), "{program}: {length} of {}", dump.len());
+        }
+        assert_eq!(status(whole).unwrap(), SnapshotStatus::Complete);
+    }
+    let dump = server.dump("pg_dump", &["shop"]);
+    let more = [&dump[..], b"INSERT INTO a VALUES (3);\n"].concat();
+    assert!(matches!(ingest(&place, options(reader(&more))), Err(Error::Incomplete { .. })));
+    let failing = server.dump_command("pg_dump", &["missing"]);
+    assert!(matches!(ingest(&place, options(command(&failing))), Err(Error::Command { .. })));
+    // What is not in the rows of a table, and what is.
+    let half = &dump[..dump.windows(3).position(|it| it == b"\n2\n").unwrap()];
+    let kept = ingest(&place, DumpOptions { keep_incomplete: true, ..of_shop(options(reader(half))) }).unwrap();
+    assert_eq!(kept.snapshot.manifest.status, SnapshotStatus::Incomplete);
+    let found = Dumped::of(&place, kept);
+    found.assert_parts_are_the_dump(half);
+    assert!(found.manifest.facts["status_reason"].contains("rows of a table"), "{:?}", found.manifest.facts);
+    assert!(found.text("shop/public/tables/a/data.sql").ends_with("\n1"));
+}
+
+#[test]
+fn a_dump_that_names_no_database_gets_one() {
+    let (server, place) = (Postgres::start(), TestRepository::new());
+    server.run("postgres", "CREATE DATABASE shop");
+    server.run("shop", "CREATE TABLE a (x integer)");
+    let (unnamed, named) = (server.dump("pg_dump", &["shop"]), server.dump("pg_dump", &["--create", "shop"]));
+    for (dump, database, expected) in [
+        (&unnamed, None, "fallback"),
+        (&unnamed, Some("other"), "other"),
+        (&unnamed, Some("_meta"), "%5Fmeta"),
+        (&named, None, "shop"),
+        (&named, Some("other"), "shop"),
+    ] {
+        let options = DumpOptions { database: database.map(str::to_string), ..options(reader(dump)) };
+        let found = dumped(&place, options);
+        found.file(&format!("{expected}/public/tables/a/schema.sql"));
+    }
+}
+
+#[test]
+fn a_changed_dump_costs_what_changed() {
+    let (server, place) = (Postgres::start(), TestRepository::new());
+    server.run("postgres", HOSTILE);
+    let ingested = || {
+        let report = ingest(&place, of_shop(options(command(&server.dump_command("pg_dump", &["shop"]))))).unwrap();
+        let stored = report.snapshot.manifest.bytes_stored;
+        (Dumped::of(&place, report), stored)
+    };
+    let (first, first_bytes) = ingested();
+    // Other tokens for psql.
+    let (_, same_bytes) = ingested();
+    // One row in a hundred of the large table: PostgreSQL writes them elsewhere.
+    server.run(
+        "shop",
+        "UPDATE public.large SET text = reverse(text) WHERE id % 100 = 7; UPDATE public.vacant SET id = 9",
+    );
+    let (second, changed_bytes) = ingested();
+    println!("first {first_bytes}, again {same_bytes}, changed {changed_bytes} bytes");
+    assert!(same_bytes < 8 << 10, "the same again took {same_bytes} bytes");
+    assert!(changed_bytes < first_bytes / 20, "{changed_bytes} of {first_bytes} bytes for what changed");
+    let time = |dumped: &Dumped, path: &str| dumped.tree[path.as_bytes()].0.modified;
+    for path in ["shop/sales/tables/orders", "shop/sales", "shop/public/functions/changed().sql"] {
+        assert_eq!(time(&first, path), time(&second, path), "{path} did not change");
+    }
+    for path in ["shop/public/tables/large/data.sql", "shop/public/tables/large/restore.sql", "dump.sql", "shop"] {
+        assert_ne!(time(&first, path), time(&second, path), "{path} changed");
+    }
+}
+
+#[test]
+fn a_dba_restores_one_table_from_the_mount() {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    server.run("postgres", HOSTILE);
+    let words = server.dump_command("pg_dump", &["shop"]);
+    let words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap()).collect();
+    stage.succeed(&[&["ingest", "postgres", "--source", "shop", "--database", "shop", "--"], &words[..]].concat());
+    let table = ["-t", "public.large"];
+    let before = content(&server, "shop", &table);
+    server.run("shop", "DELETE FROM public.large WHERE id > 100; ALTER TABLE public.large DROP CONSTRAINT large_pkey");
+    server.make_empty("shop_restored");
+
+    let mount = stage.mount();
+    let snapshot = mount.path("snapshots/shop/latest");
+    server.run("shop_restored", std::fs::read(snapshot.join("shop/public/tables/large/restore.sql")).unwrap());
+    assert!(content(&server, "shop_restored", &table) == before);
+    // A table in a schema that the database does not have yet.
+    let other = "shop/%5Fcasts/tables/Ünï 世界/restore.sql";
+    server.run("shop_restored", std::fs::read(snapshot.join(other)).unwrap());
+    let sum = "SELECT sum(\"Größe\"), nextval('\"_casts\".\"Ünï 世界_id_seq\"') FROM \"_casts\".\"Ünï 世界\"";
+    assert_eq!(server.run("shop_restored", sum), server.run("shop", sum));
+    // Facts of the dump can be asked of the snapshot's directory.
+    let mut ask = Command::new("getfattr");
+    ask.args(["--only-values", "-n", "user.yesterfs.server_version"]).arg(&snapshot);
+    let answer = ask.stderr(Stdio::null()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer.stdout), server.run("postgres", "SHOW server_version").trim());
+    let shown = stage.succeed(&["show", "shop", "--json"]);
+    assert!(shown.contains("\"kind\":\"postgres\"") && shown.contains("\"server_version\""), "{shown}");
+}
+
+#[test]
+fn many_small_tables_cost_little_more_than_their_dump() {
+    const TABLES: u64 = 20_000;
+    let place = TestRepository::new();
+    let dump = made_dump(TABLES);
+    let spec = StreamSpec { name: "dump.sql".into(), input: reader(&dump) };
+    let common = IngestOptions { source: "unsplit".into(), ..options(reader(b"")).common };
+    let unsplit = StreamOptions { common, streams: vec![spec], expect_end: None, threads: 2 };
+    ingest_streams(&place.repository, unsplit, &now, &Recorder::default()).unwrap();
+    let chunks = published_bytes(&place.repository, PackKind::Data);
+    let place = TestRepository::new();
+    let split = ingest(&place, options(reader(&dump))).unwrap().snapshot.manifest.clone();
+    assert!(split.facts["tables"] == TABLES.to_string() && split.files == TABLES * 5 + 6, "{} files", split.files);
+    let [data, pages] = [PackKind::Data, PackKind::Pages].map(|kind| published_bytes(&place.repository, kind));
+    println!("chunks of the unsplit dump of {} bytes {chunks}, of the split one {data}, pages {pages}", dump.len());
+    assert!(data * 10 <= chunks * 12);
+    // One row of one table: nothing else is told again.
+    let row = dump.windows(10).position(|it| it == b"\n1\t17777-0").unwrap() + 3;
+    let mut changed = dump.clone();
+    changed[row] = b'x';
+    let again = ingest(&place, options(reader(&changed))).unwrap().snapshot.manifest.clone();
+    println!("again with another row: {} bytes", again.bytes_stored);
+    assert!(again.bytes_stored < 8 << 10, "{} bytes for one row", again.bytes_stored);
+}
+
+/// A dump of so many tables, each with a sequence, two rows and a key, in the words of `pg_dump`.
+fn made_dump(tables: u64) -> Vec<u8> {
+    use std::fmt::Write as _;
+    let title = |dump: &mut String, start: &str, name: &str, kind: &str| {
+        let _ = write!(dump, "--\n-- {start}: {name}; Type: {kind}; Schema: public; Owner: postgres\n--\n\n");
+    };
+    let mut dump = String::from(
+        "--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version 15.18\n-- Dumped by pg_dump version 15.18\n\n\
+         SET client_encoding = 'UTF8';\nSELECT pg_catalog.set_config('search_path', '', false);\n\n\
+         SET default_tablespace = '';\n\n",
+    );
+    for table in 0..tables {
+        let (name, sequence) = (format!("t{table:06}"), format!("t{table:06}_id_seq"));
+        title(&mut dump, "Name", &name, "TABLE");
+        let _ = write!(dump, "CREATE TABLE public.{name} (\n    id integer NOT NULL,\n    name text\n);\n\n\n");
+        let _ = write!(dump, "ALTER TABLE public.{name} OWNER TO postgres;\n\n");
+        title(&mut dump, "Name", &sequence, "SEQUENCE");
+        let _ = write!(dump, "CREATE SEQUENCE public.{sequence}\n    AS integer\n    START WITH 1;\n\n\n");
+        title(&mut dump, "Name", &sequence, "SEQUENCE OWNED BY");
+        let _ = write!(dump, "ALTER SEQUENCE public.{sequence} OWNED BY public.{name}.id;\n\n\n");
+    }
+    for table in 0..tables {
+        title(&mut dump, "Data for Name", &format!("t{table:06}"), "TABLE DATA");
+        let noise = table.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let _ =
+            write!(dump, "COPY public.t{table:06} (id, name) FROM stdin;\n1\t{table}-0{noise:016x}\n2\t\\N\n\\.\n\n\n");
+    }
+    for table in 0..tables {
+        let key = format!("t{table:06}_pkey");
+        title(&mut dump, "Name", &format!("t{table:06} {key}"), "CONSTRAINT");
+        let _ = write!(dump, "ALTER TABLE ONLY public.t{table:06}\n    ADD CONSTRAINT {key} PRIMARY KEY (id);\n\n\n");
+    }
+    dump.push_str("--\n-- PostgreSQL database dump complete\n--\n\n");
+    dump.into_bytes()
+}

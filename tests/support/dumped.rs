@@ -1,0 +1,114 @@
+//! Snapshots of dumps, as their tests look at them.
+
+// Every test program uses its own part of this.
+#![allow(dead_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io::Cursor;
+
+use yesterfs::ingest::dump::DumpOptions;
+use yesterfs::ingest::stream::StreamInput;
+use yesterfs::ingest::{IngestOptions, IngestReport};
+use yesterfs::repository::snapshot::Manifest;
+
+use super::repository::TestRepository;
+use super::stored::{StoredTree, stored_tree};
+
+pub fn options(input: StreamInput) -> DumpOptions {
+    let common = IngestOptions { source: "shop".into(), host: "here".into(), user: "me".into(), ..Default::default() };
+    DumpOptions {
+        common,
+        input,
+        database: None,
+        fallback_database: "fallback".into(),
+        keep_incomplete: false,
+        unwrap_limit: Default::default(),
+        threads: 2,
+    }
+}
+
+pub fn command(words: &[OsString]) -> StreamInput {
+    StreamInput::Command(words.to_vec())
+}
+
+pub fn reader(dump: &[u8]) -> StreamInput {
+    StreamInput::Reader(Box::new(Cursor::new(dump.to_vec())))
+}
+
+/// A snapshot's files by path, and its manifest.
+pub struct Dumped {
+    pub tree: StoredTree,
+    pub manifest: Manifest,
+}
+
+impl Dumped {
+    /// What an ingest made.
+    #[track_caller]
+    pub fn of(place: &TestRepository, report: IngestReport) -> Dumped {
+        let tree = stored_tree(&place.repository, &report.snapshot).unwrap();
+        Dumped { tree, manifest: report.snapshot.manifest.clone() }
+    }
+
+    #[track_caller]
+    pub fn file(&self, path: &str) -> &[u8] {
+        &self.tree.get(path.as_bytes()).unwrap_or_else(|| panic!("no {path} among {:?}", self.paths())).1
+    }
+
+    pub fn text(&self, path: &str) -> String {
+        String::from_utf8(self.file(path).to_vec()).unwrap()
+    }
+
+    pub fn paths(&self) -> BTreeSet<String> {
+        self.tree.keys().map(|path| String::from_utf8(path.clone()).unwrap()).collect()
+    }
+
+    /// The names in a directory.
+    pub fn names(&self, folder: &str) -> Vec<String> {
+        let below = self.paths().into_iter();
+        let below = below.filter_map(|path| path.strip_prefix(folder)?.strip_prefix('/').map(str::to_string));
+        below.filter(|name| !name.contains('/')).collect()
+    }
+
+    /// Directories of the tables of a database or a schema, by name.
+    pub fn tables(&self, folder: &str) -> BTreeSet<String> {
+        self.names(&format!("{folder}/tables")).into_iter().collect()
+    }
+
+    /// Length, rows and path of every part, in the order of the dump.
+    pub fn parts(&self) -> Vec<(usize, u64, String)> {
+        let line = |line: &str| {
+            let mut fields = line.splitn(3, ' ');
+            let mut field = || fields.next().unwrap();
+            (field().parse().unwrap(), field().parse().unwrap(), field().to_string())
+        };
+        self.text("_meta/parts").lines().map(line).collect()
+    }
+
+    /// Asserts that the parts, each taken from its file, are the dump.
+    #[track_caller]
+    pub fn assert_parts_are_the_dump(&self, dump: &[u8]) {
+        assert!(self.file("dump.sql") == dump, "dump.sql is another one");
+        let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+        let mut joined = Vec::new();
+        for (length, _, path) in self.parts() {
+            let start = taken.entry(path.clone()).or_default();
+            joined.extend_from_slice(&self.file(&path)[*start..*start + length]);
+            *start += length;
+        }
+        assert!(joined == dump, "the parts are another dump");
+        for (path, end) in taken {
+            assert_eq!(self.file(&path).len(), end, "{path} holds more than its parts");
+        }
+    }
+}
+
+/// The name of a file for a name of the database.
+pub fn escaped(name: &str) -> String {
+    let escape = |(at, byte): (usize, u8)| match byte {
+        b'/' | b'%' | 0x7f | 0..=0x1f => format!("%{byte:02X}").into_bytes(),
+        b'.' if at == 0 => b"%2E".to_vec(),
+        byte => vec![byte],
+    };
+    String::from_utf8(name.bytes().enumerate().flat_map(escape).collect()).unwrap()
+}
