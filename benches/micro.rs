@@ -9,6 +9,7 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use tempfile::TempDir;
 use yesterfs::dump::mysql::{DumpFacts, Event, MysqlDump};
+use yesterfs::dump::postgres::{self, PostgresDump};
 use yesterfs::id::{ChunkId, RepositoryId, WriterId, WriterObject};
 use yesterfs::progress::{Counters, Recorder};
 use yesterfs::repository::node::{DirectoryRoot, Node, NodeKind, Xattrs};
@@ -91,6 +92,41 @@ fn dump_lexer_row_statements(bencher: Bencher) {
     let text = String::from_utf8(dump(|_| false)).unwrap_or_default();
     let bytes = text.replace(",\n(", ";\nINSERT INTO `orders` VALUES (").into_bytes();
     bencher.counter(BytesCount::of_slice(&bytes)).bench_local(|| read_dump(divan::black_box(&bytes)));
+}
+
+/// The rows of a dump of PostgreSQL, up to `separator` in each.
+fn postgres_rows(separator: &str, quote: &str) -> Vec<String> {
+    let field = |n: u64, noise: &mut Noise| match n {
+        0..=2 => (noise.next() % 9973).to_string(),
+        _ => format!("{quote}{:016x} 2026-11-26 10:00:{:02}{quote}", noise.next(), noise.next() % 60),
+    };
+    let row = |n| {
+        let mut noise = Noise(n + 1);
+        (0..6).map(|at| field(at, &mut noise)).collect::<Vec<_>>().join(separator)
+    };
+    (0..ROWS).map(row).collect()
+}
+
+fn read_postgres(bytes: &[u8]) -> u64 {
+    let (mut reader, mut rows) = (PostgresDump::default(), 0);
+    let mut tell = |event| rows += u64::from(matches!(event, postgres::Event::Row(_)));
+    bytes.chunks(512 << 10).for_each(|piece| reader.push(piece, &mut tell));
+    reader.finish(&mut tell);
+    rows
+}
+
+#[divan::bench]
+fn dump_lexer_copy(bencher: Bencher) {
+    let rows = postgres_rows("\t", "");
+    let bytes = format!("COPY public.orders FROM stdin;\n{}\n\\.\n", rows.join("\n")).into_bytes();
+    bencher.counter(BytesCount::of_slice(&bytes)).bench_local(|| read_postgres(divan::black_box(&bytes)));
+}
+
+#[divan::bench]
+fn dump_lexer_inserts(bencher: Bencher) {
+    let statement = |row: &String| format!("INSERT INTO public.orders VALUES ({row});\n");
+    let bytes = postgres_rows(", ", "'").iter().map(statement).collect::<String>().into_bytes();
+    bencher.counter(BytesCount::of_slice(&bytes)).bench_local(|| read_postgres(divan::black_box(&bytes)));
 }
 
 fn cut(bytes: &[u8]) -> Vec<&[u8]> {

