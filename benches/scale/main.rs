@@ -8,12 +8,14 @@
 //! - `files`: a million files through the mount and on the disk, 100,000 with xattrs and ACLs; needs root, rsync, 2 GB of disk
 //! - `hourly`: a hundred versions of a dump; cold steps drop the kernel's caches, which needs root
 //! - `index`: an index of 10 million chunks, or as many as YESTERFS_BENCH_CHUNKS tells; needs 60 bytes of disk a chunk
+//! - `rows`: dumps of a million rows of which few differ; needs 600 MB of disk
 
 mod diff;
 mod files;
 mod hourly;
 mod index;
 mod made;
+mod rows;
 mod snapshots;
 #[path = "../support/mod.rs"]
 mod support;
@@ -28,12 +30,13 @@ use support::{Taken, Workplace, print_heading, print_machine};
 type Named = (&'static str, fn(&Workplace));
 
 /// Each in a repository of its own.
-const PARTS: [Named; 5] = [
+const PARTS: [Named; 6] = [
     ("snapshots", snapshots::run),
     ("diff", diff::run),
     ("files", files::run),
     ("hourly", hourly::run),
     ("index", index::run),
+    ("rows", rows::run),
 ];
 
 /// What is done by processes of their own, for the peak of a process is handed down to the programs that it starts.

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use memchr::memmem;
+use memchr::{memchr_iter, memmem};
 
 use crate::dump::mysql::words::QuoteModes;
 use crate::id::hash;
@@ -12,7 +12,7 @@ use crate::id::hash;
 /// The fact of a snapshot that has these as words.
 pub const ROW_MARKS: &str = "row_marks";
 
-/// What comes before a row, with its first byte.
+/// The beginning of a row, with what comes before it.
 const LINE: &[u8] = b"\n(";
 const BRACKETS: &[u8] = b"),(";
 
@@ -68,24 +68,23 @@ impl RowMarks {
 
 /// Bytes that look like the beginning of a row.
 struct Candidates {
-    pattern: &'static [u8],
-    finder: memmem::Finder<'static>,
     places: VecDeque<u64>,
     /// None of them was another thing so far.
     is_sure: bool,
 }
 
-impl Candidates {
-    fn new(pattern: &'static [u8]) -> Candidates {
-        let finder = memmem::Finder::new(pattern);
-        Candidates { pattern, finder, places: VecDeque::new(), is_sure: true }
+impl Default for Candidates {
+    fn default() -> Candidates {
+        Candidates { places: VecDeque::new(), is_sure: true }
     }
+}
 
-    /// Finds those in `bytes`, which begin at `start`, that do not end within the first `known` of them.
-    fn find(&mut self, bytes: &[u8], start: u64, known: usize) {
-        let last = self.pattern.len() as u64 - 1;
-        let found = self.finder.find_iter(bytes).map(|at| at as u64 + last).filter(|&at| at >= known as u64);
-        self.places.extend(found.map(|at| start + at));
+impl Candidates {
+    fn bound(&mut self) {
+        self.is_sure &= self.places.len() <= CANDIDATES_MAX;
+        if !self.is_sure {
+            self.places = VecDeque::new();
+        }
     }
 
     /// All before `place` are none, unless they are not among rows.
@@ -108,8 +107,8 @@ impl Candidates {
 pub struct RowMarksFinder {
     lines: Candidates,
     brackets: Candidates,
-    /// The last bytes of the piece before, and where the next begins.
-    tail: Vec<u8>,
+    /// The last two bytes of the piece before, and where the next begins.
+    tail: [u8; 2],
     offset: u64,
     modes: Option<QuoteModes>,
     has_one_mode: bool,
@@ -121,9 +120,9 @@ pub struct RowMarksFinder {
 impl Default for RowMarksFinder {
     fn default() -> RowMarksFinder {
         RowMarksFinder {
-            lines: Candidates::new(LINE),
-            brackets: Candidates::new(BRACKETS),
-            tail: Vec::new(),
+            lines: Candidates::default(),
+            brackets: Candidates::default(),
+            tail: [0; 2],
             offset: 0,
             modes: None,
             has_one_mode: true,
@@ -136,23 +135,20 @@ impl Default for RowMarksFinder {
 impl RowMarksFinder {
     /// Takes a piece that the lexer is about to read.
     pub fn push(&mut self, piece: &[u8]) {
-        let longest = BRACKETS.len() - 1;
-        for candidates in [&mut self.lines, &mut self.brackets] {
-            if candidates.places.len() > CANDIDATES_MAX {
-                candidates.is_sure = false;
+        self.lines.bound();
+        self.brackets.bound();
+        let tail = self.tail;
+        let byte = |at: usize, back: usize| if at >= back { piece[at - back] } else { tail[at + 2 - back] };
+        for at in memchr_iter(b'(', piece) {
+            let place = self.offset + at as u64;
+            match byte(at, 1) {
+                b'\n' => self.lines.places.push_back(place),
+                b',' if byte(at, 2) == b')' => self.brackets.places.push_back(place),
+                _ => {}
             }
-            if !candidates.is_sure {
-                candidates.places.clear();
-                continue;
-            }
-            let seam = [&self.tail, &piece[..piece.len().min(longest)]].concat();
-            candidates.find(&seam, self.offset - self.tail.len() as u64, self.tail.len());
-            // What ends in the first bytes was found at the seam.
-            candidates.find(piece, self.offset, longest);
         }
         self.offset += piece.len() as u64;
-        self.tail.extend_from_slice(last(piece, longest));
-        self.tail = last(&self.tail, longest).to_vec();
+        self.tail = [byte(piece.len(), 2), byte(piece.len(), 1)];
     }
 
     /// A row begins there.
@@ -188,10 +184,6 @@ fn short_hash(bytes: &[u8]) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&hash(bytes)[..8]);
     u64::from_le_bytes(first)
-}
-
-fn last(bytes: &[u8], count: usize) -> &[u8] {
-    &bytes[bytes.len().saturating_sub(count)..]
 }
 
 #[cfg(test)]
