@@ -12,6 +12,7 @@ mod find;
 mod gaps;
 mod join;
 mod key;
+mod nearby;
 mod patch;
 mod reading;
 mod run;

@@ -178,7 +178,7 @@ impl<'a> ContentReader<'a> {
 }
 
 /// Bytes `from..from + length` of a chunk.
-pub(super) fn part_of<'b>(id: &ChunkId, chunk: &'b [u8], from: u64, length: u64) -> Result<&'b [u8]> {
+pub fn part_of<'b>(id: &ChunkId, chunk: &'b [u8], from: u64, length: u64) -> Result<&'b [u8]> {
     let range = usize::try_from(from).ok().zip(usize::try_from(length).ok());
     let part = range.and_then(|(from, length)| chunk.get(from..)?.get(..length));
     part.ok_or_else(|| Error::corrupt(format!("an extent of chunk {id}"), "it reaches beyond the chunk"))

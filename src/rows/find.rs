@@ -136,7 +136,7 @@ impl Search<'_> {
         while at < data.size && !self.is_done(&found) {
             self.dump.go_on()?;
             piece.clear();
-            contents.read(data, at, 16 * PIECE_BYTES, &mut piece)?;
+            contents.read(data, at, 4 * PIECE_BYTES, &mut piece)?;
             at += piece.len() as u64;
             Counters::add(&monitor.counters().bytes_read, piece.len() as u64);
             if !reader.push(&piece, &mut tell)? {

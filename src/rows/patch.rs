@@ -247,7 +247,7 @@ impl PatchWriter<'_> {
         while at < content.size {
             self.dumps[side].go_on()?;
             piece.clear();
-            contents.read(content, at, 16 * PIECE_BYTES, &mut piece)?;
+            contents.read(content, at, 4 * PIECE_BYTES, &mut piece)?;
             take(&piece)?;
             at += piece.len() as u64;
         }

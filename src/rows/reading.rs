@@ -6,11 +6,11 @@ use crate::dump::mysql::{RowEvent, RowMarks, RowReader, columns_of_insert};
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
 use crate::progress::{Counters, Monitor};
-use crate::repository::content::Content;
-use crate::repository::content_reader::ContentReader;
+use crate::repository::content_reader::PlacedExtent;
 use crate::rows::comparison::Comparison;
 use crate::rows::gaps::Gap;
 use crate::rows::join::Join;
+use crate::rows::nearby::Nearby;
 use crate::rows::side::{PIECE_BYTES, TableSide};
 use crate::rows::window::Window;
 use crate::store::ChunkStore;
@@ -20,6 +20,9 @@ const WINDOW_MAX_BYTES: usize = 4 << 20;
 
 /// Chunks that are fetched at a time.
 const FETCH_CHUNKS: usize = 128;
+
+/// Bytes of one gap that are fetched before it is read.
+const FETCH_BYTES: u64 = 1 << 20;
 
 /// The first look back for a row; each next one is this many times as long.
 const LOOK_BACK_BYTES: u64 = 4 << 10;
@@ -39,7 +42,7 @@ pub struct ReadingCounts {
 
 /// One side on its way.
 struct Reader<'t> {
-    content: &'t Content,
+    bytes: Nearby<'t>,
     rows: RowReader,
     /// Up to where it was read.
     at: u64,
@@ -49,11 +52,12 @@ struct Reader<'t> {
 /// Reads both sides.
 pub struct Reading<'t, 's> {
     chunks: &'t ChunkStore,
-    contents: ContentReader<'t>,
     comparison: &'t Comparison,
     monitor: &'t dyn Monitor,
     marks: RowMarks,
     readers: [Reader<'t>; 2],
+    /// The same contents, further ahead.
+    ahead: [Nearby<'t>; 2],
     window: Window,
     join: Join<'s>,
     /// A row's key, for a moment.
@@ -88,18 +92,18 @@ impl<'t, 's> Reading<'t, 's> {
             modes: a.marks.modes,
         };
         let reader = |side: &'t TableSide| Reader {
-            content: &side.data,
+            bytes: Nearby::new(chunks, &side.data),
             rows: RowReader::new(side.marks.modes, false),
             at: 0,
             layout: 0,
         };
         Reading {
             chunks,
-            contents: ContentReader::new(chunks),
             comparison,
             monitor,
             marks,
             readers: [reader(a), reader(b)],
+            ahead: [Nearby::new(chunks, &a.data), Nearby::new(chunks, &b.data)],
             window: Window::default(),
             join,
             key: Vec::new(),
@@ -112,7 +116,7 @@ impl<'t, 's> Reading<'t, 's> {
 
     /// Reads all gaps, which come in order.
     pub fn run(mut self, gaps: &[Gap]) -> Result<WasRead<'s>> {
-        let sizes = [self.readers[0].content.size, self.readers[1].content.size];
+        let sizes = [self.readers[0].bytes.content.size, self.readers[1].bytes.content.size];
         let end = Gap { sides: [sizes[0]..sizes[0], sizes[1]..sizes[1]] };
         let mut fetched = 0;
         for (number, gap) in gaps.iter().enumerate() {
@@ -134,18 +138,13 @@ impl<'t, 's> Reading<'t, 's> {
     }
 
     /// Brings the chunks of the next gaps into the cache, and those before them; tells how many gaps that are.
-    fn fetch(&self, gaps: &[Gap], first: usize) -> Result<usize> {
+    fn fetch(&mut self, gaps: &[Gap], first: usize) -> Result<usize> {
         let (mut ids, mut number): (Vec<ChunkId>, usize) = (Vec::new(), first);
         while number < gaps.len() && ids.len() < FETCH_CHUNKS {
             for (side, range) in gaps[number].sides.iter().enumerate() {
-                let content = self.readers[side].content;
-                for placed in self.contents.extents_from(content, range.start.saturating_sub(1)) {
-                    let placed = placed?;
-                    if placed.start >= range.end || ids.len() >= 2 * FETCH_CHUNKS {
-                        break;
-                    }
-                    ids.extend(placed.extent.chunk());
-                }
+                let start = range.start.saturating_sub(1);
+                let length = (range.end - start).min(FETCH_BYTES);
+                ids.extend(self.ahead[side].extents(start, length)?.iter().filter_map(|placed| placed.extent.chunk()));
             }
             number += 1;
         }
@@ -163,8 +162,8 @@ impl<'t, 's> Reading<'t, 's> {
             for (reader, start) in self.readers.iter_mut().zip(starts) {
                 let at = start - back;
                 if at > reader.at {
-                    let rows = RowReader::new(self.marks.modes, true);
-                    *reader = Reader { rows, at, layout: 0, ..*reader };
+                    reader.rows = RowReader::new(self.marks.modes, true);
+                    (reader.at, reader.layout) = (at, 0);
                 }
             }
         }
@@ -181,17 +180,17 @@ impl<'t, 's> Reading<'t, 's> {
         }
         // A row may begin with the gap itself.
         let mut first_byte = Vec::new();
-        for (reader, range) in self.readers.iter().zip(&gap.sides) {
+        for (reader, range) in self.readers.iter_mut().zip(&gap.sides) {
             if !range.is_empty() && first_byte != b"(" {
                 first_byte.clear();
-                self.contents.read(reader.content, range.start, 1, &mut first_byte)?;
+                reader.bytes.read(range.start, 1, &mut first_byte)?;
             }
         }
         let mut length = 2;
         loop {
             let taken = shared.min(length);
             self.piece.clear();
-            self.contents.read(self.readers[0].content, start - taken, taken as usize, &mut self.piece)?;
+            self.readers[0].bytes.read(start - taken, taken as usize, &mut self.piece)?;
             self.piece.extend_from_slice(&first_byte);
             if let Some(at) = self.marks.last_row(&self.piece) {
                 return Ok(Some(taken - at as u64));
@@ -216,9 +215,10 @@ impl<'t, 's> Reading<'t, 's> {
             if self.readers[0].at == until[0] {
                 return Ok(());
             }
-            let next = self.contents.extents_from(self.readers[0].content, self.readers[0].at).next().transpose()?;
-            let end = next.map_or(until[0], |placed| placed.end().min(until[0]));
-            let step = end - self.readers[0].at;
+            let at = self.readers[0].at;
+            let next = self.readers[0].bytes.extents(at, 1)?.first().map(PlacedExtent::end);
+            let end = next.unwrap_or(until[0]).min(until[0]);
+            let step = end - at;
             self.read_to([end, self.readers[1].at + step])?;
         }
     }
@@ -245,7 +245,7 @@ impl<'t, 's> Reading<'t, 's> {
         }
         let mut piece = std::mem::take(&mut self.piece);
         piece.clear();
-        self.contents.read(reader.content, reader.at, length, &mut piece)?;
+        reader.bytes.read(reader.at, length, &mut piece)?;
         reader.at += length as u64;
         self.counts.bytes += length as u64;
         Counters::add(&self.monitor.counters().bytes_read, length as u64);

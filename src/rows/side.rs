@@ -13,7 +13,7 @@ use crate::repository::snapshot::{Snapshot, SnapshotKind};
 use crate::rows::tables::TableFiles;
 
 /// Bytes that are read at a time.
-pub const PIECE_BYTES: usize = 64 << 10;
+pub const PIECE_BYTES: usize = 256 << 10;
 
 /// Longest definition of a table, or of all its triggers.
 const SCHEMA_MAX_BYTES: u64 = 64 << 20;
@@ -68,7 +68,7 @@ impl<'a> DumpSide<'a> {
         while at < content.size {
             self.go_on()?;
             piece.clear();
-            self.repository.contents()?.read(content, at, 16 * PIECE_BYTES, &mut piece)?;
+            self.repository.contents()?.read(content, at, 4 * PIECE_BYTES, &mut piece)?;
             reader.push(&piece, &mut |_| {});
             at += piece.len() as u64;
             Counters::add(&self.monitor.counters().bytes_read, piece.len() as u64);
@@ -174,7 +174,7 @@ fn first_row(dump: &DumpSide, data: &Content, marks: RowMarks) -> Result<Option<
     while at < data.size {
         dump.go_on()?;
         piece.clear();
-        dump.repository.contents()?.read(data, at, PIECE_BYTES / 4, &mut piece)?;
+        dump.repository.contents()?.read(data, at, PIECE_BYTES / 16, &mut piece)?;
         if reader.push(&piece, &mut tell).is_err() {
             return Ok(found);
         }
