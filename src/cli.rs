@@ -29,6 +29,7 @@ mod man;
 mod mount;
 mod output;
 mod progress;
+mod rebuild;
 mod restore;
 mod rows;
 mod show;
@@ -126,6 +127,7 @@ commands! {
     Diff => diff,
     Rows => rows,
     Restore => restore,
+    Rebuild => rebuild,
     Mount => mount,
     Umount => umount,
     Completions => completions,

@@ -6,7 +6,9 @@ use std::fmt;
 use self::gzip::GzipReader;
 use self::zstandard::ZstdReader;
 
+mod deflate;
 mod gzip;
+pub mod recipe;
 mod zstandard;
 
 /// How a file is compressed.
@@ -28,6 +30,14 @@ impl Wrapping {
             Some(Wrapping::Zstd)
         } else {
             None
+        }
+    }
+
+    /// How the names of such files end.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Wrapping::Gzip => ".gz",
+            Wrapping::Zstd => ".zst",
         }
     }
 }

@@ -23,7 +23,7 @@
 //! |---|---|---|
 //! | the binary | `main`, `cli` | words in, text and exit codes out; nothing else prints, exits or reads the clock |
 //! | edge | [`mount`] | the kernel |
-//! | verbs | [`ingest`], [`view`], [`diff`], [`rows`], [`restore`], [`load`], [`check`] | functions; none calls another |
+//! | verbs | [`ingest`], [`view`], [`diff`], [`rows`], [`restore`], [`load`], [`rebuild`], [`check`] | functions; none calls another |
 //! | repository | [`repository`] | names in, history out: catalog, snapshots, trees, contents, metadata |
 //! | store | [`store`] | bytes in, ids out: chunks, packs, segments, index, and the one seam to storage, [`store::backend`] |
 //! | bytes | [`dump`], [`compressed`] | what database dumps and compressed files hold: bytes in, events or bytes out |
@@ -79,6 +79,7 @@ pub mod ingest;
 pub mod load;
 pub mod mount;
 pub mod progress;
+pub mod rebuild;
 pub mod repository;
 pub mod restore;
 pub mod rows;

@@ -44,6 +44,7 @@ fn ingest(place: &TestRepository, dump: &[u8]) -> Arc<Snapshot> {
         fallback_database: "shop".into(),
         keep_incomplete: true,
         unwrap_limit: Default::default(),
+        original: Default::default(),
         threads: 2,
     };
     let IngestReport { snapshot } = ingest_mysql(&place.repository, options, &now, &Recorder::default()).unwrap();

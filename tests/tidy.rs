@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 6] = [
     &["dump", "compressed"],
     &["store"],
     &["repository"],
-    &["ingest", "view", "diff", "rows", "restore", "load", "check"],
+    &["ingest", "view", "diff", "rows", "restore", "load", "rebuild", "check"],
     &["mount"],
 ];
 

@@ -10,7 +10,7 @@ pub const MAGIC: [u8; 2] = [0x1f, 0x8b];
 const HEADER_MAX_BYTES: usize = 256 << 10;
 
 const FIXED_HEADER_BYTES: usize = 10;
-const TRAILER_BYTES: usize = 8;
+pub const TRAILER_BYTES: usize = 8;
 
 const DEFLATE: u8 = 8;
 
@@ -119,7 +119,7 @@ impl GzipReader {
 }
 
 /// Bytes of the header that this begins with, if it is all there.
-fn header_length(header: &[u8]) -> Result<Option<usize>, &'static str> {
+pub fn header_length(header: &[u8]) -> Result<Option<usize>, &'static str> {
     let Some(fixed) = header.get(..FIXED_HEADER_BYTES) else { return Ok(None) };
     if fixed[2] != DEFLATE {
         return Err("it is compressed in an unknown way");

@@ -5,14 +5,18 @@ mod dump_tree;
 mod files;
 mod layout;
 mod meta;
+mod original;
 mod part_list;
 mod ranges;
 mod verdict;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 
 pub use self::meta::STATUS_REASON;
+pub use self::original::OriginalPolicy;
 
 pub(super) use self::layout::{GLOBALS_DIRECTORY, META_DIRECTORY, database_directory};
 pub(super) use self::meta::{Facts, json_file};
@@ -21,8 +25,10 @@ pub(super) use self::verdict::Ending;
 
 use self::files::DumpFiles;
 use self::layout::DUMP_FILE;
+use self::original::{Original, OriginalKeeper, PIECES_WAITING_MAX};
 use self::verdict::{InputEnd, Verdict};
-use crate::compressed::UnwrapLimit;
+use crate::compressed::{UnwrapLimit, Wrapping};
+use crate::dump::name::file_name;
 use crate::error::{Error, Result};
 use crate::ingest::input::{OpenInput, StreamInput};
 use crate::ingest::{IngestOptions, IngestReport, older_content};
@@ -31,6 +37,7 @@ use crate::repository::Repository;
 use crate::repository::content::{ChunkClass, Content};
 use crate::repository::content_writer::ContentWriter;
 use crate::repository::cut_marks::CutMarks;
+use crate::repository::node::Node;
 use crate::repository::predecessor::Predecessor;
 use crate::repository::relatives::Relatives;
 use crate::repository::session::WriteSession;
@@ -51,6 +58,8 @@ pub struct DumpOptions {
     pub keep_incomplete: bool,
     /// How much may come out of a dump that is compressed.
     pub unwrap_limit: UnwrapLimit,
+    /// What is kept of such a dump besides.
+    pub original: OriginalPolicy,
     /// Threads that compress, besides one that reads.
     pub threads: usize,
 }
@@ -160,22 +169,31 @@ struct StoredDump<F> {
     parts: PartList,
     format: F,
     ended: InputEnd,
+    /// In order of names.
+    originals: Vec<Original>,
 }
 
 impl DumpReading<'_, '_> {
     fn make<F: DumpFormat>(&self, format: F, options: DumpOptions, started: Timestamp) -> Result<Manifest> {
-        let DumpOptions { common, input, database, fallback_database, keep_incomplete, unwrap_limit, threads } =
-            options;
+        let DumpOptions {
+            common,
+            input,
+            database,
+            fallback_database,
+            keep_incomplete,
+            unwrap_limit,
+            original,
+            threads,
+        } = options;
         let origin = input.describe();
-        let mut dump = self.store_with_help(format, input, unwrap_limit, threads)?;
+        let mut dump = self.store_with_help(format, input, unwrap_limit, original, threads)?;
         let verdict = Verdict::of(dump.format.ending(), &dump.ended);
         if let (SnapshotStatus::Incomplete, Some(reason), false) = (verdict.status, &verdict.reason, keep_incomplete) {
             return Err(Error::Incomplete { input: origin, reason: reason.clone() });
         }
         let named = database.map(String::into_bytes).or_else(|| dump.format.database().map(<[u8]>::to_vec));
         dump.parts.finish(dump.content.size, &named.unwrap_or_else(|| fallback_database.into_bytes()));
-        let before = self.parent.map(|parent| &parent.manifest.root);
-        let files = DumpFiles { session: self.session, clock: self.clock, before, started };
+        let files = DumpFiles { session: self.session, clock: self.clock, before: self.before(), started };
         let (root, count) = files.write(&dump, &verdict)?;
         let counters = self.monitor.counters();
         Counters::add(&counters.files, count);
@@ -204,29 +222,59 @@ impl DumpReading<'_, '_> {
         })
     }
 
-    /// Stores the dump, with threads that compress.
+    /// Stores the dump, and what is kept of it as it came, with threads that compress.
     fn store_with_help<F: DumpFormat>(
         &self,
         format: F,
         input: StreamInput,
         limit: UnwrapLimit,
+        policy: OriginalPolicy,
         threads: usize,
     ) -> Result<StoredDump<F>> {
-        std::thread::scope(|scope| {
+        let name = input.file_name().map(|name| file_name(name, ""));
+        let mut input = input.open()?;
+        let wrapping = input.wrapping(&|| self.monitor.is_cancelled())?;
+        let name = |wrapping: Wrapping| name.unwrap_or_else(|| [DUMP_FILE, wrapping.suffix()].concat().into_bytes());
+        let Some(wrapping) = wrapping else {
+            return std::thread::scope(|scope| {
+                self.store(format, input, EncodeQueue::start(scope, self.session.chunks(), threads))
+            });
+        };
+        let has_failed = AtomicBool::new(false);
+        let is_given_up = || self.monitor.is_cancelled() || has_failed.load(Ordering::Relaxed);
+        let (session, before) = (self.session, self.before());
+        let keeper = OriginalKeeper { session, before, name: name(wrapping), is_given_up: &is_given_up };
+        let (dump, original) = std::thread::scope(|scope| {
             let queue = EncodeQueue::start(scope, self.session.chunks(), threads);
-            let is_given_up = || self.monitor.is_cancelled();
-            let mut input = input.open()?;
-            if let Some(wrapping) = input.wrapping(&is_given_up)? {
-                input.unwrap_as(wrapping, limit);
+            if policy == OriginalPolicy::Drop {
+                input.unwrap_as(wrapping, limit, None);
+                return Ok((self.store(format, input, queue)?, None));
             }
-            self.store(format, input, queue)
-        })
+            let (listener, pieces) = sync_channel(PIECES_WAITING_MAX);
+            let (keeper, lent) = (&keeper, queue.clone());
+            let keeping = scope.spawn(move || match (policy, wrapping) {
+                (OriginalPolicy::Rebuild, Wrapping::Gzip) => keeper.keep_recipe(pieces, lent, 0),
+                // Another version of zstd writes other bytes.
+                _ => keeper.keep(pieces, lent),
+            });
+            input.unwrap_as(wrapping, limit, Some(listener));
+            let dump = self.store(format, input, queue);
+            has_failed.store(dump.is_err(), Ordering::Relaxed);
+            let original = keeping.join().unwrap_or(Err(Error::Interrupted));
+            Ok((dump?, Some(original?)))
+        })?;
+        let Some(original) = original else { return Ok(dump) };
+        self.session.publish_all((self.clock)())?;
+        Ok(StoredDump { originals: vec![keeper.settle(original, &dump.content)?], ..dump })
+    }
+
+    fn before(&self) -> Option<&Node> {
+        self.parent.map(|parent| &parent.manifest.root)
     }
 
     fn store<F: DumpFormat>(&self, mut format: F, mut input: OpenInput, queue: EncodeQueue) -> Result<StoredDump<F>> {
         let chunks = self.session.chunks().store();
-        let root = self.parent.map(|parent| &parent.manifest.root);
-        let previous = older_content(chunks, root, DUMP_FILE.as_bytes());
+        let previous = older_content(chunks, self.before(), DUMP_FILE.as_bytes());
         let expected_bytes = previous.as_ref().map_or(0, |content| content.size);
         Counters::add(&self.monitor.counters().bytes_expected, expected_bytes);
         let previous = previous.as_ref().map(|content| Predecessor::new(chunks, content));
@@ -250,6 +298,6 @@ impl DumpReading<'_, '_> {
             ));
         }
         let ended = InputEnd { exit, cut_at: input.cut_at() };
-        Ok(StoredDump { content, parts, format, ended })
+        Ok(StoredDump { content, parts, format, ended, originals: Vec::new() })
     }
 }

@@ -3,8 +3,10 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::mpsc::SyncSender;
 
 use self::command::{LOOK_INTERVAL_AT_END, RunningCommand};
 use self::wrapped::Wrapped;
@@ -42,6 +44,14 @@ impl StreamInput {
             StreamInput::Shell(line) => line.split(' ').map(without_password).collect::<Vec<_>>().join(" "),
             StreamInput::File(path) => path.to_string_lossy().into_owned(),
             StreamInput::Reader(_) => "standard input".into(),
+        }
+    }
+
+    /// The name of a file.
+    pub(super) fn file_name(&self) -> Option<&[u8]> {
+        match self {
+            StreamInput::File(path) => path.file_name().map(OsStrExt::as_bytes),
+            _ => None,
         }
     }
 
@@ -140,9 +150,10 @@ impl OpenInput {
         Ok(Wrapping::of(&self.first))
     }
 
-    /// From now on gives what is in it. Nothing may have been read before but by [`OpenInput::wrapping`].
-    pub fn unwrap_as(&mut self, wrapping: Wrapping, limit: UnwrapLimit) {
-        self.wrapped = Some(Wrapped::new(wrapping, limit));
+    /// From now on gives what is in it. Nothing may have been read before but by [`OpenInput::wrapping`]. `listener` gets the
+    /// bytes as they come.
+    pub fn unwrap_as(&mut self, wrapping: Wrapping, limit: UnwrapLimit, listener: Option<SyncSender<Vec<u8>>>) {
+        self.wrapped = Some(Wrapped::new(wrapping, limit, listener));
     }
 
     /// Where compressed data ended before its end, if it did. Known once all was read.

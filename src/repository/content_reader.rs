@@ -12,6 +12,9 @@ const FETCH_CHUNKS: usize = 64;
 /// Reads up to this long hardly need two chunks, which are not worth fetching together.
 const FETCH_MIN_BYTES: usize = 16 << 10;
 
+/// Bytes of a piece.
+const PIECE_BYTES: usize = 512 << 10;
+
 /// Pages that are fetched at a time where all of a content's lie under one: a few reads bring them all, and then a read
 /// anywhere costs no page. Longer contents do not gain by it.
 const FETCH_PAGES: u32 = 32;
@@ -58,6 +61,17 @@ impl<'a> ContentReader<'a> {
             self.prefetch(content, offset, length as u64)?;
         }
         self.read_through(content, offset, length, out, |id| self.chunks.get(id).map(Some)).map(|_| ())
+    }
+
+    /// Gives the bytes from `offset` on, piece by piece: each call appends some to what it is given, false at the end.
+    pub fn pieces(self, content: &'a Content, offset: u64) -> impl FnMut(&mut Vec<u8>) -> Result<bool> + 'a {
+        let mut at = offset;
+        move |out| {
+            let before = out.len();
+            self.read(content, at, PIECE_BYTES, out)?;
+            at += (out.len() - before) as u64;
+            Ok(out.len() > before)
+        }
     }
 
     /// As [`ContentReader::read`], but only from what is in memory: false where something is not, with `out` as it was.

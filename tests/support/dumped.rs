@@ -24,6 +24,7 @@ pub fn options(input: StreamInput) -> DumpOptions {
         fallback_database: "fallback".into(),
         keep_incomplete: false,
         unwrap_limit: Default::default(),
+        original: Default::default(),
         threads: 2,
     }
 }

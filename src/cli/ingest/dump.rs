@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use yesterfs::compressed::UnwrapLimit;
 use yesterfs::error::Result;
 use yesterfs::ingest::IngestReport;
-use yesterfs::ingest::dump::DumpOptions;
+use yesterfs::ingest::dump::{DumpOptions, OriginalPolicy};
 use yesterfs::ingest::stream::StreamInput;
 use yesterfs::progress::Monitor;
 use yesterfs::repository::Repository;
@@ -43,9 +43,32 @@ pub struct DumpArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_unwrapped: Option<u64>,
 
+    /// What to keep of a compressed dump besides what is in it: what makes the same file again, where that can be proven (else
+    /// the file itself), the file itself, or nothing
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = KeptOriginal::Rebuild)]
+    original: KeptOriginal,
+
     /// The program that prints the dump, and its arguments
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+}
+
+/// What is kept of a compressed dump, in words of the command line.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum KeptOriginal {
+    Rebuild,
+    Keep,
+    Drop,
+}
+
+impl KeptOriginal {
+    fn policy(self) -> OriginalPolicy {
+        match self {
+            KeptOriginal::Rebuild => OriginalPolicy::Rebuild,
+            KeptOriginal::Keep => OriginalPolicy::Keep,
+            KeptOriginal::Drop => OriginalPolicy::Drop,
+        }
+    }
 }
 
 /// What makes the snapshot.
@@ -73,6 +96,7 @@ impl DumpArgs {
             database: self.database,
             fallback_database: stem.unwrap_or_else(|| common.source.clone()),
             keep_incomplete: self.keep_incomplete,
+            original: self.original.policy(),
             unwrap_limit: self.max_unwrapped.map_or(UnwrapLimit::NoBomb, UnwrapLimit::Bytes),
             common,
             threads: processors(None),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::error::Result;
 use crate::id::ChunkId;
 use crate::ingest::dump::dump_tree::DumpTree;
-use crate::ingest::dump::layout::{DUMP_FILE, META_DIRECTORY, RESTORE_FILE};
+use crate::ingest::dump::layout::{DUMP_FILE, META_DIRECTORY, ORIGINAL_DIRECTORY, RESTORE_FILE};
 use crate::ingest::dump::meta;
 use crate::ingest::dump::part_list::PartList;
 use crate::ingest::dump::ranges::{Piece, Ranges, store_chunk};
@@ -34,8 +34,8 @@ pub(super) struct DumpFiles<'a, 'r> {
 
 /// A file, in the order of paths.
 enum File<'p> {
-    /// Its bytes are known.
-    Made { path: [&'static str; 2], content: Content },
+    /// Its content is known.
+    Made { path: [Vec<u8>; 2], content: Content },
     /// The dump.
     Dump,
     /// Parts of the dump.
@@ -85,11 +85,16 @@ impl DumpFiles<'_, '_> {
     ) -> Result<Vec<File<'p>>> {
         let coordinates = std::iter::once(dump.format.coordinates());
         let status = std::iter::once(meta::status(verdict, dump.ended.exit));
-        Ok(vec![
+        let mut files = vec![
             self.made_file("coordinates.json", coordinates, lane)?,
             self.made_file("parts", meta::part_lines(&dump.parts), lane)?,
             self.made_file("status.json", status, lane)?,
-        ])
+        ];
+        files.extend(dump.originals.iter().map(|original| {
+            let path = [ORIGINAL_DIRECTORY.into(), original.name.clone()];
+            File::Made { path, content: original.content.clone() }
+        }));
+        Ok(files)
     }
 
     fn made_file<'p>(
@@ -99,8 +104,8 @@ impl DumpFiles<'_, '_> {
         lane: &mut DataLane,
     ) -> Result<File<'p>> {
         let chunks = self.session.chunks().store();
-        let path = [META_DIRECTORY, name];
-        let previous = older_content(chunks, self.before, path.join("/").as_bytes());
+        let path = [META_DIRECTORY.into(), name.into()];
+        let previous = older_content(chunks, self.before, &path.join(&b'/'));
         let previous = previous.as_ref().map(|content| Predecessor::new(chunks, content));
         let mut writer = ContentWriter::new(lane, self.session, ChunkClass::Small, previous);
         lines.into_iter().try_for_each(|line| writer.write(&line))?;
@@ -197,9 +202,9 @@ fn extend(pieces: &mut Vec<Piece>, start: u64, length: u64) {
 }
 
 impl File<'_> {
-    fn path<'d>(&self, list: &'d PartList) -> Vec<&'d [u8]> {
+    fn path<'d>(&'d self, list: &'d PartList) -> Vec<&'d [u8]> {
         match self {
-            File::Made { path, .. } => path.iter().map(|name| name.as_bytes()).collect(),
+            File::Made { path, .. } => path.iter().map(Vec::as_slice).collect(),
             File::Dump => vec![DUMP_FILE.as_bytes()],
             File::Parts(parts) => list.path(list.get(parts[0])).collect(),
             File::Restore(parts) => {

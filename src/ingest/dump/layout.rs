@@ -11,8 +11,14 @@ pub const META_DIRECTORY: &str = "_meta";
 /// What is in no database.
 pub const GLOBALS_DIRECTORY: &str = "_globals";
 
+/// Dumps as they came, where that is compressed, or how they are made again.
+pub const ORIGINAL_DIRECTORY: &str = "_original";
+
+/// Behind the name of a file, that of how it is made again.
+pub const RECIPE_SUFFIX: &str = ".recipe";
+
 /// Names beside the directories of databases.
-const RESERVED: [&str; 4] = [DUMP_FILE, META_DIRECTORY, GLOBALS_DIRECTORY, "_original"];
+const RESERVED: [&str; 4] = [DUMP_FILE, META_DIRECTORY, GLOBALS_DIRECTORY, ORIGINAL_DIRECTORY];
 
 /// Loads a table by itself.
 pub const RESTORE_FILE: &str = "restore.sql";

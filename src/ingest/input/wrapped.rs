@@ -1,9 +1,11 @@
 //! Wrapped: compressed bytes that are being unwrapped as they come.
 
+use std::sync::mpsc::SyncSender;
+
 use crate::compressed::{UnwrapError, UnwrapLimit, Unwrapper, Wrapping};
 
 /// Compressed bytes that are read at once.
-const BUFFER_BYTES: usize = 256 << 10;
+pub const BUFFER_BYTES: usize = 256 << 10;
 
 pub(super) struct Wrapped {
     unwrapper: Unwrapper,
@@ -14,12 +16,14 @@ pub(super) struct Wrapped {
     /// Nothing follows.
     ended: bool,
     cut_at: Option<u64>,
+    /// Who wants the compressed bytes too.
+    listener: Option<SyncSender<Vec<u8>>>,
 }
 
 impl Wrapped {
-    pub fn new(wrapping: Wrapping, limit: UnwrapLimit) -> Wrapped {
+    pub fn new(wrapping: Wrapping, limit: UnwrapLimit, listener: Option<SyncSender<Vec<u8>>>) -> Wrapped {
         let unwrapper = Unwrapper::new(wrapping, limit);
-        Wrapped { unwrapper, buffer: vec![0; BUFFER_BYTES], at: 0, end: 0, ended: false, cut_at: None }
+        Wrapped { unwrapper, buffer: vec![0; BUFFER_BYTES], at: 0, end: 0, ended: false, cut_at: None, listener }
     }
 
     /// Gives what comes of the bytes that are there. Where that is nothing, all were taken.
@@ -40,6 +44,10 @@ impl Wrapped {
     /// So many came; none are the end.
     pub fn advance(&mut self, count: usize) {
         (self.at, self.end, self.ended) = (0, count, count == 0);
+        if let Some(listener) = self.listener.as_ref().filter(|_| count > 0) {
+            // A listener that is gone has failed, and tells so itself.
+            let _ = listener.send(self.buffer[..count].to_vec());
+        }
     }
 
     pub fn has_ended(&self) -> bool {

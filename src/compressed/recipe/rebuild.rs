@@ -1,0 +1,217 @@
+//! Rebuild: makes a compressed file again by its recipe.
+
+use crate::codec::{DecodeError, Decoder};
+use crate::compressed::deflate::WINDOW_BYTES;
+use crate::compressed::deflate::bits::BitWriter;
+use crate::compressed::deflate::predictor::Predictor;
+use crate::compressed::recipe::piece::{Piece, PieceText};
+use crate::compressed::recipe::{MAGIC, PATH_MAX_BYTES, RECORD_MAX_BYTES, VERSION, kind};
+use crate::error::{Error, Result};
+use crate::id::Hasher;
+
+/// Bytes that are read at a time.
+const READ_BYTES: usize = 1 << 20;
+
+/// Bytes that come from somewhere: gives some into the room, none at the end.
+pub type Source<'s> = dyn FnMut(&mut Vec<u8>) -> Result<bool> + 's;
+
+/// Plain bytes of one piece.
+const PIECE_PLAIN_MAX: usize = 128 << 20;
+
+/// A recipe that is being read.
+pub struct RecipeReader<'s> {
+    /// For people.
+    name: String,
+    source: &'s mut Source<'s>,
+    buffer: Vec<u8>,
+    /// What of the buffer was read.
+    at: usize,
+    /// The file of the snapshot that holds the plain bytes, and where they begin in it.
+    pub path: Vec<u8>,
+    pub start: u64,
+}
+
+impl<'s> RecipeReader<'s> {
+    /// Reads how the recipe of this name begins.
+    pub fn open(name: String, source: &'s mut Source<'s>) -> Result<RecipeReader<'s>> {
+        let mut reader = RecipeReader { name, source, buffer: Vec::new(), at: 0, path: Vec::new(), start: 0 };
+        let magic = reader.take(MAGIC.len())?;
+        if magic != MAGIC {
+            return Err(reader.damaged("it does not begin as recipes do"));
+        }
+        let version = reader.take(1)?[0];
+        if version != VERSION {
+            let reason = format!("recipes of version {version} are unknown");
+            return Err(Error::Unsupported { object: reader.name, reason });
+        }
+        let length = reader.varint()?;
+        if length > PATH_MAX_BYTES as u64 {
+            return Err(reader.damaged("its path is too long"));
+        }
+        reader.path = reader.take(length as usize)?;
+        reader.start = reader.varint()?;
+        Ok(reader)
+    }
+
+    fn damaged(&self, reason: &str) -> Error {
+        Error::corrupt(format!("\"{}\"", self.name), reason)
+    }
+
+    fn undecodable(&self, error: DecodeError) -> Error {
+        self.damaged(error.reason)
+    }
+
+    fn take(&mut self, count: usize) -> Result<Vec<u8>> {
+        if self.at > READ_BYTES {
+            self.buffer.drain(..self.at);
+            self.at = 0;
+        }
+        while self.buffer.len() - self.at < count {
+            if !(self.source)(&mut self.buffer)? {
+                return Err(self.damaged("it ends early"));
+            }
+        }
+        self.at += count;
+        Ok(self.buffer[self.at - count..self.at].to_vec())
+    }
+
+    fn varint(&mut self) -> Result<u64> {
+        let mut bytes = Vec::new();
+        loop {
+            bytes.extend(self.take(1)?);
+            let is_last = bytes.last().is_none_or(|byte| byte & 0x80 == 0);
+            if is_last || bytes.len() > 10 {
+                return Decoder::new(&bytes).varint().map_err(|error| self.undecodable(error));
+            }
+        }
+    }
+
+    fn record(&mut self) -> Result<Vec<u8>> {
+        let length = self.varint()?;
+        if length > RECORD_MAX_BYTES as u64 {
+            return Err(self.damaged("it has a record that is too long"));
+        }
+        self.take(length as usize)
+    }
+
+    /// Makes the file again: `text` gives the plain bytes from where they begin, `out` takes what comes of them.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where what came is not the file that the recipe was made of.
+    pub fn rebuild(mut self, text: &mut Source, out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut making = Making::new(text, out);
+        loop {
+            let record = self.record()?;
+            let is_done = making.follow(&mut Decoder::new(&record)).map_err(|failure| match failure {
+                Failure::Elsewhere(error) => error,
+                Failure::Record(error) => self.undecodable(error),
+                Failure::Told(reason) => self.damaged(reason),
+            })?;
+            if is_done {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Why a record cannot be followed.
+enum Failure {
+    /// Reading the text or writing the file failed.
+    Elsewhere(Error),
+    Record(DecodeError),
+    Told(&'static str),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Elsewhere(error)
+    }
+}
+
+impl From<DecodeError> for Failure {
+    fn from(error: DecodeError) -> Failure {
+        Failure::Record(error)
+    }
+}
+
+impl From<&'static str> for Failure {
+    fn from(reason: &'static str) -> Failure {
+        Failure::Told(reason)
+    }
+}
+
+/// A file that is being made again.
+struct Making<'t, 's> {
+    source: &'t mut Source<'s>,
+    out: &'t mut dyn FnMut(&[u8]) -> Result<()>,
+    /// A window, and what is not used yet.
+    text: Vec<u8>,
+    start: usize,
+    predictor: Option<Predictor>,
+    bits: BitWriter,
+    hash: Hasher,
+    made: u64,
+}
+
+impl<'t, 's> Making<'t, 's> {
+    fn new(source: &'t mut Source<'s>, out: &'t mut dyn FnMut(&[u8]) -> Result<()>) -> Making<'t, 's> {
+        let (predictor, bits, hash) = (None, BitWriter::default(), Hasher::default());
+        Making { source, out, text: Vec::new(), start: 0, predictor, bits, hash, made: 0 }
+    }
+
+    /// Does what a record tells; true at the last one.
+    fn follow(&mut self, record: &mut Decoder) -> Result<bool, Failure> {
+        match record.u8()? {
+            kind::BYTES => {
+                // A stream that broke off had come so far.
+                self.bits = BitWriter::default();
+                let bytes = record.raw(record.remaining())?;
+                self.give(bytes)?;
+            }
+            kind::BEGIN => {
+                self.predictor = Some(Predictor::new(record.u8()?).ok_or("it has a stream of no known level")?);
+                self.bits = BitWriter::default();
+            }
+            kind::BLOCKS => {
+                let piece = Piece::decode(record)?;
+                self.make(&piece)?;
+            }
+            kind::END => {
+                let (length, hash) = (record.varint()?, record.array()?);
+                if length != self.made || hash != self.hash.finish() {
+                    return Err("what comes of it is not the file that it was made of".into());
+                }
+                return Ok(true);
+            }
+            _ => return Err("it has a record of no known kind".into()),
+        }
+        Ok(false)
+    }
+
+    fn make(&mut self, piece: &Piece) -> Result<(), Failure> {
+        let Some(predictor) = &mut self.predictor else { return Err("it has blocks of no stream".into()) };
+        if piece.plain > PIECE_PLAIN_MAX {
+            return Err("it has a piece that is too long".into());
+        }
+        let end = self.start + piece.plain;
+        while self.text.len() < end + piece.ahead {
+            if !(self.source)(&mut self.text)? {
+                return Err("the text that it was made of ends early".into());
+            }
+        }
+        let text = PieceText { text: &self.text[..end + piece.ahead], start: self.start };
+        piece.write(text, predictor, &mut self.bits)?;
+        let window = end.saturating_sub(WINDOW_BYTES);
+        self.text.drain(..window);
+        self.start = end - window;
+        let made = self.bits.take();
+        self.give(&made)?;
+        Ok(())
+    }
+
+    fn give(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hash.update(bytes);
+        self.made += bytes.len() as u64;
+        (self.out)(bytes)
+    }
+}

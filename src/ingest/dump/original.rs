@@ -1,0 +1,117 @@
+//! Original: what is kept of a dump that came compressed, besides the dump. A recipe is made while the compressed bytes come, and
+//! proven at once, so that they need not be kept until then.
+
+use std::sync::mpsc::Receiver;
+
+use crate::compressed::recipe::{RecipeMaker, RecipeReader};
+use crate::error::{Error, Result};
+use crate::ingest::dump::layout::{DUMP_FILE, ORIGINAL_DIRECTORY, RECIPE_SUFFIX};
+use crate::ingest::older_content;
+use crate::repository::content::{ChunkClass, Content};
+use crate::repository::content_reader::ContentReader;
+use crate::repository::content_writer::ContentWriter;
+use crate::repository::node::Node;
+use crate::repository::predecessor::Predecessor;
+use crate::repository::session::WriteSession;
+use crate::store::EncodeQueue;
+
+/// Pieces of a compressed dump that wait to be looked at.
+pub const PIECES_WAITING_MAX: usize = 16;
+
+/// A recipe that holds more than this part of its file is no gain over the file.
+const MISSED_MAX: u64 = 2;
+
+/// What is kept of a dump that came compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OriginalPolicy {
+    /// What makes it again; where nothing does, the file itself.
+    #[default]
+    Rebuild,
+    /// The file itself.
+    Keep,
+    /// Nothing but what was in it.
+    Drop,
+}
+
+/// What is kept of one dump: a file of the snapshot.
+pub struct Original {
+    pub name: Vec<u8>,
+    pub content: Content,
+    /// A recipe that is of little use: the file itself is to take its place.
+    is_poor: bool,
+}
+
+/// Keeps one.
+pub(super) struct OriginalKeeper<'a, 'r> {
+    pub session: &'a WriteSession<'r>,
+    /// The root of the snapshot before.
+    pub before: Option<&'a Node>,
+    /// The file's name.
+    pub name: Vec<u8>,
+    /// Whether nobody wants it any more.
+    pub is_given_up: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl OriginalKeeper<'_, '_> {
+    /// Keeps compressed bytes as they come.
+    pub fn keep(&self, pieces: Receiver<Vec<u8>>, queue: EncodeQueue) -> Result<Original> {
+        let content = self.store(&self.name, Some(queue), |write| pieces.iter().try_for_each(|piece| write(&piece)))?;
+        Ok(Original { name: self.name.clone(), content, is_poor: false })
+    }
+
+    /// Keeps the recipe of what comes; it is of the text from `start` on.
+    pub fn keep_recipe(&self, pieces: Receiver<Vec<u8>>, queue: EncodeQueue, start: u64) -> Result<Original> {
+        let name = [&self.name, RECIPE_SUFFIX.as_bytes()].concat();
+        let mut is_poor = false;
+        let content = self.store(&name, Some(queue), |write| {
+            let (mut recipe, mut length) = (Vec::new(), 0);
+            let mut maker = RecipeMaker::new(DUMP_FILE.as_bytes(), start, &mut recipe);
+            for piece in pieces {
+                length += piece.len() as u64;
+                maker.push(&piece, self.is_given_up, &mut recipe);
+                if (self.is_given_up)() {
+                    return Err(Error::Interrupted);
+                }
+                write(&recipe)?;
+                recipe.clear();
+            }
+            is_poor = maker.finish(self.is_given_up, &mut recipe) > length / MISSED_MAX;
+            write(&recipe)
+        })?;
+        Ok(Original { name, content, is_poor })
+    }
+
+    /// Puts the file itself in the place of a recipe that is of little use. All must have been published.
+    pub fn settle(&self, original: Original, text: &Content) -> Result<Original> {
+        if !original.is_poor {
+            return Ok(original);
+        }
+        let contents = ContentReader::new(self.session.chunks().store());
+        let content = self.store(&self.name, None, |write| {
+            let mut recipe = contents.pieces(&original.content, 0);
+            let reader = RecipeReader::open(String::from_utf8_lossy(&original.name).into_owned(), &mut recipe)?;
+            let mut text = contents.pieces(text, reader.start);
+            reader.rebuild(&mut text, write)
+        })?;
+        Ok(Original { name: self.name.clone(), content, is_poor: false })
+    }
+
+    /// Stores what `make` writes, beside what the file of this name held before.
+    fn store(
+        &self,
+        name: &[u8],
+        queue: Option<EncodeQueue>,
+        make: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
+    ) -> Result<Content> {
+        let chunks = self.session.chunks().store();
+        let path = [ORIGINAL_DIRECTORY.as_bytes(), b"/", name].concat();
+        let previous = older_content(chunks, self.before, &path);
+        let previous = previous.as_ref().map(|content| Predecessor::new(chunks, content));
+        let mut lane = self.session.chunks().data_lane(queue);
+        let mut writer = ContentWriter::new(&mut lane, self.session, ChunkClass::Small, previous);
+        make(&mut |bytes| writer.write(bytes))?;
+        let content = writer.finish()?;
+        lane.release()?;
+        Ok(content)
+    }
+}

@@ -1,0 +1,78 @@
+//! Rebuild: the compressed file that a snapshot of a dump was made of, byte for byte.
+
+use crate::compressed::recipe::RecipeReader;
+use crate::error::{Error, Result};
+use crate::repository::Repository;
+use crate::repository::content::Content;
+use crate::repository::node::Node;
+use crate::repository::snapshot::Snapshot;
+
+/// Where snapshots have what is kept of such files.
+const ORIGINAL_DIRECTORY: &[u8] = b"_original";
+
+/// Behind the name of a file, that of its recipe.
+const RECIPE_SUFFIX: &[u8] = b".recipe";
+
+/// Names that one message tells.
+const NAMES_TOLD_MAX: usize = 20;
+
+/// Gives `out` the compressed file of this name that a snapshot was made of; without a name, the only one. It is known to be
+/// right only once this returns.
+///
+/// # Errors
+/// [`Error::NotFound`] where there is none, [`Error::Ambiguous`] where there are several, [`Error::Corrupt`] where what came was
+/// not the file.
+pub fn rebuild_original(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    name: Option<&[u8]>,
+    out: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let root = &snapshot.manifest.root;
+    let (file, content) = original(repository, root, name)?;
+    let contents = repository.contents()?;
+    let mut source = contents.pieces(&content, 0);
+    if !file.ends_with(RECIPE_SUFFIX) {
+        let mut piece = Vec::new();
+        while source(&mut piece)? {
+            out(&piece)?;
+            piece.clear();
+        }
+        return Ok(());
+    }
+    let shown = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+    let recipe = RecipeReader::open(shown(&[ORIGINAL_DIRECTORY, b"/", &file].concat()), &mut source)?;
+    let text = repository.tree()?.lookup_path(root, &recipe.path)?;
+    let missing = || Error::corrupt(shown(&file), format!("the snapshot has no \"{}\"", shown(&recipe.path)));
+    let text = text.as_ref().and_then(Node::content).ok_or_else(missing)?;
+    let mut text = contents.pieces(text, recipe.start);
+    recipe.rebuild(&mut text, out)
+}
+
+/// What is kept of a file: its name and its content.
+fn original(repository: &Repository, root: &Node, name: Option<&[u8]>) -> Result<(Vec<u8>, Content)> {
+    let tree = repository.tree()?;
+    let directory = tree.lookup_path(root, ORIGINAL_DIRECTORY)?;
+    let entries = directory.as_ref().and_then(Node::directory).map(|directory| tree.entries(directory));
+    let mut found = Vec::new();
+    for entry in entries.into_iter().flatten() {
+        let entry = entry?;
+        let of = entry.name.strip_suffix(RECIPE_SUFFIX).unwrap_or(&entry.name);
+        let is_wanted = name.is_none_or(|name| name == of || name == &*entry.name);
+        if let (true, Some(content)) = (is_wanted, entry.node.content()) {
+            found.push((entry.name.to_vec(), content.clone()));
+        }
+        if found.len() > NAMES_TOLD_MAX {
+            break;
+        }
+    }
+    let shown = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+    match found.len() {
+        1 => Ok(found.remove(0)),
+        0 => Err(Error::NotFound { what: "compressed original", name: shown(name.unwrap_or(ORIGINAL_DIRECTORY)) }),
+        _ => {
+            let matches = found.iter().map(|(name, _)| shown(name.strip_suffix(RECIPE_SUFFIX).unwrap_or(name)));
+            Err(Error::Ambiguous { name: shown(name.unwrap_or(ORIGINAL_DIRECTORY)), matches: matches.collect() })
+        }
+    }
+}
