@@ -1,5 +1,6 @@
-//! Dumps of databases as text: bytes in, what stands where out. Nothing here reads, writes or knows of a repository.
+//! Dumps of databases: bytes in, what stands where out. Nothing here reads, writes or knows of a repository.
 
+pub mod mongo;
 pub mod mysql;
 pub mod name;
 pub mod postgres;

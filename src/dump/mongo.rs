@@ -1,0 +1,45 @@
+//! What `mongodump` writes: files of BSON documents, and archives that hold the documents of all collections interleaved.
+
+mod archive;
+mod bson;
+mod crc64;
+mod documents;
+mod metadata;
+mod name;
+mod oplog;
+
+use std::fmt;
+
+pub use self::archive::{Archive, ArchiveEnd, ArchiveHeader, CollectionEnd, Event, MAGIC};
+pub use self::documents::{DOCUMENT_MAX_BYTES, Documents};
+pub use self::metadata::{Metadata, Prelude};
+pub use self::name::collection_file_name;
+pub use self::oplog::{OplogReader, OplogTime, OplogWindow};
+
+/// In front of the name of the collection that holds the documents of a time series.
+pub const BUCKETS_PREFIX: &str = "system.buckets.";
+
+/// The kind of collection whose documents may be in another one.
+pub const TIME_SERIES: &str = "timeseries";
+
+/// The kind that has no documents of its own.
+pub const VIEW: &str = "view";
+
+/// What is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub at: u64,
+    pub what: String,
+}
+
+impl Fault {
+    fn new(at: u64, what: impl Into<String>) -> Fault {
+        Fault { at, what: what.into() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (at byte {})", self.what, self.at)
+    }
+}
