@@ -37,6 +37,11 @@ impl ChunkClass {
 /// Writes one content. Bytes are put into [`ContentWriter::room`], so that they are not copied again.
 pub struct ContentWriter<'l, 'w, 'a, 's, S: PageSink + ?Sized> {
     lane: &'l mut DataLane<'w, 'a>,
+    content: UnfinishedContent<'s, S>,
+}
+
+/// A content that is being written, without the lane that takes its chunks: several can be written by turns on one lane.
+pub struct UnfinishedContent<'s, S: PageSink + ?Sized> {
     class: ChunkClass,
     /// What the file held before.
     predecessor: Option<Predecessor<'s>>,
@@ -60,17 +65,10 @@ pub struct ContentWriter<'l, 'w, 'a, 's, S: PageSink + ?Sized> {
 /// Holes of a batch: how many of its chunks come before each, and its length.
 type Holes = Vec<(usize, u64)>;
 
-impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
-    /// A writer of one content; `previous` is what the file held before.
-    pub fn new(
-        lane: &'l mut DataLane<'w, 'a>,
-        pages: &'s S,
-        class: ChunkClass,
-        previous: Option<Predecessor<'s>>,
-    ) -> Self {
-        lane.begin();
-        ContentWriter {
-            lane,
+impl<'s, S: PageSink + ?Sized> UnfinishedContent<'s, S> {
+    /// A content of no bytes so far; `previous` is what the file held before.
+    pub fn new(pages: &'s S, class: ChunkClass, previous: Option<Predecessor<'s>>) -> Self {
+        UnfinishedContent {
             class,
             predecessor: previous,
             relatives: None,
@@ -87,56 +85,19 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
 
     /// The same; without a previous content, what is like its first chunks is taken for one.
     pub fn with_relatives(self, relatives: &'s Relatives<'s>) -> Self {
-        ContentWriter { relatives: Some(relatives), ..self }
+        UnfinishedContent { relatives: Some(relatives), ..self }
     }
 
-    /// Where the next bytes belong; never empty. [`ContentWriter::advance`] tells how many came.
-    pub fn room(&mut self) -> &mut [u8] {
-        if self.batch.bytes.is_empty() {
-            self.batch = self.lane.batch();
-            self.batch.bytes.resize(BATCH_BYTES, 0);
-        }
-        &mut self.batch.bytes[self.filled..]
+    /// Where else the content is to be cut than by its bytes: marks count from its beginning, and must be set before the bytes
+    /// around them are added.
+    pub fn marks(&mut self) -> &mut CutMarks {
+        &mut self.marks
     }
 
-    /// The same, and where else the content is to be cut than by its bytes: marks count from its beginning, and must be set
-    /// before the bytes around them are added.
-    pub fn room_and_marks(&mut self) -> (&mut [u8], &mut CutMarks) {
-        self.room();
-        (&mut self.batch.bytes[self.filled..], &mut self.marks)
-    }
-
-    /// Adds the first `count` bytes of the room.
-    pub fn advance(&mut self, count: usize) -> Result<()> {
-        self.filled += count;
-        if self.filled < self.batch.bytes.len() {
-            return Ok(());
-        }
-        self.make_chunks(false);
-        self.ship()
-    }
-
-    /// Adds data that lies elsewhere.
-    pub fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
-        while !bytes.is_empty() {
-            let room = self.room();
-            let count = room.len().min(bytes.len());
-            room[..count].copy_from_slice(&bytes[..count]);
-            self.advance(count)?;
-            bytes = &bytes[count..];
-        }
-        Ok(())
-    }
-
-    /// Adds a hole of `length` bytes; 0 is none.
-    pub fn hole(&mut self, length: u64) -> Result<()> {
-        if length == 0 {
-            return Ok(());
-        }
-        self.make_chunks(true);
-        self.holes.push((self.batch.chunks.len(), length));
-        self.at += length;
-        if self.holes.len() == BATCH_HOLES_MAX { self.ship() } else { Ok(()) }
+    /// Whether there is too little yet to look for a relative.
+    fn awaits_relative(&self) -> bool {
+        let looks = self.relatives.is_some() && self.predecessor.is_none() && self.at == 0;
+        looks && (self.filled as u64) < RELATIVE_MIN_BYTES
     }
 
     /// Cuts what is in the buffer; without `all`, leaves what more bytes could still lengthen.
@@ -168,46 +129,6 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
         relatives.find(&first)
     }
 
-    /// Gives what was cut to the lane, and goes on in a new batch with the rest.
-    fn ship(&mut self) -> Result<()> {
-        let mut next = ChunkBatch::default();
-        if self.cut < self.filled {
-            next = self.lane.batch();
-            next.bytes.resize(BATCH_BYTES, 0);
-            next.bytes[..self.filled - self.cut].copy_from_slice(&self.batch.bytes[self.cut..self.filled]);
-        }
-        self.filled -= self.cut;
-        self.cut = 0;
-        let batch = std::mem::replace(&mut self.batch, next);
-        self.under_way.push_back(std::mem::take(&mut self.holes));
-        self.lane.submit(batch)?;
-        self.collect(false)
-    }
-
-    /// Enters what the lane has stored.
-    fn collect(&mut self, all: bool) -> Result<()> {
-        while let Some(batch) = self.lane.next_done(all)? {
-            let mut holes = self.under_way.pop_front().unwrap_or_default().into_iter().peekable();
-            for (number, chunk) in batch.chunks.iter().enumerate() {
-                while let Some((_, length)) = holes.next_if(|(before, _)| *before <= number) {
-                    self.push(Extent { length, source: ExtentSource::Hole })?;
-                }
-                let id = chunk.id.unwrap_or_else(|| ChunkId::of(&batch.bytes[chunk.range.clone()]));
-                let source = ExtentSource::Chunk { id, offset: 0 };
-                self.push(Extent { length: chunk.range.len() as u64, source })?;
-            }
-            for (_, length) in holes {
-                self.push(Extent { length, source: ExtentSource::Hole })?;
-            }
-            self.lane.give_back(batch);
-        }
-        Ok(())
-    }
-
-    fn push(&mut self, extent: Extent) -> Result<()> {
-        self.extents.push(extent, &page_hints(&self.predecessor))
-    }
-
     /// The chunk that comes next in the buffer. Without an old content it is left to others to hash it.
     fn next_chunk(&mut self) -> BatchedChunk {
         self.marks.forget_before(self.at);
@@ -225,20 +146,167 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
         chunk
     }
 
+    fn push(&mut self, extent: Extent) -> Result<()> {
+        self.extents.push(extent, &page_hints(&self.predecessor))
+    }
+}
+
+impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
+    /// A writer of one content; `previous` is what the file held before.
+    pub fn new(
+        lane: &'l mut DataLane<'w, 'a>,
+        pages: &'s S,
+        class: ChunkClass,
+        previous: Option<Predecessor<'s>>,
+    ) -> Self {
+        ContentWriter::go_on(lane, UnfinishedContent::new(pages, class, previous))
+    }
+
+    /// The same; without a previous content, what is like its first chunks is taken for one.
+    pub fn with_relatives(self, relatives: &'s Relatives<'s>) -> Self {
+        ContentWriter { content: self.content.with_relatives(relatives), ..self }
+    }
+
+    /// Goes on with a content.
+    pub fn go_on(lane: &'l mut DataLane<'w, 'a>, mut content: UnfinishedContent<'s, S>) -> Self {
+        if content.under_way.is_empty() {
+            lane.begin();
+        }
+        if content.filled > 0 && content.batch.bytes.len() < BATCH_BYTES {
+            content.batch = batch_of(lane, &content.batch.bytes);
+        }
+        ContentWriter { lane, content }
+    }
+
+    /// Leaves off, where nobody else takes the lane before the content goes on.
+    pub fn leave(self) -> UnfinishedContent<'s, S> {
+        self.content
+    }
+
+    /// Leaves off, so that the lane can take another content. Of the data of this one only what is too short for a chunk is
+    /// kept meanwhile, or for looking for a relative.
+    pub fn pause(mut self) -> Result<UnfinishedContent<'s, S>> {
+        if !self.content.awaits_relative() {
+            self.content.make_chunks(false);
+        }
+        if self.content.cut > 0 || !self.content.holes.is_empty() {
+            self.ship()?;
+        }
+        self.collect(true)?;
+        let rest = self.content.batch.bytes[..self.content.filled].to_vec();
+        let batch = std::mem::replace(&mut self.content.batch, ChunkBatch::new(rest, Vec::new()));
+        self.lane.give_back(batch);
+        Ok(self.content)
+    }
+
+    /// Where the next bytes belong; never empty. [`ContentWriter::advance`] tells how many came.
+    pub fn room(&mut self) -> &mut [u8] {
+        if self.content.batch.bytes.is_empty() {
+            self.content.batch = batch_of(self.lane, &[]);
+        }
+        &mut self.content.batch.bytes[self.content.filled..]
+    }
+
+    /// The same, and where else the content is to be cut than by its bytes: marks count from its beginning, and must be set
+    /// before the bytes around them are added.
+    pub fn room_and_marks(&mut self) -> (&mut [u8], &mut CutMarks) {
+        self.room();
+        (&mut self.content.batch.bytes[self.content.filled..], &mut self.content.marks)
+    }
+
+    /// Adds the first `count` bytes of the room.
+    pub fn advance(&mut self, count: usize) -> Result<()> {
+        self.content.filled += count;
+        if self.content.filled < self.content.batch.bytes.len() {
+            return Ok(());
+        }
+        self.content.make_chunks(false);
+        self.ship()
+    }
+
+    /// Adds data that lies elsewhere.
+    pub fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let room = self.room();
+            let count = room.len().min(bytes.len());
+            room[..count].copy_from_slice(&bytes[..count]);
+            self.advance(count)?;
+            bytes = &bytes[count..];
+        }
+        Ok(())
+    }
+
+    /// Adds a hole of `length` bytes; 0 is none.
+    pub fn hole(&mut self, length: u64) -> Result<()> {
+        if length == 0 {
+            return Ok(());
+        }
+        self.content.make_chunks(true);
+        self.content.holes.push((self.content.batch.chunks.len(), length));
+        self.content.at += length;
+        if self.content.holes.len() == BATCH_HOLES_MAX { self.ship() } else { Ok(()) }
+    }
+
+    /// Gives what was cut to the lane, and goes on in a new batch with the rest.
+    fn ship(&mut self) -> Result<()> {
+        let content = &mut self.content;
+        let next = match &content.batch.bytes[content.cut..content.filled] {
+            [] => ChunkBatch::default(),
+            rest => batch_of(self.lane, rest),
+        };
+        content.filled -= content.cut;
+        content.cut = 0;
+        let batch = std::mem::replace(&mut content.batch, next);
+        content.under_way.push_back(std::mem::take(&mut content.holes));
+        self.lane.submit(batch)?;
+        self.collect(false)
+    }
+
+    /// Enters what the lane has stored.
+    fn collect(&mut self, all: bool) -> Result<()> {
+        while let Some(batch) = self.lane.next_done(all)? {
+            let mut holes = self.content.under_way.pop_front().unwrap_or_default().into_iter().peekable();
+            for (number, chunk) in batch.chunks.iter().enumerate() {
+                while let Some((_, length)) = holes.next_if(|(before, _)| *before <= number) {
+                    self.content.push(Extent { length, source: ExtentSource::Hole })?;
+                }
+                let id = chunk.id.unwrap_or_else(|| ChunkId::of(&batch.bytes[chunk.range.clone()]));
+                let source = ExtentSource::Chunk { id, offset: 0 };
+                self.content.push(Extent { length: chunk.range.len() as u64, source })?;
+            }
+            for (_, length) in holes {
+                self.content.push(Extent { length, source: ExtentSource::Hole })?;
+            }
+            self.lane.give_back(batch);
+        }
+        Ok(())
+    }
+
     /// Ends the content. Few bytes are kept inline.
     pub fn finish(mut self) -> Result<Content> {
-        let is_short = self.filled <= CONTENT_INLINE_MAX_BYTES && self.batch.chunks.is_empty() && self.holes.is_empty();
-        if is_short && self.extents.is_empty() && self.under_way.is_empty() {
-            let size = self.filled as u64;
-            let body = ContentBody::Inline(self.batch.bytes[..self.filled].to_vec());
-            self.lane.give_back(self.batch);
-            return Ok(Content { size, data_bytes: size, class: self.class, body });
+        let content = &self.content;
+        let is_short =
+            content.filled <= CONTENT_INLINE_MAX_BYTES && content.batch.chunks.is_empty() && content.holes.is_empty();
+        if is_short && content.extents.is_empty() && content.under_way.is_empty() {
+            let size = content.filled as u64;
+            let class = content.class;
+            let body = ContentBody::Inline(content.batch.bytes[..content.filled].to_vec());
+            self.lane.give_back(self.content.batch);
+            return Ok(Content { size, data_bytes: size, class, body });
         }
-        self.make_chunks(true);
+        self.content.make_chunks(true);
         self.ship()?;
         self.collect(true)?;
-        self.extents.finish(&page_hints(&self.predecessor))
+        self.content.extents.finish(&page_hints(&self.content.predecessor))
     }
+}
+
+/// A full-sized batch that begins with these bytes.
+fn batch_of(lane: &mut DataLane, first: &[u8]) -> ChunkBatch {
+    let mut batch = lane.batch();
+    batch.bytes.resize(BATCH_BYTES, 0);
+    batch.bytes[..first.len()].copy_from_slice(first);
+    batch
 }
 
 /// The chunk at `at`. Where the old content predicts it, hashing alone confirms it: the same bytes would be cut at the same
