@@ -3,7 +3,9 @@
 
 mod client;
 mod failure;
+mod loader;
 mod mysql;
+mod postgres;
 mod server;
 mod tables;
 mod text;
@@ -20,9 +22,9 @@ use crate::repository::snapshot::{Snapshot, SnapshotKind, SnapshotStatus};
 /// What is to be loaded, and where.
 pub struct LoadOptions {
     pub server: ServerUrl,
-    /// Tables by `database.table`; none for the whole dump.
+    /// Tables by `database.table`, or `database.schema.table`; none for the whole dump.
     pub tables: Vec<String>,
-    /// What the one table is called there: `database.table`.
+    /// What the one table is called there.
     pub rename: Option<String>,
     /// Replace tables that are there.
     pub overwrite: bool,
@@ -55,11 +57,19 @@ pub fn load(
     if snapshot.manifest.status == SnapshotStatus::Incomplete {
         monitor.note("the dump is incomplete: what it lacks will not be loaded");
     }
-    match snapshot.manifest.kind {
-        SnapshotKind::Mysql => mysql::load(repository, snapshot, options, monitor),
-        _ => {
+    match (snapshot.manifest.kind, &options.server) {
+        (SnapshotKind::Mysql, ServerUrl::Mysql(server)) => mysql::load(repository, snapshot, server, options, monitor),
+        (SnapshotKind::Postgres, ServerUrl::Postgres(server)) => {
+            postgres::load(repository, snapshot, server, options, monitor)
+        }
+        (kind, _) => {
+            let reason = match kind {
+                SnapshotKind::Mysql => "it holds a dump of MySQL or MariaDB, whose URLs begin with mysql: or mariadb:",
+                SnapshotKind::Postgres => "it holds a dump of PostgreSQL, whose URLs begin with postgres:",
+                _ => "it holds no dump of MySQL, MariaDB or PostgreSQL that was ingested as one",
+            };
             let name = format!("{}@{}", snapshot.manifest.source, snapshot.manifest.name);
-            Err(Error::invalid("snapshot", name, "it holds no dump that was ingested as one; see ingest mysql --help"))
+            Err(Error::invalid("snapshot", name, reason))
         }
     }
 }

@@ -316,7 +316,8 @@ fn fields_of(records: Vec<Value>) -> Fields {
         let of_type = fields.entry(record["type"].as_str().unwrap().to_string()).or_default();
         for (name, value) in record.as_object().unwrap() {
             of_type.insert(name.clone());
-            let inner = value.as_object().filter(|_| name != "facts");
+            // Facts and rows have the fields of what was ingested.
+            let inner = value.as_object().filter(|_| name != "facts" && record["type"] != "row");
             of_type.extend(inner.into_iter().flat_map(|inner| inner.keys().cloned()));
         }
         of_type.remove("type");
@@ -351,9 +352,36 @@ fn every_sort_of_record() -> Vec<Value> {
     // What is root's cannot be given back by others; then all of it is theirs.
     all.extend(records(&as_ordinary_user(&stage, &["restore", "lake", "--to", "back", "--json"]).stdout));
     all.extend(records(&as_ordinary_user(&stage, &["ingest", "dir", "lake", "--source", "lake", "--json"]).stdout));
+    all.extend(records_of_dumps(&stage));
     damage_packs(&stage);
     all.extend(records(&stage.run(&["check", "--json"]).stdout));
     all.extend(records(&stage.run(&["check", "--read-data", "--json"]).stdout));
+    all
+}
+
+/// The same of dumps of which a row and a table's definition differ.
+fn records_of_dumps(stage: &Stage) -> Vec<Value> {
+    let dump = |columns: &str, rows: &str| {
+        let table = format!(
+            "DROP TABLE IF EXISTS `t`;\nCREATE TABLE `t` (\n{columns}\n  PRIMARY KEY (`id`)\n) ENGINE=InnoDB;\n"
+        );
+        let rows = format!("LOCK TABLES `t` WRITE;\nINSERT INTO `t` VALUES\n{rows};\nUNLOCK TABLES;\n");
+        format!(
+            "-- MariaDB dump 10.19\n/*!40101 SET NAMES utf8mb4 */;\n{table}{rows}-- Dump completed on 2026-11-26  3:00:00\n"
+        )
+    };
+    let columns = "  `id` int(11) NOT NULL,\n  `note` text,";
+    for (columns, rows) in [(columns, "(1,'a'),\n(2,'b')"), (&columns.replace("text", "longtext"), "(1,'c'),\n(3,'b')")]
+    {
+        fs::write(stage.path("t.sql"), dump(columns, rows)).unwrap();
+        stage.succeed(&["ingest", "mysql", "--source", "dumps", "t.sql"]);
+    }
+    let mut all = Vec::new();
+    // A client that loads nothing, and says so to nobody.
+    let load = ["restore", "dumps", "--into", "mysql:", "--client", "true"];
+    for words in [&["diff", "dumps~1", "dumps", "--rows"][..], &["rows", "dumps", "t.t", "--key", "1"], &load] {
+        all.extend(records(&stage.run(&[words, &["--json"]].concat()).stdout));
+    }
     all
 }
 
@@ -778,7 +806,9 @@ fn help_completions_and_manual_cover_every_command() {
         "forget",
         "check",
         "diff",
+        "rows",
         "restore",
+        "rebuild",
         "mount",
         "umount",
         "completions",
@@ -822,7 +852,7 @@ fn manual_pages_render_without_warnings_and_tell_how_to_type() {
         text
     };
     let pages = files_below(&stage.path("manual"));
-    assert_eq!(pages.len(), 21, "{pages:?}");
+    assert_eq!(pages.len(), 24, "{pages:?}");
     pages.iter().for_each(|page| drop(render(&fs::read(page).unwrap())));
     let synopses = [
         ("", "yesterfs [-V|--version] [GLOBAL OPTIONS] COMMAND ..."),

@@ -21,7 +21,7 @@ pub use self::rename::Renamer;
 pub use self::row::{columns_of_insert, is_number, meaning, quoted, same_meaning, split_row};
 pub use self::row_marks::{ROW_MARKS, RowMarks};
 pub use self::row_reader::{RowEvent, RowReader};
-pub use self::starts::{StatementStart, StatementStarts};
+pub use self::starts::StatementStarts;
 pub use self::statement::{setting, trigger_names};
 pub use self::table::{Column, ColumnKind, Key as TableKey, TableSchema};
 pub use self::words::QuoteModes;

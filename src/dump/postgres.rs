@@ -9,6 +9,7 @@ mod part;
 mod phrase;
 mod remark;
 mod settings;
+mod starts;
 mod statement;
 mod words;
 
@@ -17,6 +18,7 @@ use std::collections::HashMap;
 pub use self::facts::{DumpEnd, DumpFacts};
 pub use self::part::{Need, NeedKind, Object, Part, PartKind};
 pub use self::settings::Settings;
+pub use self::starts::StatementStarts;
 
 use self::lexer::{EndedIn, Lexer, Sink};
 use self::needs::needs;

@@ -15,6 +15,8 @@ const COMPLAINTS_MAX_BYTES: usize = 64 << 10;
 pub struct Client {
     pub program: OsString,
     pub arguments: Vec<OsString>,
+    /// The option behind which it takes a statement.
+    pub statement_option: &'static str,
 }
 
 /// A client that failed.
@@ -27,10 +29,19 @@ pub struct Complaint {
 pub type Taker<'t> = &'t mut dyn FnMut(&[u8]) -> Result<ControlFlow<()>>;
 
 impl Client {
-    /// Lets it run one statement; gives what it prints.
-    pub fn ask(&self, statement: &str) -> Result<String> {
+    /// The one that is asked for, else the first of the usual ones that is installed.
+    pub fn program(asked: Option<&OsString>, usual: &[&str]) -> OsString {
+        let places = std::env::var_os("PATH").unwrap_or_default();
+        let is_installed = |program: &&&str| std::env::split_paths(&places).any(|place| place.join(program).is_file());
+        let found = || usual.iter().find(is_installed).or(usual.first()).map(OsString::from);
+        asked.cloned().or_else(found).unwrap_or_default()
+    }
+
+    /// Lets it run one statement, with more arguments than it always gets; gives what it prints.
+    pub fn ask(&self, arguments: &[OsString], statement: &str) -> Result<String> {
         let mut command = self.command();
-        let output = command.arg("--execute").arg(statement).stdin(Stdio::null()).output();
+        command.args(arguments).arg(self.statement_option).arg(statement);
+        let output = command.stdin(Stdio::null()).output();
         let output = output.map_err(|cause| self.cannot_start(&cause))?;
         if !output.status.success() {
             let text = complaint(&output.stderr, &output.status.to_string());
@@ -39,14 +50,14 @@ impl Client {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Lets it run all the text that `give` gives, in a database if one is named.
+    /// Lets it run all the text that `give` gives, with more arguments than it always gets.
     pub fn feed(
         &self,
-        database: Option<&str>,
+        arguments: &[OsString],
         give: impl FnOnce(Taker<'_>) -> Result<()>,
     ) -> Result<Result<(), Complaint>> {
         let mut command = self.command();
-        command.args(database).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|cause| self.cannot_start(&cause))?;
         // Both were asked for above.
         let (Some(mut stdin), Some(stderr)) = (child.stdin.take(), child.stderr.take()) else {
@@ -109,8 +120,10 @@ fn read_complaints(mut stderr: ChildStderr) -> Vec<u8> {
 
 fn complaint(stderr: &[u8], status: &str) -> String {
     let text = String::from_utf8_lossy(stderr);
-    let last_error = text.lines().rev().find(|line| line.starts_with("ERROR "));
-    match last_error.unwrap_or(text.trim()) {
+    // `ERROR 1062 (23000) at line 51: ...`; `psql:<stdin>:51: ERROR:  ...`, and lines that tell more.
+    let of_mysql = text.lines().rev().find(|line| line.starts_with("ERROR "));
+    let of_psql = || text.find("psql:<stdin>:").map(|at| &text[at..]);
+    match of_mysql.or_else(of_psql).unwrap_or(&text).trim() {
         "" => status.to_string(),
         text => text.to_string(),
     }

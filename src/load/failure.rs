@@ -2,40 +2,97 @@
 
 use std::ops::ControlFlow;
 
-use crate::dump::mysql::{StatementStart, StatementStarts};
+use crate::dump::{mysql, postgres};
 use crate::error::Result;
 use crate::load::text::SqlText;
 
 /// What is shown of a statement.
 const SHOWN_CHARACTERS: usize = 160;
 
+/// How a client counts lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatementLines {
+    /// `mariadb` and `mysql` tell where a statement begins.
+    Mysql,
+    /// `psql` tells where it ends.
+    Postgres,
+}
+
 /// The beginning of the statement that a client complains about.
-pub fn failed_statement(text: &SqlText<'_>, complaint: &str) -> Result<Option<String>> {
-    let Some(line) = line_of(complaint) else { return Ok(None) };
-    let mut starts = StatementStarts::default();
-    let (mut lines, mut offset, mut wanted) = (1, 0, if line <= 1 { Some(0) } else { None });
+pub fn failed_statement(text: &SqlText<'_>, complaint: &str, lines: StatementLines) -> Result<Option<String>> {
+    let Some(line) = line_of(complaint, lines) else { return Ok(None) };
+    let mut place = LinePlace { line, lines: 1, offset: 0, start: Some(0).filter(|_| line <= 1), end: None };
     let mut found = None;
-    text.each_piece(&mut |piece| {
-        for (at, _) in piece.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
-            lines += 1;
-            if lines == line {
-                wanted = Some(offset + at as u64 + 1);
-            }
+    match lines {
+        StatementLines::Mysql => {
+            let mut starts = mysql::StatementStarts::default();
+            text.each_piece(&mut |piece| {
+                place.pass(piece);
+                starts.push(piece, &mut |start, text| place.note_beginning(start, text, &mut found));
+                Ok(if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            })?;
+            starts.finish(&mut |start, text| place.note_beginning(start, text, &mut found));
         }
-        offset += piece.len() as u64;
-        starts.push(piece, &mut |statement: StatementStart| {
-            if found.is_none() && wanted.is_some_and(|wanted| statement.start >= wanted) {
-                found = Some(shown(statement.text));
-            }
-        });
-        Ok(if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    })?;
+        StatementLines::Postgres => {
+            let mut starts = postgres::StatementStarts::default();
+            text.each_piece(&mut |piece| {
+                place.pass(piece);
+                starts.push(piece, &mut |start, text| place.note_end(start, text, &mut found));
+                Ok(ControlFlow::Continue(()))
+            })?;
+            starts.finish(&mut |start, text| place.note_end(start, text, &mut found));
+        }
+    }
     Ok(found)
 }
 
-/// `ERROR 1062 (23000) at line 51: Duplicate entry`.
-fn line_of(complaint: &str) -> Option<u64> {
-    let digits = complaint.split(" at line ").nth(1)?.split(|c: char| !c.is_ascii_digit()).next()?;
+/// Where a line is.
+struct LinePlace {
+    line: u64,
+    /// Lines that have begun.
+    lines: u64,
+    offset: u64,
+    /// Where the line begins and where it ends, as soon as that was passed.
+    start: Option<u64>,
+    end: Option<u64>,
+}
+
+impl LinePlace {
+    /// The first statement that begins in the line or behind it is the one.
+    fn note_beginning(&self, start: u64, text: &[u8], found: &mut Option<String>) {
+        if found.is_none() && self.start.is_some_and(|wanted| start >= wanted) {
+            *found = Some(shown(text));
+        }
+    }
+
+    /// The last statement that begins before the end of the line is the one.
+    fn note_end(&self, start: u64, text: &[u8], found: &mut Option<String>) {
+        if self.end.is_none_or(|end| start < end) {
+            *found = Some(shown(text));
+        }
+    }
+
+    fn pass(&mut self, piece: &[u8]) {
+        for (at, _) in piece.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
+            self.lines += 1;
+            let behind = Some(self.offset + at as u64 + 1);
+            if self.lines == self.line {
+                self.start = behind;
+            } else if self.lines == self.line + 1 {
+                self.end = behind;
+            }
+        }
+        self.offset += piece.len() as u64;
+    }
+}
+
+/// `ERROR 1062 (23000) at line 51: Duplicate entry`; `psql:<stdin>:51: ERROR:  duplicate key`.
+fn line_of(complaint: &str, lines: StatementLines) -> Option<u64> {
+    let mark = match lines {
+        StatementLines::Mysql => " at line ",
+        StatementLines::Postgres => "<stdin>:",
+    };
+    let digits = complaint.split(mark).nth(1)?.split(|c: char| !c.is_ascii_digit()).next()?;
     digits.parse().ok()
 }
 
@@ -55,8 +112,12 @@ mod tests {
 
     #[test]
     fn lines_are_found_in_complaints() {
-        assert_eq!(line_of("ERROR 1062 (23000) at line 51: Duplicate entry 'at line 7'"), Some(51));
-        assert_eq!(line_of("ERROR 2002 (HY000): Can't connect"), None);
+        assert_eq!(
+            line_of("ERROR 1062 (23000) at line 51: Duplicate entry 'at line 7'", StatementLines::Mysql),
+            Some(51)
+        );
+        assert_eq!(line_of("ERROR 2002 (HY000): Can't connect", StatementLines::Mysql), None);
+        assert_eq!(line_of("psql:<stdin>:7: ERROR:  syntax error", StatementLines::Postgres), Some(7));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::repository::content::Content;
 use crate::repository::node::Node;
 use crate::repository::tree::TreeReader;
 
-/// Names beside the databases begin so, and so do no databases' directories.
+/// What lies beside the directories of databases.
 const RESERVED: [&[u8]; 3] = [b"_meta", b"_globals", b"_original"];
 
 const TABLES: &[u8] = b"tables";
@@ -23,10 +23,17 @@ pub struct Database {
     node: Node,
 }
 
+/// The names of a table; MySQL has no schemas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableName<'n> {
+    pub database: &'n [u8],
+    pub schema: Option<&'n [u8]>,
+    pub table: &'n [u8],
+}
+
 /// A table that was found.
-pub struct FoundTable {
-    pub database: Vec<u8>,
-    pub table: Vec<u8>,
+pub struct FoundTable<'n> {
+    pub name: TableName<'n>,
     /// Its `restore.sql`.
     pub content: Content,
 }
@@ -44,6 +51,13 @@ impl<'a> DumpTables<'a> {
         Ok(DumpTables { tree, databases })
     }
 
+    /// All of the dump.
+    pub fn dump(&self, root: &Node) -> Result<Content> {
+        let node = self.tree.lookup_path(root, b"dump.sql")?;
+        node.and_then(|node| node.content().cloned())
+            .ok_or_else(|| Error::corrupt("the snapshot", "it has no dump.sql"))
+    }
+
     pub fn databases(&self) -> &[Database] {
         &self.databases
     }
@@ -54,31 +68,55 @@ impl<'a> DumpTables<'a> {
     }
 
     /// Whether the dump has this table.
-    pub fn has(&self, database: &[u8], table: &[u8]) -> Result<bool> {
-        Ok(self.restore_file(database, table)?.is_some())
+    pub fn has(&self, name: TableName) -> Result<bool> {
+        Ok(self.restore_file(name)?.is_some())
     }
 
-    /// The table that `database.table` means; either name may have dots in it.
-    pub fn find(&self, name: &str) -> Result<FoundTable> {
+    /// The one table among those that a name can mean, which the caller tells: names may have dots in them.
+    pub fn find<'n>(
+        &self,
+        name: &'n str,
+        usual: &'static str,
+        meant: impl Iterator<Item = TableName<'n>>,
+    ) -> Result<FoundTable<'n>> {
         let mut found = Vec::new();
-        for (at, _) in name.match_indices('.') {
-            let (database, table) = (&name.as_bytes()[..at], &name.as_bytes()[at + 1..]);
-            if let Some(content) = self.restore_file(database, table)? {
-                found.push(FoundTable { database: database.to_vec(), table: table.to_vec(), content });
+        for name in meant {
+            if let Some(content) = self.restore_file(name)? {
+                found.push(FoundTable { name, content });
             }
         }
-        match found.len() {
-            0 if !name.contains('.') => Err(Error::invalid("table", name, "tables are named DATABASE.TABLE")),
-            0 => Err(Error::invalid("table", name, "the dump has no such table")),
-            1 => Ok(found.remove(0)),
-            _ => Err(Error::invalid("table", name, "two tables of the dump can be meant by it")),
+        let refuse = |reason: &str| Err(Error::invalid("table", name, reason));
+        match found.pop() {
+            None if !name.contains('.') => refuse(usual),
+            None => refuse("the dump has no such table"),
+            Some(_) if !found.is_empty() => refuse("two tables of the dump can be meant by it"),
+            Some(table) => Ok(table),
         }
     }
 
-    fn restore_file(&self, database: &[u8], table: &[u8]) -> Result<Option<Content>> {
-        let Some(database) = self.databases.iter().find(|known| known.name == database) else { return Ok(None) };
-        let path = [TABLES, &file_name(table, ""), b"restore.sql"].join(&b'/');
-        let found = self.tree.lookup_path(&database.node, &path)?;
+    fn restore_file(&self, name: TableName) -> Result<Option<Content>> {
+        let Some(database) = self.databases.iter().find(|known| known.name == name.database) else { return Ok(None) };
+        let schema = name.schema.map(|schema| file_name(schema, ""));
+        let table = file_name(name.table, "");
+        let names = schema.as_deref().into_iter().chain([TABLES, &table, b"restore.sql"]);
+        let found = self.tree.lookup_path(&database.node, &names.collect::<Vec<_>>().join(&b'/'))?;
         Ok(found.and_then(|node| node.content().cloned()))
     }
+}
+
+/// All ways to take a name apart at one of its dots.
+pub fn split_at_dots(name: &str) -> impl Iterator<Item = (&str, &str)> {
+    name.match_indices('.').map(|(at, _)| (&name[..at], &name[at + 1..]))
+}
+
+/// A name for programs that take text only.
+pub fn text_of(name: &[u8]) -> Result<String> {
+    String::from_utf8(name.to_vec())
+        .map_err(|_| Error::invalid("name", String::from_utf8_lossy(name), "it is not UTF-8"))
+}
+
+/// The bytes that these digits tell, as servers print them.
+pub fn from_hex(digits: &str) -> Vec<u8> {
+    let pairs = digits.as_bytes().chunks(2).filter_map(|pair| std::str::from_utf8(pair).ok());
+    pairs.filter_map(|pair| u8::from_str_radix(pair, 16).ok()).collect()
 }

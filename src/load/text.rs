@@ -10,12 +10,23 @@ use crate::repository::content_reader::ContentReader;
 /// `--binary-mode` forbids too.
 const SANDBOX_LINES: [&[u8]; 2] = [br"/*M!999999\-", br"/*!999999\-"];
 
+/// What is other than in the file.
+pub enum Change {
+    None,
+    /// The name of the table.
+    Rename {
+        old: Vec<u8>,
+        new: Vec<u8>,
+    },
+    /// A statement comes first.
+    Begin(Vec<u8>),
+}
+
 /// A text that can be read again and again.
 pub struct SqlText<'a> {
     pub contents: ContentReader<'a>,
     pub content: Content,
-    /// The table's name, and the one it gets.
-    pub rename: Option<(Vec<u8>, Vec<u8>)>,
+    pub change: Change,
     /// Threads that decode.
     pub threads: usize,
 }
@@ -23,7 +34,11 @@ pub struct SqlText<'a> {
 impl SqlText<'_> {
     /// Gives all of it to `take`, until that has seen enough.
     pub fn each_piece(&self, take: Taker<'_>) -> Result<()> {
-        let mut renamer = self.rename.as_ref().map(|(old, new)| Renamer::new(old, new));
+        let mut renamer = match &self.change {
+            Change::Rename { old, new } => Some(Renamer::new(old, new)),
+            Change::Begin(statement) if take(statement)?.is_break() => return Ok(()),
+            Change::Begin(_) | Change::None => None,
+        };
         let mut is_first = true;
         let mut renamed = Vec::new();
         self.contents.each_piece(&self.content, self.threads, |piece| {

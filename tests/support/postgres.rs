@@ -110,6 +110,12 @@ impl Postgres {
         }
     }
 
+    /// Where it is, for who takes a URL.
+    pub fn url(&self, database: &str) -> String {
+        let host = self.directory.path().to_str().unwrap().replace('/', "%2F");
+        format!("postgres://postgres@/{database}?host={host}")
+    }
+
     fn words(&self, program: &str) -> [String; 3] {
         let place = |path: &Path| path.to_str().unwrap().to_string();
         let program = place(&self.programs.join(program));

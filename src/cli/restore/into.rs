@@ -17,18 +17,20 @@ use crate::cli::progress::Terminal;
 #[derive(Args)]
 #[command(next_help_heading = "Into a server")]
 pub struct Into {
-    /// The server to load a dump into: mysql://USER@HOST:PORT/DATABASE?socket=PATH&defaults-file=PATH, each part optional
+    /// The server to load a dump into: mysql://USER@HOST:PORT/DATABASE?socket=PATH&defaults-file=PATH, or
+    /// postgres://USER@HOST:PORT/DATABASE, each part optional
     ///
-    /// The program mariadb, or else mysql, does it. It takes passwords, and what the URL leaves out, from its option files or
-    /// MYSQL_PWD.
+    /// The program mariadb, or else mysql, does it, or psql. It takes passwords, and what the URL leaves out, from its own files
+    /// or environment (MYSQL_PWD, PGPASSWORD).
     #[arg(long, value_name = "URL", conflicts_with_all = ["dry_run", "delete", "verify", "numeric_ids"])]
     into: Option<String>,
 
-    /// Load only this table, with its rows and triggers; may be given several times
+    /// Load only this table, with its rows and triggers; may be given several times. Those of PostgreSQL have their schema in
+    /// front: DATABASE.SCHEMA.TABLE
     #[arg(long = "table", value_name = "DATABASE.TABLE", requires = "into")]
     tables: Vec<String>,
 
-    /// Give the one table this name
+    /// Give the one table this name; those of PostgreSQL can go into another database only
     #[arg(long = "as", value_name = "DATABASE.TABLE", requires = "tables")]
     rename: Option<String>,
 
@@ -36,7 +38,7 @@ pub struct Into {
     #[arg(long, requires = "into")]
     overwrite: bool,
 
-    /// The program to load with [default: mariadb, else mysql]
+    /// The program to load with [default: mariadb, else mysql; psql]
     #[arg(long, value_name = "PROGRAM", requires = "into")]
     client: Option<OsString>,
 }

@@ -3,33 +3,32 @@
 use crate::dump::mysql::lexer::{Lexer, Sink};
 use crate::dump::mysql::words::QuoteModes;
 
-/// A statement, or all of an `INSERT` that stands before its first row.
-pub struct StatementStart<'t> {
-    pub start: u64,
-    pub text: &'t [u8],
-}
-
-/// Tells of each statement.
+/// Tells of each statement: where it begins, and its text, of an `INSERT` only what stands before its first row.
 #[derive(Default)]
 pub struct StatementStarts(Lexer);
 
 struct Telling<F>(F);
 
 impl StatementStarts {
-    pub fn push(&mut self, piece: &[u8], tell: &mut impl FnMut(StatementStart<'_>)) {
+    pub fn push(&mut self, piece: &[u8], tell: &mut impl FnMut(u64, &[u8])) {
         self.0.push(piece, &mut Telling(tell));
+    }
+
+    /// Tells of what the end ends.
+    pub fn finish(mut self, tell: &mut impl FnMut(u64, &[u8])) {
+        self.0.finish(&mut Telling(tell));
     }
 }
 
-impl<F: FnMut(StatementStart<'_>)> Sink for Telling<F> {
+impl<F: FnMut(u64, &[u8])> Sink for Telling<F> {
     fn comment(&mut self, _: u64, _: &[u8]) {}
 
     fn statement(&mut self, start: u64, text: &[u8], _: QuoteModes) {
-        (self.0)(StatementStart { start, text });
+        (self.0)(start, text);
     }
 
     fn insert(&mut self, start: u64, text: &[u8], _: QuoteModes) {
-        (self.0)(StatementStart { start, text });
+        (self.0)(start, text);
     }
 
     fn row(&mut self, _: u64) {}

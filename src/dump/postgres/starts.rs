@@ -1,0 +1,36 @@
+//! StatementStarts: where the statements of a dump begin, for whoever looks for one of them.
+
+use crate::dump::postgres::lexer::{Lexer, Sink};
+
+/// Tells of each statement: where it begins, and its text, of an `INSERT` only what stands before its first row.
+#[derive(Default)]
+pub struct StatementStarts(Lexer);
+
+struct Telling<F>(F);
+
+impl StatementStarts {
+    pub fn push(&mut self, piece: &[u8], tell: &mut impl FnMut(u64, &[u8])) {
+        self.0.push(piece, &mut Telling(tell));
+    }
+
+    /// Tells of what the end ends.
+    pub fn finish(mut self, tell: &mut impl FnMut(u64, &[u8])) {
+        self.0.finish(&mut Telling(tell));
+    }
+}
+
+impl<F: FnMut(u64, &[u8])> Sink for Telling<F> {
+    fn comment(&mut self, _: u64, _: &[u8]) {}
+
+    fn statement(&mut self, start: u64, text: &[u8]) {
+        (self.0)(start, text);
+    }
+
+    fn insert(&mut self, start: u64, text: &[u8]) {
+        (self.0)(start, text);
+    }
+
+    fn row(&mut self, _: u64) {}
+
+    fn command(&mut self, _: u64, _: &[u8]) {}
+}

@@ -1,0 +1,77 @@
+//! Loader: gives texts to clients, several at the same time.
+
+use std::ffi::OsString;
+use std::sync::Mutex;
+
+use crate::error::{Error, Result};
+use crate::load::client::{Client, Taker};
+use crate::load::failure::{StatementLines, failed_statement};
+use crate::load::text::SqlText;
+use crate::progress::{Counters, Monitor};
+
+/// One text on its way to the server.
+pub struct Load<'a> {
+    /// For messages.
+    pub what: String,
+    pub text: SqlText<'a>,
+    /// What its client is told besides.
+    pub arguments: Vec<OsString>,
+}
+
+/// Runs clients.
+pub struct Loader<'a> {
+    pub client: Client,
+    pub lines: StatementLines,
+    /// Clients at the same time.
+    pub threads: usize,
+    pub monitor: &'a dyn Monitor,
+}
+
+impl Load<'_> {
+    pub fn bytes(&self) -> u64 {
+        self.text.content.size
+    }
+}
+
+impl Loader<'_> {
+    /// Several clients take one text after the other, until one fails.
+    pub fn run_all(&self, loads: Vec<Load<'_>>) -> Result<()> {
+        let clients = self.threads.clamp(1, loads.len().max(1));
+        Counters::add(&self.monitor.counters().bytes_expected, loads.iter().map(Load::bytes).sum());
+        let (waiting, failed) = (Mutex::new(loads.into_iter()), Mutex::new(None));
+        std::thread::scope(|scope| {
+            for _ in 0..clients {
+                scope.spawn(|| {
+                    // Poisoned, both still hold what they held.
+                    let next = || waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
+                    let first_failure = || failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                    while first_failure().is_none()
+                        && let Some(load) = next()
+                    {
+                        if let Err(error) = self.run(&load) {
+                            first_failure().get_or_insert(error);
+                        }
+                        Counters::add(&self.monitor.counters().entries, 1);
+                    }
+                });
+            }
+        });
+        failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).map_or(Ok(()), Err)
+    }
+
+    fn run(&self, load: &Load<'_>) -> Result<()> {
+        let complaint = self.client.feed(&load.arguments, |take: Taker<'_>| {
+            load.text.each_piece(&mut |piece| {
+                if self.monitor.is_cancelled() {
+                    return Err(Error::Interrupted);
+                }
+                Counters::add(&self.monitor.counters().bytes, piece.len() as u64);
+                take(piece)
+            })
+        })?;
+        let Err(complaint) = complaint else { return Ok(()) };
+        let statement = failed_statement(&load.text, &complaint.text, self.lines)?;
+        let statement = statement.map(|text| format!(", in the statement: {text}")).unwrap_or_default();
+        Err(self.client.failed(&format!("loading {}", load.what), format!("{}{statement}", complaint.text)))
+    }
+}

@@ -1,0 +1,214 @@
+//! Loading into PostgreSQL.
+
+use std::ffi::OsString;
+
+use crate::error::{Error, Result};
+use crate::load::client::Client;
+use crate::load::failure::StatementLines;
+use crate::load::loader::{Load, Loader};
+use crate::load::server::PostgresUrl;
+use crate::load::tables::{DumpTables, TableName, from_hex, split_at_dots, text_of};
+use crate::load::text::{Change, SqlText};
+use crate::load::{LoadOptions, LoadReport};
+use crate::progress::Monitor;
+use crate::repository::Repository;
+use crate::repository::snapshot::Snapshot;
+
+const CLIENTS: [&str; 1] = ["psql"];
+
+/// Its own settings are nobody's business here; the first error ends it; lines are counted.
+const ARGUMENTS: [&str; 5] = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--tuples-only", "--no-align"];
+
+/// Where databases are made.
+const MAINTENANCE_DATABASE: &str = "postgres";
+
+/// One run.
+struct Run<'a> {
+    repository: &'a Repository,
+    tables: DumpTables<'a>,
+    loader: Loader<'a>,
+    server: &'a PostgresUrl,
+    options: &'a LoadOptions,
+}
+
+pub fn load(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    server: &PostgresUrl,
+    options: &LoadOptions,
+    monitor: &dyn Monitor,
+) -> Result<LoadReport> {
+    let tables = DumpTables::of(repository.tree()?, &snapshot.manifest.root)?;
+    let client = Client {
+        program: Client::program(options.client.as_ref(), &CLIENTS),
+        arguments: ARGUMENTS.map(OsString::from).to_vec(),
+        statement_option: "--command",
+    };
+    let loader = Loader { client, lines: StatementLines::Postgres, threads: options.threads, monitor };
+    let run = Run { repository, tables, loader, server, options };
+    match options.tables.as_slice() {
+        [] => run.load_dump(snapshot),
+        names => run.load_tables(names),
+    }
+}
+
+impl Run<'_> {
+    /// The whole dump, as if it were piped into the client.
+    fn load_dump(&self, snapshot: &Snapshot) -> Result<LoadReport> {
+        if self.options.overwrite {
+            let reason = "dumps of PostgreSQL replace nothing; drop the database first, or load tables";
+            return Err(Error::invalid("option", "--overwrite", reason));
+        }
+        let content = self.tables.dump(&snapshot.manifest.root)?;
+        let database = self.database_of_dump()?;
+        for place in self.tables.databases() {
+            let goes_to = match (self.tables.is_named(place)?, &database) {
+                (false, Some(database)) => database.clone(),
+                _ => text_of(&place.name)?,
+            };
+            self.refuse_present_tables(&place.name, &goes_to)?;
+        }
+        if let Some(database) = &database {
+            self.make_database(database)?;
+        }
+        let bytes = content.size;
+        let contents = self.repository.contents()?;
+        let text = SqlText { contents, content, change: Change::None, threads: self.options.threads };
+        let arguments = self.fed_in(database.as_deref().unwrap_or(MAINTENANCE_DATABASE));
+        self.loader.run_all(vec![Load { what: "the dump".into(), text, arguments }])?;
+        Ok(LoadReport { tables: None, bytes })
+    }
+
+    /// The database for what the dump names none for; `None` where it makes its own.
+    fn database_of_dump(&self) -> Result<Option<String>> {
+        for database in self.tables.databases() {
+            if !self.tables.is_named(database)? {
+                let named = self.server.database.clone();
+                return named.map_or_else(|| text_of(&database.name), Ok).map(Some);
+            }
+        }
+        Ok(self.server.database.clone())
+    }
+
+    fn load_tables(&self, names: &[String]) -> Result<LoadReport> {
+        let mut loads = Vec::new();
+        for name in names {
+            let found = self.tables.find(name, "tables are named DATABASE.SCHEMA.TABLE", self.meant(name))?;
+            let TableName { database: _, schema, table } = found.name;
+            let (schema, table) = (text_of(schema.unwrap_or_default())?, text_of(table)?);
+            let database = self.database_for(&found.name, &schema, &table)?;
+            let is_made = self.make_database(&database)?;
+            if !self.options.overwrite && !is_made && self.has_table(&database, &schema, &table)? {
+                return Err(Error::Exists { what: "table", name: format!("{database}.{schema}.{table}") });
+            }
+            let change = match self.options.overwrite {
+                true => Change::Begin(format!("DROP TABLE IF EXISTS {}.{};\n", quoted(&schema), quoted(&table)).into()),
+                false => Change::None,
+            };
+            let text = SqlText { contents: self.repository.contents()?, content: found.content, change, threads: 1 };
+            let mut arguments = self.fed_in(&database);
+            // All of the table, or nothing.
+            arguments.push("--single-transaction".into());
+            loads.push(Load { what: name.clone(), text, arguments });
+        }
+        let report = LoadReport { tables: Some(loads.len() as u64), bytes: loads.iter().map(Load::bytes).sum() };
+        self.loader.run_all(loads)?;
+        Ok(report)
+    }
+
+    /// What a name can mean: with its database, or where there is but one, without.
+    fn meant<'n>(&'n self, name: &'n str) -> impl Iterator<Item = TableName<'n>> {
+        let named = |(database, rest): (&'n str, &'n str)| {
+            split_at_dots(rest).map(move |(schema, table)| TableName {
+                database: database.as_bytes(),
+                schema: Some(schema.as_bytes()),
+                table: table.as_bytes(),
+            })
+        };
+        let only = Some(self.tables.databases()).filter(|all| all.len() == 1).and_then(|all| all.first());
+        let in_only = only.into_iter().flat_map(move |database| {
+            split_at_dots(name).map(|(schema, table)| TableName {
+                database: &database.name,
+                schema: Some(schema.as_bytes()),
+                table: table.as_bytes(),
+            })
+        });
+        split_at_dots(name).flat_map(named).chain(in_only)
+    }
+
+    /// The database that a table goes to.
+    fn database_for(&self, name: &TableName, schema: &str, table: &str) -> Result<String> {
+        if let Some(place) = &self.options.rename {
+            let database = place.strip_suffix(&format!(".{schema}.{table}")).filter(|database| !database.is_empty());
+            let reason = "a table of PostgreSQL goes into another database under its own name: DATABASE.SCHEMA.TABLE";
+            return database.map(str::to_string).ok_or_else(|| Error::invalid("option", "--as", reason));
+        }
+        self.server.database.clone().map_or_else(|| text_of(name.database), Ok)
+    }
+
+    fn in_database(&self, database: &str) -> Vec<OsString> {
+        vec!["--dbname".into(), self.server.of(database).into()]
+    }
+
+    fn fed_in(&self, database: &str) -> Vec<OsString> {
+        let mut arguments = self.in_database(database);
+        // Named, standard input gets its lines counted.
+        arguments.push("--file=-".into());
+        arguments
+    }
+
+    fn has_database(&self, name: &str) -> Result<bool> {
+        let statement = format!("SELECT count(*) FROM pg_catalog.pg_database WHERE datname = {}", literal(name));
+        Ok(self.loader.client.ask(&self.in_database(MAINTENANCE_DATABASE), &statement)?.trim() != "0")
+    }
+
+    /// Whether it had to be made.
+    fn make_database(&self, name: &str) -> Result<bool> {
+        if self.has_database(name)? {
+            return Ok(false);
+        }
+        let statement = format!("CREATE DATABASE {} TEMPLATE template0", quoted(name));
+        self.loader.client.ask(&self.in_database(MAINTENANCE_DATABASE), &statement).map(|_| true)
+    }
+
+    fn has_table(&self, database: &str, schema: &str, table: &str) -> Result<bool> {
+        let statement = format!(
+            "SELECT count(*) FROM {TABLES} WHERE n.nspname = {} AND c.relname = {}",
+            literal(schema),
+            literal(table)
+        );
+        Ok(self.loader.client.ask(&self.in_database(database), &statement)?.trim() != "0")
+    }
+
+    /// Looks whether a database has tables that the dump makes.
+    fn refuse_present_tables(&self, database: &[u8], goes_to: &str) -> Result<()> {
+        if !self.has_database(goes_to)? {
+            return Ok(());
+        }
+        let hex = |name: &str| format!("encode(convert_to({name}::text, 'UTF8'), 'hex')");
+        let statement = format!("SELECT {} || '.' || {} FROM {TABLES}", hex("n.nspname"), hex("c.relname"));
+        for line in self.loader.client.ask(&self.in_database(goes_to), &statement)?.lines() {
+            let Some((schema, table)) = line.split_once('.') else { continue };
+            let (schema, table) = (from_hex(schema), from_hex(table));
+            if self.tables.has(TableName { database, schema: Some(&schema), table: &table })? {
+                let shown = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+                return Err(Error::Exists {
+                    what: "table",
+                    name: format!("{goes_to}.{}.{}", shown(&schema), shown(&table)),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+const TABLES: &str = "pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                      AND c.relkind IN ('r', 'p', 'f', 'v', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

@@ -1,0 +1,139 @@
+//! Stories of bringing dumps, and tables of them, into a real PostgreSQL again.
+
+mod support;
+
+use std::process::{Command, Output};
+
+use support::mounted::Stage;
+use support::postgres::Postgres;
+
+const HOSTILE: &str = include_str!("postgres/hostile.sql");
+
+/// A repository with a snapshot of what such a command prints, and the server that was dumped.
+fn dumped(program: &str, arguments: &[&str]) -> (Postgres, Stage) {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    server.run("postgres", HOSTILE);
+    ingest(&stage, &server.dump(program, arguments));
+    (server, stage)
+}
+
+fn ingest(stage: &Stage, dump: &[u8]) {
+    std::fs::write(stage.path("shop.sql"), dump).unwrap();
+    let file = stage.path("shop.sql");
+    stage.succeed(&["ingest", "postgres", "--source", "shop", "--database", "shop", file.to_str().unwrap()]);
+}
+
+fn restore(stage: &Stage, url: &str, options: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
+    command.arg("--repo").arg(stage.repository()).args(["restore", "shop", "--into", url]).args(options);
+    command.output().unwrap()
+}
+
+#[track_caller]
+fn restored(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[track_caller]
+fn refused(output: &Output, code: i32) -> String {
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What tells the content of a database, or of a table in it.
+fn content(server: &Postgres, database: &str, options: &[&str]) -> String {
+    let dump = server.dump("pg_dump", &[options, &["-d", database]].concat());
+    let dump = String::from_utf8_lossy(&dump).into_owned();
+    dump.lines().filter(|line| !line.contains("restrict ")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_whole_dump_comes_back_into_a_new_database() {
+    let (server, stage) = dumped("pg_dump", &["shop"]);
+    assert!(restored(&restore(&stage, &server.url("copy"), &[])).starts_with("loaded the dump: "));
+    assert_eq!(content(&server, "copy", &[]), content(&server, "shop", &[]));
+    // What is there is not touched.
+    let message = refused(&restore(&stage, &server.url("copy"), &[]), 2);
+    assert!(message.contains("already exists"), "{message}");
+    // Without a database in the URL it is the one that was dumped.
+    let message = refused(&restore(&stage, &server.url(""), &[]), 2);
+    assert!(message.contains("\"shop.") && message.contains("already exists"), "{message}");
+    let message = refused(&restore(&stage, &server.url("copy"), &["--overwrite"]), 2);
+    assert!(message.contains("drop the database first"), "{message}");
+}
+
+#[test]
+fn a_dump_of_all_databases_comes_back_into_another_server() {
+    let (server, stage) = dumped("pg_dumpall", &["--no-role-passwords"]);
+    let other = Postgres::start();
+    // The role of whoever loads it is there already, which is the one thing that such dumps cannot make.
+    let dump = String::from_utf8(server.dump("pg_dumpall", &["--no-role-passwords"])).unwrap();
+    ingest(&stage, dump.replace("CREATE ROLE postgres;\n", "").as_bytes());
+    restored(&restore(&stage, &other.url(""), &[]));
+    assert_eq!(content(&other, "shop", &[]), content(&server, "shop", &[]));
+    let message = refused(&restore(&stage, &other.url(""), &[]), 2);
+    assert!(message.contains("already exists"), "{message}");
+}
+
+#[test]
+fn one_table_comes_back_into_another_database_or_in_place() {
+    let (server, stage) = dumped("pg_dump", &["shop"]);
+    let of_table = |database: &str| content(&server, database, &["-t", "public.plain_table"]);
+    server.run("shop", "CREATE TABLE IF NOT EXISTS public.plain_table (id serial PRIMARY KEY, note text UNIQUE)");
+    server.run("shop", "INSERT INTO public.plain_table (note) SELECT 'note ' || i FROM generate_series(1, 100) i");
+    ingest(&stage, &server.dump("pg_dump", &["shop"]));
+    let before = of_table("shop");
+    for name in ["public.plain_table", "shop.public.plain_table"] {
+        let elsewhere = ["--table", name, "--as", "shop_restored.public.plain_table"];
+        restored(&restore(&stage, &server.url(""), &elsewhere));
+        assert_eq!(of_table("shop_restored"), before, "{name}");
+        let message = refused(&restore(&stage, &server.url(""), &elsewhere), 2);
+        assert!(message.contains("\"shop_restored.public.plain_table\" already exists"), "{message}");
+        server.run("postgres", "DROP DATABASE shop_restored");
+    }
+    // In place of the present one, all or nothing.
+    server.run("shop", "DELETE FROM plain_table WHERE id > 50; UPDATE plain_table SET note = 'lost ' || id");
+    let in_place = ["--table", "shop.public.plain_table"];
+    refused(&restore(&stage, &server.url(""), &in_place), 2);
+    restored(&restore(&stage, &server.url(""), &[&in_place[..], &["--overwrite"]].concat()));
+    assert_eq!(of_table("shop"), before);
+    server.run("shop", "CREATE VIEW on_it AS SELECT * FROM plain_table");
+    let message = refused(&restore(&stage, &server.url(""), &[&in_place[..], &["--overwrite"]].concat()), 6);
+    assert!(message.contains("other objects depend on it"), "{message}");
+    assert_eq!(server.run("shop", "SELECT count(*) FROM on_it").trim(), "100");
+
+    let message =
+        refused(&restore(&stage, &server.url(""), &[&in_place[..], &["--as", "shop.public.other"]].concat()), 2);
+    assert!(message.contains("under its own name"), "{message}");
+}
+
+#[test]
+fn a_load_that_fails_says_where() {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    server.run("postgres", "CREATE DATABASE shop TEMPLATE template0");
+    server.run("shop", "CREATE TABLE t (id integer PRIMARY KEY, note text); INSERT INTO t SELECT i, 'n' FROM generate_series(1, 900) i");
+    for (options, damage, with) in [
+        (&["--inserts", "shop"][..], "INSERT INTO public.t VALUES (700,", "INSERT INTO public.t VALUES (699,"),
+        (&["shop"][..], "\n700\t", "\nnonsense\t"),
+    ] {
+        let dump = String::from_utf8(server.dump("pg_dump", options)).unwrap();
+        let damaged = dump.replace(damage, with);
+        assert_ne!(damaged, dump);
+        ingest(&stage, damaged.as_bytes());
+        let message = refused(&restore(&stage, &server.url(""), &["--table", "public.t", "--as", "other.public.t"]), 6);
+        let statement = if damage.starts_with("INSERT") {
+            "statement: ALTER TABLE ONLY public.t"
+        } else {
+            "statement: COPY public.t (id, note)"
+        };
+        for part in ["loading public.t", "ERROR:", statement] {
+            assert!(message.contains(part), "{part} is not in {message}");
+        }
+        assert_eq!(server.run("other", "SELECT count(*) FROM pg_class WHERE relname = 't'").trim(), "0");
+    }
+    let message = refused(&restore(&stage, "postgres:///shop?host=/nowhere", &[]), 6);
+    assert!(message.contains("failed asking the server") && message.contains("/nowhere"), "{message}");
+    let message = refused(&restore(&stage, "mysql://root@/", &[]), 2);
+    assert!(message.contains("a dump of PostgreSQL"), "{message}");
+}
