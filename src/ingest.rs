@@ -1,5 +1,5 @@
-//! Ingest: makes snapshots. Of a directory ([`directory`]), of a dump of MySQL or MariaDB ([`mysql`]) or
-//! PostgreSQL ([`postgres`]), or of the output of commands ([`stream`]).
+//! Ingest: makes snapshots. Of a directory ([`directory`]), of a dump of MySQL or MariaDB ([`mysql`]),
+//! PostgreSQL ([`postgres`]) or MongoDB ([`mongo`]), or of the output of commands ([`stream`]).
 
 mod builder;
 pub mod directory;
@@ -9,6 +9,7 @@ mod file;
 mod hard_links;
 mod input;
 mod listing;
+pub mod mongo;
 pub mod mysql;
 pub mod postgres;
 pub mod stream;

@@ -65,7 +65,8 @@
 //! 10. Memory is bounded by options and named constants, not by the size of repositories or files, and no queue is
 //!     unbounded. What an ingest must hold grows with the source: the names in the directories that it is in, and some 65
 //!     bytes for each file with several names, until all of these were met (`docs/design.md`, "Ingest of directories"); of a
-//!     dump, some 200 bytes for each table, or a kilobyte where its parts are scattered over the dump.
+//!     dump, some 200 bytes for each table, or a kilobyte where its parts are scattered over the dump, and for each collection
+//!     of MongoDB.
 //! 11. Corruption is reported as corruption: never as "not found", never as short data, never by a panic.
 
 pub mod check;

@@ -52,18 +52,23 @@ pub fn rebuild_original(
 /// What is kept of a file: its name and its content.
 fn original(repository: &Repository, root: &Node, name: Option<&[u8]>) -> Result<(Vec<u8>, Content)> {
     let tree = repository.tree()?;
-    let directory = tree.lookup_path(root, ORIGINAL_DIRECTORY)?;
-    let entries = directory.as_ref().and_then(Node::directory).map(|directory| tree.entries(directory));
+    let top = tree.lookup_path(root, ORIGINAL_DIRECTORY)?;
+    let mut directories: Vec<(Vec<u8>, Node)> = top.into_iter().map(|top| (Vec::new(), top)).collect();
     let mut found = Vec::new();
-    for entry in entries.into_iter().flatten() {
-        let entry = entry?;
-        let of = entry.name.strip_suffix(RECIPE_SUFFIX).unwrap_or(&entry.name);
-        let is_wanted = name.is_none_or(|name| name == of || name == &*entry.name);
-        if let (true, Some(content)) = (is_wanted, entry.node.content()) {
-            found.push((entry.name.to_vec(), content.clone()));
-        }
-        if found.len() > NAMES_TOLD_MAX {
-            break;
+    while let Some((prefix, directory)) = directories.pop() {
+        for entry in directory.directory().into_iter().flat_map(|directory| tree.entries(directory)) {
+            let entry = entry?;
+            let path = [&prefix, &entry.name[..]].concat();
+            let of = path.strip_suffix(RECIPE_SUFFIX).unwrap_or(&path);
+            let is_wanted = name.is_none_or(|name| name == of || name == path);
+            if entry.node.directory().is_some() {
+                directories.push(([&path, &b"/"[..]].concat(), entry.node));
+            } else if let (true, Some(content)) = (is_wanted, entry.node.content()) {
+                found.push((path, content.clone()));
+            }
+            if found.len() > NAMES_TOLD_MAX {
+                break;
+            }
         }
     }
     let shown = |name: &[u8]| String::from_utf8_lossy(name).into_owned();

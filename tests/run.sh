@@ -40,6 +40,7 @@ prepare() {
     want_rust_lints
     want_mariadb
     want_postgres
+    want_mongo
     want_fuse
     want rsync have rsync
     want acl have setfacl
@@ -60,6 +61,7 @@ prepare() {
     want shellcheck have shellcheck
     install_wanted
     require_rust
+    require_mongo
     require_fuse
 }
 

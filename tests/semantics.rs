@@ -203,6 +203,105 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     ("Only the user who ran the ingest may read them.", "a_dump_becomes_directories"),
 ];
 
+/// Those of section 12.
+const PROMISES_OF_MONGO: &[(&str, &str)] = &[
+    (
+        "`yesterfs ingest mongo` makes this of what `mongodump` wrote, be it a directory or an archive:",
+        "an_archive_becomes_the_files_of_a_directory",
+    ),
+    (
+        "The files of a directory are kept byte for byte, under the names that they have.",
+        "a_directory_is_kept_as_it_is",
+    ),
+    (
+        "The files of an archive are those that `mongodump` would have written into a directory, under the same names.",
+        "an_archive_becomes_the_files_of_a_directory",
+    ),
+    (
+        "So `mongorestore` and `bsondump` take them, from the mount and from where `restore` put them.",
+        "a_dba_takes_the_dump_out_of_the_mount_and_out_of_the_repository",
+    ),
+    (
+        "`_original/dump.archive` is what came in, byte for byte, and was read again before there was a snapshot.",
+        "an_archive_becomes_the_files_of_a_directory",
+    ),
+    (
+        "The parts, in the order of `_meta/parts`, are the archive, whatever it holds and wherever it ends.",
+        "nothing_is_lost_of_a_broken_archive",
+    ),
+    (
+        "In which order an archive has the collections does not matter for what it costs.",
+        "collections_that_are_mixed_otherwise_cost_nothing",
+    ),
+    (
+        "Files that gzip compressed are unwrapped, and lose the suffix `.gz`; so is an archive that gzip or zstd compressed.",
+        "a_compressed_archive_is_taken_apart",
+    ),
+    (
+        "What came is kept besides as `--original` says (section 10): `_original/shop/orders.bson.gz.recipe`, or without `.recipe` \
+         the file; of an archive `_original/dump.archive.gz.recipe` or `_original/dump.archive.gz`.",
+        "a_compressed_directory_becomes_a_plain_one",
+    ),
+    (
+        "Compressed data that ends early is an incomplete dump; damage in it, and more plain bytes than `--max-unwrapped` \
+         allows, are errors.",
+        "a_compressed_directory_becomes_a_plain_one",
+    ),
+    (
+        "In names of databases of an archive, `/`, `%`, control characters and a leading dot become `%` and two hexadecimal \
+         digits.",
+        "names_become_those_of_mongodump",
+    ),
+    ("A database that is named as something above has its first byte written so.", "names_become_those_of_mongodump"),
+    (
+        "An archive is complete where each collection that its beginning lists has its last block, whose checksum is that of \
+         the documents, and nothing follows.",
+        "damage_is_told_with_its_place",
+    ),
+    (
+        "A directory is complete where every file of documents ends with a document and has its metadata, and all metadata \
+         but those of views have their documents.",
+        "a_directory_that_is_not_whole_is_refused",
+    ),
+    (
+        "A dump that is not complete, and one whose command failed, makes no snapshot.",
+        "what_is_cut_anywhere_is_refused_or_kept_as_incomplete",
+    ),
+    ("The error tells the file or the collection, and the place.", "damage_is_told_with_its_place"),
+    (
+        "With `--keep-incomplete` it makes one that neither `latest` nor `~` nor a time ever means.",
+        "what_is_cut_anywhere_is_refused_or_kept_as_incomplete",
+    ),
+    (
+        "Documents are found by their lengths and end with a zero byte; nothing else in them is judged.",
+        "what_is_no_document_is_told",
+    ),
+    (
+        "A dump with an oplog is of the moment of the last operation in it, once `mongorestore --oplogReplay` has replayed \
+         them; yesterfs replays none.",
+        "the_oplog_is_kept_and_tells_the_moment",
+    ),
+    ("A dump without one is of no single moment.", "a_directory_is_kept_as_it_is"),
+    (
+        "How many collections and documents there are, the first and the last operation (`seconds:ordinal`), of which moment \
+         the dump is, server version and program are facts of the snapshot.",
+        "the_oplog_is_kept_and_tells_the_moment",
+    ),
+    (
+        "Files and directories that are as they were in the snapshot before keep their times.",
+        "an_archive_becomes_the_files_of_a_directory",
+    ),
+    ("Only the user who ran the ingest may read them.", "a_directory_is_kept_as_it_is"),
+    (
+        "At any place of an archive, at most 256 collections may have begun and not ended; `mongodump` dumps four at a time.",
+        "many_collections_may_be_open_but_not_any_number",
+    ),
+    (
+        "An archive may have two million blocks; `mongodump` begins one for each 16 MiB, and two for each collection.",
+        "an_archive_of_endless_blocks_is_refused",
+    ),
+];
+
 #[test]
 fn every_sentence_about_the_mount_has_a_test() {
     assert_promised("## 3. The mount", PROMISES);
@@ -211,6 +310,11 @@ fn every_sentence_about_the_mount_has_a_test() {
 #[test]
 fn every_sentence_about_dumps_has_a_test() {
     assert_promised("## 10. Dumps of MySQL and MariaDB", PROMISES_OF_DUMPS);
+}
+
+#[test]
+fn every_sentence_about_dumps_of_mongodb_has_a_test() {
+    assert_promised("## 12. Dumps of MongoDB", PROMISES_OF_MONGO);
 }
 
 /// Asserts that a section says these sentences, and that their tests are there.

@@ -18,6 +18,7 @@ use super::snapshots::snapshot_record;
 
 mod dir;
 mod dump;
+mod mongo;
 mod mysql;
 mod postgres;
 mod stream;
@@ -27,6 +28,7 @@ Examples:
   yesterfs ingest dir /export/lake --source lake
   yesterfs ingest mysql --source shop -- mariadb-dump --single-transaction --routines --events --databases shop
   yesterfs ingest postgres --source cluster -- pg_dumpall
+  yesterfs ingest mongo --source shop -- mongodump --archive --oplog
   yesterfs ingest stream --source app --name export.json -- app-export --all
   yesterfs ingest mysql --help";
 
@@ -41,6 +43,7 @@ pub struct Ingest {
 #[derive(Subcommand)]
 enum Kind {
     Dir(dir::Dir),
+    Mongo(mongo::Mongo),
     Mysql(mysql::Mysql),
     Postgres(postgres::Postgres),
     Stream(stream::Stream),
@@ -50,6 +53,7 @@ pub fn run(args: Ingest, invocation: &Invocation) -> CommandResult {
     let invocation = invocation.for_ingest();
     match args.kind {
         Kind::Dir(args) => dir::run(args, &invocation),
+        Kind::Mongo(args) => mongo::run(args, &invocation),
         Kind::Mysql(args) => mysql::run(args, &invocation),
         Kind::Postgres(args) => postgres::run(args, &invocation),
         Kind::Stream(args) => stream::run(args, &invocation),

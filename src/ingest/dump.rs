@@ -10,6 +10,7 @@ mod part_list;
 mod ranges;
 mod verdict;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,15 +19,16 @@ use std::sync::mpsc::sync_channel;
 pub use self::meta::STATUS_REASON;
 pub use self::original::OriginalPolicy;
 
-pub(super) use self::layout::{GLOBALS_DIRECTORY, META_DIRECTORY, database_directory};
-pub(super) use self::meta::{Facts, json_file};
+pub(super) use self::dump_tree::DumpTree;
+pub(super) use self::layout::{GLOBALS_DIRECTORY, META_DIRECTORY, ORIGINAL_DIRECTORY, database_directory};
+pub(super) use self::meta::{Facts, facts, json_file, status};
+pub(super) use self::original::{Original, OriginalKeeper, PIECES_WAITING_MAX};
 pub(super) use self::part_list::{PartList, Place};
-pub(super) use self::verdict::Ending;
+pub(super) use self::ranges::{extents_of, store_chunk};
+pub(super) use self::verdict::{Ending, InputEnd, Verdict};
 
 use self::files::DumpFiles;
 use self::layout::DUMP_FILE;
-use self::original::{Original, OriginalKeeper, PIECES_WAITING_MAX};
-use self::verdict::{InputEnd, Verdict};
 use crate::compressed::{UnwrapLimit, Wrapping};
 use crate::dump::name::file_name;
 use crate::error::{Error, Result};
@@ -41,7 +43,7 @@ use crate::repository::node::Node;
 use crate::repository::predecessor::Predecessor;
 use crate::repository::relatives::Relatives;
 use crate::repository::session::WriteSession;
-use crate::repository::snapshot::{Manifest, Snapshot, SnapshotKind, SnapshotStatus, check_label};
+use crate::repository::snapshot::{Manifest, Snapshot, SnapshotKind, check_label};
 use crate::store::EncodeQueue;
 use crate::store::chunker::ChunkSizes;
 use crate::time::{Clock, Timestamp};
@@ -132,14 +134,51 @@ pub(super) fn ingest_dump<F: DumpFormat>(
     clock: &Clock,
     monitor: &dyn Monitor,
 ) -> Result<IngestReport> {
-    check_label("source", &options.common.source)?;
+    let DumpOptions { common, input, database, fallback_database, keep_incomplete, unwrap_limit, original, threads } =
+        options;
+    make_snapshot(repository, F::KIND, F::COMMAND, common, clock, monitor, |reading| {
+        let origin = input.describe();
+        let mut dump = reading.store_with_help(format, input, unwrap_limit, original, threads)?;
+        let verdict = Verdict::of(dump.format.ending(), &dump.ended);
+        verdict.accept(&origin, keep_incomplete)?;
+        let named = database.map(String::into_bytes).or_else(|| dump.format.database().map(<[u8]>::to_vec));
+        dump.parts.finish(dump.content.size, &named.unwrap_or_else(|| fallback_database.into_bytes()));
+        let files = DumpFiles { session: reading.session, clock, before: reading.before(), started: reading.started };
+        let (root, files) = files.write(&dump, &verdict)?;
+        let facts = meta::facts(dump.format.facts(), Some(dump.parts.rows()), &verdict);
+        Ok(MadeTree { origin, root, files, verdict, facts })
+    })
+}
+
+/// What becomes a snapshot.
+pub(super) struct MadeTree {
+    pub origin: String,
+    pub root: Node,
+    /// How many files it has.
+    pub files: u64,
+    pub verdict: Verdict,
+    pub facts: BTreeMap<String, String>,
+}
+
+/// Makes a snapshot of what `make` stores.
+pub(super) fn make_snapshot(
+    repository: &Repository,
+    kind: SnapshotKind,
+    command: &'static str,
+    common: IngestOptions,
+    clock: &Clock,
+    monitor: &dyn Monitor,
+    make: impl FnOnce(&DumpReading) -> Result<MadeTree>,
+) -> Result<IngestReport> {
+    check_label("source", &common.source)?;
     let started = clock();
-    let session = WriteSession::open(repository, monitor.counters(), &options.common.host, F::COMMAND, started)?;
-    let parent = last_of(repository, &options.common.source, F::KIND);
-    let relatives = Relatives::new(repository.chunks()?, &repository.catalog(), &options.common.source);
-    let reading = DumpReading { session: &session, parent: parent.as_deref(), relatives, monitor, clock };
-    match reading.make(format, options, started) {
-        Ok(manifest) => {
+    let session = WriteSession::open(repository, monitor.counters(), &common.host, command, started)?;
+    let parent = last_of(repository, &common.source, kind);
+    let relatives = Relatives::new(repository.chunks()?, &repository.catalog(), &common.source);
+    let reading = DumpReading { session: &session, parent: parent.as_deref(), relatives, monitor, clock, started };
+    match make(&reading) {
+        Ok(made) => {
+            let manifest = reading.manifest(kind, common, made);
             let snapshot = session.commit(manifest, clock())?;
             Ok(IngestReport { snapshot })
         }
@@ -155,12 +194,13 @@ fn last_of(repository: &Repository, source: &str, kind: SnapshotKind) -> Option<
 }
 
 /// One ingest.
-struct DumpReading<'a, 'r> {
-    session: &'a WriteSession<'r>,
+pub(super) struct DumpReading<'a, 'r> {
+    pub session: &'a WriteSession<'r>,
     parent: Option<&'a Snapshot>,
-    relatives: Relatives<'a>,
-    monitor: &'a dyn Monitor,
-    clock: &'a Clock,
+    pub relatives: Relatives<'a>,
+    pub monitor: &'a dyn Monitor,
+    pub clock: &'a Clock,
+    pub started: Timestamp,
 }
 
 /// A dump that was stored.
@@ -174,43 +214,28 @@ struct StoredDump<F> {
 }
 
 impl DumpReading<'_, '_> {
-    fn make<F: DumpFormat>(&self, format: F, options: DumpOptions, started: Timestamp) -> Result<Manifest> {
-        let DumpOptions {
-            common,
-            input,
-            database,
-            fallback_database,
-            keep_incomplete,
-            unwrap_limit,
-            original,
-            threads,
-        } = options;
-        let origin = input.describe();
-        let mut dump = self.store_with_help(format, input, unwrap_limit, original, threads)?;
-        let verdict = Verdict::of(dump.format.ending(), &dump.ended);
-        if let (SnapshotStatus::Incomplete, Some(reason), false) = (verdict.status, &verdict.reason, keep_incomplete) {
-            return Err(Error::Incomplete { input: origin, reason: reason.clone() });
-        }
-        let named = database.map(String::into_bytes).or_else(|| dump.format.database().map(<[u8]>::to_vec));
-        dump.parts.finish(dump.content.size, &named.unwrap_or_else(|| fallback_database.into_bytes()));
-        let files = DumpFiles { session: self.session, clock: self.clock, before: self.before(), started };
-        let (root, count) = files.write(&dump, &verdict)?;
+    /// The root of the snapshot before.
+    pub fn before(&self) -> Option<&Node> {
+        self.parent.map(|parent| &parent.manifest.root)
+    }
+
+    fn manifest(&self, kind: SnapshotKind, common: IngestOptions, made: MadeTree) -> Manifest {
         let counters = self.monitor.counters();
-        Counters::add(&counters.files, count);
-        Ok(Manifest {
+        Counters::add(&counters.files, made.files);
+        Manifest {
             source: common.source,
             name: String::new(),
-            started,
+            started: self.started,
             finished: (self.clock)(),
-            kind: F::KIND,
-            status: verdict.status,
+            kind,
+            status: made.verdict.status,
             host: common.host,
             user: common.user,
-            origin: origin.into_bytes(),
-            root,
+            origin: made.origin.into_bytes(),
+            root: made.root,
             witnesses: None,
             parent: self.parent.map(|it| it.id),
-            files: count,
+            files: made.files,
             has_xattrs: false,
             bytes_new: Counters::get(&counters.bytes_new),
             // The session knows once all is written.
@@ -218,8 +243,8 @@ impl DumpReading<'_, '_> {
             problems: 0,
             problem_list: Vec::new(),
             tags: common.tags,
-            facts: meta::facts(dump.format.facts(), &dump.parts, &verdict),
-        })
+            facts: made.facts,
+        }
     }
 
     /// Stores the dump, and what is kept of it as it came, with threads that compress.
@@ -253,7 +278,7 @@ impl DumpReading<'_, '_> {
             let (listener, pieces) = sync_channel(PIECES_WAITING_MAX);
             let (keeper, lent) = (&keeper, queue.clone());
             let keeping = scope.spawn(move || match (policy, wrapping) {
-                (OriginalPolicy::Rebuild, Wrapping::Gzip) => keeper.keep_recipe(pieces, lent, 0),
+                (OriginalPolicy::Rebuild, Wrapping::Gzip) => keeper.keep_recipe(pieces, lent, DUMP_FILE.as_bytes(), 0),
                 // Another version of zstd writes other bytes.
                 _ => keeper.keep(pieces, lent),
             });
@@ -266,10 +291,6 @@ impl DumpReading<'_, '_> {
         let Some(original) = original else { return Ok(dump) };
         self.session.publish_all((self.clock)())?;
         Ok(StoredDump { originals: vec![keeper.settle(original, &dump.content)?], ..dump })
-    }
-
-    fn before(&self) -> Option<&Node> {
-        self.parent.map(|parent| &parent.manifest.root)
     }
 
     fn store<F: DumpFormat>(&self, mut format: F, mut input: OpenInput, queue: EncodeQueue) -> Result<StoredDump<F>> {

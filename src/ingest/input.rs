@@ -22,6 +22,9 @@ mod command;
 mod terminal;
 mod wrapped;
 
+/// Bytes that are read at once where they do not go to one writer.
+const PIECE_BYTES: usize = 256 << 10;
+
 /// Where a stream comes from.
 pub enum StreamInput {
     /// A program and its arguments.
@@ -184,6 +187,28 @@ impl OpenInput {
             }
             see(&room[..got], marks);
             writer.advance(got)?;
+            Counters::add(&counters.bytes_read, got as u64);
+            Counters::add(&counters.bytes, got as u64);
+            session.publish_if_due(clock())?;
+        }
+    }
+
+    /// Gives all that comes to `take`, piece by piece.
+    pub fn each_piece(
+        &mut self,
+        session: &WriteSession,
+        counters: &Counters,
+        clock: &Clock,
+        is_given_up: &dyn Fn() -> bool,
+        take: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut room = vec![0; PIECE_BYTES];
+        loop {
+            let got = self.read(&mut room, is_given_up)?;
+            if got == 0 {
+                return Ok(());
+            }
+            take(&room[..got])?;
             Counters::add(&counters.bytes_read, got as u64);
             Counters::add(&counters.bytes, got as u64);
             session.publish_if_due(clock())?;

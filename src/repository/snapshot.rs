@@ -18,6 +18,8 @@ pub enum SnapshotKind {
     Mysql,
     /// One of PostgreSQL.
     Postgres,
+    /// A dump of MongoDB, with its databases as directories.
+    Mongo,
 }
 
 /// How far a snapshot can be trusted to hold what its source held.
@@ -101,6 +103,7 @@ impl SnapshotKind {
             SnapshotKind::Stream => "stream",
             SnapshotKind::Mysql => "mysql",
             SnapshotKind::Postgres => "postgres",
+            SnapshotKind::Mongo => "mongo",
         }
     }
 }
@@ -127,6 +130,7 @@ impl Manifest {
             SnapshotKind::Stream => b's',
             SnapshotKind::Mysql => b'm',
             SnapshotKind::Postgres => b'g',
+            SnapshotKind::Mongo => b'o',
         });
         out.u8(match self.status {
             SnapshotStatus::Complete => b'c',
@@ -165,6 +169,7 @@ impl Manifest {
                 b's' => SnapshotKind::Stream,
                 b'm' => SnapshotKind::Mysql,
                 b'g' => SnapshotKind::Postgres,
+                b'o' => SnapshotKind::Mongo,
                 _ => return input.fail("unknown kind of snapshot"),
             },
             status: match input.u8()? {

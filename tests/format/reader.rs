@@ -678,7 +678,7 @@ fn read_manifest(bytes: &[u8], sequence: u64) -> Manifest {
     let source = input.text();
     let _name = (input.text(), input.time(), input.time());
     let kind = input.u8();
-    assert!([b'd', b's', b'm'].contains(&kind));
+    assert!([b'd', b's', b'm', b'g', b'o'].contains(&kind));
     let status = input.u8();
     let _origin = (input.text(), input.text(), input.bytes());
     let root = Node::read(&mut input);

@@ -5,6 +5,7 @@ pub mod dumped;
 pub mod faulty;
 pub mod fidelity;
 pub mod mariadb;
+pub mod mongo;
 pub mod mounted;
 pub mod postgres;
 pub mod random_tree;

@@ -55,14 +55,14 @@ pub struct DumpArgs {
 
 /// What is kept of a compressed dump, in words of the command line.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum KeptOriginal {
+pub enum KeptOriginal {
     Rebuild,
     Keep,
     Drop,
 }
 
 impl KeptOriginal {
-    fn policy(self) -> OriginalPolicy {
+    pub fn policy(self) -> OriginalPolicy {
         match self {
             KeptOriginal::Rebuild => OriginalPolicy::Rebuild,
             KeptOriginal::Keep => OriginalPolicy::Keep,
@@ -117,7 +117,7 @@ fn stem_of_dump(file: &Path) -> Option<String> {
 }
 
 /// A number of bytes: `4096`, `512M`, `2G`.
-fn parse_size(text: &str) -> std::result::Result<u64, String> {
+pub fn parse_size(text: &str) -> std::result::Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let shift = match &text[digits.len()..] {
         "" => 0,

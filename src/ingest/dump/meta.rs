@@ -44,8 +44,8 @@ pub fn part_lines(parts: &PartList) -> impl Iterator<Item = Vec<u8>> + '_ {
 }
 
 /// The facts of the snapshot.
-pub fn facts(told: Facts, parts: &PartList, verdict: &Verdict) -> BTreeMap<String, String> {
-    let shared = [("rows", Some(parts.rows().to_string())), (STATUS_REASON, verdict.reason.clone())];
+pub fn facts(told: Facts, rows: Option<u64>, verdict: &Verdict) -> BTreeMap<String, String> {
+    let shared = [("rows", rows.map(|rows| rows.to_string())), (STATUS_REASON, verdict.reason.clone())];
     let all = told.into_iter().chain(shared);
     all.filter_map(|(name, value)| Some((name.to_string(), value?))).collect()
 }

@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 
 use crate::compressed::recipe::{RecipeMaker, RecipeReader};
 use crate::error::{Error, Result};
-use crate::ingest::dump::layout::{DUMP_FILE, ORIGINAL_DIRECTORY, RECIPE_SUFFIX};
+use crate::ingest::dump::layout::{ORIGINAL_DIRECTORY, RECIPE_SUFFIX};
 use crate::ingest::older_content;
 use crate::repository::content::{ChunkClass, Content};
 use crate::repository::content_reader::ContentReader;
@@ -42,7 +42,7 @@ pub struct Original {
 }
 
 /// Keeps one.
-pub(super) struct OriginalKeeper<'a, 'r> {
+pub struct OriginalKeeper<'a, 'r> {
     pub session: &'a WriteSession<'r>,
     /// The root of the snapshot before.
     pub before: Option<&'a Node>,
@@ -59,13 +59,19 @@ impl OriginalKeeper<'_, '_> {
         Ok(Original { name: self.name.clone(), content, is_poor: false })
     }
 
-    /// Keeps the recipe of what comes; it is of the text from `start` on.
-    pub fn keep_recipe(&self, pieces: Receiver<Vec<u8>>, queue: EncodeQueue, start: u64) -> Result<Original> {
+    /// Keeps the recipe of what comes; it is of the file `text` from `start` on.
+    pub fn keep_recipe(
+        &self,
+        pieces: Receiver<Vec<u8>>,
+        queue: EncodeQueue,
+        text: &[u8],
+        start: u64,
+    ) -> Result<Original> {
         let name = [&self.name, RECIPE_SUFFIX.as_bytes()].concat();
         let mut is_poor = false;
         let content = self.store(&name, Some(queue), |write| {
             let (mut recipe, mut length) = (Vec::new(), 0);
-            let mut maker = RecipeMaker::new(DUMP_FILE.as_bytes(), start, &mut recipe);
+            let mut maker = RecipeMaker::new(text, start, &mut recipe);
             for piece in pieces {
                 length += piece.len() as u64;
                 maker.push(&piece, self.is_given_up, &mut recipe);

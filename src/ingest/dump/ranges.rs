@@ -1,5 +1,7 @@
 //! Ranges: contents that are ranges of the dump, which costs nothing but a list of extents.
 
+use std::ops::Range;
+
 use crate::error::Result;
 use crate::id::ChunkId;
 use crate::repository::comparison::{StoredBytes, same_as_extents};
@@ -9,7 +11,7 @@ use crate::repository::content_writer::{ContentWriter, ExtentWriter};
 use crate::repository::predecessor::Predecessor;
 use crate::repository::session::WriteSession;
 use crate::store::data_lane::{BatchedChunk, ChunkBatch};
-use crate::store::{BaseHint, DataLane};
+use crate::store::{BaseHint, ChunkStore, DataLane};
 
 /// A stretch of a content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,31 +76,15 @@ impl<'s, 'r> Ranges<'s, 'r> {
     }
 
     fn extents_of<'p>(&'p self, pieces: &'p [Piece]) -> impl Iterator<Item = Result<Extent>> + 'p {
-        pieces.iter().flat_map(|piece| -> Box<dyn Iterator<Item = Result<Extent>> + 'p> {
+        let chunks = self.session.chunks().store();
+        pieces.iter().flat_map(move |piece| -> Box<dyn Iterator<Item = Result<Extent>> + 'p> {
             match *piece {
-                Piece::Dump { start, length } => Box::new(self.extents(start, length)),
+                Piece::Dump { start, length } => Box::new(extents_of(chunks, self.dump, start..start + length)),
                 Piece::Chunk { id, length } => {
                     let source = ExtentSource::Chunk { id, offset: 0 };
                     Box::new(std::iter::once(Ok(Extent { length, source })))
                 }
             }
-        })
-    }
-
-    /// The extents of a range of the dump.
-    fn extents(&self, start: u64, length: u64) -> impl Iterator<Item = Result<Extent>> {
-        let end = start + length;
-        let placed = ContentReader::new(self.session.chunks().store()).extents_from(self.dump, start);
-        let inside = placed.take_while(move |placed| placed.as_ref().map_or(true, |placed| placed.start < end));
-        inside.map(move |placed| {
-            let placed = placed?;
-            let skipped = start.saturating_sub(placed.start);
-            let length = (placed.start + placed.extent.length).min(end) - placed.start.max(start);
-            let source = match placed.extent.source {
-                ExtentSource::Hole => ExtentSource::Hole,
-                ExtentSource::Chunk { id, offset } => ExtentSource::Chunk { id, offset: offset + skipped as u32 },
-            };
-            Ok(Extent { length, source })
         })
     }
 
@@ -116,4 +102,25 @@ impl<'s, 'r> Ranges<'s, 'r> {
         lane.release()?;
         Ok(content)
     }
+}
+
+/// The extents of a range of a content that has some.
+pub fn extents_of<'c>(
+    chunks: &'c ChunkStore,
+    content: &'c Content,
+    range: Range<u64>,
+) -> impl Iterator<Item = Result<Extent>> + 'c {
+    let Range { start, end } = range;
+    let placed = ContentReader::new(chunks).extents_from(content, start);
+    let inside = placed.take_while(move |placed| placed.as_ref().map_or(true, |placed| placed.start < end));
+    inside.map(move |placed| {
+        let placed = placed?;
+        let skipped = start.saturating_sub(placed.start);
+        let length = placed.end().min(end) - placed.start.max(start);
+        let source = match placed.extent.source {
+            ExtentSource::Hole => ExtentSource::Hole,
+            ExtentSource::Chunk { id, offset } => ExtentSource::Chunk { id, offset: offset + skipped as u32 },
+        };
+        Ok(Extent { length, source })
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitStatus;
 
+use crate::error::{Error, Result};
 use crate::repository::snapshot::SnapshotStatus;
 
 /// What the end of a dump shows of its being whole.
@@ -31,6 +32,16 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// Refuses an incomplete dump that need not be kept.
+    pub fn accept(&self, origin: &str, keep_incomplete: bool) -> Result<()> {
+        match (self.status, &self.reason) {
+            (SnapshotStatus::Incomplete, Some(reason)) if !keep_incomplete => {
+                Err(Error::Incomplete { input: origin.into(), reason: reason.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Judges a dump by its end and that of its input.
     pub fn of(ending: Ending, ended: &InputEnd) -> Verdict {
         let incomplete = |reason: String| Verdict { status: SnapshotStatus::Incomplete, reason: Some(reason) };

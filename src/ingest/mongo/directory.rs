@@ -1,0 +1,298 @@
+//! A dump in a directory: its files, as they are.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::dump::mongo::{BUCKETS_PREFIX, Documents, Metadata, OplogReader, Prelude, TIME_SERIES, VIEW};
+use crate::error::{Error, Result};
+use crate::ingest::dump::{DumpReading, InputEnd};
+use crate::ingest::input::{OpenInput, StreamInput};
+use crate::ingest::mongo::fault_in;
+use crate::ingest::mongo::files::{MongoDump, MongoFile};
+use crate::ingest::mongo::layout::{
+    DOCUMENTS_SUFFIX, FilePath, METADATA_SUFFIX, OPLOG_FILE, PRELUDE_FILE, RESERVED, database_directory, path_of, shown,
+};
+use crate::ingest::mongo::originals::{KeptOriginal, Originals};
+use crate::ingest::older_content;
+use crate::progress::Counters;
+use crate::repository::content::{ChunkClass, Content};
+use crate::repository::content_writer::ContentWriter;
+use crate::repository::cut_marks::CutMarks;
+use crate::repository::predecessor::Predecessor;
+use crate::store::{DataLane, EncodeQueue};
+
+/// Longest file of JSON that is read; longer ones are only stored.
+const JSON_MAX_BYTES: usize = 16 << 20;
+
+/// In front of what a dump of one database has of its users; no metadata belongs to it.
+const USERS_PREFIX: &[u8] = b"$admin.";
+
+/// Indexes, as old servers had them; no metadata belongs to it.
+const OLD_INDEXES: &[u8] = b"system.indexes";
+
+/// What the name of a compressed file ends with.
+const GZIP_SUFFIX: &[u8] = b".gz";
+
+/// A file of the dump.
+struct Found {
+    path: FilePath,
+    place: PathBuf,
+    bytes: u64,
+    /// Its name says that it is compressed, or all others are.
+    may_be_wrapped: bool,
+}
+
+impl Found {
+    fn is_named_gzip(&self) -> bool {
+        self.path.last().is_some_and(|name| name.ends_with(GZIP_SUFFIX))
+    }
+}
+
+/// What files are stored by.
+struct Storing<'a, 'r, 'w, 'l> {
+    originals: &'a Originals<'a, 'r>,
+    queue: EncodeQueue,
+    lane: DataLane<'w, 'l>,
+}
+
+/// Stores a directory, with threads that compress.
+pub fn store(originals: &Originals, directory: &Path, threads: usize) -> Result<MongoDump> {
+    let reading = originals.reading;
+    let found = find(directory)?;
+    let expected = found.iter().map(|file| file.bytes).sum();
+    Counters::add(&reading.monitor.counters().bytes_expected, expected);
+    std::thread::scope(|scope| {
+        let queue = EncodeQueue::start(scope, reading.session.chunks(), threads);
+        let lane = reading.session.chunks().data_lane(Some(queue.clone()));
+        let mut storing = Storing { originals, queue, lane };
+        let mut stored = Stored::default();
+        found.into_iter().try_for_each(|file| stored.add(file, &mut storing))?;
+        storing.lane.release()?;
+        stored.finish()
+    })
+}
+
+/// The files of a dump.
+fn find(directory: &Path) -> Result<Vec<Found>> {
+    let refuse = |path: &Path, reason: &str| Error::invalid("dump", path.to_string_lossy(), reason);
+    let mut found = Vec::new();
+    for (name, place) in list(directory)? {
+        if !place.is_dir() {
+            let stem = name.strip_suffix(GZIP_SUFFIX).unwrap_or(&name);
+            if stem.ends_with(DOCUMENTS_SUFFIX.as_bytes()) && stem != OPLOG_FILE.as_bytes() {
+                return Err(refuse(&place, "collections are in directories of databases: name the one above"));
+            }
+            found.push(regular(vec![name], place)?);
+            continue;
+        }
+        let database = match RESERVED.iter().any(|reserved| reserved.as_bytes() == name) {
+            true => database_directory(&name),
+            false => name,
+        };
+        for (name, place) in list(&place)? {
+            if place.is_dir() {
+                return Err(refuse(&place, "a dump has no directories in those of databases"));
+            }
+            found.push(regular(vec![database.clone(), name], place)?);
+        }
+    }
+    let is_of_collection = |file: &Found| file.path.len() == 2;
+    if !found.iter().any(is_of_collection) {
+        return Err(refuse(directory, "no collections are in it"));
+    }
+    // The operations of a compressed dump are compressed under their usual name.
+    let is_gzip = found.iter().any(Found::is_named_gzip);
+    for file in &mut found {
+        file.may_be_wrapped = file.is_named_gzip() || (is_gzip && file.path == path_of(&[OPLOG_FILE]));
+    }
+    Ok(found)
+}
+
+fn list(directory: &Path) -> Result<Vec<(Vec<u8>, PathBuf)>> {
+    let failed = |cause| Error::io("list", directory)(cause);
+    let entries = fs::read_dir(directory).map_err(failed)?;
+    let entry = |entry: std::io::Result<fs::DirEntry>| {
+        let entry = entry.map_err(|cause| Error::io("list", directory)(cause))?;
+        Ok((entry.file_name().as_bytes().to_vec(), entry.path()))
+    };
+    let mut list = entries.map(entry).collect::<Result<Vec<_>>>()?;
+    list.sort_unstable();
+    Ok(list)
+}
+
+fn regular(path: FilePath, place: PathBuf) -> Result<Found> {
+    let metadata = fs::metadata(&place).map_err(Error::io("look at", &place))?;
+    if !metadata.is_file() {
+        return Err(Error::invalid("dump", place.to_string_lossy(), "it is neither a file nor a directory"));
+    }
+    Ok(Found { path, place, bytes: metadata.len(), may_be_wrapped: false })
+}
+
+/// Takes the end off the name of a file, if it is so.
+fn without_suffix(path: &mut FilePath, suffix: &[u8]) -> bool {
+    let Some(name) = path.last_mut().filter(|name| name.ends_with(suffix)) else { return false };
+    name.truncate(name.len() - suffix.len());
+    true
+}
+
+/// What is looked at of a file while it is stored.
+struct Seen {
+    documents: Option<Documents>,
+    oplog: Option<OplogReader>,
+    json: Option<Vec<u8>>,
+}
+
+impl Seen {
+    fn of(path: &FilePath) -> Seen {
+        let ends_with = |suffix: &str| path.last().is_some_and(|name| name.ends_with(suffix.as_bytes()));
+        let is_prelude = path.last().is_some_and(|name| name == PRELUDE_FILE.as_bytes());
+        let documents = ends_with(DOCUMENTS_SUFFIX).then(Documents::default);
+        let oplog = (path.len() == 1 && documents.is_some()).then(OplogReader::default);
+        Seen { documents, oplog, json: (is_prelude || ends_with(METADATA_SUFFIX)).then(Vec::new) }
+    }
+
+    fn see(&mut self, piece: &[u8], marks: &mut CutMarks) {
+        if let Some(documents) = &mut self.documents {
+            documents.push(piece, &mut |at| marks.row(at));
+        }
+        if let Some(oplog) = &mut self.oplog {
+            oplog.push(piece);
+        }
+        if let Some(json) = self.json.as_mut().filter(|json| json.len() + piece.len() <= JSON_MAX_BYTES) {
+            json.extend_from_slice(piece);
+        }
+    }
+}
+
+/// A file that was stored.
+struct PlainFile {
+    content: Content,
+    seen: Seen,
+    cut_at: Option<u64>,
+}
+
+impl PlainFile {
+    fn store(reading: &DumpReading, path: &FilePath, mut input: OpenInput, lane: &mut DataLane) -> Result<PlainFile> {
+        let mut seen = Seen::of(path);
+        let chunks = reading.session.chunks().store();
+        let previous = older_content(chunks, reading.before(), &path.join(&b'/'));
+        let previous = previous.as_ref().map(|content| Predecessor::new(chunks, content));
+        let writer = ContentWriter::new(lane, reading.session, ChunkClass::Small, previous);
+        let mut writer = writer.with_relatives(&reading.relatives);
+        let (counters, is_given_up) = (reading.monitor.counters(), || reading.monitor.is_cancelled());
+        let see = &mut |piece: &[u8], marks: &mut CutMarks| seen.see(piece, marks);
+        input.store(&mut writer, reading.session, counters, reading.clock, &is_given_up, see)?;
+        Ok(PlainFile { content: writer.finish()?, cut_at: input.cut_at(), seen })
+    }
+}
+
+/// What of a dump is stored, and what was learned of it.
+#[derive(Default)]
+struct Stored {
+    files: Vec<MongoFile>,
+    originals: Vec<KeptOriginal>,
+    /// Collections that have metadata, by database, and their kinds.
+    metadata: Vec<(FilePath, Option<String>)>,
+    prelude: Prelude,
+    oplog: Option<OplogReader>,
+    fault: Option<String>,
+}
+
+impl Stored {
+    fn add(&mut self, file: Found, storing: &mut Storing) -> Result<()> {
+        let Found { mut path, place, may_be_wrapped, .. } = file;
+        let Storing { originals, queue, lane } = storing;
+        let reading = originals.reading;
+        let mut input = StreamInput::File(place).open()?;
+        let wrapping = match may_be_wrapped {
+            true => input.wrapping(&|| reading.monitor.is_cancelled())?,
+            false => None,
+        };
+        let Some(wrapping) = wrapping else {
+            let plain = PlainFile::store(reading, &path, input, lane)?;
+            self.learn(path, plain);
+            return Ok(());
+        };
+        let original = path.clone();
+        without_suffix(&mut path, GZIP_SUFFIX);
+        let store = |input| PlainFile::store(reading, &path, input, lane);
+        let (plain, kept) = originals.beside(input, wrapping, [original, path.clone()], queue, store)?;
+        self.originals.extend(kept);
+        self.learn(path, plain);
+        Ok(())
+    }
+
+    /// Takes note of a file that was stored.
+    fn learn(&mut self, path: FilePath, plain: PlainFile) {
+        let PlainFile { content, seen, cut_at } = plain;
+        if let Some(at) = cut_at {
+            self.note(format!("{}: its compressed data is cut off after {at} bytes", shown(&path)));
+        }
+        let (count, fault) = seen.documents.map(Documents::finish).unzip();
+        if let Some(fault) = fault.flatten() {
+            self.note(fault_in(&shown(&path), &fault));
+        }
+        self.oplog = self.oplog.take().or(seen.oplog);
+        let json = seen.json.unwrap_or_default();
+        let mut collection = path.clone();
+        if without_suffix(&mut collection, METADATA_SUFFIX.as_bytes()) {
+            let metadata = Metadata::read(&json);
+            if metadata.is_none() {
+                self.note(format!("{}: it is no JSON", shown(&path)));
+            }
+            self.metadata.push((collection, metadata.and_then(|metadata| metadata.kind)));
+        } else if let Some(prelude) = Prelude::read(&json) {
+            self.prelude = prelude;
+        }
+        self.files.push(MongoFile { path, content, documents: count });
+    }
+
+    /// What shows that the dump is not whole; the first of it is kept.
+    fn note(&mut self, fault: String) {
+        self.fault.get_or_insert(fault);
+    }
+
+    fn finish(mut self) -> Result<MongoDump> {
+        self.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        self.metadata.sort_unstable();
+        if let Some(fault) = self.missing() {
+            self.note(fault);
+        }
+        let Stored { files, originals, prelude, oplog, fault, .. } = self;
+        let oplog = oplog.map(|oplog| oplog.window());
+        Ok(MongoDump { files, archive: None, originals, prelude, oplog, fault, ended: InputEnd::default() })
+    }
+
+    /// Which file is missing beside another one.
+    fn missing(&self) -> Option<String> {
+        let without_metadata = self.files.iter().find(|file| file.is_collection() && !self.has_metadata(&file.path));
+        if let Some(file) = without_metadata {
+            return Some(format!("{} has no {METADATA_SUFFIX} beside it", shown(&file.path)));
+        }
+        let without_documents = self.metadata.iter().find(|(path, kind)| !self.has_documents(path, kind.as_deref()));
+        without_documents
+            .map(|(path, _)| format!("{}{METADATA_SUFFIX} has no {DOCUMENTS_SUFFIX} beside it", shown(path)))
+    }
+
+    fn has_metadata(&self, file: &[Vec<u8>]) -> bool {
+        let [directory, name] = file else { return true };
+        let stem = name.strip_suffix(DOCUMENTS_SUFFIX.as_bytes()).unwrap_or(name);
+        let is_there = |stem: &[u8]| {
+            let wanted = [directory.clone(), stem.to_vec()];
+            self.metadata.binary_search_by(|(path, _)| path[..].cmp(&wanted[..])).is_ok()
+        };
+        let series = stem.strip_prefix(BUCKETS_PREFIX.as_bytes());
+        stem.starts_with(USERS_PREFIX) || stem == OLD_INDEXES || is_there(stem) || series.is_some_and(is_there)
+    }
+
+    fn has_documents(&self, path: &[Vec<u8>], kind: Option<&str>) -> bool {
+        let [directory, name] = path else { return true };
+        let is_there = |prefix: &str| {
+            let name = [prefix.as_bytes(), name, DOCUMENTS_SUFFIX.as_bytes()].concat();
+            let wanted = [directory.clone(), name];
+            self.files.binary_search_by(|file| file.path[..].cmp(&wanted[..])).is_ok()
+        };
+        kind == Some(VIEW) || is_there("") || (kind == Some(TIME_SERIES) && is_there(BUCKETS_PREFIX))
+    }
+}

@@ -1,0 +1,124 @@
+//! MongoFiles: the files of a snapshot of MongoDB, and what each is made of.
+
+use crate::dump::mongo::{OplogWindow, Prelude};
+use crate::error::{Error, Result};
+use crate::id::Hasher;
+use crate::ingest::dump::{DumpTree, InputEnd, META_DIRECTORY, Verdict, status};
+use crate::ingest::mongo::container::{Container, ContainerPart};
+use crate::ingest::mongo::layout::{CONTAINER_PATH, FRAME_PATH, FilePath, OPLOG_FILE, path_of, shown};
+use crate::ingest::mongo::meta;
+use crate::ingest::mongo::originals::{KeptOriginal, Originals};
+use crate::ingest::{older_content, private_node};
+use crate::repository::content::{ChunkClass, Content};
+use crate::repository::content_writer::ContentWriter;
+use crate::repository::node::{DirectoryRoot, Node, NodeKind};
+use crate::repository::predecessor::Predecessor;
+use crate::store::DataLane;
+
+/// A file of a dump.
+pub struct MongoFile {
+    pub path: FilePath,
+    pub content: Content,
+    /// How many documents it has, where it is made of documents.
+    pub documents: Option<u64>,
+}
+
+impl MongoFile {
+    /// Whether it holds the documents of a collection, not operations.
+    pub fn is_collection(&self) -> bool {
+        self.documents.is_some() && self.path != path_of(&[OPLOG_FILE])
+    }
+}
+
+/// An archive around the files.
+pub struct StoredArchive {
+    /// What it has besides documents.
+    pub frame: Content,
+    /// Its parts in order; files count as in the dump.
+    pub parts: Vec<ContainerPart>,
+    pub hasher: Hasher,
+}
+
+/// A dump that was stored.
+pub struct MongoDump {
+    /// In any order.
+    pub files: Vec<MongoFile>,
+    pub archive: Option<StoredArchive>,
+    pub originals: Vec<KeptOriginal>,
+    pub prelude: Prelude,
+    /// `None` where the dump has no log of operations; `Some(None)` where that is empty.
+    pub oplog: Option<Option<OplogWindow>>,
+    /// What shows that the dump is not whole.
+    pub fault: Option<String>,
+    pub ended: InputEnd,
+}
+
+/// Writes the files of one dump.
+pub struct MongoFiles<'a, 'r> {
+    pub originals: &'a Originals<'a, 'r>,
+}
+
+impl MongoFiles<'_, '_> {
+    /// Writes the tree: its root, and how many files it has.
+    pub fn write(&self, dump: MongoDump, verdict: &Verdict) -> Result<(Node, u64)> {
+        let reading = self.originals.reading;
+        let mut made = self.made_files(&dump, verdict)?;
+        // An archive is put together of lists of extents, which can be read once they are published.
+        reading.session.publish_all((reading.clock)())?;
+        let MongoDump { mut files, archive, originals, .. } = dump;
+        if let Some(StoredArchive { frame, parts, hasher }) = archive {
+            let container = Container { reading, frame: &frame, files: &files };
+            made.push(MongoFile {
+                path: path_of(&CONTAINER_PATH),
+                content: container.rebuild(&parts, &hasher)?,
+                documents: None,
+            });
+            made.push(MongoFile { path: path_of(&FRAME_PATH), content: frame, documents: None });
+        }
+        files.append(&mut made);
+        for kept in originals {
+            let text = files.iter().find(|file| file.path == kept.text).map(|file| file.content.clone());
+            files.push(self.originals.settle(kept, &text.unwrap_or_else(Content::empty))?);
+        }
+        files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        if let Some(twice) = files.windows(2).find(|two| two[0].path == two[1].path) {
+            return Err(Error::invalid("dump", shown(&twice[0].path), "two collections make this file"));
+        }
+        let new =
+            |permissions| private_node(permissions, reading.started, NodeKind::Directory(DirectoryRoot::default()));
+        let mut tree = DumpTree::new(reading.session, new(0o600), new(0o700), reading.before());
+        for MongoFile { path, content, .. } in files {
+            let names: Vec<&[u8]> = path.iter().map(Vec::as_slice).collect();
+            let before = tree.go_to(&names)?;
+            tree.push(names.last().copied().unwrap_or_default(), content, before)?;
+        }
+        tree.finish()
+    }
+
+    /// The files about the dump.
+    fn made_files(&self, dump: &MongoDump, verdict: &Verdict) -> Result<Vec<MongoFile>> {
+        let mut lane = self.originals.reading.session.chunks().data_lane(None);
+        let mut order: Vec<&MongoFile> = dump.files.iter().collect();
+        order.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        let mut made = vec![
+            self.made_file("collections", meta::collection_lines(&order), &mut lane)?,
+            self.made_file("coordinates.json", std::iter::once(meta::coordinates(dump)), &mut lane)?,
+            self.made_file("status.json", std::iter::once(status(verdict, dump.ended.exit)), &mut lane)?,
+        ];
+        if let Some(archive) = &dump.archive {
+            made.push(self.made_file("parts", meta::part_lines(&dump.files, &archive.parts), &mut lane)?);
+        }
+        lane.release()?;
+        Ok(made)
+    }
+
+    fn made_file(&self, name: &str, lines: impl Iterator<Item = Vec<u8>>, lane: &mut DataLane) -> Result<MongoFile> {
+        let path = [META_DIRECTORY, name];
+        let chunks = self.originals.reading.session.chunks().store();
+        let previous = older_content(chunks, self.originals.reading.before(), path.join("/").as_bytes());
+        let previous = previous.as_ref().map(|content| Predecessor::new(chunks, content));
+        let mut writer = ContentWriter::new(lane, self.originals.reading.session, ChunkClass::Small, previous);
+        lines.into_iter().try_for_each(|line| writer.write(&line))?;
+        Ok(MongoFile { path: path_of(&path), content: writer.finish()?, documents: None })
+    }
+}
