@@ -702,6 +702,15 @@ fn a_dba_takes_the_dump_out_of_the_mount_and_out_of_the_repository() {
     assert!(restored.remove(ARCHIVE).unwrap() == bytes);
     restored.retain(|path, _| !path.starts_with("_meta/"));
     assert_eq!(restored, files_of(&fixture("directory")));
+    // What is left to do is told, where something is.
+    let dump = stage.path("dump");
+    write_files(&dump, &dump_with_oplog());
+    stage.succeed(&["ingest", "mongo", "--source", "whole", dump.to_str().unwrap()]);
+    let mut restore = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
+    restore.arg("--repo").arg(stage.repository()).args(["restore", "whole", "--to"]).arg(stage.path("whole"));
+    let said = String::from_utf8(restore.output().unwrap().stderr).unwrap();
+    assert!(said.contains("mongorestore --oplogReplay replays them"), "{said}");
+    assert!(files_of(&stage.path("whole"))["oplog.bson"] == dump_with_oplog()["oplog.bson"]);
     let shown = stage.succeed(&["show", "shop", "--json"]);
     assert!(shown.contains("\"kind\":\"mongo\"") && shown.contains("\"program\":\"mongodump 100.18.0\""), "{shown}");
 }

@@ -278,8 +278,8 @@ const PROMISES_OF_MONGO: &[(&str, &str)] = &[
     ),
     (
         "A dump with an oplog is of the moment of the last operation in it, once `mongorestore --oplogReplay` has replayed \
-         them; yesterfs replays none.",
-        "the_oplog_is_kept_and_tells_the_moment",
+         them; yesterfs replays none, and `restore` says so.",
+        "a_dba_takes_the_dump_out_of_the_mount_and_out_of_the_repository",
     ),
     ("A dump without one is of no single moment.", "a_directory_is_kept_as_it_is"),
     (

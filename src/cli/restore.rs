@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use yesterfs::Error;
+use yesterfs::ingest::mongo::OPLOG_LAST;
 use yesterfs::repository::snapshot::Manifest;
 use yesterfs::restore::{
     Action, Event, NotRestored, NotSetGroup, PlannedAction, RestoreOptions, RestoreReport, restore,
@@ -135,6 +136,7 @@ pub fn run(args: Restore, invocation: &Invocation) -> CommandResult {
         output.record(&summary_record(&report, to, &args, &terminal))?;
     } else if !invocation.quiet {
         print_summary(&report, &args, invocation, &terminal, &mut output)?;
+        tell_of_operations(&snapshot.manifest, &path);
     }
     output.flush()?;
     Ok(match report {
@@ -142,6 +144,15 @@ pub fn run(args: Restore, invocation: &Invocation) -> CommandResult {
         RestoreReport { problems: 0, not_set_count: 0, .. } => Outcome::Done,
         _ => Outcome::Partial,
     })
+}
+
+/// The collections of such a dump are each of their own moment until its operations were replayed.
+fn tell_of_operations(manifest: &Manifest, path: &[u8]) {
+    if let Some(last) = manifest.facts.get(OPLOG_LAST).filter(|_| path.is_empty()) {
+        stderr_line(&format!(
+            "hint: oplog.bson has the operations until {last}; mongorestore --oplogReplay replays them, yesterfs does not"
+        ));
+    }
 }
 
 fn print_action(planned: &PlannedAction<'_>, json: bool, output: &mut Output) -> std::io::Result<()> {

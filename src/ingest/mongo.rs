@@ -12,6 +12,8 @@ mod originals;
 
 use std::path::PathBuf;
 
+pub use self::meta::OPLOG_LAST;
+
 use self::files::{MongoDump, MongoFiles};
 use self::originals::Originals;
 use crate::compressed::UnwrapLimit;

@@ -10,6 +10,9 @@ use crate::ingest::mongo::container::ContainerPart;
 use crate::ingest::mongo::files::{MongoDump, MongoFile};
 use crate::ingest::mongo::layout::{FRAME_PATH, path_of};
 
+/// The fact that tells when the last operation was that a dump has.
+pub const OPLOG_LAST: &str = "oplog_last";
+
 /// A line of numbers and a file.
 fn line(bytes: u64, documents: u64, path: &[Vec<u8>]) -> Vec<u8> {
     let mut line = format!("{bytes} {documents} ").into_bytes();
@@ -67,7 +70,7 @@ pub fn facts(dump: &MongoDump, verdict: &Verdict) -> BTreeMap<String, String> {
         ("documents", Some(documents.to_string())),
         ("consistency", Some(consistency(dump.oplog))),
         ("oplog_first", window.map(|window| window.first.to_string())),
-        ("oplog_last", window.map(|window| window.last.to_string())),
+        (OPLOG_LAST, window.map(|window| window.last.to_string())),
         ("server_version", dump.prelude.server_version.clone()),
         ("program", program(dump)),
     ];
