@@ -5,6 +5,7 @@ mod support;
 use std::io::Cursor;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use support::mariadb::MariaDb;
@@ -700,9 +701,11 @@ fn snapshots_that_do_not_tell_where_rows_begin_are_read_for_it() {
 #[test]
 fn a_row_is_found_by_its_key() {
     let place = TestRepository::new();
-    let rows: Vec<String> = (0..50_000).map(|id| format!("({id},'text {}')", id % 10)).collect();
+    let row = |id: u64| format!("({id},'{:<200}text {}')", "", id % 10);
+    let rows: Vec<String> = (0..50_000).map(row).collect();
     let snapshot = ingest(&place, &made_dump(KEYED, &rows, false));
     let monitor = Recorder::default();
+    let count = |monitor: &Recorder| (monitor.counters.bytes_read.load(Relaxed), monitor.notes.lock().unwrap().len());
     let dump = DumpSide::new(&place.repository, &snapshot, &monitor).unwrap();
     let find = |key: Option<&str>, value: &str| {
         let key = key.map(|key| vec![key.as_bytes().to_vec()]);
@@ -714,15 +717,33 @@ fn a_row_is_found_by_its_key() {
         });
         is_found.map(|is_found| (is_found, found))
     };
-    let (is_found, found) = find(None, "31415").unwrap();
-    assert_eq!((is_found, found), (true, vec!["INSERT INTO `t` (`id`,`text`) VALUES (31415,'text 5');".to_string()]));
+    for id in [0, 31_415, 49_999] {
+        let insert = format!("INSERT INTO `t` (`id`,`text`) VALUES {};", row(id));
+        assert_eq!(find(None, &id.to_string()).unwrap(), (true, vec![insert]));
+    }
+    let (bytes, notes) = count(&monitor);
+    assert!(bytes < 4 * MIB as u64 && notes == 0, "{bytes} bytes, {notes} notes");
     assert_eq!(find(None, "50000").unwrap(), (false, vec![]));
-    assert_eq!(find(Some("text"), "text 3").unwrap().1.len(), 5000);
+    let (bytes, notes) = count(&monitor);
+    assert!(bytes > 10 * MIB as u64 && notes == 1, "a row that is not where it would be is looked for everywhere");
+    assert_eq!(find(Some("text"), &format!("{:<200}text 3", "")).unwrap().1.len(), 5000);
     assert!(find(Some("nothing"), "1").unwrap_err().to_string().contains("column \"nothing\""));
     let error = find_rows(&dump, b"shop.u", None, &[b"1".to_vec()], &monitor, &mut |_| Ok(())).unwrap_err();
     assert!(matches!(error, Error::NotFound { what: "table", .. }), "{error}");
     let error = find_rows(&dump, b"shop.t", None, &[b"1".to_vec(), b"2".to_vec()], &monitor, &mut |_| Ok(()));
     assert!(error.unwrap_err().to_string().contains("the key of shop.t is id"));
+    // In whatever order the rows are.
+    let rows: Vec<String> = (0..20_000).map(|number| row(number * 7919 % 20_000)).collect();
+    let snapshot = ingest(&place, &made_dump(KEYED, &rows, true));
+    let dump = DumpSide::new(&place.repository, &snapshot, &monitor).unwrap();
+    for id in [0, 5, 777, 19_999] {
+        let (key, mut found) = ([id.to_string().into_bytes()], String::new());
+        let is_found = find_rows(&dump, b"shop.t", None, &key, &monitor, &mut |row| {
+            found = String::from_utf8_lossy(row.row.text()).into_owned();
+            Ok(())
+        });
+        assert_eq!((is_found.unwrap(), found), (true, row(id)));
+    }
 }
 
 /// Runs the program; gives what it prints, what it tells, and how it ends.

@@ -23,7 +23,8 @@ Examples:
 
 /// Print a row of a dump by its key
 ///
-/// The table is read up to where the row is. Its columns are printed by name, and their values as the dump has them.
+/// The row is looked for where the order of keys would have it, and else in all of the table. Its columns are printed by name,
+/// and their values as the dump has them.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Rows {

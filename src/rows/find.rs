@@ -45,7 +45,8 @@ impl FoundRow<'_> {
 }
 
 /// Gives the rows of a table that have this key: values as text, one for each column of `key`, or of a key of the table.
-/// Reads up to where the first is found, if no second can have that key. Tells whether there was one.
+/// Where no second can have that key, it is looked for where the order of keys would have it, and everything is read only if it
+/// is not there. Tells whether there was one.
 ///
 /// # Errors
 /// [`Error::NotFound`] for the table; [`Error::Invalid`] for the key, and where rows cannot be understood.
@@ -96,14 +97,70 @@ struct Search<'s> {
     is_unique: bool,
 }
 
+/// So near to each other the places are between which a row is read for.
+const NEAR_BYTES: u64 = 512 << 10;
+
 impl Search<'_> {
-    fn is_done(&self, found: &Cell<bool>) -> bool {
-        found.get() && self.is_unique
+    fn run(&self, monitor: &dyn Monitor, give: &mut dyn FnMut(&FoundRow) -> Result<()>) -> Result<bool> {
+        let size = self.side.data.size;
+        if let Some(start) = self.place_in_order(monitor)? {
+            if self.scan(start, size.min(start + 2 * NEAR_BYTES), monitor, give)? {
+                return Ok(true);
+            }
+            let name = self.pair.name();
+            monitor.note(&format!("the row is not where the order of keys would have it, so all of {name} is read"));
+        } else if size > NEAR_BYTES {
+            monitor.note(&format!("reading all of {}: nothing tells where the row would be", self.pair.name()));
+        }
+        self.scan(0, size, monitor, give)
     }
 
-    fn run(&self, monitor: &dyn Monitor, give: &mut dyn FnMut(&FoundRow) -> Result<()>) -> Result<bool> {
+    /// Where a row begins that is not far before the wanted one, if the table is in the order of its key.
+    fn place_in_order(&self, monitor: &dyn Monitor) -> Result<Option<u64>> {
+        let marks = self.side.marks;
+        if !self.is_unique || self.side.data.size <= NEAR_BYTES || !(marks.lines || marks.brackets) {
+            return Ok(None);
+        }
+        let (mut low, mut high) = (0, self.side.data.size);
+        while high - low > NEAR_BYTES {
+            let middle = low + (high - low) / 2;
+            match self.row_behind(middle, monitor)? {
+                Some((start, key)) if key <= self.wanted && start < high => low = start,
+                _ => high = middle,
+            }
+        }
+        Ok(Some(low))
+    }
+
+    /// The first row that is sure to begin behind a place, and its key; `None` where none is near.
+    fn row_behind(&self, place: u64, monitor: &dyn Monitor) -> Result<Option<(u64, Vec<u8>)>> {
+        let mut text = Vec::new();
+        self.dump.repository.contents()?.read(&self.side.data, place, PIECE_BYTES / 4, &mut text)?;
+        Counters::add(&monitor.counters().bytes_read, text.len() as u64);
+        let Some(at) = self.side.marks.first_row(&text) else { return Ok(None) };
+        let mut key = None;
+        let mut reader = RowReader::new(self.side.marks.modes, true);
+        reader.push(&text[at..], &mut |event| -> Result<()> {
+            if let (RowEvent::Row { text, .. }, None) = (event, &key) {
+                let mut bytes = Vec::new();
+                self.comparison.push_key(1, &[&0u16.to_le_bytes(), text].concat(), &mut bytes)?;
+                key = Some(bytes);
+            }
+            Ok(())
+        })?;
+        Ok(key.map(|key| (place + at as u64, key)))
+    }
+
+    /// Reads from the beginning, or from a row, up to where the row is found, or to `end`.
+    fn scan(
+        &self,
+        start: u64,
+        end: u64,
+        monitor: &dyn Monitor,
+        give: &mut dyn FnMut(&FoundRow) -> Result<()>,
+    ) -> Result<bool> {
         let contents = self.dump.repository.contents()?;
-        let (mut reader, mut at, mut piece) = (RowReader::new(self.side.marks.modes, false), 0, Vec::new());
+        let mut reader = RowReader::new(self.side.marks.modes, start > 0);
         let (mut layout, mut key, mut stored) = (0u16, Vec::new(), Vec::new());
         let found = Cell::new(false);
         let mut tell = |event: RowEvent| -> Result<()> {
@@ -132,11 +189,11 @@ impl Search<'_> {
             }
             Ok(())
         };
-        let data = &self.side.data;
-        while at < data.size && !self.is_done(&found) {
+        let (mut at, mut piece) = (start, Vec::new());
+        while at < end && !self.is_done(&found) {
             self.dump.go_on()?;
             piece.clear();
-            contents.read(data, at, 4 * PIECE_BYTES, &mut piece)?;
+            contents.read(&self.side.data, at, PIECE_BYTES.min((end - at) as usize), &mut piece)?;
             at += piece.len() as u64;
             Counters::add(&monitor.counters().bytes_read, piece.len() as u64);
             if !reader.push(&piece, &mut tell)? {
@@ -147,5 +204,9 @@ impl Search<'_> {
             reader.finish(&mut tell)?;
         }
         Ok(found.get())
+    }
+
+    fn is_done(&self, found: &Cell<bool>) -> bool {
+        found.get() && self.is_unique
     }
 }
