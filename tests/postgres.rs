@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use support::dumped::{Dumped, command, escaped, options, reader};
 use support::mounted::Stage;
+use support::noise;
 use support::postgres::Postgres;
 use support::repository::{TestRepository, now};
 use support::stored::{assert_sound, published_bytes};
@@ -455,6 +456,13 @@ fn an_incomplete_dump_makes_no_snapshot_unless_it_is_to_be_kept() {
         }
         assert_eq!(status(whole).unwrap(), SnapshotStatus::Complete);
     }
+    // What is no dump at all.
+    for bytes in
+        [[b"INSERT INTO a VALUES ('", &b"x".repeat(40 << 20)[..]].concat(), noise(7, 3 << 20), b"words\n".to_vec()]
+    {
+        let refused = ingest(&place, options(reader(&bytes))).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused.contains("incomplete") && refused.contains("within a statement"), "{refused}");
+    }
     let dump = server.dump("pg_dump", &["shop"]);
     let more = [&dump[..], b"INSERT INTO a VALUES (3);\n"].concat();
     assert!(matches!(ingest(&place, options(reader(&more))), Err(Error::Incomplete { .. })));
@@ -533,11 +541,11 @@ fn a_dba_restores_one_table_from_the_mount() {
 
     let mount = stage.mount();
     let snapshot = mount.path("snapshots/shop/latest");
-    server.run("shop_restored", std::fs::read(snapshot.join("shop/public/tables/large/restore.sql")).unwrap());
+    server.load("shop_restored", &snapshot.join("shop/public/tables/large/restore.sql"));
     assert!(content(&server, "shop_restored", &table) == before);
     // A table in a schema that the database does not have yet.
     let other = "shop/%5Fcasts/tables/Ünï 世界/restore.sql";
-    server.run("shop_restored", std::fs::read(snapshot.join(other)).unwrap());
+    server.load("shop_restored", &snapshot.join(other));
     let sum = "SELECT sum(\"Größe\"), nextval('\"_casts\".\"Ünï 世界_id_seq\"') FROM \"_casts\".\"Ünï 世界\"";
     assert_eq!(server.run("shop_restored", sum), server.run("shop", sum));
     // Facts of the dump can be asked of the snapshot's directory.

@@ -156,6 +156,15 @@ impl Postgres {
         told.lines().filter(|line| line.contains("ERROR:") || line.contains("error:")).map(str::to_string).collect()
     }
 
+    /// `psql DATABASE < file`.
+    #[track_caller]
+    pub fn load(&self, database: &str, file: &Path) {
+        let file = std::fs::File::open(file).unwrap();
+        let mut client = self.program("psql");
+        client.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", database]).stdin(file);
+        succeed(client.output().unwrap(), "psql");
+    }
+
     #[track_caller]
     fn psql(&self, database: &str, sql: impl AsRef<[u8]>, options: &[&str]) -> Output {
         let mut client = self.program("psql");

@@ -197,11 +197,18 @@ fn statements_go_to_what_they_are_about() {
 fn what_looks_like_a_part_in_a_string_or_a_name_is_none() {
     let dump = "CREATE TABLE public.\"a\n--\n-- Name: b; Type: TABLE; Schema: c; Owner: d\n--\n\" (x text DEFAULT E'\\';');\n\
                 COPY public.t FROM stdin;\n--\n-- PostgreSQL database dump complete\n--\n\\\\.\n\\.\n\
-                CREATE FUNCTION public.f() RETURNS void AS $_$;\nCREATE TABLE public.no (a integer);\n$_$;\n";
+                CREATE FUNCTION public.f() RETURNS void AS $_$;\nCREATE TABLE public.no (a integer);\n$_$;\n\
+                CREATE OR REPLACE PROCEDURE public.p()\n    BEGIN ATOMIC\n INSERT INTO public.no (a) VALUES (1);\n\
+                 SELECT CASE WHEN true THEN 1 END;\n INSERT INTO public.no (a) VALUES (2);\nEND;\n\
+                CREATE RULE r AS ON DELETE TO public.t DO (INSERT INTO public.no VALUES (1);\n INSERT INTO public.no VALUES (1);\n);\n";
+    let comment = "/* /* it's */ CREATE TABLE public.no (a integer);\n*/\n";
+    assert_eq!(names(&[comment, "CREATE TABLE public.yes (", comment, ");\n"].concat()).len(), 2);
     let expected = [
         (PartKind::Table, "a\n--\n-- Name: b; Type: TABLE; Schema: c; Owner: d\n--\n"),
         (PartKind::Data, "t"),
         (PartKind::Function, "f()"),
+        (PartKind::Function, "p()"),
+        (PartKind::Post, "t"),
     ];
     assert_eq!(names(dump)[1..], expected.map(|(kind, name)| (kind, name.to_string())));
 }
