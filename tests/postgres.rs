@@ -104,7 +104,7 @@ fn a_dump_becomes_directories() {
     let version = server.run("postgres", "SHOW server_version");
     assert_eq!(fact("server_version"), Some(version.trim()));
     assert!(fact("program").unwrap().starts_with("pg_dump "));
-    assert_eq!((fact("character_set"), fact("tables")), (Some("UTF8"), Some("17")));
+    assert_eq!((fact("character_set"), fact("tables")), (Some("UTF8"), Some("18")));
     let rows: u64 = found.parts().iter().map(|(_, rows, _)| rows).sum();
     assert_eq!(fact("rows"), Some(rows.to_string().as_str()));
     assert!(found.text("_meta/coordinates.json").contains("\"lsn\": null"));
@@ -133,7 +133,7 @@ const FILES: &[(&str, &[&str])] = &[
 /// All else that has a name.
 fn assert_everything_has_its_file(found: &Dumped) {
     let names = |folder: &str| found.names(folder);
-    assert_eq!(names("_globals"), ["grants.sql", "roles.sql"]);
+    assert_eq!(names("_globals"), ["grants.sql", "roles.sql", "tablespaces.sql"]);
     assert_eq!(
         names("shop"),
         [
@@ -224,6 +224,8 @@ fn assert_restores_name_what_they_need(found: &Dumped) {
     ] {
         assert!(orders.contains(line), "no {line} in {}", &orders[..1000]);
     }
+    let placed = restore("public/tables/placed");
+    assert_eq!(placed.matches("\nSET default_tablespace = fast;\n").count(), 2, "{placed}");
     assert!(restore("public/tables/large").contains("-- It needs nothing else.\n"));
     assert!(restore("public/tables/north").contains("-- It is part of another table"));
     assert!(!restore("public/tables/north").contains("ATTACH"));

@@ -75,6 +75,7 @@ impl Postgres {
             chown(directory.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         }
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        succeed(as_nobody(Path::new("mkdir"), directory.path()).arg("space").output().unwrap(), "mkdir");
         let programs = programs(directory.path());
         let data = directory.path().join("data");
         let mut initdb = as_nobody(&programs.join("initdb"), directory.path());
@@ -141,7 +142,7 @@ impl Postgres {
         succeed(self.program(program).args(arguments).output().unwrap(), program).stdout
     }
 
-    /// Runs a script; gives what it prints. The first error ends it.
+    /// Runs a script; gives what it prints. The first error ends it. `:'space'` is an empty directory.
     #[track_caller]
     pub fn run(&self, database: &str, sql: impl AsRef<[u8]>) -> String {
         let output = self.psql(database, sql, &["-v", "ON_ERROR_STOP=1"]);
@@ -169,6 +170,7 @@ impl Postgres {
     fn psql(&self, database: &str, sql: impl AsRef<[u8]>, options: &[&str]) -> Output {
         let mut client = self.program("psql");
         client.args(["-X", "-q", "-A", "-t", "-d"]).arg(connection_to(database)).args(options);
+        client.arg("-v").arg(format!("space={}", self.directory.path().join("space").to_str().unwrap()));
         let mut client = client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdin = client.stdin.take().unwrap();
         let sql = sql.as_ref().to_vec();
