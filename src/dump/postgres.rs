@@ -228,8 +228,12 @@ impl<F: FnMut(Event)> Telling<'_, F> {
     fn belonging(&mut self, start: u64, text: &[u8], belongs: Belongs) {
         let has_title = matches!(self.sections.pending.title, Some(Title::Other));
         match belongs {
-            // Until the first title, whatever stands there makes room for what follows.
-            _ if self.sections.is_in(PartKind::Drops) && self.sections.pending.title.is_none() => self.settle(),
+            // Views that need each other are not dropped before they are views of nothing.
+            Belongs::To { kind: PartKind::View | PartKind::LargeObjects, .. }
+                if self.sections.is_in(PartKind::Drops) && self.sections.pending.title.is_none() =>
+            {
+                self.settle()
+            }
             Belongs::To { kind, name } => {
                 let own = self.sections.qualified(name.clone());
                 let object = self.sections.object(kind, name);

@@ -194,6 +194,7 @@ fn altered(mut words: Words) -> Belongs {
             let name = words.qualified_name();
             match how_altered(&mut words) {
                 PartKind::Attachment => in_schema(PartKind::Attachment, words.qualified_name()),
+                PartKind::Drops => unnamed(PartKind::Drops),
                 kind => in_schema(kind, name),
             }
         }

@@ -232,6 +232,21 @@ fn titles_begin_parts_and_settings_belong_to_what_follows() {
 }
 
 #[test]
+fn what_makes_room_is_a_part_of_its_own() {
+    let dump = "--\n-- PostgreSQL database dump\n--\n\nALTER TABLE ONLY public.a DROP CONSTRAINT a_pkey;\n\
+                ALTER TABLE public.a ALTER COLUMN x DROP DEFAULT;\nDROP TABLE public.a;\n\
+                CREATE OR REPLACE VIEW public.v AS\nSELECT\n    NULL::integer AS x;\nDROP VIEW public.w;\n\
+                SELECT pg_catalog.lo_unlink('16390');\n-- *not* dropping schema\n";
+    let table = "CREATE TABLE public.a (x integer);\n";
+    let kinds = |dump: &str| told(dump).into_iter().map(|(kind, ..)| kind).collect::<Vec<_>>();
+    use PartKind::*;
+    assert_eq!(kinds(dump), [Header, Drops]);
+    assert_eq!(kinds(&[dump, table].concat()), [Header, Drops, Table]);
+    let title = "--\n-- Name: v; Type: VIEW; Schema: public; Owner: me\n--\n\nCREATE VIEW public.v AS SELECT 1;\n";
+    assert_eq!(kinds(&[dump, title].concat()), [Header, Drops, View]);
+}
+
+#[test]
 fn old_dumps_name_a_schema_once() {
     let dump = "SET search_path = sales, pg_catalog;\nCREATE TABLE orders (a integer);\nCREATE SEQUENCE s;\n\
                 ALTER SEQUENCE s OWNED BY orders.a;\nCOMMENT ON COLUMN orders.a IS 'x';\n";
