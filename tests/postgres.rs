@@ -458,6 +458,14 @@ fn an_incomplete_dump_makes_no_snapshot_unless_it_is_to_be_kept() {
         }
         assert_eq!(status(whole).unwrap(), SnapshotStatus::Complete);
     }
+    // Those that pg_restore takes, and what another server's program prints.
+    for format in ["-Fc", "-Ft"] {
+        let refused = ingest(&place, options(command(&server.dump_command("pg_dump", &[format, "shop"]))));
+        assert!(matches!(&refused, Err(Error::Incomplete { reason, .. }) if reason.contains("pg_restore")), "{format}");
+    }
+    let other = b"-- MariaDB dump 10.19  Distrib 10.11.19-MariaDB\n-- Dump completed\n";
+    let refused = ingest(&place, options(reader(other))).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(refused.contains("MariaDB"), "{refused}");
     // What is no dump at all.
     for bytes in
         [[b"INSERT INTO a VALUES ('", &b"x".repeat(40 << 20)[..]].concat(), noise(7, 3 << 20), b"words\n".to_vec()]

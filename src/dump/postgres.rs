@@ -15,11 +15,12 @@ mod words;
 
 use std::collections::HashMap;
 
-pub use self::facts::{DumpEnd, DumpFacts};
+pub use self::facts::{DumpEnd, DumpFacts, Other};
 pub use self::part::{Need, NeedKind, Object, Part, PartKind};
 pub use self::settings::Settings;
 pub use self::starts::StatementStarts;
 
+use self::facts::BEGINNING_BYTES;
 use self::lexer::{EndedIn, Lexer, Sink};
 use self::needs::needs;
 use self::remark::{Remark, Title, connected_to, remark};
@@ -45,11 +46,15 @@ pub enum Event {
 pub struct PostgresDump {
     lexer: Lexer,
     sections: Sections,
+    /// Its first bytes.
+    beginning: Vec<u8>,
 }
 
 impl PostgresDump {
     /// Takes the next piece, of any length.
     pub fn push(&mut self, piece: &[u8], tell: &mut impl FnMut(Event)) {
+        let missing = BEGINNING_BYTES - self.beginning.len();
+        self.beginning.extend_from_slice(&piece[..piece.len().min(missing)]);
         self.lexer.push(piece, &mut Telling { sections: &mut self.sections, tell });
     }
 
@@ -59,6 +64,7 @@ impl PostgresDump {
         let ended_in = self.lexer.finish(&mut telling);
         telling.settle();
         self.sections.facts.end = self.sections.end(ended_in);
+        self.sections.facts.other = Other::beginning_with(&self.beginning);
         self.sections.facts
     }
 }

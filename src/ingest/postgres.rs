@@ -6,7 +6,7 @@ mod meta;
 use std::collections::HashMap;
 
 use self::layout::{ATTACHMENT_FILE, place_of};
-use crate::dump::postgres::{DumpEnd, DumpFacts, Event, Need, NeedKind, Object, PartKind, PostgresDump};
+use crate::dump::postgres::{DumpEnd, DumpFacts, Event, Need, NeedKind, Object, Other, PartKind, PostgresDump};
 use crate::error::Result;
 use crate::ingest::IngestReport;
 use crate::ingest::dump::{DumpFormat, DumpOptions, Ending, Facts, Notes, PartList, RestorePiece, ingest_dump};
@@ -131,6 +131,13 @@ impl DumpFormat for Postgres {
     }
 
     fn ending(&self) -> Ending {
+        match self.facts.other {
+            Some(Other::Archive) => {
+                return Ending::Cut("it is an archive, of which \"pg_restore --file=-\" makes text");
+            }
+            Some(Other::Mysql) => return Ending::Cut("it is a dump of MySQL or MariaDB"),
+            None => {}
+        }
         match self.facts.end {
             DumpEnd::InStatement => Ending::Cut("it ends within a statement"),
             DumpEnd::InRows => Ending::Cut("it ends within the rows of a table"),

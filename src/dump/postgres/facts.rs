@@ -29,6 +29,37 @@ pub struct DumpFacts {
     pub tables: u64,
     pub settings: Settings,
     pub end: DumpEnd,
+    /// What it is, if it is no text of PostgreSQL.
+    pub other: Option<Other>,
+}
+
+/// What may be taken for a dump of PostgreSQL as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Other {
+    /// What `pg_dump` writes for `pg_restore`.
+    Archive,
+    /// A dump of MySQL or MariaDB.
+    Mysql,
+}
+
+/// What others begin with.
+const BEGINNINGS: [(&[u8], Other); 6] = [
+    (b"PGDMP", Other::Archive),
+    (b"toc.dat\0", Other::Archive),
+    (b"-- MySQL dump ", Other::Mysql),
+    (b"-- MariaDB dump ", Other::Mysql),
+    (b"/*!999999\\-", Other::Mysql),
+    (b"/*M!999999\\-", Other::Mysql),
+];
+
+/// So many bytes tell what begins with them.
+pub const BEGINNING_BYTES: usize = 16;
+
+impl Other {
+    /// What begins with these bytes.
+    pub fn beginning_with(bytes: &[u8]) -> Option<Other> {
+        BEGINNINGS.iter().find(|(beginning, _)| bytes.starts_with(beginning)).map(|(_, other)| *other)
+    }
 }
 
 impl DumpFacts {
