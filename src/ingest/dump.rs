@@ -1,5 +1,5 @@
 //! What ingests of all kinds of database dumps do alike: the dump is stored as it is, and the files of databases and tables
-//! beside it are ranges of it. `docs/semantics.md` section 10 shows the tree. What a kind of dump knows is a [`DumpFormat`].
+//! beside it are ranges of it. `docs/semantics.md` section 10 shows the tree. What is known of one kind of dump is a `DumpFormat`.
 
 mod dump_tree;
 mod files;
