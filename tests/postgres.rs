@@ -11,6 +11,7 @@ use support::noise;
 use support::postgres::Postgres;
 use support::repository::{TestRepository, now};
 use support::stored::{assert_sound, published_bytes};
+use yesterfs::dump::postgres::{Event, PostgresDump};
 use yesterfs::error::{Error, Result};
 use yesterfs::ingest::IngestOptions;
 use yesterfs::ingest::IngestReport;
@@ -413,6 +414,35 @@ fn load_in_order(server: &Postgres, found: &Dumped, mut tables: Vec<String>) {
             server.run("restored", found.file(path));
         }
         tables = rest;
+    }
+}
+
+#[test]
+fn a_dump_is_the_same_in_whatever_pieces_it_comes_and_has_parts_wherever_it_ends() {
+    let server = Postgres::start();
+    server.run("postgres", HOSTILE);
+    let dump = server.dump("pg_dumpall", &["--rows-per-insert=50", "--clean"]);
+    let read = |dump: &[u8], length: usize| {
+        let (mut reader, mut events) = (PostgresDump::default(), Vec::new());
+        dump.chunks(length).for_each(|piece| reader.push(piece, &mut |event| events.push(event)));
+        let facts = reader.finish(&mut |event| events.push(event));
+        (events, facts)
+    };
+    let whole = read(&dump, dump.len());
+    for length in [1, 2, 95, 96, 97, 4096] {
+        assert!(read(&dump, length) == whole, "in pieces of {length} bytes");
+    }
+    let starts = |events: &[Event]| {
+        let start = |event: &Event| if let Event::Part(part) = event { Some(part.start) } else { None };
+        events.iter().filter_map(start).collect::<Vec<u64>>()
+    };
+    for end in (1..dump.len()).step_by(dump.len() / 500) {
+        let (events, _) = read(&dump[..end], end);
+        let found = starts(&events);
+        assert!(found[0] == 0 && found.is_sorted() && found.iter().all(|&start| start < end as u64), "up to {end}");
+        // The last part may be another one as long as its statement has not ended.
+        let known = starts(&whole.0);
+        assert!(found[..found.len() - 1].iter().all(|start| known.contains(start)), "up to {end}");
     }
 }
 
