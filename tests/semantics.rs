@@ -154,8 +154,9 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     ),
     ("What is not understood belongs to the part before it.", "statements_go_to_what_they_make"),
     (
-        "`restore.sql` loads a table, its rows and its triggers into whatever database is present: it holds the settings of \
-         the dump's session and the parts of the table, and nothing that names the database, the binary log or replication.",
+        "`restore.sql` loads a table, its rows and its triggers into whatever database is present: it holds the \
+         settings of the dump's session and the parts of the table, and nothing that names the database, the binary log \
+         or replication.",
         "every_table_of_every_variant_restores_into_another_database",
     ),
     ("Its first comment names the tables and the sequences that the table refers to.", "a_dump_becomes_directories"),
@@ -168,9 +169,42 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "long_names_stay_different_and_whole_characters",
     ),
     (
-        "What the dump names no database for is in the one that `--database` names, else the one in the dump's first lines, \
-         else one named as the file, else one named as the source.",
+        "What the dump names no database for is in the one that `--database` names, else the one in the dump's first \
+         lines, else one named as the file, else one named as the source.",
         "a_dump_that_names_no_database_gets_one",
+    ),
+    (
+        "A dump that gzip or zstd compressed is unwrapped, be it a file, standard input or what a command prints: \
+         `dump.sql` is what was compressed, also where several compressed files follow one another.",
+        "what_real_compressors_made_is_stored_plain",
+    ),
+    ("Its first bytes tell, not its name.", "what_real_compressors_made_is_stored_plain"),
+    ("Compressed data that ends early is an incomplete dump.", "compressed_data_that_is_cut_off_is_an_incomplete_dump"),
+    (
+        "Anything else behind it, a checksum that does not match, and more plain bytes than `--max-unwrapped` allows \
+         (by default 200 times the compressed ones, and 256 MiB in any case) are errors.",
+        "what_cannot_be_unwrapped_is_refused",
+    ),
+    (
+        "Of a compressed dump is kept besides, by `--original`: `rebuild`, what makes the very same file again \
+         (`_original/NAME.recipe`), which was proven before the snapshot exists; where that saves less than half, and \
+         for zstd, whose versions write different bytes, the file (`_original/NAME`).",
+        "what_is_kept_of_the_compressed_file_can_be_chosen",
+    ),
+    ("`keep`: always the file.", "what_is_kept_of_the_compressed_file_can_be_chosen"),
+    ("`drop`: neither.", "what_is_kept_of_the_compressed_file_can_be_chosen"),
+    (
+        "NAME is that of the file, else `dump.sql.gz` or `dump.sql.zst`.",
+        "what_is_kept_of_the_compressed_file_can_be_chosen",
+    ),
+    (
+        "`yesterfs rebuild SNAP [NAME]` writes that file, and compares it with the hash of what came: where it ends \
+         with 0, it is the same.",
+        "the_compressed_file_comes_back_byte_for_byte",
+    ),
+    (
+        "Standard output has had bytes before that is known; with `--output`, a file that failed is removed.",
+        "a_compressed_file_is_written_from_the_command_line",
     ),
     (
         "A dump that ends within a statement or without its last line, and one whose command failed, makes no snapshot.",
@@ -201,6 +235,33 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "a_changed_dump_costs_what_changed",
     ),
     ("Only the user who ran the ingest may read them.", "a_dump_becomes_directories"),
+    (
+        "`restore --into` gives a dump, or with `--table` the `restore.sql` of tables, to the client program that is \
+         installed.",
+        "a_whole_dump_comes_back_into_another_server",
+    ),
+    (
+        "It replaces nothing that the server has, unless `--overwrite` says so: it looks before it changes anything.",
+        "a_whole_dump_comes_back_into_another_server",
+    ),
+    (
+        "A missing database is made; `--as` gives a table of MySQL another name, and its constraints and triggers names \
+         that begin with it.",
+        "one_table_comes_back_under_another_name",
+    ),
+    (
+        "A table of PostgreSQL goes into another database under its own name; it is loaded all or not at all.",
+        "one_table_comes_back_into_another_database_or_in_place",
+    ),
+    (
+        "A load that fails tells the client's error and the statement; what came before that statement is loaded.",
+        "a_load_that_fails_says_where",
+    ),
+    (
+        "No password is taken from a command line, and the client gets no files of its machine for the server, and no \
+         commands.",
+        "a_load_that_fails_says_where",
+    ),
 ];
 
 /// Those of section 12.
