@@ -1,5 +1,6 @@
 //! Dumps of databases: bytes in, what stands where out. Nothing here reads, writes or knows of a repository.
 
+mod carry;
 pub mod mongo;
 pub mod mysql;
 pub mod name;

@@ -6,36 +6,31 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 use memchr::memchr;
 
+use crate::dump::carry::Carry;
 use crate::dump::mysql::modes::ModeTracker;
 use crate::dump::mysql::scan::{Stops, begins_with, end_of_comment, end_of_quotes, is_word_byte, next_stop};
 use crate::dump::mysql::words::QuoteModes;
 
-/// What the lexer tells, in the order of the dump. Places are bytes from its beginning.
+/// What the lexer tells, in the order of the dump, to who wants to know it. Places are bytes from its beginning.
 pub trait Sink {
     /// A comment between statements, up to the end of its line.
-    fn comment(&mut self, start: u64, text: &[u8]);
+    fn comment(&mut self, _start: u64, _text: &[u8]) {}
     /// A statement that has ended; of a long one the first [`HEAD_MAX_BYTES`].
-    fn statement(&mut self, start: u64, text: &[u8], modes: QuoteModes);
+    fn statement(&mut self, _start: u64, _text: &[u8], _modes: QuoteModes) {}
     /// The beginning of an `INSERT` or `REPLACE`, up to its first row.
-    fn insert(&mut self, start: u64, text: &[u8], modes: QuoteModes);
+    fn insert(&mut self, _start: u64, _text: &[u8], _modes: QuoteModes) {}
     /// A row of an `INSERT` begins.
-    fn row(&mut self, start: u64);
+    fn row(&mut self, _start: u64) {}
     /// A row of an `INSERT` has ended before this place.
     fn row_end(&mut self, _end: u64) {}
     /// The client is told a delimiter.
-    fn delimiter(&mut self, start: u64, is_usual: bool);
+    fn delimiter(&mut self, _start: u64, _is_usual: bool) {}
 }
 
 /// Is told nothing.
 struct Nobody;
 
-impl Sink for Nobody {
-    fn comment(&mut self, _: u64, _: &[u8]) {}
-    fn statement(&mut self, _: u64, _: &[u8], _: QuoteModes) {}
-    fn insert(&mut self, _: u64, _: &[u8], _: QuoteModes) {}
-    fn row(&mut self, _: u64) {}
-    fn delimiter(&mut self, _: u64, _: bool) {}
-}
+impl Sink for Nobody {}
 
 /// Bytes of a statement that are kept: a table of the most columns there can be fits.
 const HEAD_MAX_BYTES: usize = 1 << 20;
@@ -84,7 +79,7 @@ enum Inside {
 #[derive(Clone)]
 pub struct Lexer {
     /// Bytes that were not looked at, since too little followed them.
-    carry: Vec<u8>,
+    carry: Carry,
     /// Where the first byte that was not looked at stands in the dump.
     offset: u64,
     place: Place,
@@ -105,7 +100,7 @@ pub struct Lexer {
 impl Default for Lexer {
     fn default() -> Lexer {
         let mut lexer = Lexer {
-            carry: Vec::new(),
+            carry: Carry::default(),
             offset: 0,
             place: Place::Between,
             inside: Inside::Code,
@@ -157,25 +152,10 @@ impl Lexer {
     }
 
     /// Takes the next piece of the dump.
-    pub fn push(&mut self, mut piece: &[u8], sink: &mut impl Sink) {
-        while !self.carry.is_empty() && !piece.is_empty() {
-            let mut joined = std::mem::take(&mut self.carry);
-            let carried = joined.len();
-            let taken = piece.len().min(LOOKAHEAD_BYTES);
-            joined.extend_from_slice(&piece[..taken]);
-            let used = self.run(&joined, false, sink);
-            if used >= carried {
-                piece = &piece[used - carried..];
-            } else {
-                joined.drain(..used);
-                self.carry = joined;
-                piece = &piece[taken..];
-            }
-        }
-        if !piece.is_empty() {
-            let used = self.run(piece, false, sink);
-            self.carry.extend_from_slice(&piece[used..]);
-        }
+    pub fn push(&mut self, piece: &[u8], sink: &mut impl Sink) {
+        let mut carry = std::mem::take(&mut self.carry);
+        carry.feed(piece, LOOKAHEAD_BYTES, |bytes| self.run(bytes, false, sink));
+        self.carry = carry;
     }
 
     /// Up to where everything was told.
@@ -188,7 +168,7 @@ impl Lexer {
 
     /// Tells that nothing follows, and asks where that is.
     pub fn finish(&mut self, sink: &mut impl Sink) -> EndedIn {
-        let rest = std::mem::take(&mut self.carry);
+        let rest = self.carry.take();
         self.run(&rest, true, sink);
         match self.place {
             Place::Between => EndedIn::Nothing,

@@ -78,8 +78,6 @@ impl Renamer {
 }
 
 impl Sink for Edits {
-    fn comment(&mut self, _: u64, _: &[u8]) {}
-
     fn statement(&mut self, start: u64, text: &[u8], modes: QuoteModes) {
         let mut words = Words::new(text, modes);
         let Some(Word::Plain(verb)) = words.next() else { return };
@@ -93,10 +91,6 @@ impl Sink for Edits {
     fn insert(&mut self, start: u64, text: &[u8], modes: QuoteModes) {
         self.statement(start, text, modes);
     }
-
-    fn row(&mut self, _: u64) {}
-
-    fn delimiter(&mut self, _: u64, _: bool) {}
 }
 
 impl Edits {

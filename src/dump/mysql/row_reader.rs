@@ -36,10 +36,6 @@ struct Places {
 }
 
 impl Sink for Places {
-    fn comment(&mut self, _: u64, _: &[u8]) {}
-
-    fn statement(&mut self, _: u64, _: &[u8], _: QuoteModes) {}
-
     fn insert(&mut self, start: u64, text: &[u8], modes: QuoteModes) {
         self.inserts.push((start, text.to_vec(), modes));
     }
@@ -51,8 +47,6 @@ impl Sink for Places {
     fn row_end(&mut self, end: u64) {
         self.rows.extend(self.open.take().map(|start| (start, end)));
     }
-
-    fn delimiter(&mut self, _: u64, _: bool) {}
 }
 
 impl RowReader {

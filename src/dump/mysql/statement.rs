@@ -133,8 +133,6 @@ pub fn setting(text: &[u8], variable: &str) -> Option<Vec<u8>> {
 struct Names(Vec<Vec<u8>>);
 
 impl Sink for Names {
-    fn comment(&mut self, _: u64, _: &[u8]) {}
-
     fn statement(&mut self, _: u64, text: &[u8], modes: QuoteModes) {
         let mut words = Words::new(text, modes);
         if words.pass("CREATE") {
@@ -142,12 +140,6 @@ impl Sink for Names {
             self.0.extend(name.map(|(_, name)| name));
         }
     }
-
-    fn insert(&mut self, _: u64, _: &[u8], _: QuoteModes) {}
-
-    fn row(&mut self, _: u64) {}
-
-    fn delimiter(&mut self, _: u64, _: bool) {}
 }
 
 fn dropped(mut words: Words) -> Belongs {

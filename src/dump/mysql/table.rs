@@ -59,19 +59,11 @@ struct Statements {
 }
 
 impl Sink for Statements {
-    fn comment(&mut self, _: u64, _: &[u8]) {}
-
     fn statement(&mut self, _: u64, text: &[u8], modes: QuoteModes) {
         if self.found.is_none() {
             self.found = create_table(text, modes);
         }
     }
-
-    fn insert(&mut self, _: u64, _: &[u8], _: QuoteModes) {}
-
-    fn row(&mut self, _: u64) {}
-
-    fn delimiter(&mut self, _: u64, _: bool) {}
 }
 
 impl TableSchema {

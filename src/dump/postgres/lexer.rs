@@ -5,24 +5,25 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 use memchr::{memchr, memmem};
 
+use crate::dump::carry::Carry;
 use crate::dump::postgres::ends::{
     END_OF_ROWS_MAX_BYTES, dollar_tag, end_at, end_of_comment, end_of_escaped, end_of_rows,
 };
 use crate::dump::postgres::statement::{copies_from_here, makes_routine};
 use crate::dump::postgres::words::{Words, begins_with, is_word_byte};
 
-/// What the lexer tells, in the order of the dump. Places are bytes from its beginning.
+/// What the lexer tells, in the order of the dump, to who wants to know it. Places are bytes from its beginning.
 pub trait Sink {
     /// A line of a comment between statements.
-    fn comment(&mut self, start: u64, text: &[u8]);
+    fn comment(&mut self, _start: u64, _text: &[u8]) {}
     /// A statement that has ended; of a long one the first [`HEAD_MAX_BYTES`]. The rows of a `COPY` follow it.
-    fn statement(&mut self, start: u64, text: &[u8]);
+    fn statement(&mut self, _start: u64, _text: &[u8]) {}
     /// The beginning of an `INSERT`, up to its first row.
-    fn insert(&mut self, start: u64, text: &[u8]);
+    fn insert(&mut self, _start: u64, _text: &[u8]) {}
     /// A row begins.
-    fn row(&mut self, start: u64);
+    fn row(&mut self, _start: u64) {}
     /// A line for `psql` itself.
-    fn command(&mut self, start: u64, text: &[u8]);
+    fn command(&mut self, _start: u64, _text: &[u8]) {}
 }
 
 /// Bytes of a statement that are kept: a table of the most columns there can be fits.
@@ -98,7 +99,7 @@ const INSERT_STOPS: Stops = stops(b"'\"$-/;()vV");
 /// The lexer.
 pub struct Lexer {
     /// Bytes that were not looked at, since too little followed them.
-    carry: Vec<u8>,
+    carry: Carry,
     /// Where the first byte that was not looked at stands in the dump.
     offset: u64,
     /// The two bytes before that one.
@@ -122,7 +123,7 @@ pub struct Lexer {
 impl Default for Lexer {
     fn default() -> Lexer {
         Lexer {
-            carry: Vec::new(),
+            carry: Carry::default(),
             offset: 0,
             before: [b'\n'; 2],
             place: Place::Between,
@@ -140,30 +141,15 @@ impl Default for Lexer {
 
 impl Lexer {
     /// Takes the next piece of the dump.
-    pub fn push(&mut self, mut piece: &[u8], sink: &mut impl Sink) {
-        while !self.carry.is_empty() && !piece.is_empty() {
-            let mut joined = std::mem::take(&mut self.carry);
-            let carried = joined.len();
-            let taken = piece.len().min(LOOKAHEAD_BYTES);
-            joined.extend_from_slice(&piece[..taken]);
-            let used = self.run(&joined, false, sink);
-            if used >= carried {
-                piece = &piece[used - carried..];
-            } else {
-                joined.drain(..used);
-                self.carry = joined;
-                piece = &piece[taken..];
-            }
-        }
-        if !piece.is_empty() {
-            let used = self.run(piece, false, sink);
-            self.carry.extend_from_slice(&piece[used..]);
-        }
+    pub fn push(&mut self, piece: &[u8], sink: &mut impl Sink) {
+        let mut carry = std::mem::take(&mut self.carry);
+        carry.feed(piece, LOOKAHEAD_BYTES, |bytes| self.run(bytes, false, sink));
+        self.carry = carry;
     }
 
     /// Tells that nothing follows, and asks where that is.
     pub fn finish(&mut self, sink: &mut impl Sink) -> EndedIn {
-        let rest = std::mem::take(&mut self.carry);
+        let rest = self.carry.take();
         self.run(&rest, true, sink);
         match self.place {
             Place::Between => EndedIn::Nothing,

@@ -20,8 +20,6 @@ impl StatementStarts {
 }
 
 impl<F: FnMut(u64, &[u8])> Sink for Telling<F> {
-    fn comment(&mut self, _: u64, _: &[u8]) {}
-
     fn statement(&mut self, start: u64, text: &[u8]) {
         (self.0)(start, text);
     }
@@ -29,8 +27,4 @@ impl<F: FnMut(u64, &[u8])> Sink for Telling<F> {
     fn insert(&mut self, start: u64, text: &[u8]) {
         (self.0)(start, text);
     }
-
-    fn row(&mut self, _: u64) {}
-
-    fn command(&mut self, _: u64, _: &[u8]) {}
 }
