@@ -3,10 +3,7 @@
 use serde_json::json;
 
 use crate::dump::mysql::{CoordinatesOf, DumpFacts, Need, NeedKind, ROW_MARKS, RowMarks};
-use crate::ingest::dump::{Facts, json_file};
-
-/// Longest list of what a table needs.
-const NEEDS_MAX_BYTES: usize = 64 << 10;
+use crate::ingest::dump::{Facts, NeedLine, json_file, needs_comment};
 
 fn name_of(of: CoordinatesOf) -> &'static str {
     match of {
@@ -47,41 +44,16 @@ pub fn facts(facts: &DumpFacts, tables: u64) -> Facts {
 
 /// The first comment of a `restore.sql`.
 pub fn restore_comment(needs: &[&Need]) -> Vec<u8> {
-    let mut comment =
-        b"-- Loads one table, with its rows and triggers, into the present database: mariadb DATABASE < restore.sql\n"
-            .to_vec();
-    if needs.is_empty() {
-        comment.extend_from_slice(b"-- It needs nothing else.\n");
-    }
-    for need in needs {
-        if comment.len() > NEEDS_MAX_BYTES {
-            comment.extend_from_slice(b"-- and more.\n");
-            break;
-        }
-        comment.extend_from_slice(match need.kind {
-            NeedKind::Table => b"-- It refers to table ",
-            NeedKind::Sequence => b"-- It needs sequence ",
-        });
-        if let Some(database) = &need.database {
-            push_quoted(&mut comment, database);
-            comment.push(b'.');
-        }
-        push_quoted(&mut comment, &need.name);
-        comment.push(b'\n');
-    }
+    let purpose =
+        "Loads one table, with its rows and triggers, into the present database: mariadb DATABASE < restore.sql";
+    let lines = needs.iter().map(|need| NeedLine {
+        label: match need.kind {
+            NeedKind::Table => "It refers to table",
+            NeedKind::Sequence => "It needs sequence",
+        },
+        name: need.database.iter().chain([&need.name]).map(Vec::as_slice).collect(),
+    });
+    let mut comment = needs_comment(purpose, lines, b'`');
     comment.push(b'\n');
     comment
-}
-
-/// A name between backticks. A line break in it would end the comment.
-fn push_quoted(comment: &mut Vec<u8>, name: &[u8]) {
-    comment.push(b'`');
-    for &byte in name {
-        match byte {
-            b'`' => comment.extend_from_slice(b"``"),
-            0..=0x1f | 0x7f => comment.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
-            _ => comment.push(byte),
-        }
-    }
-    comment.push(b'`');
 }

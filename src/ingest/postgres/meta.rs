@@ -3,10 +3,7 @@
 use serde_json::json;
 
 use crate::dump::postgres::{DumpFacts, Need, NeedKind};
-use crate::ingest::dump::{Facts, json_file};
-
-/// Longest list of what a table needs.
-const NEEDS_MAX_BYTES: usize = 64 << 10;
+use crate::ingest::dump::{Facts, NeedLine, json_file, needs_comment};
 
 /// `coordinates.json`: that such dumps tell of no place in the log, and what made it.
 pub fn coordinates(facts: &DumpFacts) -> Vec<u8> {
@@ -32,28 +29,18 @@ pub fn facts(facts: &DumpFacts) -> Facts {
 
 /// The first comment of a `restore.sql`.
 pub fn restore_comment(needs: &[&Need], is_attached: bool) -> Vec<u8> {
-    let mut comment =
-        b"-- Loads one table, with its rows, indexes and triggers, into the present database: psql DATABASE < restore.sql\n"
-            .to_vec();
-    if needs.is_empty() {
-        comment.extend_from_slice(b"-- It needs nothing else.\n");
-    }
-    for need in needs {
-        if comment.len() > NEEDS_MAX_BYTES {
-            comment.extend_from_slice(b"-- and more.\n");
-            break;
-        }
-        comment.extend_from_slice(match need.kind {
-            NeedKind::Table => b"-- It refers to table ",
-            NeedKind::Sequence => b"-- It needs sequence ",
-            NeedKind::Function => b"-- It needs function ",
-            NeedKind::Other => b"-- It needs ",
-        });
-        push_quoted(&mut comment, &need.schema);
-        comment.push(b'.');
-        push_quoted(&mut comment, &need.name);
-        comment.push(b'\n');
-    }
+    let purpose =
+        "Loads one table, with its rows, indexes and triggers, into the present database: psql DATABASE < restore.sql";
+    let lines = needs.iter().map(|need| NeedLine {
+        label: match need.kind {
+            NeedKind::Table => "It refers to table",
+            NeedKind::Sequence => "It needs sequence",
+            NeedKind::Function => "It needs function",
+            NeedKind::Other => "It needs",
+        },
+        name: vec![&need.schema, &need.name],
+    });
+    let mut comment = needs_comment(purpose, lines, b'"');
     if is_attached {
         comment.extend_from_slice(b"-- It is part of another table, of which attach.sql makes it one again.\n");
     }
@@ -68,17 +55,4 @@ pub fn make_schema(name: &[u8]) -> Vec<u8> {
     }
     let quoted: Vec<u8> = name.iter().flat_map(|&byte| if byte == b'"' { vec![byte; 2] } else { vec![byte] }).collect();
     [b"CREATE SCHEMA IF NOT EXISTS \"", &quoted[..], b"\";\n\n"].concat()
-}
-
-/// A name between quotes. A line break in it would end the comment.
-fn push_quoted(comment: &mut Vec<u8>, name: &[u8]) {
-    comment.push(b'"');
-    for &byte in name {
-        match byte {
-            b'"' => comment.extend_from_slice(b"\"\""),
-            0..=0x1f | 0x7f => comment.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
-            _ => comment.push(byte),
-        }
-    }
-    comment.push(b'"');
 }
