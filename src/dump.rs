@@ -1,6 +1,7 @@
 //! Dumps of databases: bytes in, what stands where out. Nothing here reads, writes or knows of a repository.
 
 mod carry;
+pub mod layout;
 pub mod mongo;
 pub mod mysql;
 pub mod name;

@@ -62,6 +62,12 @@ pub fn name_of_file(file: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// All ways to take `database.table` apart at one of its dots: either name may have some.
+pub fn split_at_dots(name: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let dots = name.iter().enumerate().filter(|(_, byte)| **byte == b'.');
+    dots.map(|(at, _)| (&name[..at], &name[at + 1..]))
+}
+
 fn push_escaped(out: &mut Vec<u8>, byte: u8) {
     out.extend_from_slice(format!("%{byte:02X}").as_bytes());
 }

@@ -3,7 +3,6 @@
 
 mod dump_tree;
 mod files;
-mod layout;
 mod meta;
 mod needs;
 mod original;
@@ -21,7 +20,6 @@ pub use self::meta::STATUS_REASON;
 pub use self::original::OriginalPolicy;
 
 pub(super) use self::dump_tree::DumpTree;
-pub(super) use self::layout::{GLOBALS_DIRECTORY, META_DIRECTORY, ORIGINAL_DIRECTORY, database_directory};
 pub(super) use self::meta::{Facts, facts, json_file, status};
 pub(super) use self::needs::{NeedLine, needs_comment};
 pub(super) use self::original::{Original, OriginalKeeper, PIECES_WAITING_MAX};
@@ -30,8 +28,8 @@ pub(super) use self::ranges::{extents_of, store_chunk};
 pub(super) use self::verdict::{Ending, InputEnd, Verdict};
 
 use self::files::DumpFiles;
-use self::layout::DUMP_FILE;
 use crate::compressed::{UnwrapLimit, Wrapping};
+use crate::dump::layout::DUMP_FILE;
 use crate::dump::name::file_name;
 use crate::error::{Error, Result};
 use crate::ingest::input::{OpenInput, StreamInput};

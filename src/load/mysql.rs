@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 
+use crate::dump::name::split_at_dots;
 use crate::error::{Error, Result};
 use crate::load::client::Client;
 use crate::load::failure::StatementLines;
 use crate::load::loader::{Load, Loader};
 use crate::load::server::MysqlUrl;
-use crate::load::tables::{DumpTables, TableName, from_hex, split_at_dots, text_of};
+use crate::load::tables::{DumpTables, TableName, from_hex, text_of};
 use crate::load::text::{Change, SqlText};
 use crate::load::{LoadOptions, LoadReport};
 use crate::progress::Monitor;
@@ -138,11 +139,8 @@ impl<'a> Run<'a> {
     fn load_tables(&self, names: &[String]) -> Result<LoadReport> {
         let mut loads = Vec::new();
         for name in names {
-            let meant = split_at_dots(name).map(|(database, table)| TableName {
-                database: database.as_bytes(),
-                schema: None,
-                table: table.as_bytes(),
-            });
+            let meant =
+                split_at_dots(name.as_bytes()).map(|(database, table)| TableName { database, schema: None, table });
             let found = self.tables.find(name, "tables are named DATABASE.TABLE", meant)?;
             let (database, table) = self.place_of(&found.name)?;
             if !self.options.overwrite {

@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 
+use crate::dump::name::split_at_dots;
 use crate::error::{Error, Result};
 use crate::load::client::Client;
 use crate::load::failure::StatementLines;
 use crate::load::loader::{Load, Loader};
 use crate::load::server::PostgresUrl;
-use crate::load::tables::{DumpTables, TableName, from_hex, split_at_dots, text_of};
+use crate::load::tables::{DumpTables, TableName, from_hex, text_of};
 use crate::load::text::{Change, SqlText};
 use crate::load::{LoadOptions, LoadReport};
 use crate::progress::Monitor;
@@ -118,22 +119,13 @@ impl Run<'_> {
 
     /// What a name can mean: with its database, or where there is but one, without.
     fn meant<'n>(&'n self, name: &'n str) -> impl Iterator<Item = TableName<'n>> {
-        let named = |(database, rest): (&'n str, &'n str)| {
-            split_at_dots(rest).map(move |(schema, table)| TableName {
-                database: database.as_bytes(),
-                schema: Some(schema.as_bytes()),
-                table: table.as_bytes(),
-            })
+        let name = name.as_bytes();
+        let in_database = |database: &'n [u8], rest: &'n [u8]| {
+            split_at_dots(rest).map(move |(schema, table)| TableName { database, schema: Some(schema), table })
         };
         let only = Some(self.tables.databases()).filter(|all| all.len() == 1).and_then(|all| all.first());
-        let in_only = only.into_iter().flat_map(move |database| {
-            split_at_dots(name).map(|(schema, table)| TableName {
-                database: &database.name,
-                schema: Some(schema.as_bytes()),
-                table: table.as_bytes(),
-            })
-        });
-        split_at_dots(name).flat_map(named).chain(in_only)
+        let named = split_at_dots(name).flat_map(move |(database, rest)| in_database(database, rest));
+        named.chain(only.into_iter().flat_map(move |database| in_database(&database.name, name)))
     }
 
     /// The database that a table goes to.

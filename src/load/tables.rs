@@ -1,15 +1,11 @@
 //! Tables of a dump's snapshot: found by name, or listed.
 
+use crate::dump::layout::{DATABASE_FILE, DUMP_FILE, RESERVED, RESTORE_FILE, TABLES_DIRECTORY};
 use crate::dump::name::{file_name, name_of_file};
 use crate::error::{Error, Result};
 use crate::repository::content::Content;
 use crate::repository::node::Node;
 use crate::repository::tree::TreeReader;
-
-/// What lies beside the directories of databases.
-const RESERVED: [&[u8]; 3] = [b"_meta", b"_globals", b"_original"];
-
-const TABLES: &[u8] = b"tables";
 
 /// The databases of a dump.
 pub struct DumpTables<'a> {
@@ -43,7 +39,8 @@ impl<'a> DumpTables<'a> {
         let mut databases = Vec::new();
         for entry in root.directory().into_iter().flat_map(|directory| tree.entries(directory)) {
             let entry = entry?;
-            let is_database = entry.node.directory().is_some() && !RESERVED.contains(&&*entry.name);
+            let is_database =
+                entry.node.directory().is_some() && !RESERVED.iter().any(|name| name.as_bytes() == &*entry.name);
             if let Some(name) = name_of_file(&entry.name).filter(|_| is_database) {
                 databases.push(Database { name, node: entry.node });
             }
@@ -53,7 +50,7 @@ impl<'a> DumpTables<'a> {
 
     /// All of the dump.
     pub fn dump(&self, root: &Node) -> Result<Content> {
-        let node = self.tree.lookup_path(root, b"dump.sql")?;
+        let node = self.tree.lookup_path(root, DUMP_FILE.as_bytes())?;
         node.and_then(|node| node.content().cloned())
             .ok_or_else(|| Error::corrupt("the snapshot", "it has no dump.sql"))
     }
@@ -64,7 +61,7 @@ impl<'a> DumpTables<'a> {
 
     /// Whether the dump itself makes or uses it.
     pub fn is_named(&self, database: &Database) -> Result<bool> {
-        Ok(self.tree.lookup_path(&database.node, b"_database.sql")?.is_some())
+        Ok(self.tree.lookup_path(&database.node, DATABASE_FILE.as_bytes())?.is_some())
     }
 
     /// Whether the dump has this table.
@@ -98,15 +95,10 @@ impl<'a> DumpTables<'a> {
         let Some(database) = self.databases.iter().find(|known| known.name == name.database) else { return Ok(None) };
         let schema = name.schema.map(|schema| file_name(schema, ""));
         let table = file_name(name.table, "");
-        let names = schema.as_deref().into_iter().chain([TABLES, &table, b"restore.sql"]);
+        let names = schema.as_deref().into_iter().chain([TABLES_DIRECTORY.as_bytes(), &table, RESTORE_FILE.as_bytes()]);
         let found = self.tree.lookup_path(&database.node, &names.collect::<Vec<_>>().join(&b'/'))?;
         Ok(found.and_then(|node| node.content().cloned()))
     }
-}
-
-/// All ways to take a name apart at one of its dots.
-pub fn split_at_dots(name: &str) -> impl Iterator<Item = (&str, &str)> {
-    name.match_indices('.').map(|(at, _)| (&name[..at], &name[at + 1..]))
 }
 
 /// A name for programs that take text only.

@@ -1,15 +1,13 @@
 //! The tables of two snapshots that may differ, and the files that each has.
 
-use crate::dump::name::{file_name, name_of_file};
+use crate::dump::layout::{DATA_FILE, SCHEMA_FILE, TABLES_DIRECTORY, TRIGGERS_FILE};
+use crate::dump::name::{file_name, name_of_file, split_at_dots};
 use crate::error::{Error, Result};
 use crate::repository::Repository;
 use crate::repository::content::Content;
 use crate::repository::entry_cursor::EntryCursor;
 use crate::repository::node::{DirectoryRoot, Node};
 use crate::repository::pairs::{PagesMet, next_pair};
-
-/// The directory of a database that has one for each table.
-const TABLES: &[u8] = b"tables";
 
 /// The files of a table that matter here, on one side.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -88,7 +86,7 @@ fn all_tables(repository: &Repository, roots: [Option<&Node>; 2]) -> Result<Vec<
     each_pair(repository, roots, &mut |database, sides| {
         let tree = repository.tree()?;
         let tables = |node: &Option<Node>| match node {
-            Some(node) => tree.lookup_path(node, TABLES),
+            Some(node) => tree.lookup_path(node, TABLES_DIRECTORY.as_bytes()),
             None => Ok(None),
         };
         let tables = [tables(&sides[0])?, tables(&sides[1])?];
@@ -129,19 +127,14 @@ fn files(repository: &Repository, table: Option<&Node>) -> Result<Option<TableFi
         let node = tree.lookup_path(table, name.as_bytes())?;
         Ok::<_, Error>(node.as_ref().and_then(Node::content).cloned())
     };
-    Ok(Some(TableFiles {
-        schema: content("schema.sql")?,
-        data: content("data.sql")?,
-        triggers: content("triggers.sql")?,
-    }))
+    Ok(Some(TableFiles { schema: content(SCHEMA_FILE)?, data: content(DATA_FILE)?, triggers: content(TRIGGERS_FILE)? }))
 }
 
 /// The table that is called `shop.orders`. Either name may have dots.
 fn named_table(repository: &Repository, roots: [Option<&Node>; 2], name: &[u8]) -> Result<TablePair> {
-    let dots = name.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
-    for dot in dots {
-        let (database, table) = (file_name(&name[..dot], ""), file_name(&name[dot + 1..], ""));
-        let path = [&database, TABLES, &table].join(&b'/');
+    for (database, table) in split_at_dots(name) {
+        let (database, table) = (file_name(database, ""), file_name(table, ""));
+        let path = [&database, TABLES_DIRECTORY.as_bytes(), &table].join(&b'/');
         let tree = repository.tree()?;
         let node = |root: Option<&Node>| root.map_or(Ok(None), |root| tree.lookup_path(root, &path));
         let nodes = [node(roots[0])?, node(roots[1])?];

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
+use crate::dump::layout::{DUMP_FILE, META_DIRECTORY, ORIGINAL_DIRECTORY, RESTORE_FILE};
 use crate::error::Result;
 use crate::id::ChunkId;
 use crate::ingest::dump::dump_tree::DumpTree;
-use crate::ingest::dump::layout::{DUMP_FILE, META_DIRECTORY, ORIGINAL_DIRECTORY, RESTORE_FILE};
 use crate::ingest::dump::meta;
 use crate::ingest::dump::part_list::PartList;
 use crate::ingest::dump::ranges::{Piece, Ranges, store_chunk};

@@ -4,8 +4,8 @@
 use std::sync::mpsc::Receiver;
 
 use crate::compressed::recipe::{RecipeMaker, RecipeReader};
+use crate::dump::layout::{ORIGINAL_DIRECTORY, RECIPE_SUFFIX};
 use crate::error::{Error, Result};
-use crate::ingest::dump::layout::{ORIGINAL_DIRECTORY, RECIPE_SUFFIX};
 use crate::ingest::older_content;
 use crate::repository::content::{ChunkClass, Content};
 use crate::repository::content_reader::ContentReader;

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use crate::ingest::dump::layout::database_directory;
+use crate::dump::layout::database_directory;
 
 /// Where a part of a dump belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,10 @@
 //! MongoFiles: the files of a snapshot of MongoDB, and what each is made of.
 
+use crate::dump::layout::META_DIRECTORY;
 use crate::dump::mongo::{OplogWindow, Prelude};
 use crate::error::{Error, Result};
 use crate::id::Hasher;
-use crate::ingest::dump::{DumpTree, InputEnd, META_DIRECTORY, Verdict, status};
+use crate::ingest::dump::{DumpTree, InputEnd, Verdict, status};
 use crate::ingest::mongo::container::{Container, ContainerPart};
 use crate::ingest::mongo::layout::{CONTAINER_PATH, FRAME_PATH, FilePath, OPLOG_FILE, path_of, shown};
 use crate::ingest::mongo::meta;

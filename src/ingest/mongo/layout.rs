@@ -1,8 +1,8 @@
 //! Layout: which file of a snapshot is which of a dump's.
 
+use crate::dump::layout::{META_DIRECTORY, ORIGINAL_DIRECTORY};
 use crate::dump::mongo::collection_file_name;
 use crate::dump::name::file_name_beside;
-use crate::ingest::dump::{META_DIRECTORY, ORIGINAL_DIRECTORY};
 
 /// The operations while the dump was made.
 pub const OPLOG_FILE: &str = "oplog.bson";

@@ -4,10 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 
 use crate::compressed::{UnwrapLimit, Wrapping};
+use crate::dump::layout::ORIGINAL_DIRECTORY;
 use crate::error::{Error, Result};
-use crate::ingest::dump::{
-    DumpReading, ORIGINAL_DIRECTORY, Original, OriginalKeeper, OriginalPolicy, PIECES_WAITING_MAX,
-};
+use crate::ingest::dump::{DumpReading, Original, OriginalKeeper, OriginalPolicy, PIECES_WAITING_MAX};
 use crate::ingest::input::OpenInput;
 use crate::ingest::mongo::files::MongoFile;
 use crate::ingest::mongo::layout::FilePath;

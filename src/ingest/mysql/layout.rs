@@ -1,8 +1,12 @@
 //! Layout: which file of a snapshot a part of a dump belongs to.
 
+use crate::dump::layout::{
+    DATA_FILE, DATABASE_FILE, GLOBALS_DIRECTORY, HEADER_FILE, META_DIRECTORY, SCHEMA_FILE, TABLES_DIRECTORY,
+    TRIGGERS_FILE, database_directory,
+};
 use crate::dump::mysql::{Part, PartKind};
 use crate::dump::name::file_name;
-use crate::ingest::dump::{GLOBALS_DIRECTORY, META_DIRECTORY, Place, database_directory};
+use crate::ingest::dump::Place;
 
 /// Where the parts of one kind lie.
 struct Shelf {
@@ -22,7 +26,7 @@ fn shelf_of(kind: PartKind) -> Shelf {
     let own_directory = |directories, file| Shelf { top: None, directories, file: Some(file), is_named: true };
     let own_file = |directories| Shelf { top: None, directories, file: None, is_named: true };
     match kind {
-        PartKind::Header => in_top(META_DIRECTORY, "header.sql"),
+        PartKind::Header => in_top(META_DIRECTORY, HEADER_FILE),
         PartKind::Footer | PartKind::Coordinates => in_top(META_DIRECTORY, "footer.sql"),
         PartKind::Users => in_top(GLOBALS_DIRECTORY, "users.sql"),
         PartKind::Roles => in_top(GLOBALS_DIRECTORY, "roles.sql"),
@@ -30,10 +34,10 @@ fn shelf_of(kind: PartKind) -> Shelf {
         PartKind::Tablespaces => in_top(GLOBALS_DIRECTORY, "tablespaces.sql"),
         PartKind::Servers => in_top(GLOBALS_DIRECTORY, "servers.sql"),
         PartKind::Plugins => in_top(GLOBALS_DIRECTORY, "plugins.sql"),
-        PartKind::Database => Shelf { top: None, directories: &[], file: Some("_database.sql"), is_named: false },
-        PartKind::Schema => own_directory(&["tables"], "schema.sql"),
-        PartKind::Data => own_directory(&["tables"], "data.sql"),
-        PartKind::Triggers => own_directory(&["tables"], "triggers.sql"),
+        PartKind::Database => Shelf { top: None, directories: &[], file: Some(DATABASE_FILE), is_named: false },
+        PartKind::Schema => own_directory(&[TABLES_DIRECTORY], SCHEMA_FILE),
+        PartKind::Data => own_directory(&[TABLES_DIRECTORY], DATA_FILE),
+        PartKind::Triggers => own_directory(&[TABLES_DIRECTORY], TRIGGERS_FILE),
         PartKind::ViewStub => own_directory(&["views"], "stub.sql"),
         PartKind::View => own_directory(&["views"], "view.sql"),
         PartKind::Procedure => own_file(&["routines", "procedures"]),

@@ -1,8 +1,12 @@
 //! Layout: which file of a snapshot a part of a dump belongs to.
 
+use crate::dump::layout::{
+    DATA_FILE, DATABASE_FILE, GLOBALS_DIRECTORY, HEADER_FILE, META_DIRECTORY, SCHEMA_FILE, TABLES_DIRECTORY,
+    database_directory,
+};
 use crate::dump::name::{file_name, file_name_beside};
 use crate::dump::postgres::{Object, PartKind};
-use crate::ingest::dump::{GLOBALS_DIRECTORY, META_DIRECTORY, Place, database_directory};
+use crate::ingest::dump::Place;
 
 /// What makes a table a part of another.
 pub const ATTACHMENT_FILE: &str = "attach.sql";
@@ -25,12 +29,12 @@ enum Shelf {
 
 fn shelf_of(kind: PartKind) -> Shelf {
     match kind {
-        PartKind::Header => Shelf::Top(META_DIRECTORY, "header.sql"),
+        PartKind::Header => Shelf::Top(META_DIRECTORY, HEADER_FILE),
         PartKind::Footer => Shelf::Top(META_DIRECTORY, "footer.sql"),
         PartKind::Roles => Shelf::Top(GLOBALS_DIRECTORY, "roles.sql"),
         PartKind::Grants => Shelf::Top(GLOBALS_DIRECTORY, "grants.sql"),
         PartKind::Tablespaces => Shelf::Top(GLOBALS_DIRECTORY, "tablespaces.sql"),
-        PartKind::Database => Shelf::Database("_database.sql"),
+        PartKind::Database => Shelf::Database(DATABASE_FILE),
         PartKind::Drops => Shelf::Database("_drop.sql"),
         PartKind::LargeObjects => Shelf::Database("_large_objects.sql"),
         PartKind::DefaultPrivileges => Shelf::Database("_default_privileges.sql"),
@@ -61,8 +65,8 @@ fn shelf_of(kind: PartKind) -> Shelf {
         PartKind::TextSearchTemplate => Shelf::OfSchema("text_search_templates"),
         PartKind::Type => Shelf::OfSchema("types"),
         PartKind::View => Shelf::OfSchema("views"),
-        PartKind::Table => Shelf::Table("schema.sql"),
-        PartKind::Data => Shelf::Table("data.sql"),
+        PartKind::Table => Shelf::Table(SCHEMA_FILE),
+        PartKind::Data => Shelf::Table(DATA_FILE),
         PartKind::Post => Shelf::Table("post.sql"),
         PartKind::Attachment => Shelf::Table(ATTACHMENT_FILE),
     }
@@ -70,7 +74,7 @@ fn shelf_of(kind: PartKind) -> Shelf {
 
 /// Names beside the directories of schemas.
 const RESERVED: [&str; 15] = [
-    "_database.sql",
+    DATABASE_FILE,
     "_drop.sql",
     "_large_objects.sql",
     "_default_privileges.sql",
@@ -98,7 +102,9 @@ pub fn place_of(object: &Object) -> Place {
         Shelf::OfDatabase(directory) => (vec![database(), directory.into(), own_file()], None),
         Shelf::Schema(file) => (vec![database(), schema()], Some(file)),
         Shelf::OfSchema(directory) => (vec![database(), schema(), directory.into(), own_file()], None),
-        Shelf::Table(file) => (vec![database(), schema(), "tables".into(), file_name(&object.name, "")], Some(file)),
+        Shelf::Table(file) => {
+            (vec![database(), schema(), TABLES_DIRECTORY.into(), file_name(&object.name, "")], Some(file))
+        }
     };
     Place { object: names.join(&b'/'), file, is_restorable: object.kind.is_of_table() }
 }

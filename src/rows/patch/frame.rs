@@ -1,5 +1,6 @@
 //! Frame: the session's settings around a patch.
 
+use crate::dump::layout::{HEADER_FILE, META_DIRECTORY};
 use crate::dump::mysql::{QuoteModes, setting};
 use crate::error::{Error, Result};
 use crate::rows::side::DumpSide;
@@ -22,7 +23,10 @@ struct Settings {
 
 impl Settings {
     fn of(dump: &DumpSide) -> Result<Settings> {
-        let header = dump.repository.tree()?.lookup_path(&dump.snapshot.manifest.root, b"_meta/header.sql")?;
+        let header = dump
+            .repository
+            .tree()?
+            .lookup_path(&dump.snapshot.manifest.root, [META_DIRECTORY, HEADER_FILE].join("/").as_bytes())?;
         let header = dump.text(header.as_ref().and_then(|node| node.content()))?;
         let character_set = dump.fact("character_set").filter(|name| is_plain(name)).unwrap_or(USUAL_CHARACTER_SET);
         let time_zone = setting(&header, "TIME_ZONE").map(|zone| String::from_utf8_lossy(&zone).into_owned());

@@ -17,8 +17,22 @@ pub const ORIGINAL_DIRECTORY: &str = "_original";
 /// Behind the name of a file, that of how it is made again.
 pub const RECIPE_SUFFIX: &str = ".recipe";
 
+/// What the dump says of a database itself.
+pub const DATABASE_FILE: &str = "_database.sql";
+
+/// The directory of a database or schema that has one for each table.
+pub const TABLES_DIRECTORY: &str = "tables";
+
+/// Files of a table: what makes it, its rows, its triggers.
+pub const SCHEMA_FILE: &str = "schema.sql";
+pub const DATA_FILE: &str = "data.sql";
+pub const TRIGGERS_FILE: &str = "triggers.sql";
+
+/// What sets up the session, beside what is told about the dump.
+pub const HEADER_FILE: &str = "header.sql";
+
 /// Names beside the directories of databases.
-const RESERVED: [&str; 4] = [DUMP_FILE, META_DIRECTORY, GLOBALS_DIRECTORY, ORIGINAL_DIRECTORY];
+pub const RESERVED: [&str; 4] = [DUMP_FILE, META_DIRECTORY, GLOBALS_DIRECTORY, ORIGINAL_DIRECTORY];
 
 /// Loads a table by itself.
 pub const RESTORE_FILE: &str = "restore.sql";
