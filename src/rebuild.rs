@@ -1,17 +1,14 @@
 //! Rebuild: the compressed file that a snapshot of a dump was made of, byte for byte.
 
+use std::ops::ControlFlow;
+
 use crate::compressed::recipe::RecipeReader;
+use crate::dump::layout::{ORIGINAL_DIRECTORY, RECIPE_SUFFIX};
 use crate::error::{Error, Result};
 use crate::repository::Repository;
 use crate::repository::content::Content;
 use crate::repository::node::Node;
 use crate::repository::snapshot::Snapshot;
-
-/// Where snapshots have what is kept of such files.
-const ORIGINAL_DIRECTORY: &[u8] = b"_original";
-
-/// Behind the name of a file, that of its recipe.
-const RECIPE_SUFFIX: &[u8] = b".recipe";
 
 /// Names that one message tells.
 const NAMES_TOLD_MAX: usize = 20;
@@ -31,17 +28,12 @@ pub fn rebuild_original(
     let root = &snapshot.manifest.root;
     let (file, content) = original(repository, root, name)?;
     let contents = repository.contents()?;
-    let mut source = contents.pieces(&content, 0);
-    if !file.ends_with(RECIPE_SUFFIX) {
-        let mut piece = Vec::new();
-        while source(&mut piece)? {
-            out(&piece)?;
-            piece.clear();
-        }
-        return Ok(());
+    if !file.ends_with(RECIPE_SUFFIX.as_bytes()) {
+        return contents.each_piece(&content, 1, |piece| out(piece).map(ControlFlow::Continue));
     }
     let shown = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
-    let recipe = RecipeReader::open(shown(&[ORIGINAL_DIRECTORY, b"/", &file].concat()), &mut source)?;
+    let mut source = contents.pieces(&content, 0);
+    let recipe = RecipeReader::open(shown(&[ORIGINAL_DIRECTORY.as_bytes(), b"/", &file].concat()), &mut source)?;
     let text = repository.tree()?.lookup_path(root, &recipe.path)?;
     let missing = || Error::corrupt(shown(&file), format!("the snapshot has no \"{}\"", shown(&recipe.path)));
     let text = text.as_ref().and_then(Node::content).ok_or_else(missing)?;
@@ -52,14 +44,14 @@ pub fn rebuild_original(
 /// What is kept of a file: its name and its content.
 fn original(repository: &Repository, root: &Node, name: Option<&[u8]>) -> Result<(Vec<u8>, Content)> {
     let tree = repository.tree()?;
-    let top = tree.lookup_path(root, ORIGINAL_DIRECTORY)?;
+    let top = tree.lookup_path(root, ORIGINAL_DIRECTORY.as_bytes())?;
     let mut directories: Vec<(Vec<u8>, Node)> = top.into_iter().map(|top| (Vec::new(), top)).collect();
     let mut found = Vec::new();
     while let Some((prefix, directory)) = directories.pop() {
         for entry in directory.directory().into_iter().flat_map(|directory| tree.entries(directory)) {
             let entry = entry?;
             let path = [&prefix, &entry.name[..]].concat();
-            let of = path.strip_suffix(RECIPE_SUFFIX).unwrap_or(&path);
+            let of = path.strip_suffix(RECIPE_SUFFIX.as_bytes()).unwrap_or(&path);
             let is_wanted = name.is_none_or(|name| name == of || name == path);
             if entry.node.directory().is_some() {
                 directories.push(([&path, &b"/"[..]].concat(), entry.node));
@@ -74,10 +66,17 @@ fn original(repository: &Repository, root: &Node, name: Option<&[u8]>) -> Result
     let shown = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
     match found.len() {
         1 => Ok(found.remove(0)),
-        0 => Err(Error::NotFound { what: "compressed original", name: shown(name.unwrap_or(ORIGINAL_DIRECTORY)) }),
+        0 => Err(Error::NotFound {
+            what: "compressed original",
+            name: shown(name.unwrap_or(ORIGINAL_DIRECTORY.as_bytes())),
+        }),
         _ => {
-            let matches = found.iter().map(|(name, _)| shown(name.strip_suffix(RECIPE_SUFFIX).unwrap_or(name)));
-            Err(Error::Ambiguous { name: shown(name.unwrap_or(ORIGINAL_DIRECTORY)), matches: matches.collect() })
+            let matches =
+                found.iter().map(|(name, _)| shown(name.strip_suffix(RECIPE_SUFFIX.as_bytes()).unwrap_or(name)));
+            Err(Error::Ambiguous {
+                name: shown(name.unwrap_or(ORIGINAL_DIRECTORY.as_bytes())),
+                matches: matches.collect(),
+            })
         }
     }
 }

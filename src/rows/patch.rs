@@ -4,12 +4,13 @@
 //! row ever meets another one with a value that must be unique: what changes in such a column goes and comes again. A table
 //! that is made in another way is made anew, before and after the transaction where statements would end it.
 
+use crate::dump::layout::DATABASE_FILE;
 use crate::dump::mysql::{TableSchema, trigger_names};
 use crate::error::Result;
 use crate::progress::Monitor;
 use crate::repository::content::Content;
 use crate::rows::difference::{RowDiffOptions, TableChange, diff_table, required};
-use crate::rows::side::{DumpSide, PIECE_BYTES};
+use crate::rows::side::DumpSide;
 use crate::rows::tables::{TableFiles, TablePair};
 
 mod frame;
@@ -208,7 +209,7 @@ impl PatchWriter<'_> {
             plan.statement("DROP TABLE IF EXISTS ", ";\n", take)?;
             let Some(TableFiles { schema, data, triggers }) = &plan.pair.sides[to] else { return Ok(()) };
             for content in [schema, data, triggers].into_iter().flatten() {
-                self.copy(to, content, take)?;
+                self.dumps[to].each_piece(content, take)?;
             }
             return Ok(());
         }
@@ -220,7 +221,7 @@ impl PatchWriter<'_> {
         }
         if let Some(triggers) = triggers_of(plan.pair, to).filter(|_| plan.has_triggers_aside) {
             plan.use_database(database, take)?;
-            self.copy(to, triggers, take)?;
+            self.dumps[to].each_piece(triggers, take)?;
         }
         Ok(())
     }
@@ -236,22 +237,9 @@ impl PatchWriter<'_> {
         if *database == plan.database || node(from, &path)?.is_some() {
             return Ok(());
         }
-        let file = node(to, &[&path[..], b"/_database.sql"].concat())?;
+        let file = node(to, &[&path[..], DATABASE_FILE.as_bytes()].join(&b'/'))?;
         database.clear();
-        file.as_ref().and_then(|node| node.content()).map_or(Ok(()), |content| self.copy(to, content, take))
-    }
-
-    fn copy(&self, side: usize, content: &Content, take: &mut TakeText) -> Result<()> {
-        let (contents, mut at) = (self.dumps[side].repository.contents()?, 0);
-        let mut piece = Vec::new();
-        while at < content.size {
-            self.dumps[side].go_on()?;
-            piece.clear();
-            contents.read(content, at, 4 * PIECE_BYTES, &mut piece)?;
-            take(&piece)?;
-            at += piece.len() as u64;
-        }
-        Ok(())
+        file.as_ref().and_then(|node| node.content()).map_or(Ok(()), |content| self.dumps[to].each_piece(content, take))
     }
 }
 

@@ -1,7 +1,9 @@
 //! TableSide: a table as one snapshot has it, before its rows are read.
 
 use std::cell::OnceCell;
+use std::ops::ControlFlow;
 
+use crate::dump::layout::DUMP_FILE;
 use crate::dump::mysql::{
     MysqlDump, ROW_MARKS, RowEvent, RowMarks, RowReader, TableSchema, columns_of_insert, split_row,
 };
@@ -61,18 +63,15 @@ impl<'a> DumpSide<'a> {
         let manifest = &self.snapshot.manifest;
         let name = format!("{}@{}", manifest.source, manifest.name);
         self.monitor.note(&format!("reading all of the dump of {name}, which does not tell where its rows begin"));
-        let dump = self.repository.tree()?.lookup_path(&manifest.root, b"dump.sql")?;
+        let dump = self.repository.tree()?.lookup_path(&manifest.root, DUMP_FILE.as_bytes())?;
         let dump = dump.as_ref().and_then(|node| node.content());
         let content = dump.ok_or_else(|| Error::NotFound { what: "path", name: format!("{name}:/dump.sql") })?;
-        let (mut reader, mut at, mut piece) = (MysqlDump::default(), 0, Vec::new());
-        while at < content.size {
-            self.go_on()?;
-            piece.clear();
-            self.repository.contents()?.read(content, at, 4 * PIECE_BYTES, &mut piece)?;
-            reader.push(&piece, &mut |_| {});
-            at += piece.len() as u64;
+        let mut reader = MysqlDump::default();
+        self.each_piece(content, &mut |piece| {
+            reader.push(piece, &mut |_| {});
             Counters::add(&self.monitor.counters().bytes_read, piece.len() as u64);
-        }
+            Ok(())
+        })?;
         let reason = "its dump changes among its rows how strings are read";
         reader.finish(&mut |_| {}).row_marks.ok_or_else(|| Error::invalid("snapshot", name, reason))
     }
@@ -81,6 +80,14 @@ impl<'a> DumpSide<'a> {
     /// [`Error::Interrupted`] once the user asked to stop.
     pub fn go_on(&self) -> Result<()> {
         if self.monitor.is_cancelled() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    /// Gives all bytes of a content to `take`, piece by piece, until the user asks to stop.
+    pub fn each_piece(&self, content: &Content, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        self.repository.contents()?.each_piece(content, 1, |piece| {
+            self.go_on()?;
+            take(piece).map(ControlFlow::Continue)
+        })
     }
 
     /// The text of a file of a table.
