@@ -131,6 +131,18 @@ fn every_table_comes_back_by_its_name() {
 }
 
 #[test]
+fn nothing_is_made_where_one_of_several_tables_is_there() {
+    let (server, stage) = dumped(&["--databases", "shop", "we/ird .%db"]);
+    let query = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'we/ird .%db' LIMIT 1";
+    let other = format!("we/ird .%db.{}", server.run("", query).trim());
+    server.run("", "DROP DATABASE shop");
+    let message = refused(&restore(&stage, &server, &["--table", "shop.orders", "--table", &other]), 2);
+    assert!(message.contains(&format!("\"{other}\" already exists")), "{message}");
+    let databases = server.run("", "SHOW DATABASES");
+    assert!(!databases.lines().any(|name| name == "shop"), "{databases}");
+}
+
+#[test]
 fn a_load_that_fails_says_where() {
     let (server, stage) = dumped(&["--databases", "shop"]);
     // The same key twice, far into the rows; each row is a statement of its own.

@@ -112,6 +112,22 @@ fn one_table_comes_back_into_another_database_or_in_place() {
 }
 
 #[test]
+fn nothing_is_made_where_one_of_several_tables_is_there() {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    for database in ["shop", "other"] {
+        server.run("postgres", format!("CREATE DATABASE {database} TEMPLATE template0"));
+        server.run(database, "CREATE TABLE t (id integer)");
+    }
+    ingest(&stage, &server.dump("pg_dumpall", &["--no-role-passwords"]));
+    server.run("postgres", "DROP DATABASE other");
+    let tables = ["--table", "other.public.t", "--table", "shop.public.t"];
+    let message = refused(&restore(&stage, &server.url(""), &tables), 2);
+    assert!(message.contains("\"shop.public.t\" already exists"), "{message}");
+    let databases = server.run("postgres", "SELECT datname FROM pg_database");
+    assert!(!databases.lines().any(|name| name == "other"), "{databases}");
+}
+
+#[test]
 fn a_load_that_fails_says_where() {
     let (server, stage) = (Postgres::start(), Stage::new());
     server.run("postgres", "CREATE DATABASE shop TEMPLATE template0");

@@ -8,7 +8,7 @@ use crate::load::client::Client;
 use crate::load::failure::StatementLines;
 use crate::load::loader::{Load, Loader};
 use crate::load::server::MysqlUrl;
-use crate::load::tables::{DumpTables, TableName, from_hex, text_of};
+use crate::load::tables::{DumpTables, FoundTable, TableName, from_hex, text_of};
 use crate::load::text::{Change, SqlText};
 use crate::load::{LoadOptions, LoadReport};
 use crate::progress::Monitor;
@@ -30,6 +30,15 @@ struct Run<'a> {
     loader: Loader<'a>,
     server: &'a MysqlUrl,
     options: &'a LoadOptions,
+}
+
+/// A table, and where it goes.
+struct PlacedTable<'n> {
+    /// As it was asked for.
+    what: &'n str,
+    found: FoundTable<'n>,
+    database: String,
+    table: String,
 }
 
 pub fn load(
@@ -137,15 +146,10 @@ impl<'a> Run<'a> {
     }
 
     fn load_tables(&self, names: &[String]) -> Result<LoadReport> {
+        // All are looked at before anything is changed.
+        let placed = names.iter().map(|name| self.place(name)).collect::<Result<Vec<_>>>()?;
         let mut loads = Vec::new();
-        for name in names {
-            let meant =
-                split_at_dots(name.as_bytes()).map(|(database, table)| TableName { database, schema: None, table });
-            let found = self.tables.find(name, "tables are named DATABASE.TABLE", meant)?;
-            let (database, table) = self.place_of(&found.name)?;
-            if !self.options.overwrite {
-                self.refuse_present_table(&database, &table)?;
-            }
+        for PlacedTable { what, found, database, table } in placed {
             self.make_database(Some(&database))?;
             let change = match found.name.table == table.as_bytes() {
                 true => Change::None,
@@ -153,11 +157,22 @@ impl<'a> Run<'a> {
             };
             let contents = self.repository.contents()?;
             let text = SqlText { contents, content: found.content, change, threads: 1 };
-            loads.push(Load { what: name.clone(), text, arguments: vec![database.into()] });
+            loads.push(Load { what: what.to_string(), text, arguments: vec![database.into()] });
         }
         let report = LoadReport { tables: Some(loads.len() as u64), bytes: loads.iter().map(Load::bytes).sum() };
         self.loader.run_all(loads)?;
         Ok(report)
+    }
+
+    /// Finds a table, and a place for it that is free or may be taken.
+    fn place<'n>(&self, what: &'n str) -> Result<PlacedTable<'n>> {
+        let meant = split_at_dots(what.as_bytes()).map(|(database, table)| TableName { database, schema: None, table });
+        let found = self.tables.find(what, "tables are named DATABASE.TABLE", meant)?;
+        let (database, table) = self.place_of(&found.name)?;
+        if !self.options.overwrite {
+            self.refuse_present_table(&database, &table)?;
+        }
+        Ok(PlacedTable { what, found, database, table })
     }
 
     /// The database and the name that a table gets.

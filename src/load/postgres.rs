@@ -13,6 +13,7 @@ use crate::load::text::{Change, SqlText};
 use crate::load::{LoadOptions, LoadReport};
 use crate::progress::Monitor;
 use crate::repository::Repository;
+use crate::repository::content::Content;
 use crate::repository::snapshot::Snapshot;
 
 const CLIENTS: [&str; 1] = ["psql"];
@@ -30,6 +31,17 @@ struct Run<'a> {
     loader: Loader<'a>,
     server: &'a PostgresUrl,
     options: &'a LoadOptions,
+}
+
+/// A table, and where it goes.
+struct PlacedTable<'n> {
+    /// As it was asked for.
+    what: &'n str,
+    /// Its `restore.sql`.
+    content: Content,
+    database: String,
+    schema: String,
+    table: String,
 }
 
 pub fn load(
@@ -92,29 +104,37 @@ impl Run<'_> {
     }
 
     fn load_tables(&self, names: &[String]) -> Result<LoadReport> {
+        // All are looked at before anything is changed.
+        let placed = names.iter().map(|name| self.place(name)).collect::<Result<Vec<_>>>()?;
         let mut loads = Vec::new();
-        for name in names {
-            let found = self.tables.find(name, "tables are named DATABASE.SCHEMA.TABLE", self.meant(name))?;
-            let TableName { database: _, schema, table } = found.name;
-            let (schema, table) = (text_of(schema.unwrap_or_default())?, text_of(table)?);
-            let database = self.database_for(&found.name, &schema, &table)?;
-            let is_made = self.make_database(&database)?;
-            if !self.options.overwrite && !is_made && self.has_table(&database, &schema, &table)? {
-                return Err(Error::Exists { what: "table", name: format!("{database}.{schema}.{table}") });
-            }
+        for PlacedTable { what, content, database, schema, table } in placed {
+            self.make_database(&database)?;
             let change = match self.options.overwrite {
                 true => Change::Begin(format!("DROP TABLE IF EXISTS {}.{};\n", quoted(&schema), quoted(&table)).into()),
                 false => Change::None,
             };
-            let text = SqlText { contents: self.repository.contents()?, content: found.content, change, threads: 1 };
+            let text = SqlText { contents: self.repository.contents()?, content, change, threads: 1 };
             let mut arguments = self.fed_in(&database);
             // All of the table, or nothing.
             arguments.push("--single-transaction".into());
-            loads.push(Load { what: name.clone(), text, arguments });
+            loads.push(Load { what: what.to_string(), text, arguments });
         }
         let report = LoadReport { tables: Some(loads.len() as u64), bytes: loads.iter().map(Load::bytes).sum() };
         self.loader.run_all(loads)?;
         Ok(report)
+    }
+
+    /// Finds a table, and a place for it that is free or may be taken.
+    fn place<'n>(&self, what: &'n str) -> Result<PlacedTable<'n>> {
+        let found = self.tables.find(what, "tables are named DATABASE.SCHEMA.TABLE", self.meant(what))?;
+        let TableName { database: _, schema, table } = found.name;
+        let (schema, table) = (text_of(schema.unwrap_or_default())?, text_of(table)?);
+        let database = self.database_for(&found.name, &schema, &table)?;
+        let is_free = || Ok(!self.has_database(&database)? || !self.has_table(&database, &schema, &table)?);
+        if !self.options.overwrite && !is_free()? {
+            return Err(Error::Exists { what: "table", name: format!("{database}.{schema}.{table}") });
+        }
+        Ok(PlacedTable { what, content: found.content, database, schema, table })
     }
 
     /// What a name can mean: with its database, or where there is but one, without.
@@ -154,13 +174,12 @@ impl Run<'_> {
         Ok(self.loader.client.ask(&self.in_database(MAINTENANCE_DATABASE), &statement)?.trim() != "0")
     }
 
-    /// Whether it had to be made.
-    fn make_database(&self, name: &str) -> Result<bool> {
+    fn make_database(&self, name: &str) -> Result<()> {
         if self.has_database(name)? {
-            return Ok(false);
+            return Ok(());
         }
         let statement = format!("CREATE DATABASE {} TEMPLATE template0", quoted(name));
-        self.loader.client.ask(&self.in_database(MAINTENANCE_DATABASE), &statement).map(|_| true)
+        self.loader.client.ask(&self.in_database(MAINTENANCE_DATABASE), &statement).map(|_| ())
     }
 
     fn has_table(&self, database: &str, schema: &str, table: &str) -> Result<bool> {
