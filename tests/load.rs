@@ -2,10 +2,11 @@
 
 mod support;
 
-use std::process::{Command, Output};
+use std::process::Output;
 
 use support::mariadb::MariaDb;
 use support::mounted::Stage;
+use support::server::{refused, restore_into, restored};
 
 const HOSTILE: &str = include_str!("mysql/hostile.sql");
 
@@ -23,25 +24,7 @@ fn ingest(stage: &Stage, dump: &[u8]) {
 }
 
 fn restore(stage: &Stage, server: &MariaDb, options: &[&str]) -> Output {
-    restore_to(stage, &server.url(""), options)
-}
-
-fn restore_to(stage: &Stage, url: &str, options: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
-    command.arg("--repo").arg(stage.repository()).args(["restore", "shop", "--into", url]).args(options);
-    command.output().unwrap()
-}
-
-#[track_caller]
-fn restored(output: &Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-#[track_caller]
-fn refused(output: &Output, code: i32) -> String {
-    assert_eq!(output.status.code(), Some(code), "{output:?}");
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    restore_into(stage, &server.url(""), options)
 }
 
 /// A dump without the line that tells when, and by which server, and without how far counters are.
@@ -70,7 +53,7 @@ fn a_whole_dump_comes_back_into_another_server() {
 #[test]
 fn a_dump_without_a_database_goes_where_it_is_told() {
     let (server, stage) = dumped(&["shop", "orders", "customers"]);
-    restored(&restore_to(&stage, &server.url("copy of shop".replace(' ', "%20").as_str()), &[]));
+    restored(&restore_into(&stage, &server.url("copy of shop".replace(' ', "%20").as_str()), &[]));
     let rows = |database: &str| plain_dump(&server, &[database, "orders", "customers"]);
     assert_eq!(rows("copy of shop"), rows("shop"));
     // Else into the one that was dumped.
@@ -124,7 +107,7 @@ fn every_table_comes_back_by_its_name() {
     let options: Vec<String> = names.iter().flat_map(|name| ["--table".into(), format!("shop.{name}")]).collect();
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     let url = server.url("shop_restored");
-    assert!(restored(&restore_to(&stage, &url, &options)).starts_with("loaded 11 tables: "));
+    assert!(restored(&restore_into(&stage, &url, &options)).starts_with("loaded 11 tables: "));
     let tables: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
     let content = |database: &str| plain_dump(&server, &[&[database], &tables[..]].concat());
     assert_eq!(content("shop_restored"), content("shop"));
@@ -158,14 +141,14 @@ fn a_load_that_fails_says_where() {
         assert!(message.contains(part), "{part} is not in {message}");
     }
     // A server that is not there, a table that the dump does not have, a client that is not installed.
-    let message = refused(&restore_to(&stage, "mysql://root@/?socket=/nowhere", &[]), 6);
+    let message = refused(&restore_into(&stage, "mysql://root@/?socket=/nowhere", &[]), 6);
     assert!(message.contains("failed asking the server") && message.contains("/nowhere"), "{message}");
     let message = refused(&restore(&stage, &server, &["--table", "shop.missing"]), 2);
     assert!(message.contains("\"shop.missing\"") && message.contains("no such table"), "{message}");
     let message = refused(&restore(&stage, &server, &["--client", "no-such-client"]), 6);
     assert!(message.contains("\"no-such-client\" failed"), "{message}");
-    let message = refused(&restore_to(&stage, "mysql://me:secret@/shop", &[]), 2);
+    let message = refused(&restore_into(&stage, "mysql://me:secret@/shop", &[]), 2);
     assert!(message.contains("MYSQL_PWD") && !message.contains("secret"), "{message}");
-    let message = refused(&restore_to(&stage, &server.url(""), &["--to", "/tmp"]), 2);
+    let message = refused(&restore_into(&stage, &server.url(""), &["--to", "/tmp"]), 2);
     assert!(message.contains("cannot be used with"), "{message}");
 }

@@ -2,10 +2,9 @@
 
 mod support;
 
-use std::process::{Command, Output};
-
 use support::mounted::Stage;
-use support::postgres::Postgres;
+use support::postgres::{Postgres, content};
+use support::server::{refused, restore_into, restored};
 
 const HOSTILE: &str = include_str!("postgres/hostile.sql");
 
@@ -23,43 +22,18 @@ fn ingest(stage: &Stage, dump: &[u8]) {
     stage.succeed(&["ingest", "postgres", "--source", "shop", "--database", "shop", file.to_str().unwrap()]);
 }
 
-fn restore(stage: &Stage, url: &str, options: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
-    command.arg("--repo").arg(stage.repository()).args(["restore", "shop", "--into", url]).args(options);
-    command.output().unwrap()
-}
-
-#[track_caller]
-fn restored(output: &Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-#[track_caller]
-fn refused(output: &Output, code: i32) -> String {
-    assert_eq!(output.status.code(), Some(code), "{output:?}");
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// What tells the content of a database, or of a table in it.
-fn content(server: &Postgres, database: &str, options: &[&str]) -> String {
-    let dump = server.dump("pg_dump", &[options, &["-d", database]].concat());
-    let dump = String::from_utf8_lossy(&dump).into_owned();
-    dump.lines().filter(|line| !line.contains("restrict ")).collect::<Vec<_>>().join("\n")
-}
-
 #[test]
 fn a_whole_dump_comes_back_into_a_new_database() {
     let (server, stage) = dumped("pg_dump", &["shop"]);
-    assert!(restored(&restore(&stage, &server.url("copy"), &[])).starts_with("loaded the dump: "));
+    assert!(restored(&restore_into(&stage, &server.url("copy"), &[])).starts_with("loaded the dump: "));
     assert_eq!(content(&server, "copy", &[]), content(&server, "shop", &[]));
     // What is there is not touched.
-    let message = refused(&restore(&stage, &server.url("copy"), &[]), 2);
+    let message = refused(&restore_into(&stage, &server.url("copy"), &[]), 2);
     assert!(message.contains("already exists"), "{message}");
     // Without a database in the URL it is the one that was dumped.
-    let message = refused(&restore(&stage, &server.url(""), &[]), 2);
+    let message = refused(&restore_into(&stage, &server.url(""), &[]), 2);
     assert!(message.contains("\"shop.") && message.contains("already exists"), "{message}");
-    let message = refused(&restore(&stage, &server.url("copy"), &["--overwrite"]), 2);
+    let message = refused(&restore_into(&stage, &server.url("copy"), &["--overwrite"]), 2);
     assert!(message.contains("drop the database first"), "{message}");
 }
 
@@ -72,10 +46,10 @@ fn a_dump_of_all_databases_comes_back_into_another_server() {
     // The role of whoever loads it is there already, which is the one thing that such dumps cannot make.
     let dump = String::from_utf8(server.dump("pg_dumpall", &options)).unwrap();
     ingest(&stage, dump.replace("CREATE ROLE postgres;\n", "").as_bytes());
-    restored(&restore(&stage, &other.url(""), &[]));
+    restored(&restore_into(&stage, &other.url(""), &[]));
     let content = |server: &Postgres| content(server, "shop", &["--no-tablespaces"]);
     assert_eq!(content(&other), content(&server));
-    let message = refused(&restore(&stage, &other.url(""), &[]), 2);
+    let message = refused(&restore_into(&stage, &other.url(""), &[]), 2);
     assert!(message.contains("already exists"), "{message}");
 }
 
@@ -89,25 +63,25 @@ fn one_table_comes_back_into_another_database_or_in_place() {
     let before = of_table("shop");
     for name in ["public.plain_table", "shop.public.plain_table"] {
         let elsewhere = ["--table", name, "--as", "shop_restored.public.plain_table"];
-        restored(&restore(&stage, &server.url(""), &elsewhere));
+        restored(&restore_into(&stage, &server.url(""), &elsewhere));
         assert_eq!(of_table("shop_restored"), before, "{name}");
-        let message = refused(&restore(&stage, &server.url(""), &elsewhere), 2);
+        let message = refused(&restore_into(&stage, &server.url(""), &elsewhere), 2);
         assert!(message.contains("\"shop_restored.public.plain_table\" already exists"), "{message}");
         server.run("postgres", "DROP DATABASE shop_restored");
     }
     // In place of the present one, all or nothing.
     server.run("shop", "DELETE FROM plain_table WHERE id > 50; UPDATE plain_table SET note = 'lost ' || id");
     let in_place = ["--table", "shop.public.plain_table"];
-    refused(&restore(&stage, &server.url(""), &in_place), 2);
-    restored(&restore(&stage, &server.url(""), &[&in_place[..], &["--overwrite"]].concat()));
+    refused(&restore_into(&stage, &server.url(""), &in_place), 2);
+    restored(&restore_into(&stage, &server.url(""), &[&in_place[..], &["--overwrite"]].concat()));
     assert_eq!(of_table("shop"), before);
     server.run("shop", "CREATE VIEW on_it AS SELECT * FROM plain_table");
-    let message = refused(&restore(&stage, &server.url(""), &[&in_place[..], &["--overwrite"]].concat()), 6);
+    let message = refused(&restore_into(&stage, &server.url(""), &[&in_place[..], &["--overwrite"]].concat()), 6);
     assert!(message.contains("other objects depend on it"), "{message}");
     assert_eq!(server.run("shop", "SELECT count(*) FROM on_it").trim(), "100");
 
     let message =
-        refused(&restore(&stage, &server.url(""), &[&in_place[..], &["--as", "shop.public.other"]].concat()), 2);
+        refused(&restore_into(&stage, &server.url(""), &[&in_place[..], &["--as", "shop.public.other"]].concat()), 2);
     assert!(message.contains("under its own name"), "{message}");
 }
 
@@ -121,7 +95,7 @@ fn nothing_is_made_where_one_of_several_tables_is_there() {
     ingest(&stage, &server.dump("pg_dumpall", &["--no-role-passwords"]));
     server.run("postgres", "DROP DATABASE other");
     let tables = ["--table", "other.public.t", "--table", "shop.public.t"];
-    let message = refused(&restore(&stage, &server.url(""), &tables), 2);
+    let message = refused(&restore_into(&stage, &server.url(""), &tables), 2);
     assert!(message.contains("\"shop.public.t\" already exists"), "{message}");
     let databases = server.run("postgres", "SELECT datname FROM pg_database");
     assert!(!databases.lines().any(|name| name == "other"), "{databases}");
@@ -140,7 +114,8 @@ fn a_load_that_fails_says_where() {
         let damaged = dump.replace(damage, with);
         assert_ne!(damaged, dump);
         ingest(&stage, damaged.as_bytes());
-        let message = refused(&restore(&stage, &server.url(""), &["--table", "public.t", "--as", "other.public.t"]), 6);
+        let message =
+            refused(&restore_into(&stage, &server.url(""), &["--table", "public.t", "--as", "other.public.t"]), 6);
         let statement = if damage.starts_with("INSERT") {
             "statement: ALTER TABLE ONLY public.t"
         } else {
@@ -151,8 +126,8 @@ fn a_load_that_fails_says_where() {
         }
         assert_eq!(server.run("other", "SELECT count(*) FROM pg_class WHERE relname = 't'").trim(), "0");
     }
-    let message = refused(&restore(&stage, "postgres:///shop?host=/nowhere", &[]), 6);
+    let message = refused(&restore_into(&stage, "postgres:///shop?host=/nowhere", &[]), 6);
     assert!(message.contains("failed asking the server") && message.contains("/nowhere"), "{message}");
-    let message = refused(&restore(&stage, "mysql://root@/", &[]), 2);
+    let message = refused(&restore_into(&stage, "mysql://root@/", &[]), 2);
     assert!(message.contains("a dump of PostgreSQL"), "{message}");
 }

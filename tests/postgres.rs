@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use support::dumped::{Dumped, command, escaped, options, reader};
 use support::mounted::Stage;
 use support::noise;
-use support::postgres::Postgres;
+use support::postgres::{Postgres, content};
 use support::repository::{TestRepository, now};
 use support::stored::{assert_sound, published_bytes};
 use yesterfs::dump::postgres::{Event, PostgresDump};
@@ -60,14 +60,6 @@ fn tables_in(found: &Dumped, database: &str) -> BTreeSet<(String, String)> {
 /// The file name of a schema. One of these is named as a directory beside those of schemas.
 fn schema_directory(name: &str) -> String {
     if name == "_casts" { "%5Fcasts".into() } else { escaped(name) }
-}
-
-/// What tells the content of a database.
-fn content(server: &Postgres, database: &str, options: &[&str]) -> String {
-    let dump = server.dump("pg_dump", &[options, &["-d", database]].concat());
-    // What keeps psql from running what a hostile server slipped in is another one each time.
-    let dump = String::from_utf8_lossy(&dump).into_owned();
-    dump.lines().filter(|line| !line.contains("restrict ")).collect::<Vec<_>>().join("\n")
 }
 
 #[test]

@@ -6,13 +6,15 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
+use super::server::{stop, succeed};
+
 const START_MAX: Duration = Duration::from_secs(60);
-const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// A server that ends with the test.
 pub struct MariaDb {
@@ -119,21 +121,8 @@ impl MariaDb {
     }
 }
 
-#[track_caller]
-fn succeed(output: Output, what: &str) -> Output {
-    assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
-    output
-}
-
 impl Drop for MariaDb {
     fn drop(&mut self) {
-        let id = rustix::process::Pid::from_child(&self.server);
-        let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
-        let begin = Instant::now();
-        while matches!(self.server.try_wait(), Ok(None)) && begin.elapsed() < STOP_MAX {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let _ = self.server.kill();
-        let _ = self.server.wait();
+        stop(&mut self.server, Signal::TERM);
     }
 }

@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
+use super::server::{stop, succeed};
+
 const START_MAX: Duration = Duration::from_secs(60);
-const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// PostgreSQL refuses to run as root.
 const NOBODY: u32 = 65534;
@@ -188,6 +190,14 @@ impl Postgres {
     }
 }
 
+/// What tells the content of a database, or with options, of a part of it.
+pub fn content(server: &Postgres, database: &str, options: &[&str]) -> String {
+    let dump = server.dump("pg_dump", &[options, &["-d", database]].concat());
+    // What keeps psql from running what a hostile server slipped in is another one each time.
+    let dump = String::from_utf8_lossy(&dump).into_owned();
+    dump.lines().filter(|line| !line.contains("restrict ")).collect::<Vec<_>>().join("\n")
+}
+
 /// A program as somebody who is not root.
 fn as_nobody(program: &Path, home: &Path) -> Command {
     let mut command = Command::new(program);
@@ -203,22 +213,9 @@ fn connection_to(database: &str) -> String {
     format!("dbname='{}'", database.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-#[track_caller]
-fn succeed(output: Output, what: &str) -> Output {
-    assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
-    output
-}
-
 impl Drop for Postgres {
     fn drop(&mut self) {
-        let id = rustix::process::Pid::from_child(&self.server);
         // It asks nobody to end first.
-        let _ = rustix::process::kill_process(id, rustix::process::Signal::INT);
-        let begin = Instant::now();
-        while matches!(self.server.try_wait(), Ok(None)) && begin.elapsed() < STOP_MAX {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let _ = self.server.kill();
-        let _ = self.server.wait();
+        stop(&mut self.server, Signal::INT);
     }
 }

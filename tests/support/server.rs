@@ -1,0 +1,48 @@
+//! What the tests' own servers have in common.
+
+use std::process::{Child, Command, Output};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+
+use super::mounted::Stage;
+
+const STOP_MAX: Duration = Duration::from_secs(30);
+
+/// Ends a server by this signal, and kills it where that does not help.
+pub fn stop(server: &mut Child, signal: Signal) {
+    let _ = rustix::process::kill_process(Pid::from_child(server), signal);
+    let begin = Instant::now();
+    while matches!(server.try_wait(), Ok(None)) && begin.elapsed() < STOP_MAX {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let _ = server.kill();
+    let _ = server.wait();
+}
+
+#[track_caller]
+pub fn succeed(output: Output, what: &str) -> Output {
+    assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// Loads the latest snapshot of `shop` into the server that a URL names.
+pub fn restore_into(stage: &Stage, url: &str, options: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
+    command.arg("--repo").arg(stage.repository()).args(["restore", "shop", "--into", url]).args(options);
+    command.output().unwrap()
+}
+
+/// What a load that must succeed prints.
+#[track_caller]
+pub fn restored(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What a load that must fail with this exit status says.
+#[track_caller]
+pub fn refused(output: &Output, code: i32) -> String {
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
