@@ -11,7 +11,7 @@ use support::repository::{TestRepository, now};
 use support::stored::{StoredTree, assert_sound, stored_tree};
 use yesterfs::compressed::UnwrapLimit;
 use yesterfs::error::{Error, Result};
-use yesterfs::ingest::dump::{DumpOptions, OriginalPolicy};
+use yesterfs::ingest::dump::{DumpInput, DumpOptions, DumpRules, OriginalPolicy};
 use yesterfs::ingest::mysql::ingest_mysql;
 use yesterfs::ingest::stream::StreamInput;
 use yesterfs::ingest::{IngestOptions, IngestReport};
@@ -48,16 +48,12 @@ fn piped(words: &[&str], input: &[u8]) -> Vec<u8> {
 
 fn options(input: StreamInput) -> DumpOptions {
     let common = IngestOptions { source: "shop".into(), host: "here".into(), user: "me".into(), ..Default::default() };
-    DumpOptions {
-        common,
-        input,
-        database: None,
-        fallback_database: "fallback".into(),
-        keep_incomplete: false,
-        unwrap_limit: UnwrapLimit::NoBomb,
-        original: OriginalPolicy::Rebuild,
-        threads: 2,
-    }
+    let inputs = vec![DumpInput { name: None, input, fallback_database: "fallback".into() }];
+    DumpOptions { common, inputs, rules: DumpRules::default(), threads: 2 }
+}
+
+fn with_rules(rules: DumpRules, input: StreamInput) -> DumpOptions {
+    DumpOptions { rules, ..options(input) }
 }
 
 fn reader(dump: &[u8]) -> StreamInput {
@@ -103,7 +99,8 @@ fn what_real_compressors_made_is_stored_plain() {
             assert_eq!(report.snapshot.manifest.status, SnapshotStatus::Complete, "{words:?}");
             let bytes =
                 |tree: &StoredTree| tree.iter().map(|(path, it)| (path.clone(), it.1.clone())).collect::<Vec<_>>();
-            let differs = |path: &[u8]| !path.starts_with(b"_meta/status") && !path.starts_with(b"_original");
+            let told_of_inputs = [&b"_meta/status.json"[..], b"_meta/inputs"];
+            let differs = |path: &[u8]| !told_of_inputs.contains(&path) && !path.starts_with(b"_original");
             let relevant = |tree| bytes(tree).into_iter().filter(|(path, _)| differs(path)).collect::<Vec<_>>();
             assert!(relevant(&found) == relevant(&expected), "{words:?} came out as another dump");
         }
@@ -160,7 +157,8 @@ fn what_is_kept_of_the_compressed_file_can_be_chosen() {
     std::fs::write(file.path(), &compressed).unwrap();
     let name = file.path().file_name().unwrap().to_str().unwrap();
     let kept = |policy, compressed: StreamInput| {
-        let report = ingest(&place, DumpOptions { original: policy, ..options(compressed) }).unwrap();
+        let report =
+            ingest(&place, with_rules(DumpRules { original: policy, ..DumpRules::default() }, compressed)).unwrap();
         let tree = stored_tree(&place.repository, &report.snapshot).unwrap();
         let kept = tree.into_iter().filter(|(path, _)| path.starts_with(b"_original/"));
         let kept = kept.map(|(path, (_, bytes))| (String::from_utf8(path).unwrap(), bytes)).collect::<Vec<_>>();
@@ -249,7 +247,10 @@ fn compressed_data_that_is_cut_off_is_an_incomplete_dump() {
             assert!(is_told || (nothing_came && length < 200 << 10), "{words:?} cut at {length}: {refused:?}");
         }
         let half = &compressed[..compressed.len() / 2];
-        let kept = ingest(&place, DumpOptions { keep_incomplete: true, ..options(reader(half)) }).unwrap().snapshot;
+        let kept =
+            ingest(&place, with_rules(DumpRules { keep_incomplete: true, ..DumpRules::default() }, reader(half)))
+                .unwrap()
+                .snapshot;
         assert_eq!(kept.manifest.status, SnapshotStatus::Incomplete);
         let tree = stored_tree(&place.repository, &kept).unwrap();
         assert!(plain.starts_with(&tree[&b"dump.sql"[..]].1) && tree[&b"dump.sql"[..]].1.len() > plain.len() / 4);
@@ -261,7 +262,8 @@ fn what_cannot_be_unwrapped_is_refused() {
     let (server, place) = (filled_server(), TestRepository::new());
     let plain = server.dump(&["--databases", "shop"]);
     let refusal = |bytes: &[u8], limit| {
-        let options = DumpOptions { unwrap_limit: limit, keep_incomplete: true, ..options(reader(bytes)) };
+        let rules = DumpRules { unwrap_limit: limit, keep_incomplete: true, ..DumpRules::default() };
+        let options = with_rules(rules, reader(bytes));
         ingest(&place, options).err().unwrap_or_else(|| panic!("it made a snapshot")).to_string()
     };
     for words in [&["gzip"][..], &["zstd"]] {
@@ -275,8 +277,10 @@ fn what_cannot_be_unwrapped_is_refused() {
         assert!(checksum.contains("checksum"), "{checksum}");
         let large = refusal(&compressed, UnwrapLimit::Bytes(plain.len() as u64 - 1));
         assert!(large.contains("--max-unwrapped"), "{large}");
-        let enough =
-            DumpOptions { unwrap_limit: UnwrapLimit::Bytes(plain.len() as u64), ..options(reader(&compressed)) };
+        let enough = with_rules(
+            DumpRules { unwrap_limit: UnwrapLimit::Bytes(plain.len() as u64), ..DumpRules::default() },
+            reader(&compressed),
+        );
         ingest(&place, enough).unwrap();
     }
     let bomb = piped(&["gzip", "-9"], &vec![b'x'; 300 << 20]);

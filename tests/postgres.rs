@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
-use support::dumped::{Dumped, command, escaped, options, reader};
+use support::dumped::{Dumped, command, escaped, in_database, kept_incomplete, options, reader};
 use support::mounted::Stage;
 use support::noise;
 use support::postgres::{Postgres, content};
@@ -15,7 +15,7 @@ use yesterfs::dump::postgres::{Event, PostgresDump};
 use yesterfs::error::{Error, Result};
 use yesterfs::ingest::IngestOptions;
 use yesterfs::ingest::IngestReport;
-use yesterfs::ingest::dump::DumpOptions;
+use yesterfs::ingest::dump::{DumpInput, DumpOptions};
 use yesterfs::ingest::postgres::ingest_postgres;
 use yesterfs::ingest::stream::{StreamOptions, StreamSpec, ingest_streams};
 use yesterfs::progress::Recorder;
@@ -29,7 +29,7 @@ const DATABASES: [&str; 2] = ["shop", "we/ird .%db 'n' \"q\""];
 
 /// Dumps of one database do not name it.
 fn of_shop(options: DumpOptions) -> DumpOptions {
-    DumpOptions { database: Some("shop".into()), ..options }
+    in_database(Some("shop"), options)
 }
 
 fn ingest(place: &TestRepository, options: DumpOptions) -> Result<IngestReport> {
@@ -502,7 +502,7 @@ fn an_incomplete_dump_makes_no_snapshot_unless_it_is_to_be_kept() {
     assert!(matches!(ingest(&place, options(command(&failing))), Err(Error::Command { .. })));
     // What is not in the rows of a table, and what is.
     let half = &dump[..dump.windows(3).position(|it| it == b"\n2\n").unwrap()];
-    let kept = ingest(&place, DumpOptions { keep_incomplete: true, ..of_shop(options(reader(half))) }).unwrap();
+    let kept = ingest(&place, kept_incomplete(of_shop(options(reader(half))))).unwrap();
     assert_eq!(kept.snapshot.manifest.status, SnapshotStatus::Incomplete);
     let found = Dumped::of(&place, kept);
     found.assert_parts_are_the_dump(half);
@@ -523,8 +523,7 @@ fn a_dump_that_names_no_database_gets_one() {
         (&named, None, "shop"),
         (&named, Some("other"), "shop"),
     ] {
-        let options = DumpOptions { database: database.map(str::to_string), ..options(reader(dump)) };
-        let found = dumped(&place, options);
+        let found = dumped(&place, in_database(database, options(reader(dump))));
         found.file(&format!("{expected}/public/tables/a/schema.sql"));
     }
 }
@@ -601,7 +600,7 @@ fn many_small_tables_cost_little_more_than_their_dump() {
     let chunks = published_bytes(&place.repository, PackKind::Data);
     let place = TestRepository::new();
     let split = ingest(&place, options(reader(&dump))).unwrap().snapshot.manifest.clone();
-    assert!(split.facts["tables"] == TABLES.to_string() && split.files == TABLES * 5 + 6, "{} files", split.files);
+    assert!(split.facts["tables"] == TABLES.to_string() && split.files == TABLES * 5 + 7, "{} files", split.files);
     let [data, pages] = [PackKind::Data, PackKind::Pages].map(|kind| published_bytes(&place.repository, kind));
     println!("chunks of the unsplit dump of {} bytes {chunks}, of the split one {data}, pages {pages}", dump.len());
     assert!(data * 10 <= chunks * 12);
@@ -648,4 +647,33 @@ fn made_dump(tables: u64) -> Vec<u8> {
     }
     dump.push_str("--\n-- PostgreSQL database dump complete\n--\n\n");
     dump.into_bytes()
+}
+
+#[test]
+fn dumps_of_several_databases_make_one_snapshot() {
+    let (server, place) = (Postgres::start(), TestRepository::new());
+    let input = |name: &str| {
+        server.run("postgres", format!("CREATE DATABASE {name}"));
+        server.run(name, "CREATE SCHEMA s; CREATE TABLE s.a (x serial, y text); CREATE VIEW v AS SELECT x FROM s.a");
+        server.run(name, format!("INSERT INTO s.a (y) VALUES ('of {name}')"));
+        let input = reader(&server.dump("pg_dump", &[name]));
+        DumpInput { name: Some(format!("{name}.sql")), input, fallback_database: name.into() }
+    };
+    let inputs = vec![input("north"), input("south")];
+    let found = dumped(&place, DumpOptions { inputs, ..options(reader(b"")) });
+    assert_eq!(found.manifest.status, SnapshotStatus::Complete);
+    found.assert_parts_are_the_dump(found.file("dump.sql"));
+    for name in ["north", "south"] {
+        server.run("postgres", format!("CREATE DATABASE again_{name}"));
+        let again = format!("again_{name}");
+        server.run(&again, found.text(&format!("{name}/s/tables/a/restore.sql")));
+        assert_eq!(
+            server.run(&again, "INSERT INTO s.a DEFAULT VALUES; SELECT x, y FROM s.a").trim(),
+            format!("1|of {name}\n2|")
+        );
+    }
+    let inputs = vec![input("east"), input("west")];
+    let one = DumpOptions { inputs, ..in_database(Some("x"), options(reader(b""))) };
+    let refused = ingest(&place, one);
+    assert!(matches!(&refused, Err(Error::Invalid { value, .. }) if value == "x"), "{refused:?}");
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use support::mariadb::MariaDb;
 use support::repository::{TestRepository, now};
 use yesterfs::error::{Error, ErrorKind, Result};
-use yesterfs::ingest::dump::DumpOptions;
+use yesterfs::ingest::dump::{DumpInput, DumpOptions, DumpRules};
 use yesterfs::ingest::mysql::ingest_mysql;
 use yesterfs::ingest::stream::StreamInput;
 use yesterfs::ingest::{IngestOptions, IngestReport};
@@ -38,16 +38,10 @@ impl Dice {
 
 fn ingest(place: &TestRepository, dump: &[u8]) -> Arc<Snapshot> {
     let common = IngestOptions { source: "shop".into(), host: "here".into(), user: "me".into(), ..Default::default() };
-    let options = DumpOptions {
-        common,
-        input: StreamInput::Reader(Box::new(Cursor::new(dump.to_vec()))),
-        database: Some("shop".into()),
-        fallback_database: "shop".into(),
-        keep_incomplete: true,
-        unwrap_limit: Default::default(),
-        original: Default::default(),
-        threads: 2,
-    };
+    let input = StreamInput::Reader(Box::new(Cursor::new(dump.to_vec())));
+    let inputs = vec![DumpInput { name: None, input, fallback_database: "shop".into() }];
+    let rules = DumpRules { database: Some("shop".into()), keep_incomplete: true, ..DumpRules::default() };
+    let options = DumpOptions { common, inputs, rules, threads: 2 };
     let IngestReport { snapshot } = ingest_mysql(&place.repository, options, &now, &Recorder::default()).unwrap();
     snapshot
 }

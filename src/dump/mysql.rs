@@ -15,7 +15,7 @@ mod statement;
 mod table;
 mod words;
 
-pub use self::facts::{Coordinates, CoordinatesOf, DumpEnd, DumpFacts};
+pub use self::facts::{Coordinates, CoordinatesOf, DumpEnd, DumpFacts, Session};
 pub use self::part::{Need, NeedKind, Part, PartKind};
 pub use self::rename::Renamer;
 pub use self::row::{columns_of_insert, is_number, meaning, quoted, same_meaning, split_row};
@@ -41,6 +41,8 @@ pub enum Event {
     Row(u64),
     /// The present part makes a table that needs these.
     Needs(Vec<Need>),
+    /// A banner tells that another dump begins.
+    NextDump,
 }
 
 /// Reads one dump.
@@ -100,6 +102,12 @@ struct Sections {
     row_marks: RowMarksFinder,
     facts: DumpFacts,
     has_ended: bool,
+    /// Banners so far.
+    dumps: u64,
+    /// A banner came, and no trailer since.
+    is_open: bool,
+    /// That was so when another banner came.
+    was_open: bool,
 }
 
 /// [`Sections`] with somebody to tell.
@@ -127,9 +135,10 @@ impl Sections {
     /// What the end of the dump shows of its being whole. Dumps with a banner have a trailer too; those without comments
     /// set back last what they set last, if they set anything.
     fn end(&self, ended_in: EndedIn) -> DumpEnd {
-        let sets_notes = contains(&self.facts.settings, b"@OLD_SQL_NOTES");
+        let sets_notes = contains(&self.facts.session.settings, b"@OLD_SQL_NOTES");
         match ended_in {
             EndedIn::Statement => DumpEnd::InStatement,
+            EndedIn::Nothing | EndedIn::Line if self.was_open => DumpEnd::NoTrailerInside,
             EndedIn::Nothing | EndedIn::Line if self.has_ended => DumpEnd::Trailer,
             EndedIn::Nothing if self.facts.program.is_none() && !sets_notes => DumpEnd::Unmarked,
             EndedIn::Nothing | EndedIn::Line => DumpEnd::NoTrailer,
@@ -153,7 +162,7 @@ impl<F: FnMut(Event)> Telling<'_, F> {
     fn resolve(&mut self, start: u64, kind: PartKind, database: Option<Vec<u8>>, name: Vec<u8>) {
         let pending = std::mem::take(&mut self.sections.pending);
         if kind == PartKind::Header {
-            self.sections.facts.settings.extend_from_slice(&pending.settings);
+            self.sections.facts.session.settings.extend_from_slice(&pending.settings);
         }
         let key = Key { kind, database, name };
         if self.sections.present.as_ref() == Some(&key) {
@@ -198,6 +207,20 @@ impl<F: FnMut(Event)> Telling<'_, F> {
         }
     }
 
+    /// A banner came. Dumps may follow one another.
+    fn begin_dump(&mut self, start: u64, program: &[u8]) {
+        let sections = &mut *self.sections;
+        if sections.dumps > 0 {
+            sections.was_open |= sections.is_open;
+            // What the dump before used is not this one's.
+            sections.database = None;
+            sections.facts.next_session(start);
+            (self.tell)(Event::NextDump);
+        }
+        (sections.dumps, sections.is_open) = (sections.dumps + 1, true);
+        sections.facts.program.get_or_insert_with(|| shown(program));
+    }
+
     fn title(&mut self, start: u64, kind: PartKind, name: &[u8]) {
         self.settle();
         self.sections.pending.start = Some(self.sections.rule.unwrap_or(start));
@@ -213,7 +236,7 @@ impl<F: FnMut(Event)> Telling<'_, F> {
             }
             Belongs::To { kind: PartKind::Footer, .. } => {
                 self.resolve(start, PartKind::Footer, None, Vec::new());
-                DumpFacts::keep_setting(&mut self.sections.facts.resettings, text);
+                DumpFacts::keep_setting(&mut self.sections.facts.session.resettings, text);
                 // Every dump that sets anything sets this back last; one with a banner goes on to its trailer.
                 self.sections.has_ended = self.sections.facts.program.is_none() && contains(text, b"=@OLD_SQL_NOTES");
             }
@@ -253,10 +276,9 @@ impl<F: FnMut(Event)> Sink for Telling<'_, F> {
         match remark(text) {
             Remark::Opens { kind, name } => self.title(start, kind, name),
             Remark::Sandbox => self.resolve(start, PartKind::Header, None, Vec::new()),
-            // Dumps may follow one another.
             Remark::Banner(program) => {
                 self.resolve(start, PartKind::Header, None, Vec::new());
-                self.sections.facts.program.get_or_insert_with(|| shown(program));
+                self.begin_dump(start, program);
             }
             Remark::ServerVersion(version) => {
                 self.wait(start);
@@ -264,13 +286,15 @@ impl<F: FnMut(Event)> Sink for Telling<'_, F> {
             }
             Remark::DatabaseOfBanner(name) => {
                 self.wait(start);
-                if !name.is_empty() {
+                if !name.is_empty() && self.sections.dumps > 1 {
+                    self.sections.database.get_or_insert_with(|| name.to_vec());
+                } else if !name.is_empty() {
                     self.sections.facts.banner_database.get_or_insert_with(|| name.to_vec());
                 }
             }
             Remark::Trailer => {
                 self.resolve(start, PartKind::Footer, None, Vec::new());
-                self.sections.has_ended = true;
+                (self.sections.has_ended, self.sections.is_open) = (true, false);
             }
             Remark::Replication(text) => self.replication(start, text),
             Remark::Other => self.wait(start),

@@ -8,13 +8,12 @@ mod needs;
 mod original;
 mod part_list;
 mod ranges;
+mod reading;
 mod verdict;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
 
 pub use self::meta::STATUS_REASON;
 pub use self::original::OriginalPolicy;
@@ -28,50 +27,61 @@ pub(super) use self::ranges::{extents_of, store_chunk};
 pub(super) use self::verdict::{Ending, InputEnd, Verdict};
 
 use self::files::DumpFiles;
-use crate::compressed::{UnwrapLimit, Wrapping};
-use crate::dump::layout::DUMP_FILE;
-use crate::dump::name::file_name;
-use crate::error::{Error, Result};
-use crate::ingest::input::{OpenInput, StreamInput};
-use crate::ingest::{IngestOptions, IngestReport, older_content};
+use self::reading::TextReading;
+use crate::compressed::UnwrapLimit;
+use crate::error::Result;
+use crate::ingest::input::StreamInput;
+use crate::ingest::{IngestOptions, IngestReport};
 use crate::progress::{Counters, Monitor};
 use crate::repository::Repository;
-use crate::repository::content::{ChunkClass, Content};
-use crate::repository::content_writer::ContentWriter;
 use crate::repository::cut_marks::CutMarks;
 use crate::repository::node::Node;
-use crate::repository::predecessor::Predecessor;
 use crate::repository::relatives::Relatives;
 use crate::repository::session::WriteSession;
 use crate::repository::snapshot::{Manifest, Snapshot, SnapshotKind, check_label};
-use crate::store::EncodeQueue;
 use crate::store::chunker::ChunkSizes;
 use crate::time::{Clock, Timestamp};
 
 /// What the ingest of a dump is told.
 pub struct DumpOptions {
     pub common: IngestOptions,
+    /// In the order in which they are stored, after one another.
+    pub inputs: Vec<DumpInput>,
+    pub rules: DumpRules,
+    /// Threads that compress, besides one that reads.
+    pub threads: usize,
+}
+
+/// Where a dump comes from; it may be several, after one another.
+pub struct DumpInput {
+    /// What it is called; without it, as its file or command.
+    pub name: Option<String>,
     pub input: StreamInput,
-    /// The database of what the dump does not say it of; without it, the one that the dump's first lines name.
-    pub database: Option<String>,
-    /// The database where those name none either.
+    /// The database of what neither the dump nor [`DumpRules::database`] tells one for.
     pub fallback_database: String,
+}
+
+/// How dumps are taken.
+#[derive(Debug, Clone, Default)]
+pub struct DumpRules {
+    /// The database of what a dump does not say it of; without it, the one that the dump's first lines name.
+    pub database: Option<String>,
     /// Make a snapshot of an incomplete dump too.
     pub keep_incomplete: bool,
     /// How much may come out of a dump that is compressed.
     pub unwrap_limit: UnwrapLimit,
     /// What is kept of such a dump besides.
     pub original: OriginalPolicy,
-    /// Threads that compress, besides one that reads.
-    pub threads: usize,
 }
 
 /// What is known of one kind of dump: it reads one dump, says where its parts belong, and what it learned.
-pub(super) trait DumpFormat {
+pub(super) trait DumpFormat: Sized {
     const KIND: SnapshotKind;
     /// For people: which command makes the snapshot.
     const COMMAND: &'static str;
 
+    /// What reads a dump that begins there in the text of all. Places that it tells count from the beginning of that.
+    fn beginning_at(start: u64) -> Self;
     /// Takes the next piece of the dump, of any length.
     fn push(&mut self, piece: &[u8], notes: &mut Notes);
     /// Nothing follows.
@@ -111,6 +121,11 @@ impl Notes<'_> {
         self.list.begin(start, place);
     }
 
+    /// Another dump begins in the same input.
+    pub fn next_dump(&mut self) {
+        self.list.next_dump();
+    }
+
     /// A row of the present part begins.
     pub fn row(&mut self, start: u64) {
         self.marks.iter_mut().for_each(|marks| marks.row(start));
@@ -123,29 +138,26 @@ impl Notes<'_> {
     }
 }
 
-/// Makes one snapshot of one dump.
+/// Makes one snapshot of one dump, or of several.
 ///
 /// # Errors
-/// [`Error::Incomplete`] where the dump is not whole and need not be kept, [`Error::Command`] where there is none.
+/// [`Error::Incomplete`] where one is not whole and need not be kept, [`Error::Command`] where there is none,
+/// [`Error::Invalid`] where two dump the same database.
 pub(super) fn ingest_dump<F: DumpFormat>(
-    format: F,
     repository: &Repository,
     options: DumpOptions,
     clock: &Clock,
     monitor: &dyn Monitor,
 ) -> Result<IngestReport> {
-    let DumpOptions { common, input, database, fallback_database, keep_incomplete, unwrap_limit, original, threads } =
-        options;
+    let DumpOptions { common, inputs, rules, threads } = options;
     make_snapshot(repository, F::KIND, F::COMMAND, common, clock, monitor, |reading| {
-        let origin = input.describe();
-        let mut dump = reading.store_with_help(format, input, unwrap_limit, original, threads)?;
-        let verdict = Verdict::of(dump.format.ending(), &dump.ended);
-        verdict.accept(&origin, keep_incomplete)?;
-        let named = database.map(String::into_bytes).or_else(|| dump.format.database().map(<[u8]>::to_vec));
-        dump.parts.finish(dump.content.size, &named.unwrap_or_else(|| fallback_database.into_bytes()));
+        let origin = inputs.iter().map(|input| input.input.describe()).collect::<Vec<_>>().join("\n");
+        let dumps = TextReading { reading, rules }.store::<F>(inputs, threads)?;
+        let verdict = dumps.verdict();
         let files = DumpFiles { session: reading.session, clock, before: reading.before(), started: reading.started };
-        let (root, files) = files.write(&dump, &verdict)?;
-        let facts = meta::facts(dump.format.facts(), Some(dump.parts.rows()), &verdict);
+        let (root, files) = files.write(&dumps, &verdict)?;
+        let told = meta::facts_of_all(dumps.inputs.iter().map(|input| input.format.facts()));
+        let facts = meta::facts(told, Some(dumps.parts.rows()), &verdict);
         Ok(MadeTree { origin, root, files, verdict, facts })
     })
 }
@@ -203,16 +215,6 @@ pub(super) struct DumpReading<'a, 'r> {
     pub started: Timestamp,
 }
 
-/// A dump that was stored.
-struct StoredDump<F> {
-    content: Content,
-    parts: PartList,
-    format: F,
-    ended: InputEnd,
-    /// In order of names.
-    originals: Vec<Original>,
-}
-
 impl DumpReading<'_, '_> {
     /// The root of the snapshot before.
     pub fn before(&self) -> Option<&Node> {
@@ -245,80 +247,5 @@ impl DumpReading<'_, '_> {
             tags: common.tags,
             facts: made.facts,
         }
-    }
-
-    /// Stores the dump, and what is kept of it as it came, with threads that compress.
-    fn store_with_help<F: DumpFormat>(
-        &self,
-        format: F,
-        input: StreamInput,
-        limit: UnwrapLimit,
-        policy: OriginalPolicy,
-        threads: usize,
-    ) -> Result<StoredDump<F>> {
-        let name = input.file_name().map(|name| file_name(name, ""));
-        let mut input = input.open()?;
-        let wrapping = input.wrapping(&|| self.monitor.is_cancelled())?;
-        let name = |wrapping: Wrapping| name.unwrap_or_else(|| [DUMP_FILE, wrapping.suffix()].concat().into_bytes());
-        let Some(wrapping) = wrapping else {
-            return std::thread::scope(|scope| {
-                self.store(format, input, EncodeQueue::start(scope, self.session.chunks(), threads))
-            });
-        };
-        let has_failed = AtomicBool::new(false);
-        let is_given_up = || self.monitor.is_cancelled() || has_failed.load(Ordering::Relaxed);
-        let (session, before) = (self.session, self.before());
-        let keeper = OriginalKeeper { session, before, name: name(wrapping), is_given_up: &is_given_up };
-        let (dump, original) = std::thread::scope(|scope| {
-            let queue = EncodeQueue::start(scope, self.session.chunks(), threads);
-            if policy == OriginalPolicy::Drop {
-                input.unwrap_as(wrapping, limit, None);
-                return Ok((self.store(format, input, queue)?, None));
-            }
-            let (listener, pieces) = sync_channel(PIECES_WAITING_MAX);
-            let (keeper, lent) = (&keeper, queue.clone());
-            let keeping = scope.spawn(move || match (policy, wrapping) {
-                (OriginalPolicy::Rebuild, Wrapping::Gzip) => keeper.keep_recipe(pieces, lent, DUMP_FILE.as_bytes(), 0),
-                // Another version of zstd writes other bytes.
-                _ => keeper.keep(pieces, lent),
-            });
-            input.unwrap_as(wrapping, limit, Some(listener));
-            let dump = self.store(format, input, queue);
-            has_failed.store(dump.is_err(), Ordering::Relaxed);
-            let original = keeping.join().unwrap_or(Err(Error::Interrupted));
-            Ok((dump?, Some(original?)))
-        })?;
-        let Some(original) = original else { return Ok(dump) };
-        self.session.publish_all((self.clock)())?;
-        Ok(StoredDump { originals: vec![keeper.settle(original, &dump.content)?], ..dump })
-    }
-
-    fn store<F: DumpFormat>(&self, mut format: F, mut input: OpenInput, queue: EncodeQueue) -> Result<StoredDump<F>> {
-        let chunks = self.session.chunks().store();
-        let previous = older_content(chunks, self.before(), DUMP_FILE.as_bytes());
-        let expected_bytes = previous.as_ref().map_or(0, |content| content.size);
-        Counters::add(&self.monitor.counters().bytes_expected, expected_bytes);
-        let previous = previous.as_ref().map(|content| Predecessor::new(chunks, content));
-        let mut lane = self.session.chunks().data_lane(Some(queue));
-        let mut writer =
-            ContentWriter::new(&mut lane, self.session, ChunkClass::Small, previous).with_relatives(&self.relatives);
-        let mut parts = PartList::default();
-        let is_given_up = || self.monitor.is_cancelled();
-        let counters = self.monitor.counters();
-        input.store(&mut writer, self.session, counters, self.clock, &is_given_up, &mut |piece, marks| {
-            format.push(piece, &mut Notes { list: &mut parts, marks: Some(marks) });
-        })?;
-        let content = writer.finish()?;
-        lane.release()?;
-        format.finish(&mut Notes { list: &mut parts, marks: None });
-        let exit = input.ended(&is_given_up)?;
-        if content.size == 0 {
-            return Err(input.failed(
-                exit.filter(|exit| !exit.success())
-                    .map_or_else(|| "produced nothing".to_string(), |exit| format!("failed with {exit}")),
-            ));
-        }
-        let ended = InputEnd { exit, cut_at: input.cut_at() };
-        Ok(StoredDump { content, parts, format, ended, originals: Vec::new() })
     }
 }

@@ -6,7 +6,7 @@ mod meta;
 use std::collections::HashMap;
 
 use self::layout::place_of;
-use crate::dump::mysql::{DumpEnd, DumpFacts, Event, MysqlDump, Need, PartKind};
+use crate::dump::mysql::{DumpEnd, DumpFacts, Event, MysqlDump, Need, PartKind, Session};
 use crate::error::Result;
 use crate::ingest::IngestReport;
 use crate::ingest::dump::{DumpFormat, DumpOptions, Ending, Facts, Notes, PartList, RestorePiece, ingest_dump};
@@ -15,18 +15,19 @@ use crate::repository::Repository;
 use crate::repository::snapshot::SnapshotKind;
 use crate::time::Clock;
 
-/// Makes one snapshot of one dump.
+/// Makes one snapshot of one dump, or of several.
 ///
 /// # Errors
-/// [`Error::Incomplete`](crate::Error::Incomplete) where the dump is not whole and need not be kept,
-/// [`Error::Command`](crate::Error::Command) where there is none.
+/// [`Error::Incomplete`](crate::Error::Incomplete) where one is not whole and need not be kept,
+/// [`Error::Command`](crate::Error::Command) where there is none, [`Error::Invalid`](crate::Error::Invalid) where two dump the
+/// same database.
 pub fn ingest_mysql(
     repository: &Repository,
     options: DumpOptions,
     clock: &Clock,
     monitor: &dyn Monitor,
 ) -> Result<IngestReport> {
-    ingest_dump(Mysql::default(), repository, options, clock, monitor)
+    ingest_dump::<Mysql>(repository, options, clock, monitor)
 }
 
 /// A dump of MySQL or MariaDB that is being read, and what was learned of it.
@@ -40,6 +41,8 @@ struct Mysql {
 
 #[derive(Default)]
 struct Learned {
+    /// Where the dump begins.
+    start: u64,
     tables: u64,
     /// What tables need, by where their parts begin.
     needs: HashMap<u64, Vec<Need>>,
@@ -48,10 +51,11 @@ struct Learned {
 impl Learned {
     fn note(&mut self, event: Event, notes: &mut Notes) {
         match event {
-            Event::Row(start) => notes.row(start),
+            Event::Row(start) => notes.row(self.start + start),
+            Event::NextDump => notes.next_dump(),
             Event::Part(part) => {
                 self.tables += u64::from(part.kind == PartKind::Schema);
-                notes.part(part.start, place_of(&part));
+                notes.part(self.start + part.start, place_of(&part));
             }
             Event::Needs(needs) if needs.is_empty() => {}
             Event::Needs(needs) => self.needs.entry(notes.part_start()).or_default().extend(needs),
@@ -62,6 +66,10 @@ impl Learned {
 impl DumpFormat for Mysql {
     const KIND: SnapshotKind = SnapshotKind::Mysql;
     const COMMAND: &'static str = "ingest mysql";
+
+    fn beginning_at(start: u64) -> Mysql {
+        Mysql { learned: Learned { start, ..Learned::default() }, ..Mysql::default() }
+    }
 
     fn push(&mut self, piece: &[u8], notes: &mut Notes) {
         self.dump.push(piece, &mut |event| self.learned.note(event, notes));
@@ -76,6 +84,7 @@ impl DumpFormat for Mysql {
         match self.facts.end {
             DumpEnd::InStatement => Ending::Cut("it ends within a statement"),
             DumpEnd::NoTrailer => Ending::Cut("it does not end with \"-- Dump completed\""),
+            DumpEnd::NoTrailerInside => Ending::Cut("one of the dumps in it does not end with \"-- Dump completed\""),
             DumpEnd::Unmarked => Ending::Unmarked,
             DumpEnd::Trailer => Ending::Marked,
         }
@@ -100,7 +109,8 @@ impl DumpFormat for Mysql {
                 needs.push(need);
             }
         }
-        let DumpFacts { settings, resettings, .. } = &self.facts;
+        let first = parts.first().map_or(0, |&part| list.get(part).start - self.learned.start);
+        let Session { settings, resettings, .. } = self.facts.session_at(first);
         let comment = meta::restore_comment(&needs);
         let frame = match needs.is_empty() {
             true => vec![[&comment[..], settings, b"\n"].concat()],

@@ -29,7 +29,7 @@ pub fn ingest_postgres(
     clock: &Clock,
     monitor: &dyn Monitor,
 ) -> Result<IngestReport> {
-    ingest_dump(Postgres::default(), repository, options, clock, monitor)
+    ingest_dump::<Postgres>(repository, options, clock, monitor)
 }
 
 /// A dump of PostgreSQL that is being read, and what was learned of it.
@@ -43,6 +43,8 @@ struct Postgres {
 
 #[derive(Default)]
 struct Learned {
+    /// Where the dump begins.
+    start: u64,
     /// The schemas of tables that are not in `public`, by where their parts begin.
     schemas: HashMap<u64, Vec<u8>>,
     /// What tables need, by where their parts begin.
@@ -64,11 +66,11 @@ struct Sequence {
 impl Learned {
     fn note(&mut self, event: Event, notes: &mut Notes) {
         match event {
-            Event::Row(start) => notes.row(start),
+            Event::Row(start) => notes.row(self.start + start),
             Event::Part(part) => {
-                let place = place_of(&part.object);
-                self.note_part(part.start, part.object, &place.object);
-                notes.part(part.start, place);
+                let (start, place) = (self.start + part.start, place_of(&part.object));
+                self.note_part(start, part.object, &place.object);
+                notes.part(start, place);
             }
             Event::Needs(needs) => {
                 let known = self.needs.entry(notes.part_start()).or_default();
@@ -120,6 +122,10 @@ impl Learned {
 impl DumpFormat for Postgres {
     const KIND: SnapshotKind = SnapshotKind::Postgres;
     const COMMAND: &'static str = "ingest postgres";
+
+    fn beginning_at(start: u64) -> Postgres {
+        Postgres { learned: Learned { start, ..Learned::default() }, ..Postgres::default() }
+    }
 
     fn push(&mut self, piece: &[u8], notes: &mut Notes) {
         self.dump.push(piece, &mut |event| self.learned.note(event, notes));
@@ -175,13 +181,13 @@ impl DumpFormat for Postgres {
         let mut before = None;
         let mut pieces = Vec::new();
         for range in starts.iter().filter_map(|&start| list.starting_at(start)).map(|part| part.range()) {
-            let settings = self.facts.settings.changed(before, range.start);
+            let settings = self.facts.settings.changed(before, range.start - self.learned.start);
             let text = match before {
                 None => [&comment[..], &settings, &meta::make_schema(schema)].concat(),
                 Some(_) => settings,
             };
             pieces.extend(Some(text).filter(|text| !text.is_empty()).map(RestorePiece::Text));
-            before = Some(range.end);
+            before = Some(range.end - self.learned.start);
             pieces.push(RestorePiece::Dump(range));
         }
         if pieces.is_empty() {

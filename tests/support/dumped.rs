@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::Cursor;
 
-use yesterfs::ingest::dump::DumpOptions;
+use yesterfs::ingest::dump::{DumpInput, DumpOptions, DumpRules};
 use yesterfs::ingest::stream::StreamInput;
 use yesterfs::ingest::{IngestOptions, IngestReport};
 use yesterfs::repository::snapshot::Manifest;
@@ -17,16 +17,18 @@ use super::stored::{StoredTree, stored_tree};
 
 pub fn options(input: StreamInput) -> DumpOptions {
     let common = IngestOptions { source: "shop".into(), host: "here".into(), user: "me".into(), ..Default::default() };
-    DumpOptions {
-        common,
-        input,
-        database: None,
-        fallback_database: "fallback".into(),
-        keep_incomplete: false,
-        unwrap_limit: Default::default(),
-        original: Default::default(),
-        threads: 2,
-    }
+    let inputs = vec![DumpInput { name: None, input, fallback_database: "fallback".into() }];
+    DumpOptions { common, inputs, rules: DumpRules::default(), threads: 2 }
+}
+
+/// The same, where a dump that is not whole is to be kept.
+pub fn kept_incomplete(options: DumpOptions) -> DumpOptions {
+    DumpOptions { rules: DumpRules { keep_incomplete: true, ..options.rules }, ..options }
+}
+
+/// The same; what names no database is in this one.
+pub fn in_database(name: Option<&str>, options: DumpOptions) -> DumpOptions {
+    DumpOptions { rules: DumpRules { database: name.map(str::to_string), ..options.rules }, ..options }
 }
 
 pub fn command(words: &[OsString]) -> StreamInput {

@@ -6,31 +6,37 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use yesterfs::compressed::UnwrapLimit;
-use yesterfs::error::Result;
+use yesterfs::error::{Error, Result};
 use yesterfs::ingest::IngestReport;
-use yesterfs::ingest::dump::{DumpOptions, OriginalPolicy};
+use yesterfs::ingest::dump::{DumpInput, DumpOptions, DumpRules, OriginalPolicy};
 use yesterfs::ingest::stream::StreamInput;
 use yesterfs::progress::Monitor;
 use yesterfs::repository::Repository;
 use yesterfs::time::Clock;
 
 use super::SnapshotArgs;
-use super::stream::StandardInput;
+use super::stream::{StandardInput, parse_stream};
 use crate::cli::exit::{CommandResult, Failure};
 use crate::cli::invocation::{Invocation, clock, processors};
 
 /// Options of every kind of dump.
 #[derive(Args)]
 pub struct DumpArgs {
-    /// The dump; without it and without a command, or with "-", standard input
+    /// The dump; several become one snapshot, as if they followed one another, and a directory is its *.sql, *.sql.gz and
+    /// *.sql.zst in order of names. Without any and without a command, or with "-", standard input
     #[arg(value_name = "FILE", conflicts_with = "command")]
-    file: Option<PathBuf>,
+    file: Vec<PathBuf>,
+
+    /// A dump's name, and the command line for a shell that prints it; may be repeated. bash runs it with pipefail where it is
+    /// installed, else sh
+    #[arg(long, value_name = "NAME=COMMAND", value_parser = parse_stream, conflicts_with_all = ["file", "command"])]
+    stream: Vec<(String, String)>,
 
     #[command(flatten)]
     snapshot: SnapshotArgs,
 
-    /// The database of what the dump names no database for [default: the one in the dump's first lines, or FILE's name without
-    /// its suffix, or SOURCE]
+    /// The database of what a dump names no database for [default: the one in the dump's first lines, or FILE's or the stream's
+    /// name without its suffixes, or SOURCE]
     #[arg(long, value_name = "NAME")]
     database: Option<String>,
 
@@ -76,34 +82,93 @@ type Ingest = fn(&Repository, DumpOptions, &Clock, &dyn Monitor) -> Result<Inges
 
 impl DumpArgs {
     pub fn run(self, ingest: Ingest, invocation: &Invocation) -> CommandResult {
-        let file = self.file.filter(|file| file != Path::new("-"));
-        if file.is_none() && self.command.is_empty() && io::stdin().is_terminal() {
+        let is_of_terminal =
+            self.stream.is_empty() && self.command.is_empty() && self.file.iter().all(|file| is_dash(file));
+        if is_of_terminal && io::stdin().is_terminal() {
             let hint = "name the dump, pipe it in, or name the command that prints it: -- COMMAND";
             return Err(Failure::Usage { problem: "standard input is a terminal", hint });
         }
         let terminal = self.snapshot.start_progress(invocation)?;
         let repository = invocation.open(terminal.clone())?;
-        let stem = file.as_deref().and_then(stem_of_dump);
-        let input = match (file, self.command.is_empty()) {
-            // Absolute, because the snapshot keeps it for people elsewhere.
-            (Some(file), _) => StreamInput::File(std::path::absolute(&file).unwrap_or(file)),
-            (None, true) => StreamInput::Reader(Box::new(StandardInput::open()?)),
-            (None, false) => StreamInput::Command(self.command),
-        };
         let common = self.snapshot.options();
         let options = DumpOptions {
-            input,
-            database: self.database,
-            fallback_database: stem.unwrap_or_else(|| common.source.clone()),
-            keep_incomplete: self.keep_incomplete,
-            original: self.original.policy(),
-            unwrap_limit: self.max_unwrapped.map_or(UnwrapLimit::NoBomb, UnwrapLimit::Bytes),
+            inputs: inputs(self.file, self.stream, self.command, &common.source)?,
+            rules: DumpRules {
+                database: self.database,
+                keep_incomplete: self.keep_incomplete,
+                unwrap_limit: self.max_unwrapped.map_or(UnwrapLimit::NoBomb, UnwrapLimit::Bytes),
+                original: self.original.policy(),
+            },
             common,
             threads: processors(None),
         };
         let result = ingest(&repository, options, &clock, terminal.as_ref());
         self.snapshot.finish(result, &terminal, invocation)
     }
+}
+
+fn is_dash(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// Where the dumps come from, in the order in which they were named.
+fn inputs(
+    files: Vec<PathBuf>,
+    streams: Vec<(String, String)>,
+    command: Vec<OsString>,
+    source: &str,
+) -> CommandResult<Vec<DumpInput>> {
+    let standard_input = || -> CommandResult<DumpInput> {
+        let input = StreamInput::Reader(Box::new(StandardInput::open()?));
+        Ok(DumpInput { name: None, input, fallback_database: source.into() })
+    };
+    if !streams.is_empty() {
+        let input = |(name, line): (String, String)| {
+            let fallback_database = stem_of_dump(Path::new(&name)).unwrap_or_else(|| source.into());
+            DumpInput { name: Some(name), input: StreamInput::Shell(line), fallback_database }
+        };
+        return Ok(streams.into_iter().map(input).collect());
+    }
+    if !command.is_empty() {
+        let input = StreamInput::Command(command);
+        return Ok(vec![DumpInput { name: None, input, fallback_database: source.into() }]);
+    }
+    if files.is_empty() {
+        return Ok(vec![standard_input()?]);
+    }
+    let mut inputs = Vec::new();
+    for file in files {
+        if is_dash(&file) {
+            inputs.push(standard_input()?);
+            continue;
+        }
+        // Absolute, because the snapshot keeps it for people elsewhere.
+        let file = std::path::absolute(&file).unwrap_or(file);
+        let found = if file.is_dir() { dumps_in(&file)? } else { vec![file] };
+        inputs.extend(found.into_iter().map(|file| {
+            let fallback_database = stem_of_dump(&file).unwrap_or_else(|| source.into());
+            DumpInput { name: None, input: StreamInput::File(file), fallback_database }
+        }));
+    }
+    Ok(inputs)
+}
+
+/// The dumps in a directory, in order of names.
+fn dumps_in(directory: &Path) -> CommandResult<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(Error::io("read", directory))? {
+        let path = entry.map_err(Error::io("read", directory))?.path();
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        if [&b".sql"[..], b".sql.gz", b".sql.zst"].iter().any(|suffix| name.ends_with(suffix)) && path.is_file() {
+            files.push(path);
+        }
+    }
+    if files.is_empty() {
+        let name = directory.to_string_lossy();
+        return Err(Error::invalid("directory", name, "it holds no *.sql, *.sql.gz or *.sql.zst").into());
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// The name of a file without what tells that it is a dump, and how it is compressed.

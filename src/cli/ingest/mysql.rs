@@ -11,7 +11,8 @@ const EXAMPLES: &str = "\
 Examples:
   yesterfs ingest mysql --source shop -- mariadb-dump --single-transaction --routines --events --databases shop
   yesterfs ingest mysql --source shop shop.sql
-  yesterfs ingest mysql --source shop shop.sql.gz";
+  yesterfs ingest mysql --source shop shop.sql.gz
+  yesterfs ingest mysql --source all --stream a.sql='mysqldump a' --stream b.sql='mysqldump b'";
 
 /// Make a snapshot of a dump of MySQL or MariaDB
 ///

@@ -97,7 +97,8 @@ impl Read for StandardInput {
     }
 }
 
-fn parse_stream(text: &str) -> Result<(String, String), String> {
+/// A name and a command line.
+pub(super) fn parse_stream(text: &str) -> Result<(String, String), String> {
     let (name, command) = text.split_once('=').ok_or("expected NAME=COMMAND")?;
     Ok((name.to_string(), command.to_string()))
 }

@@ -38,12 +38,23 @@ pub struct DumpFacts {
     /// The one database that the banner names, or the first of several.
     pub banner_database: Option<Vec<u8>>,
     pub coordinates: Coordinates,
-    /// The session's settings at the beginning, and what sets it back, as statements. Nothing about logs and replication.
-    pub settings: Vec<u8>,
-    pub resettings: Vec<u8>,
+    /// The session of the last dump, or of all.
+    pub session: Session,
+    /// Those of dumps before it that had other settings.
+    pub sessions_before: Vec<Session>,
     /// How the beginning of a row is told; `None` where not all rows are read the same way.
     pub row_marks: Option<RowMarks>,
     pub end: DumpEnd,
+}
+
+/// What a dump sets for its session.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Session {
+    /// Where the first dump begins that has it.
+    pub start: u64,
+    /// The settings at the beginning, and what sets them back, as statements. Nothing about logs and replication.
+    pub settings: Vec<u8>,
+    pub resettings: Vec<u8>,
 }
 
 /// How a dump ends.
@@ -56,11 +67,36 @@ pub enum DumpEnd {
     /// Without the trailer that its beginning promises.
     #[default]
     NoTrailer,
+    /// Another dump follows one without the trailer that its beginning promises.
+    NoTrailerInside,
     /// Within a statement.
     InStatement,
 }
 
+/// Of more sessions that differ, the oldest count as part of the one behind them.
+const SESSIONS_MAX: usize = 1000;
+
 impl DumpFacts {
+    /// The session of a dump ends, and that of the next begins.
+    pub fn next_session(&mut self, start: u64) {
+        let ended = std::mem::replace(&mut self.session, Session { start, ..Session::default() });
+        let is_other = |last: &Session| (&last.settings, &last.resettings) != (&ended.settings, &ended.resettings);
+        if self.sessions_before.last().is_none_or(is_other) {
+            self.sessions_before.push(ended);
+            let more = self.sessions_before.len().saturating_sub(SESSIONS_MAX);
+            self.sessions_before.drain(..more);
+        }
+    }
+
+    /// The session that is present at a place.
+    pub fn session_at(&self, place: u64) -> &Session {
+        if self.session.start <= place {
+            return &self.session;
+        }
+        let behind = self.sessions_before.partition_point(|session| session.start <= place);
+        self.sessions_before.get(behind.saturating_sub(1)).unwrap_or(&self.session)
+    }
+
     /// Keeps a statement for the settings, or for what sets them back.
     pub fn keep_setting(settings: &mut Vec<u8>, statement: &[u8]) {
         if settings.len() + statement.len() < SETTINGS_MAX_BYTES {

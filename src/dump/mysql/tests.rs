@@ -183,9 +183,9 @@ fn settings_hold_nothing_about_logs_and_replication() {
                 USE d;\nSET @saved_cs_client = 1;\nCREATE TABLE a (x int);\n\
                 /*!40101 SET SQL_MODE=@OLD_SQL_MODE */;\nSET @@SESSION.SQL_LOG_BIN = @MYSQLDUMP_TEMP_LOG_BIN;\n";
     let (events, facts) = read(dump.as_bytes(), &[11]);
-    let settings = String::from_utf8(facts.settings).unwrap();
+    let settings = String::from_utf8(facts.session.settings).unwrap();
     assert_eq!(settings, "/*!40101 SET NAMES utf8 */;\n/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE */;\n");
-    assert_eq!(facts.resettings, b"/*!40101 SET SQL_MODE=@OLD_SQL_MODE */;\n");
+    assert_eq!(facts.session.resettings, b"/*!40101 SET SQL_MODE=@OLD_SQL_MODE */;\n");
     let kinds: Vec<PartKind> = parts(&events).iter().map(|part| part.kind).collect();
     assert_eq!(kinds, [PartKind::Header, PartKind::Database, PartKind::Schema, PartKind::Footer]);
 }

@@ -9,8 +9,9 @@ use crate::ingest::dump::dump_tree::DumpTree;
 use crate::ingest::dump::meta;
 use crate::ingest::dump::part_list::PartList;
 use crate::ingest::dump::ranges::{Piece, Ranges, store_chunk};
+use crate::ingest::dump::reading::StoredDumps;
 use crate::ingest::dump::verdict::Verdict;
-use crate::ingest::dump::{DumpFormat, RestorePiece, StoredDump};
+use crate::ingest::dump::{DumpFormat, RestorePiece};
 use crate::ingest::{older_content, private_node};
 use crate::repository::content::{ChunkClass, Content};
 use crate::repository::content_writer::ContentWriter;
@@ -46,7 +47,7 @@ enum File<'p> {
 
 impl DumpFiles<'_, '_> {
     /// Writes the tree: its root, and how many files it has.
-    pub fn write<F: DumpFormat>(&self, dump: &StoredDump<F>, verdict: &Verdict) -> Result<(Node, u64)> {
+    pub fn write<F: DumpFormat>(&self, dump: &StoredDumps<F>, verdict: &Verdict) -> Result<(Node, u64)> {
         let order = dump.parts.by_path();
         let mut lane = self.session.chunks().data_lane(None);
         let made = self.made_files(dump, verdict, &mut lane)?;
@@ -67,7 +68,7 @@ impl DumpFiles<'_, '_> {
                 File::Dump => dump.content.clone(),
                 File::Parts(parts) => ranges.content(&pieces_of_parts(&dump.parts, parts), older)?,
                 File::Restore(parts) => {
-                    let pieces = dump.format.restore(&dump.parts, &in_dump_order(parts));
+                    let pieces = restore(dump, parts);
                     ranges.content(&pieces_of_restore(&pieces), older)?
                 }
             };
@@ -79,14 +80,17 @@ impl DumpFiles<'_, '_> {
     /// The files whose bytes are not the dump's.
     fn made_files<'p, F: DumpFormat>(
         &self,
-        dump: &StoredDump<F>,
+        dump: &StoredDumps<F>,
         verdict: &Verdict,
         lane: &mut DataLane,
     ) -> Result<Vec<File<'p>>> {
-        let coordinates = std::iter::once(dump.format.coordinates());
-        let status = std::iter::once(meta::status(verdict, dump.ended.exit));
+        let coordinates = dump.inputs.iter().map(|input| input.format.coordinates()).collect();
+        let coordinates = std::iter::once(meta::coordinates(coordinates));
+        let exit = dump.inputs.iter().rev().find_map(|input| input.ended.exit);
+        let status = std::iter::once(meta::status(verdict, exit));
         let mut files = vec![
             self.made_file("coordinates.json", coordinates, lane)?,
+            self.made_file("inputs", meta::input_lines(&dump.inputs), lane)?,
             self.made_file("parts", meta::part_lines(&dump.parts), lane)?,
             self.made_file("status.json", status, lane)?,
         ];
@@ -114,13 +118,13 @@ impl DumpFiles<'_, '_> {
 }
 
 /// Stores what the files that restore objects hold besides parts of the dump.
-fn store_texts<F: DumpFormat>(dump: &StoredDump<F>, order: &[u32], lane: &mut DataLane) -> Result<()> {
+fn store_texts<F: DumpFormat>(dump: &StoredDumps<F>, order: &[u32], lane: &mut DataLane) -> Result<()> {
     let mut recent = VecDeque::new();
     for object in objects(&dump.parts, order) {
         if !dump.parts.is_restorable(dump.parts.get(object[0])) {
             continue;
         }
-        for piece in dump.format.restore(&dump.parts, &in_dump_order(object)) {
+        for piece in restore(dump, object) {
             let RestorePiece::Text(text) = piece else { continue };
             let id = ChunkId::of(&text);
             if !recent.contains(&id) {
@@ -168,10 +172,11 @@ fn files_of<'p>(list: &PartList, object: &'p [u32]) -> Vec<File<'p>> {
     files
 }
 
-fn in_dump_order(parts: &[u32]) -> Vec<u32> {
+/// What restores the object that these parts are about.
+fn restore<F: DumpFormat>(dump: &StoredDumps<F>, parts: &[u32]) -> Vec<RestorePiece> {
     let mut parts = parts.to_vec();
     parts.sort_unstable();
-    parts
+    dump.input_at(dump.parts.get(parts[0]).start).format.restore(&dump.parts, &parts)
 }
 
 fn pieces_of_restore(made_of: &[RestorePiece]) -> Vec<Piece> {

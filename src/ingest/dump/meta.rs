@@ -6,21 +6,49 @@ use std::process::ExitStatus;
 use serde_json::json;
 
 use crate::ingest::dump::part_list::PartList;
+use crate::ingest::dump::reading::StoredInput;
 use crate::ingest::dump::verdict::Verdict;
 
 /// The fact that tells why a snapshot has another status than complete.
 pub const STATUS_REASON: &str = "status_reason";
+
+/// Facts that count something.
+const COUNTS: [&str; 1] = ["tables"];
 
 /// What is known of a dump besides its parts: names and values.
 pub type Facts = Vec<(&'static str, Option<String>)>;
 
 /// `status.json`: whether the dump is complete, and why not.
 pub fn status(verdict: &Verdict, exit: Option<ExitStatus>) -> Vec<u8> {
-    json_file(&json!({
+    json_file(&status_of(verdict, exit))
+}
+
+fn status_of(verdict: &Verdict, exit: Option<ExitStatus>) -> serde_json::Value {
+    json!({
         "status": verdict.status.name(),
         "reason": verdict.reason,
         "exit_status": exit.and_then(|exit| exit.code()),
-    }))
+    })
+}
+
+/// `inputs`: a line of JSON for each, in the order of the dump.
+pub fn input_lines<F>(inputs: &[StoredInput<F>]) -> impl Iterator<Item = Vec<u8>> {
+    inputs.iter().map(|input| {
+        let mut line = json!({ "name": input.name, "start": input.start, "length": input.length });
+        let mut status = status_of(&input.verdict, input.ended.exit);
+        if let (Some(line), Some(status)) = (line.as_object_mut(), status.as_object_mut()) {
+            line.append(status);
+        }
+        format!("{line}\n").into_bytes()
+    })
+}
+
+/// `coordinates.json`: that of the only input, else a list of what each tells.
+pub fn coordinates(each: Vec<Vec<u8>>) -> Vec<u8> {
+    match &each[..] {
+        [alone] => alone.clone(),
+        several => [b"[\n", &several.join(&b",\n"[..])[..], b"]\n"].concat(),
+    }
 }
 
 /// A value as a file.
@@ -40,6 +68,22 @@ pub fn part_lines(parts: &PartList) -> impl Iterator<Item = Vec<u8>> + '_ {
         }
         line.push(b'\n');
         line
+    })
+}
+
+/// Of the facts of several inputs those that all have alike, and the sums of what counts something.
+pub fn facts_of_all(mut each: impl Iterator<Item = Facts>) -> Facts {
+    let first = each.next().unwrap_or_default();
+    each.fold(first, |told, other| {
+        let both = |(name, value): (&'static str, Option<String>)| {
+            let found = other.iter().find(|(of, _)| *of == name).and_then(|(_, value)| value.as_ref());
+            let value = value.zip(found).and_then(|(a, b)| match COUNTS.contains(&name) {
+                true => Some((a.parse::<u64>().ok()? + b.parse::<u64>().ok()?).to_string()),
+                false => Some(a).filter(|a| a == b),
+            });
+            (name, value)
+        };
+        told.into_iter().map(both).collect()
     })
 }
 

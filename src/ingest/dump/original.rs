@@ -36,9 +36,11 @@ pub enum OriginalPolicy {
 /// What is kept of one dump: a file of the snapshot.
 pub struct Original {
     pub name: Vec<u8>,
+    /// The name of the file that it is, or that it makes.
+    pub file: Vec<u8>,
     pub content: Content,
     /// A recipe that is of little use: the file itself is to take its place.
-    is_poor: bool,
+    pub is_poor: bool,
 }
 
 /// Keeps one.
@@ -56,7 +58,7 @@ impl OriginalKeeper<'_, '_> {
     /// Keeps compressed bytes as they come.
     pub fn keep(&self, pieces: Receiver<Vec<u8>>, queue: EncodeQueue) -> Result<Original> {
         let content = self.store(&self.name, Some(queue), |write| pieces.iter().try_for_each(|piece| write(&piece)))?;
-        Ok(Original { name: self.name.clone(), content, is_poor: false })
+        Ok(Original { name: self.name.clone(), file: self.name.clone(), content, is_poor: false })
     }
 
     /// Keeps the recipe of what comes; it is of the file `text` from `start` on.
@@ -84,7 +86,7 @@ impl OriginalKeeper<'_, '_> {
             is_poor = maker.finish(self.is_given_up, &mut recipe) > length / MISSED_MAX;
             write(&recipe)
         })?;
-        Ok(Original { name, content, is_poor })
+        Ok(Original { name, file: self.name.clone(), content, is_poor })
     }
 
     /// Puts the file itself in the place of a recipe that is of little use. All must have been published.
@@ -99,7 +101,7 @@ impl OriginalKeeper<'_, '_> {
             let mut text = contents.pieces(text, reader.start);
             reader.rebuild(&mut text, write)
         })?;
-        Ok(Original { name: self.name.clone(), content, is_poor: false })
+        Ok(Original { name: self.name.clone(), file: self.name.clone(), content, is_poor: false })
     }
 
     /// Stores what `make` writes, beside what the file of this name held before.

@@ -2,9 +2,10 @@
 //! so a part takes 32 bytes, and an object 24 bytes more than its path.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::dump::layout::database_directory;
+use crate::dump::layout::{GLOBALS_DIRECTORY, META_DIRECTORY, database_directory};
 
 /// Where a part of a dump belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,13 +44,33 @@ impl ListedPart {
 struct Object {
     path: Box<[u8]>,
     is_restorable: bool,
+    /// The number of its input.
+    input: u32,
 }
 
-/// The parts of one dump.
+/// A dump of an input, by its place among those of the same input.
+#[derive(Debug, Clone, Copy, Default)]
+struct Dump {
+    input: u32,
+    number: u32,
+}
+
+/// A database that two dumps tell of, by their numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldTwice {
+    pub database: Vec<u8>,
+    pub dumps: [u32; 2],
+}
+
+/// The parts of all dumps of a snapshot.
 #[derive(Debug, Default)]
 pub struct PartList {
-    /// The directory of the database that the dump does not name.
-    unnamed: Vec<u8>,
+    /// By input: the directory of the database that its dumps do not name.
+    unnamed: Vec<Vec<u8>>,
+    dumps: Vec<Dump>,
+    /// The dump that tells of each database; an empty name stands for the one that the present input does not name.
+    databases: HashMap<Vec<u8>, u32>,
+    told_twice: Option<ToldTwice>,
     objects: Vec<Object>,
     /// Names of files in the directories of objects: there are few.
     files: Vec<&'static str>,
@@ -61,9 +82,11 @@ impl PartList {
     pub fn begin(&mut self, start: u64, place: Place) {
         self.end_at(start);
         let file = place.file.map_or(NO_FILE, |name| self.file(name));
-        if self.objects.last().is_none_or(|last| *last.path != *place.object) {
+        let Dump { input, .. } = self.dumps.last().copied().unwrap_or_default();
+        if self.objects.last().is_none_or(|last| *last.path != *place.object || last.input != input) {
             let Place { object, is_restorable, .. } = place;
-            self.objects.push(Object { path: object.into_boxed_slice(), is_restorable });
+            self.tell_of(object.split(|&byte| byte == b'/').next().unwrap_or_default());
+            self.objects.push(Object { path: object.into_boxed_slice(), is_restorable, input });
         }
         let object = self.objects.len() as u32 - 1;
         self.parts.push(ListedPart { start, length: 0, rows: 0, object, file });
@@ -99,10 +122,60 @@ impl PartList {
         }
     }
 
-    /// Ends the list of a dump of this length. What names no database is in the one called `unnamed`.
-    pub fn finish(&mut self, length: u64, unnamed: &[u8]) {
-        self.end_at(length);
-        self.unnamed = database_directory(unnamed);
+    /// The next input begins with its first dump.
+    pub fn begin_input(&mut self) {
+        let input = self.unnamed.len() as u32;
+        self.dumps.push(Dump { input, number: 0 });
+    }
+
+    /// Another dump begins in the same input.
+    pub fn next_dump(&mut self) {
+        let Dump { input, number } = self.dumps.last().copied().unwrap_or_default();
+        self.dumps.push(Dump { input, number: number + 1 });
+    }
+
+    /// The present dump tells of what is in this directory.
+    fn tell_of(&mut self, directory: &[u8]) {
+        if directory == META_DIRECTORY.as_bytes() || directory == GLOBALS_DIRECTORY.as_bytes() {
+            return;
+        }
+        let dump = self.dumps.len().saturating_sub(1) as u32;
+        match self.databases.get(directory) {
+            None => {
+                self.databases.insert(directory.to_vec(), dump);
+            }
+            Some(&other) if other != dump && self.told_twice.is_none() => {
+                self.told_twice = Some(ToldTwice { database: directory.to_vec(), dumps: [other, dump] });
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// The present input ends there. What it names no database for is in the one called `unnamed`.
+    pub fn end_input(&mut self, end: u64, unnamed: &[u8]) {
+        self.end_at(end);
+        let directory = database_directory(unnamed);
+        if let Some(dump) = self.databases.remove(&[][..]) {
+            let told = self.databases.entry(directory.clone()).or_insert(dump);
+            if *told != dump && self.told_twice.is_none() {
+                self.told_twice = Some(ToldTwice { database: directory.clone(), dumps: [*told, dump] });
+            }
+        }
+        if let Some(twice) = self.told_twice.as_mut().filter(|twice| twice.database.is_empty()) {
+            twice.database.clone_from(&directory);
+        }
+        self.unnamed.push(directory);
+    }
+
+    /// A database that two dumps tell of.
+    pub fn told_twice(&self) -> Option<&ToldTwice> {
+        self.told_twice.as_ref()
+    }
+
+    /// The input of a dump, and its number among the dumps of that.
+    pub fn dump_in_input(&self, dump: u32) -> (u32, u32) {
+        let Dump { input, number } = self.dumps.get(dump as usize).copied().unwrap_or_default();
+        (input, number)
     }
 
     /// All parts in the order of the dump.
@@ -132,8 +205,9 @@ impl PartList {
 
     /// The object's own path: its directory, or its only file.
     pub fn object_path(&self, part: &ListedPart) -> impl Iterator<Item = &[u8]> {
-        let path = self.objects[part.object as usize].path.split(|&byte| byte == b'/');
-        path.map(|name| if name.is_empty() { self.unnamed.as_slice() } else { name })
+        let object = &self.objects[part.object as usize];
+        let unnamed = self.unnamed.get(object.input as usize).map_or(&[][..], Vec::as_slice);
+        object.path.split(|&byte| byte == b'/').map(move |name| if name.is_empty() { unnamed } else { name })
     }
 
     /// The directories and the file that a part belongs to.

@@ -60,4 +60,22 @@ impl Verdict {
         };
         Verdict { status, reason }
     }
+
+    /// Judges several by the worst of them.
+    pub fn of_all<'v>(verdicts: impl Iterator<Item = (&'v str, &'v Verdict)> + Clone) -> Verdict {
+        let is_alone = verdicts.clone().count() == 1;
+        let rank = |status| match status {
+            SnapshotStatus::Incomplete => 2,
+            SnapshotStatus::Unverified => 1,
+            _ => 0,
+        };
+        let mut worst = Verdict { status: SnapshotStatus::Complete, reason: None };
+        for (name, verdict) in verdicts.filter(|(_, verdict)| verdict.reason.is_some()) {
+            if rank(verdict.status) > rank(worst.status) {
+                let told = |reason: &String| if is_alone { reason.clone() } else { format!("\"{name}\": {reason}") };
+                worst = Verdict { status: verdict.status, reason: verdict.reason.as_ref().map(told) };
+            }
+        }
+        worst
+    }
 }

@@ -1,0 +1,202 @@
+//! Stories of several dumps in one snapshot: per-database files, appended dumps, several commands.
+
+mod support;
+
+use std::io::Cursor;
+use std::process::Command;
+
+use support::mariadb::MariaDb;
+use support::mounted::Stage;
+use support::repository::{TestRepository, now};
+use support::stored::{StoredTree, assert_sound, stored_tree};
+use yesterfs::error::{Error, Result};
+use yesterfs::ingest::dump::{DumpInput, DumpOptions, DumpRules};
+use yesterfs::ingest::mysql::ingest_mysql;
+use yesterfs::ingest::stream::StreamInput;
+use yesterfs::ingest::{IngestOptions, IngestReport};
+use yesterfs::progress::Recorder;
+use yesterfs::repository::snapshot::{Snapshot, SnapshotStatus};
+
+fn named(name: &str, dump: &[u8]) -> DumpInput {
+    let input = StreamInput::Reader(Box::new(Cursor::new(dump.to_vec())));
+    DumpInput { name: Some(name.into()), input, fallback_database: format!("of {name}") }
+}
+
+fn ingest(place: &TestRepository, inputs: Vec<DumpInput>, rules: DumpRules) -> Result<IngestReport> {
+    let common = IngestOptions { source: "shop".into(), host: "here".into(), user: "me".into(), ..Default::default() };
+    let options = DumpOptions { common, inputs, rules, threads: 2 };
+    ingest_mysql(&place.repository, options, &now, &Recorder::default())
+}
+
+fn tree_of(place: &TestRepository, snapshot: &Snapshot) -> StoredTree {
+    stored_tree(&place.repository, snapshot).unwrap()
+}
+
+fn text(tree: &StoredTree, path: &str) -> String {
+    let (_, bytes) = tree.get(path.as_bytes()).unwrap_or_else(|| panic!("no {path}"));
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Two databases, and a table of the same name in each; one of them needs what only its own session has set.
+fn server() -> MariaDb {
+    let server = MariaDb::start();
+    server.run(
+        "",
+        "CREATE DATABASE north; USE north; CREATE TABLE orders (id INT, note VARCHAR(50)); INSERT INTO orders VALUES (1, 'käse'), (2, 'b');
+         CREATE VIEW open_orders AS SELECT * FROM orders;
+         CREATE DATABASE south; USE south; CREATE TABLE orders (id INT, note VARCHAR(50)) CHARACTER SET latin1;
+         INSERT INTO orders VALUES (7, 'grün')",
+    );
+    server
+}
+
+const NORTH: [&str; 2] = ["--databases", "north"];
+const SOUTH: [&str; 3] = ["--default-character-set=latin1", "--databases", "south"];
+
+/// Asserts that both tables load from their own files.
+fn assert_both_load(server: &MariaDb, tree: &StoredTree) {
+    for database in ["north", "south"] {
+        server.make_empty("again");
+        let (_, restore) = &tree[format!("{database}/tables/orders/restore.sql").as_bytes()];
+        server.run("again", restore);
+        let rows = |database: &str| server.run(database, "SELECT * FROM orders ORDER BY id");
+        assert_eq!(rows("again"), rows(database), "{database}");
+    }
+    assert!(tree.contains_key(&b"north/views/open_orders/view.sql"[..]));
+}
+
+#[test]
+fn several_dumps_make_one_snapshot() {
+    let (server, place) = (server(), TestRepository::new());
+    let (north, south) = (server.dump(&NORTH), server.dump(&SOUTH));
+    let inputs = vec![named("north.sql", &north), named("south.sql", &south)];
+    let snapshot = ingest(&place, inputs, DumpRules::default()).unwrap().snapshot;
+    assert_eq!(snapshot.manifest.status, SnapshotStatus::Complete);
+    let tree = tree_of(&place, &snapshot);
+    assert!(tree[&b"dump.sql"[..]].1 == [&north[..], &south].concat());
+    let inputs = text(&tree, "_meta/inputs");
+    let lines: Vec<&str> = inputs.lines().collect();
+    assert!(
+        lines.len() == 2 && lines[0].contains("\"name\":\"north.sql\"") && lines[1].contains("\"status\":\"complete\""),
+        "{inputs}"
+    );
+    assert!(
+        lines[1].contains(&format!("\"start\":{}", north.len()))
+            && lines[1].contains(&format!("\"length\":{}", south.len())),
+        "{inputs}"
+    );
+    assert_both_load(&server, &tree);
+    let lengths: usize =
+        text(&tree, "_meta/parts").lines().map(|line| line.split(' ').next().unwrap().parse::<usize>().unwrap()).sum();
+    assert_eq!(lengths, north.len() + south.len());
+    assert_eq!(snapshot.manifest.facts["tables"], "2");
+    assert!(text(&tree, "_meta/coordinates.json").starts_with('['));
+    assert_sound(&place.reopen().unwrap());
+}
+
+#[test]
+fn appended_dumps_make_one_snapshot() {
+    let (server, place) = (server(), TestRepository::new());
+    // Neither names its database but in its banner.
+    let (north, south) = (server.dump(&["north"]), server.dump(&["--default-character-set=latin1", "south"]));
+    let both = [&north[..], &south].concat();
+    let snapshot = ingest(&place, vec![named("both.sql", &both)], DumpRules::default()).unwrap().snapshot;
+    assert_eq!(snapshot.manifest.status, SnapshotStatus::Complete);
+    let tree = tree_of(&place, &snapshot);
+    assert!(tree[&b"dump.sql"[..]].1 == both);
+    assert_both_load(&server, &tree);
+
+    // Each must end with its trailer, the first too.
+    let cut = north.windows(17).rposition(|it| it == b"-- Dump completed").unwrap();
+    let refused = ingest(&place, vec![named("both.sql", &[&north[..cut], &south].concat())], DumpRules::default());
+    assert!(
+        matches!(&refused, Err(Error::Incomplete { reason, .. }) if reason.contains("one of the dumps in it")),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn one_incomplete_dump_makes_all_of_them_incomplete() {
+    let (server, place) = (server(), TestRepository::new());
+    let (north, south) = (server.dump(&NORTH), server.dump(&SOUTH));
+    let inputs = || vec![named("north.sql", &north[..north.len() / 2]), named("south.sql", &south)];
+    let refused = ingest(&place, inputs(), DumpRules::default());
+    assert!(matches!(&refused, Err(Error::Incomplete { input, .. }) if input == "north.sql"), "{refused:?}");
+    let kept = DumpRules { keep_incomplete: true, ..DumpRules::default() };
+    let snapshot = ingest(&place, inputs(), kept).unwrap().snapshot;
+    assert_eq!(snapshot.manifest.status, SnapshotStatus::Incomplete);
+    assert!(
+        snapshot.manifest.facts["status_reason"].starts_with("\"north.sql\": it ends within"),
+        "{:?}",
+        snapshot.manifest.facts
+    );
+    let inputs = text(&tree_of(&place, &snapshot), "_meta/inputs");
+    let status: Vec<bool> = inputs.lines().map(|line| line.contains("\"status\":\"complete\"")).collect();
+    assert_eq!(status, [false, true], "{inputs}");
+}
+
+#[test]
+fn a_database_in_two_dumps_is_refused() {
+    let (server, place) = (server(), TestRepository::new());
+    let (north, alone) = (server.dump(&NORTH), server.dump(&["north"]));
+    let all = server.dump(&["--all-databases"]);
+    let refusal = |inputs: Vec<DumpInput>| match ingest(&place, inputs, DumpRules::default()) {
+        Err(error @ Error::Invalid { .. }) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let said = "database \"north\" is not usable: both \"a.sql\" and \"b.sql\" dump it";
+    assert_eq!(refusal(vec![named("a.sql", &north), named("b.sql", &north)]), said);
+    assert_eq!(refusal(vec![named("a.sql", &north), named("b.sql", &alone)]), said);
+    assert_eq!(refusal(vec![named("a.sql", &alone), named("b.sql", &all)]), said);
+    let appended = refusal(vec![named("a.sql", &[&all[..], &north].concat())]);
+    assert!(appended.contains("both \"a.sql\" and dump 2 in \"a.sql\" dump it"), "{appended}");
+    // Two that name none, and are to have the same.
+    let nameless = server.dump(&["--skip-comments", "north"]);
+    let rules = DumpRules { database: Some("x".into()), ..DumpRules::default() };
+    let error = ingest(&place, vec![named("a", &nameless), named("b", &nameless)], rules).err().unwrap().to_string();
+    assert!(error.contains("database \"x\""), "{error}");
+    // Each in its own.
+    let inputs = vec![named("a", &nameless), named("b", &nameless)];
+    let snapshot = ingest(&place, inputs, DumpRules::default()).unwrap().snapshot;
+    let tree = tree_of(&place, &snapshot);
+    assert!(["of a/tables/orders", "of b/tables/orders"].iter().all(|path| tree.contains_key(path.as_bytes())));
+    // That a dump tells of a database twice is no matter.
+    assert_eq!(
+        ingest(&place, vec![named("all", &all)], DumpRules::default()).unwrap().snapshot.manifest.status,
+        SnapshotStatus::Complete
+    );
+}
+
+#[test]
+fn directories_files_and_streams_are_named_on_the_command_line() {
+    let (server, stage) = (server(), Stage::new());
+    let folder = stage.path("dumps");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("b.sql"), server.dump(&["--skip-comments", "north"])).unwrap();
+    let south = server.dump(&["--skip-comments", "south"]);
+    std::fs::write(folder.join("a.sql"), &south).unwrap();
+    assert!(Command::new("gzip").arg(folder.join("a.sql")).status().unwrap().success());
+    std::fs::write(folder.join("notes.txt"), b"no dump").unwrap();
+    let dash = |path: &str| stage.succeed(&["cat", &format!("shop:/{path}")]);
+    let folder_name = folder.to_str().unwrap();
+    let [a, b] = ["a.sql.gz", "b.sql"].map(|name| folder.join(name).to_str().unwrap().to_string());
+    let streams = [format!("a.sql=zcat {a}"), format!("b.sql=cat {b}")];
+    let by_directory: &[&str] = &[folder_name];
+    let by_name: &[&str] = &[&a, &b];
+    let by_stream: &[&str] = &["--stream", &streams[0], "--stream", &streams[1]];
+    for words in [by_directory, by_name, by_stream] {
+        stage.succeed(&[&["ingest", "mysql", "--source", "shop"], words].concat());
+        assert!(dash("dump.sql").as_bytes().starts_with(&south), "{words:?}");
+        assert!(dash("a/tables/orders/schema.sql").contains("latin1"), "{words:?}");
+        assert!(dash("b/tables/orders/data.sql").contains("(2,'b')"), "{words:?}");
+        assert_eq!(dash("_meta/inputs").lines().count(), 2, "{words:?}");
+    }
+    let failing = ["ingest", "mysql", "--source", "shop", "--stream", &streams[0], "--stream", "c.sql=exit 7"];
+    let output = Command::new(env!("CARGO_BIN_EXE_yesterfs"))
+        .arg("--repo")
+        .arg(stage.repository())
+        .args(failing)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
+}
