@@ -200,3 +200,31 @@ fn directories_files_and_streams_are_named_on_the_command_line() {
         .unwrap();
     assert_eq!(output.status.code(), Some(6), "{output:?}");
 }
+
+#[test]
+fn restores_leave_out_definers_where_that_is_asked_for() {
+    let (server, place) = (server(), TestRepository::new());
+    server.run(
+        "south",
+        "CREATE DEFINER=`somebody`@`else` TRIGGER one BEFORE INSERT ON orders FOR EACH ROW SET NEW.note = UPPER(NEW.note);
+         CREATE DEFINER=`some*/body`@`%` TRIGGER two BEFORE UPDATE ON orders FOR EACH ROW SET NEW.note = 'DEFINER=`x`@`y`'",
+    );
+    let inputs = || vec![named("north.sql", &server.dump(&NORTH)), named("south.sql", &server.dump(&SOUTH))];
+    let with = tree_of(&place, &ingest(&place, inputs(), DumpRules::default()).unwrap().snapshot);
+    let rules = DumpRules { restore_without_definer: true, ..DumpRules::default() };
+    let without = tree_of(&place, &ingest(&place, inputs(), rules).unwrap().snapshot);
+    let [restore, triggers] = ["south/tables/orders/restore.sql", "south/tables/orders/triggers.sql"];
+    assert!(text(&with, restore).contains("DEFINER=`somebody`@`else`"));
+    assert_eq!(text(&with, triggers), text(&without, triggers));
+    let text = text(&without, restore);
+    assert!(!text.contains("somebody") && !text.contains("some*/body") && text.contains("'DEFINER=`x`@`y`'"), "{text}");
+    server.make_empty("again");
+    server.run("again", &text);
+    let triggers = "SELECT trigger_name, definer, action_statement FROM information_schema.triggers WHERE trigger_schema = 'again' ORDER BY 1";
+    let found = server.run("", triggers);
+    assert!(found.lines().count() == 2 && found.lines().all(|line| line.contains("root@localhost")), "{found}");
+    assert_eq!(
+        server.run("again", "INSERT INTO orders VALUES (9, 'loud'); SELECT note FROM orders WHERE id = 9").trim(),
+        "LOUD"
+    );
+}

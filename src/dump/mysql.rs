@@ -1,6 +1,8 @@
 //! MysqlDump: reads what `mysqldump` and `mariadb-dump` print, and says which part of it is about what. Whatever it does not
 //! understand belongs to the part before it, so that the parts, in order, are the dump.
 
+use std::ops::Range;
+
 mod facts;
 mod lexer;
 mod modes;
@@ -29,7 +31,7 @@ pub use self::words::QuoteModes;
 use self::facts::shown;
 use self::lexer::{EndedIn, Lexer, Sink};
 use self::row_marks::RowMarksFinder;
-use self::statement::{Belongs, Remark, needs_of_table, remark, statement};
+use self::statement::{Belongs, Remark, definer_of_trigger, needs_of_table, remark, statement};
 use self::words::{Words, undoubled};
 
 /// What the reader tells, in the order of the dump.
@@ -41,6 +43,8 @@ pub enum Event {
     Row(u64),
     /// The present part makes a table that needs these.
     Needs(Vec<Need>),
+    /// The present part makes a trigger, whose definer is told there.
+    Definer(Range<u64>),
     /// A banner tells that another dump begins.
     NextDump,
 }
@@ -245,8 +249,14 @@ impl<F: FnMut(Event)> Telling<'_, F> {
                 let kind = self.sections.kind_by_title(kind, text);
                 let database = database.or_else(|| self.sections.database.clone());
                 self.resolve(start, kind, database, name);
-                if kind == PartKind::Schema {
-                    (self.tell)(Event::Needs(needs_of_table(text, modes)));
+                match kind {
+                    PartKind::Schema => (self.tell)(Event::Needs(needs_of_table(text, modes))),
+                    PartKind::Triggers => {
+                        let definer = definer_of_trigger(text, modes);
+                        let definer = definer.map(|it| start + it.start as u64..start + it.end as u64);
+                        definer.into_iter().for_each(|definer| (self.tell)(Event::Definer(definer)));
+                    }
+                    _ => {}
                 }
             }
             Belongs::ToDatabase(name) => {

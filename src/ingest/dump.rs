@@ -72,6 +72,8 @@ pub struct DumpRules {
     pub unwrap_limit: UnwrapLimit,
     /// What is kept of such a dump besides.
     pub original: OriginalPolicy,
+    /// Leave definers out of what restores tables, where the kind of dump tells some.
+    pub restore_without_definer: bool,
 }
 
 /// What is known of one kind of dump: it reads one dump, says where its parts belong, and what it learned.
@@ -81,7 +83,7 @@ pub(super) trait DumpFormat: Sized {
     const COMMAND: &'static str;
 
     /// What reads a dump that begins there in the text of all. Places that it tells count from the beginning of that.
-    fn beginning_at(start: u64) -> Self;
+    fn beginning_at(start: u64, rules: &DumpRules) -> Self;
     /// Takes the next piece of the dump, of any length.
     fn push(&mut self, piece: &[u8], notes: &mut Notes);
     /// Nothing follows.

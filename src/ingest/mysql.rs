@@ -4,12 +4,15 @@ mod layout;
 mod meta;
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use self::layout::place_of;
 use crate::dump::mysql::{DumpEnd, DumpFacts, Event, MysqlDump, Need, PartKind, Session};
 use crate::error::Result;
 use crate::ingest::IngestReport;
-use crate::ingest::dump::{DumpFormat, DumpOptions, Ending, Facts, Notes, PartList, RestorePiece, ingest_dump};
+use crate::ingest::dump::{
+    DumpFormat, DumpOptions, DumpRules, Ending, Facts, Notes, PartList, RestorePiece, ingest_dump,
+};
 use crate::progress::Monitor;
 use crate::repository::Repository;
 use crate::repository::snapshot::SnapshotKind;
@@ -46,6 +49,8 @@ struct Learned {
     tables: u64,
     /// What tables need, by where their parts begin.
     needs: HashMap<u64, Vec<Need>>,
+    /// Where definers of triggers are told that are to be left out, in the order of the dump.
+    definers: Option<Vec<Range<u64>>>,
 }
 
 impl Learned {
@@ -53,6 +58,10 @@ impl Learned {
         match event {
             Event::Row(start) => notes.row(self.start + start),
             Event::NextDump => notes.next_dump(),
+            Event::Definer(Range { start, end }) => {
+                let definer = self.start + start..self.start + end;
+                self.definers.iter_mut().for_each(|definers| definers.push(definer.clone()));
+            }
             Event::Part(part) => {
                 self.tables += u64::from(part.kind == PartKind::Schema);
                 notes.part(self.start + part.start, place_of(&part));
@@ -63,12 +72,29 @@ impl Learned {
     }
 }
 
+impl Learned {
+    /// A range of the dump, but for what is to be left out.
+    fn without_definers(&self, range: Range<u64>) -> Vec<RestorePiece> {
+        let definers = self.definers.as_deref().unwrap_or_default();
+        let first = definers.partition_point(|definer| definer.start < range.start);
+        let mut at = range.start;
+        let mut pieces = Vec::new();
+        for definer in definers[first..].iter().take_while(|definer| definer.end <= range.end) {
+            pieces.push(RestorePiece::Dump(at..definer.start));
+            at = definer.end;
+        }
+        pieces.push(RestorePiece::Dump(at..range.end));
+        pieces
+    }
+}
+
 impl DumpFormat for Mysql {
     const KIND: SnapshotKind = SnapshotKind::Mysql;
     const COMMAND: &'static str = "ingest mysql";
 
-    fn beginning_at(start: u64) -> Mysql {
-        Mysql { learned: Learned { start, ..Learned::default() }, ..Mysql::default() }
+    fn beginning_at(start: u64, rules: &DumpRules) -> Mysql {
+        let definers = rules.restore_without_definer.then(Vec::new);
+        Mysql { learned: Learned { start, definers, ..Learned::default() }, ..Mysql::default() }
     }
 
     fn push(&mut self, piece: &[u8], notes: &mut Notes) {
@@ -117,7 +143,7 @@ impl DumpFormat for Mysql {
             false => vec![comment, settings.clone()],
         };
         let text = |text: Vec<u8>| Some(text).filter(|text| !text.is_empty()).map(RestorePiece::Text);
-        let dump = parts.iter().map(|&part| RestorePiece::Dump(list.get(part).range()));
+        let dump = parts.iter().flat_map(|&part| self.learned.without_definers(list.get(part).range()));
         frame.into_iter().filter_map(text).chain(dump).chain(text(resettings.clone())).collect()
     }
 }

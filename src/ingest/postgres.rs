@@ -9,7 +9,9 @@ use self::layout::{ATTACHMENT_FILE, place_of};
 use crate::dump::postgres::{DumpEnd, DumpFacts, Event, Need, NeedKind, Object, Other, PartKind, PostgresDump};
 use crate::error::Result;
 use crate::ingest::IngestReport;
-use crate::ingest::dump::{DumpFormat, DumpOptions, Ending, Facts, Notes, PartList, RestorePiece, ingest_dump};
+use crate::ingest::dump::{
+    DumpFormat, DumpOptions, DumpRules, Ending, Facts, Notes, PartList, RestorePiece, ingest_dump,
+};
 use crate::progress::Monitor;
 use crate::repository::Repository;
 use crate::repository::snapshot::SnapshotKind;
@@ -123,7 +125,7 @@ impl DumpFormat for Postgres {
     const KIND: SnapshotKind = SnapshotKind::Postgres;
     const COMMAND: &'static str = "ingest postgres";
 
-    fn beginning_at(start: u64) -> Postgres {
+    fn beginning_at(start: u64, _: &DumpRules) -> Postgres {
         Postgres { learned: Learned { start, ..Learned::default() }, ..Postgres::default() }
     }
 

@@ -81,7 +81,8 @@ impl KeptOriginal {
 type Ingest = fn(&Repository, DumpOptions, &Clock, &dyn Monitor) -> Result<IngestReport>;
 
 impl DumpArgs {
-    pub fn run(self, ingest: Ingest, invocation: &Invocation) -> CommandResult {
+    /// Runs it; what the kind of dump has besides is in `rules`.
+    pub fn run(self, ingest: Ingest, rules: DumpRules, invocation: &Invocation) -> CommandResult {
         let is_of_terminal =
             self.stream.is_empty() && self.command.is_empty() && self.file.iter().all(|file| is_dash(file));
         if is_of_terminal && io::stdin().is_terminal() {
@@ -98,6 +99,7 @@ impl DumpArgs {
                 keep_incomplete: self.keep_incomplete,
                 unwrap_limit: self.max_unwrapped.map_or(UnwrapLimit::NoBomb, UnwrapLimit::Bytes),
                 original: self.original.policy(),
+                ..rules
             },
             common,
             threads: processors(None),

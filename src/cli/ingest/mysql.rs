@@ -1,6 +1,7 @@
 //! `yesterfs ingest mysql`
 
 use clap::Args;
+use yesterfs::ingest::dump::DumpRules;
 use yesterfs::ingest::mysql::ingest_mysql;
 
 use super::dump::DumpArgs;
@@ -26,8 +27,13 @@ Examples:
 pub struct Mysql {
     #[command(flatten)]
     dump: DumpArgs,
+
+    /// Leave the DEFINER of triggers out of each restore.sql, so that they belong to whoever loads it
+    #[arg(long)]
+    restore_without_definer: bool,
 }
 
 pub fn run(args: Mysql, invocation: &Invocation) -> CommandResult {
-    args.dump.run(ingest_mysql, invocation)
+    let rules = DumpRules { restore_without_definer: args.restore_without_definer, ..DumpRules::default() };
+    args.dump.run(ingest_mysql, rules, invocation)
 }

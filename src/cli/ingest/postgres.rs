@@ -1,6 +1,7 @@
 //! `yesterfs ingest postgres`
 
 use clap::Args;
+use yesterfs::ingest::dump::DumpRules;
 use yesterfs::ingest::postgres::ingest_postgres;
 
 use super::dump::DumpArgs;
@@ -27,5 +28,5 @@ pub struct Postgres {
 }
 
 pub fn run(args: Postgres, invocation: &Invocation) -> CommandResult {
-    args.dump.run(ingest_postgres, invocation)
+    args.dump.run(ingest_postgres, DumpRules::default(), invocation)
 }

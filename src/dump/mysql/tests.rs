@@ -48,6 +48,33 @@ fn of_many_needs_not_all_are_kept() {
     assert_eq!((needs(3), needs(1000), needs(1001)), (Some(3), Some(1000), Some(1000)));
 }
 
+#[test]
+fn the_definer_of_a_trigger_is_found() {
+    let told = |definer: &str, behind: &str| {
+        let before = "/*!50003 CREATE*/ /*!50017 ";
+        let dump = format!(
+            "DELIMITER ;;\n{before}{definer}{behind} /*!50003 TRIGGER t BEFORE INSERT ON `a` FOR EACH ROW SET @x = 1 */;;\n"
+        );
+        let (events, _) = read(dump.as_bytes(), &[10]);
+        let found =
+            events.iter().find_map(|event| if let Event::Definer(range) = event { Some(range.clone()) } else { None });
+        found.map(|range| dump[range.start as usize..range.end as usize].to_string())
+    };
+    for definer in [
+        "DEFINER=`r`@`%`",
+        "DEFINER='a''b'@'h'",
+        "DEFINER = `r`@localhost",
+        "DEFINER=r@localhost",
+        "DEFINER=r@`%`",
+        "DEFINER=`role`",
+        "DEFINER=CURRENT_USER()",
+        "DEFINER=`a*/b`@`x`",
+    ] {
+        assert_eq!(told(definer, "*/").as_deref(), Some(definer));
+    }
+    assert_eq!(told("", "*/"), None);
+}
+
 /// Pieces of dumps, each of which changes how what follows is to be read, or looks as if it did.
 const FRAGMENTS: [&str; 32] = [
     "--\n-- Table structure for table `a`\n--\n\n",

@@ -147,7 +147,7 @@ impl TextReading<'_, '_> {
     ) -> Result<()> {
         let is_given_up = || self.reading.monitor.is_cancelled();
         let (counters, parts) = (self.reading.monitor.counters(), &mut dumps.parts);
-        let mut format = F::beginning_at(start);
+        let mut format = F::beginning_at(start, &self.rules);
         let mut length = 0;
         parts.begin_input();
         input.store(
