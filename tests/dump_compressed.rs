@@ -2,19 +2,20 @@
 
 mod support;
 
-use std::io::{Cursor, Write};
+use std::io::Write;
 use std::process::{Command, Stdio};
 
+use support::dumped::{options, reader};
 use support::mariadb::MariaDb;
 use support::mounted::{Stage, need};
 use support::repository::{TestRepository, now};
 use support::stored::{StoredTree, assert_sound, stored_tree};
 use yesterfs::compressed::UnwrapLimit;
 use yesterfs::error::{Error, Result};
-use yesterfs::ingest::dump::{DumpInput, DumpOptions, DumpRules, OriginalPolicy};
+use yesterfs::ingest::dump::{DumpOptions, DumpRules, OriginalPolicy};
 use yesterfs::ingest::mysql::ingest_mysql;
 use yesterfs::ingest::stream::StreamInput;
-use yesterfs::ingest::{IngestOptions, IngestReport};
+use yesterfs::ingest::IngestReport;
 use yesterfs::progress::Recorder;
 use yesterfs::rebuild::rebuild_original;
 use yesterfs::repository::snapshot::{Snapshot, SnapshotStatus};
@@ -46,18 +47,8 @@ fn piped(words: &[&str], input: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-fn options(input: StreamInput) -> DumpOptions {
-    let common = IngestOptions { source: "shop".into(), host: "here".into(), user: "me".into(), ..Default::default() };
-    let inputs = vec![DumpInput { name: None, input, fallback_database: "fallback".into() }];
-    DumpOptions { common, inputs, rules: DumpRules::default(), threads: 2 }
-}
-
 fn with_rules(rules: DumpRules, input: StreamInput) -> DumpOptions {
     DumpOptions { rules, ..options(input) }
-}
-
-fn reader(dump: &[u8]) -> StreamInput {
-    StreamInput::Reader(Box::new(Cursor::new(dump.to_vec())))
 }
 
 fn ingest(place: &TestRepository, options: DumpOptions) -> Result<IngestReport> {
