@@ -1,14 +1,22 @@
-//! Compressed files: bytes in, plain bytes out. Nothing here reads, writes or knows of a repository. The door to gzip's inflate
-//! and to streams of Zstandard.
+//! Compressed files: bytes in, plain bytes out. Nothing here reads, writes or knows of a repository. The door to what inflates gzip,
+//! bzip2 and xz, and to streams of Zstandard and LZ4.
 
 use std::fmt;
 
+use self::bzip::BzipDecoder;
+use self::frames::{FrameDecoder, FrameReader};
 use self::gzip::GzipReader;
-use self::zstandard::ZstdReader;
+use self::lz4::Lz4Decoder;
+use self::xz::XzDecoder;
+use self::zstandard::ZstdDecoder;
 
+mod bzip;
 mod deflate;
+mod frames;
 mod gzip;
+mod lz4;
 pub mod recipe;
+mod xz;
 mod zstandard;
 
 /// How a file is compressed.
@@ -16,21 +24,27 @@ mod zstandard;
 pub enum Wrapping {
     Gzip,
     Zstd,
+    Bzip2,
+    Xz,
+    Lz4,
 }
 
 /// So many first bytes tell how a file is compressed.
 pub const MAGIC_BYTES: usize = 4;
 
 impl Wrapping {
+    pub const ALL: [Wrapping; 5] = [Wrapping::Gzip, Wrapping::Zstd, Wrapping::Bzip2, Wrapping::Xz, Wrapping::Lz4];
+
     /// How a file is compressed that begins so; `None` for one that is not.
     pub fn of(first: &[u8]) -> Option<Wrapping> {
-        if first.starts_with(&gzip::MAGIC) {
-            Some(Wrapping::Gzip)
-        } else if first.starts_with(&zstandard::MAGIC) {
-            Some(Wrapping::Zstd)
-        } else {
-            None
-        }
+        let is_whole = first.len() >= MAGIC_BYTES;
+        Wrapping::ALL.into_iter().find(|wrapping| match wrapping {
+            Wrapping::Gzip => first.starts_with(&gzip::MAGIC),
+            Wrapping::Zstd => is_whole && ZstdDecoder::is_magic(&first[..MAGIC_BYTES]),
+            Wrapping::Bzip2 => is_whole && BzipDecoder::is_magic(&first[..MAGIC_BYTES]),
+            Wrapping::Xz => is_whole && XzDecoder::is_magic(&first[..MAGIC_BYTES]),
+            Wrapping::Lz4 => is_whole && Lz4Decoder::is_magic(&first[..MAGIC_BYTES]),
+        })
     }
 
     /// How the names of such files end.
@@ -38,6 +52,9 @@ impl Wrapping {
         match self {
             Wrapping::Gzip => ".gz",
             Wrapping::Zstd => ".zst",
+            Wrapping::Bzip2 => ".bz2",
+            Wrapping::Xz => ".xz",
+            Wrapping::Lz4 => ".lz4",
         }
     }
 }
@@ -113,7 +130,10 @@ pub struct Unwrapper {
 
 enum Format {
     Gzip(Box<GzipReader>),
-    Zstd(Box<ZstdReader>),
+    Zstd(Box<FrameReader<ZstdDecoder>>),
+    Bzip2(Box<FrameReader<BzipDecoder>>),
+    Xz(Box<FrameReader<XzDecoder>>),
+    Lz4(Box<FrameReader<Lz4Decoder>>),
 }
 
 impl Unwrapper {
@@ -121,6 +141,9 @@ impl Unwrapper {
         let format = match wrapping {
             Wrapping::Gzip => Format::Gzip(Box::default()),
             Wrapping::Zstd => Format::Zstd(Box::default()),
+            Wrapping::Bzip2 => Format::Bzip2(Box::default()),
+            Wrapping::Xz => Format::Xz(Box::default()),
+            Wrapping::Lz4 => Format::Lz4(Box::default()),
         };
         Unwrapper { format, limit, taken: 0, given: 0 }
     }
@@ -134,6 +157,9 @@ impl Unwrapper {
             let step = match &mut self.format {
                 Format::Gzip(reader) => reader.step(rest, room, at)?,
                 Format::Zstd(reader) => reader.step(rest, room, at)?,
+                Format::Bzip2(reader) => reader.step(rest, room, at)?,
+                Format::Xz(reader) => reader.step(rest, room, at)?,
+                Format::Lz4(reader) => reader.step(rest, room, at)?,
             };
             if step == Step::default() {
                 break;
@@ -152,6 +178,9 @@ impl Unwrapper {
         let is_whole = match &self.format {
             Format::Gzip(reader) => reader.is_between_members(),
             Format::Zstd(reader) => reader.is_between_frames(self.taken)?,
+            Format::Bzip2(reader) => reader.is_between_frames(self.taken)?,
+            Format::Xz(reader) => reader.is_between_frames(self.taken)?,
+            Format::Lz4(reader) => reader.is_between_frames(self.taken)?,
         };
         Ok((!is_whole).then_some(self.taken))
     }

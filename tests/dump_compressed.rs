@@ -12,10 +12,10 @@ use support::repository::{TestRepository, now};
 use support::stored::{StoredTree, assert_sound, stored_tree};
 use yesterfs::compressed::UnwrapLimit;
 use yesterfs::error::{Error, Result};
+use yesterfs::ingest::IngestReport;
 use yesterfs::ingest::dump::{DumpOptions, DumpRules, OriginalPolicy};
 use yesterfs::ingest::mysql::ingest_mysql;
 use yesterfs::ingest::stream::StreamInput;
-use yesterfs::ingest::IngestReport;
 use yesterfs::progress::Recorder;
 use yesterfs::rebuild::rebuild_original;
 use yesterfs::repository::snapshot::{Snapshot, SnapshotStatus};
@@ -31,6 +31,20 @@ const COMPRESSORS: [&[&str]; 9] = [
     &["zstd", "-3"],
     &["zstd", "-19"],
     &["zstd", "--fast", "--no-check"],
+];
+
+/// Those of which nothing is kept but what was in it.
+const ONLY_UNWRAPPED: [&[&str]; 10] = [
+    &["bzip2", "-9"],
+    &["bzip2", "-1"],
+    &["xz", "-1"],
+    &["xz", "-9e"],
+    &["xz", "--block-size=300000", "--check=sha256", "-T2"],
+    &["xz", "-0", "--check=crc32"],
+    &["lz4", "-1"],
+    &["lz4", "-9", "-B4", "-BD", "--content-size"],
+    &["lz4", "-B5", "-BX"],
+    &["lz4", "--no-frame-crc"],
 ];
 
 /// What a program makes of its input.
@@ -76,11 +90,12 @@ fn filled_server() -> MariaDb {
 #[test]
 fn what_real_compressors_made_is_stored_plain() {
     need(&[("gzip", "gzip"), ("pigz", "pigz"), ("python3", "python3-minimal"), ("zstd", "zstd")]);
+    need(&[("bzip2", "bzip2"), ("xz", "xz-utils"), ("lz4", "lz4")]);
     let (server, place) = (filled_server(), TestRepository::new());
     let plain = server.dump(&["--databases", "shop"]);
     let (expected, _) = ingested(&place, reader(&plain));
     let file = tempfile::NamedTempFile::new().unwrap();
-    for words in COMPRESSORS {
+    for words in COMPRESSORS.iter().chain(&ONLY_UNWRAPPED) {
         let compressed = piped(words, &plain);
         assert!(compressed.len() < plain.len() / 2, "{words:?}");
         std::fs::write(file.path(), &compressed).unwrap();
@@ -94,6 +109,8 @@ fn what_real_compressors_made_is_stored_plain() {
             let differs = |path: &[u8]| !told_of_inputs.contains(&path) && !path.starts_with(b"_original");
             let relevant = |tree| bytes(tree).into_iter().filter(|(path, _)| differs(path)).collect::<Vec<_>>();
             assert!(relevant(&found) == relevant(&expected), "{words:?} came out as another dump");
+            let is_kept = found.keys().any(|path| path.starts_with(b"_original"));
+            assert_eq!(is_kept, !ONLY_UNWRAPPED.contains(words), "{words:?}");
         }
     }
     assert_sound(&place.reopen().unwrap());
@@ -167,6 +184,12 @@ fn what_is_kept_of_the_compressed_file_can_be_chosen() {
     let (files, snapshot) = kept(OriginalPolicy::Drop, named());
     assert!(files.is_empty() && matches!(rebuilt(&place, &snapshot, None), Err(Error::NotFound { .. })));
 
+    // What is only unwrapped is kept where that is wanted.
+    let xz = piped(&["xz", "-0"], &server.dump(&["--databases", "shop"]));
+    let (files, snapshot) = kept(OriginalPolicy::Keep, reader(&xz));
+    assert!(files == [("_original/dump.sql.xz".to_string(), xz.clone())]);
+    assert!(rebuilt(&place, &snapshot, None).unwrap() == xz);
+
     // What no recipe makes smaller is kept as it is: here, a compressor that nothing predicts.
     let unpredictable = piped(&["python3", "-c", UNPREDICTABLE], &server.dump(&["--databases", "shop"]));
     let (files, snapshot) = kept(OriginalPolicy::Rebuild, reader(&unpredictable));
@@ -227,7 +250,7 @@ fn a_changed_compressed_dump_costs_what_the_plain_one_does() {
 fn compressed_data_that_is_cut_off_is_an_incomplete_dump() {
     let (server, place) = (filled_server(), TestRepository::new());
     let plain = server.dump(&["--databases", "shop"]);
-    for words in [&["gzip"][..], &["zstd"]] {
+    for words in [&["gzip"][..], &["zstd"], &["bzip2", "-1"], &["xz", "-1"], &["lz4", "-B4"]] {
         let compressed = piped(words, &plain);
         for length in (5..compressed.len()).step_by(compressed.len() / 23).chain([compressed.len() - 1]) {
             let cut = &compressed[..length];
@@ -273,6 +296,15 @@ fn what_cannot_be_unwrapped_is_refused() {
             reader(&compressed),
         );
         ingest(&place, enough).unwrap();
+    }
+    for words in [&["bzip2", "-1"][..], &["xz"], &["lz4", "-B4"]] {
+        let compressed = piped(words, &plain);
+        let behind = refusal(&[&compressed[..], b"garbage"].concat(), UnwrapLimit::NoBomb);
+        assert!(behind.contains(&format!("at byte {} is not compressed", compressed.len())), "{behind}");
+        let mut damaged = compressed.clone();
+        damaged[compressed.len() / 2] ^= 1;
+        let told = refusal(&damaged, UnwrapLimit::NoBomb);
+        assert!(told.contains("it is damaged before byte"), "{words:?}: {told}");
     }
     let bomb = piped(&["gzip", "-9"], &vec![b'x'; 300 << 20]);
     let refused = refusal(&bomb, UnwrapLimit::NoBomb);

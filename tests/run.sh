@@ -57,6 +57,9 @@ prepare() {
     want gzip have gzip
     want pigz have pigz
     want zstd have zstd
+    want bzip2 have bzip2
+    want xz-utils have xz
+    want lz4 have lz4
     want python3-minimal have python3
     want shellcheck have shellcheck
     install_wanted

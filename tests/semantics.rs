@@ -161,6 +161,11 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     ),
     ("Its first comment names the tables and the sequences that the table refers to.", "a_dump_becomes_directories"),
     (
+        "With `--restore-without-definer` the triggers in it have no DEFINER: whoever loads it becomes that.",
+        "restores_leave_out_definers_where_that_is_asked_for",
+    ),
+    ("`triggers.sql` stays as dumped.", "restores_leave_out_definers_where_that_is_asked_for"),
+    (
         "In names of files, `/`, `%`, control characters and a leading dot become `%` and two hexadecimal digits.",
         "a_dump_becomes_directories",
     ),
@@ -169,13 +174,13 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "long_names_stay_different_and_whole_characters",
     ),
     (
-        "What the dump names no database for is in the one that `--database` names, else the one in the dump's first \
-         lines, else one named as the file, else one named as the source.",
+        "What a dump names no database for is in the one that `--database` names, else the one in the dump's first \
+         lines, else one named as its file or stream without suffixes, else one named as the source.",
         "a_dump_that_names_no_database_gets_one",
     ),
     (
-        "A dump that gzip or zstd compressed is unwrapped, be it a file, standard input or what a command prints: \
-         `dump.sql` is what was compressed, also where several compressed files follow one another.",
+        "A dump that gzip, zstd, bzip2, xz or lz4 compressed is unwrapped, be it a file, standard input or what a command \
+         prints: `dump.sql` is what was compressed, also where several compressed files follow one another.",
         "what_real_compressors_made_is_stored_plain",
     ),
     ("Its first bytes tell, not its name.", "what_real_compressors_made_is_stored_plain"),
@@ -188,13 +193,13 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     (
         "Of a compressed dump is kept besides, by `--original`: `rebuild`, what makes the very same file again \
          (`_original/NAME.recipe`), which was proven before the snapshot exists; where that saves less than half, and \
-         for zstd, whose versions write different bytes, the file (`_original/NAME`).",
+         for zstd, whose versions write different bytes, the file (`_original/NAME`); of bzip2, xz and lz4 nothing.",
         "what_is_kept_of_the_compressed_file_can_be_chosen",
     ),
     ("`keep`: always the file.", "what_is_kept_of_the_compressed_file_can_be_chosen"),
     ("`drop`: neither.", "what_is_kept_of_the_compressed_file_can_be_chosen"),
     (
-        "NAME is that of the file, else `dump.sql.gz` or `dump.sql.zst`.",
+        "NAME is that of the file, else `dump.sql.gz` or what it is.",
         "what_is_kept_of_the_compressed_file_can_be_chosen",
     ),
     (
@@ -206,6 +211,24 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "Standard output has had bytes before that is known; with `--output`, a file that failed is removed.",
         "a_compressed_file_is_written_from_the_command_line",
     ),
+    (
+        "Several dumps make one snapshot: several files, a directory (its `*.sql`, `*.sql.gz`, `*.sql.zst` and so on in \
+         order of names), several `--stream NAME=COMMAND`, which run as those of `ingest stream` but one after the other, \
+         or dumps appended to one another.",
+        "directories_files_and_streams_are_named_on_the_command_line",
+    ),
+    ("`dump.sql` is then all of them, in that order.", "several_dumps_make_one_snapshot"),
+    (
+        "It is complete only if each is; each of appended ones ends with its last line before the next one's first.",
+        "one_incomplete_dump_makes_all_of_them_incomplete",
+    ),
+    ("Each table has the settings of its own dump.", "appended_dumps_make_one_snapshot"),
+    (
+        "A fact that differs between inputs is no fact of the snapshot; `coordinates.json` is a list then.",
+        "several_dumps_make_one_snapshot",
+    ),
+    ("A database that two of them dump is an error, which names both.", "a_database_in_two_dumps_is_refused"),
+    ("That one dump comes back to a database, for its views, is none.", "a_database_in_two_dumps_is_refused"),
     (
         "A dump that ends within a statement or without its last line, and one whose command failed, makes no snapshot.",
         "an_incomplete_dump_makes_no_snapshot_unless_it_is_to_be_kept",
@@ -295,7 +318,8 @@ const PROMISES_OF_MONGO: &[(&str, &str)] = &[
         "collections_that_are_mixed_otherwise_cost_nothing",
     ),
     (
-        "Files that gzip compressed are unwrapped, and lose the suffix `.gz`; so is an archive that gzip or zstd compressed.",
+        "Files that gzip compressed are unwrapped, and lose the suffix `.gz`; so is an archive that \
+         anything of section 10 compressed.",
         "a_compressed_archive_is_taken_apart",
     ),
     (

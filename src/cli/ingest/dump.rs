@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use yesterfs::compressed::UnwrapLimit;
+use yesterfs::compressed::{UnwrapLimit, Wrapping};
 use yesterfs::error::{Error, Result};
 use yesterfs::ingest::IngestReport;
 use yesterfs::ingest::dump::{DumpInput, DumpOptions, DumpRules, OriginalPolicy};
@@ -22,8 +22,8 @@ use crate::cli::invocation::{Invocation, clock, processors};
 /// Options of every kind of dump.
 #[derive(Args)]
 pub struct DumpArgs {
-    /// The dump; several become one snapshot, as if they followed one another, and a directory is its *.sql, *.sql.gz and
-    /// *.sql.zst in order of names. Without any and without a command, or with "-", standard input
+    /// The dump; several become one snapshot, as if they followed one another, and a directory is its *.sql, *.sql.gz,
+    /// *.sql.zst and so on in order of names. Without any and without a command, or with "-", standard input
     #[arg(value_name = "FILE", conflicts_with = "command")]
     file: Vec<PathBuf>,
 
@@ -50,7 +50,7 @@ pub struct DumpArgs {
     max_unwrapped: Option<u64>,
 
     /// What to keep of a compressed dump besides what is in it: what makes the same file again, where that can be proven (else
-    /// the file itself), the file itself, or nothing
+    /// the file itself; of bzip2, xz and lz4 nothing), the file itself, or nothing
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = KeptOriginal::Rebuild)]
     original: KeptOriginal,
 
@@ -161,16 +161,21 @@ fn dumps_in(directory: &Path) -> CommandResult<Vec<PathBuf>> {
     for entry in std::fs::read_dir(directory).map_err(Error::io("read", directory))? {
         let path = entry.map_err(Error::io("read", directory))?.path();
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        if [&b".sql"[..], b".sql.gz", b".sql.zst"].iter().any(|suffix| name.ends_with(suffix)) && path.is_file() {
+        if is_named_as_dump(name) && path.is_file() {
             files.push(path);
         }
     }
     if files.is_empty() {
         let name = directory.to_string_lossy();
-        return Err(Error::invalid("directory", name, "it holds no *.sql, *.sql.gz or *.sql.zst").into());
+        return Err(Error::invalid("directory", name, "it holds no *.sql, *.sql.gz and so on").into());
     }
     files.sort();
     Ok(files)
+}
+
+fn is_named_as_dump(file: &[u8]) -> bool {
+    let suffixes = Wrapping::ALL.map(|wrapping| wrapping.suffix().as_bytes());
+    suffixes.iter().find_map(|suffix| file.strip_suffix(*suffix)).unwrap_or(file).ends_with(b".sql")
 }
 
 /// The name of a file without what tells that it is a dump, and how it is compressed.
@@ -180,7 +185,7 @@ fn stem_of_dump(file: &Path) -> Option<String> {
         let stem = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).filter(|stem| !stem.is_empty());
         stem.unwrap_or(name).to_string()
     };
-    Some(without(&without(&name, &[".gz", ".zst"]), &[".sql", ".dump"]))
+    Some(without(&without(&name, &Wrapping::ALL.map(Wrapping::suffix)), &[".sql", ".dump"]))
 }
 
 /// A number of bytes: `4096`, `512M`, `2G`.
@@ -209,6 +214,13 @@ mod tests {
             [4096, 2048, 512 << 20, 1 << 40]
         );
         assert!(["", "M", "-1", "1.5G", "2GB", "99999999T"].iter().all(|text| parse_size(text).is_err()));
+    }
+
+    #[test]
+    fn dumps_are_told_by_their_suffixes() {
+        let is = |name: &str| is_named_as_dump(name.as_bytes());
+        assert!(["a.sql", "a.sql.gz", "a.sql.zst", "a.sql.bz2", "a.sql.xz", "a.sql.lz4"].into_iter().all(is));
+        assert!(!["sql", "a.sql.txt", "a.gz", "a.sql.gz.part"].into_iter().any(is));
     }
 
     #[test]

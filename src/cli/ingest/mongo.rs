@@ -44,7 +44,7 @@ pub struct Mongo {
     keep_incomplete: bool,
 
     /// What to keep of a compressed file besides what is in it: what makes the same file again, where that can be proven (else
-    /// the file itself), the file itself, or nothing
+    /// the file itself; of bzip2, xz and lz4 nothing), the file itself, or nothing
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = KeptOriginal::Rebuild)]
     original: KeptOriginal,
 

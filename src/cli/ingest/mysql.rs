@@ -19,9 +19,9 @@ Examples:
 ///
 /// The snapshot holds dump.sql, the dump as it is, and every table, view, routine, event and sequence of it as files that
 /// take no room of their own. tables/NAME/restore.sql loads one table, with rows and triggers, into any database. _meta tells
-/// where the binary log stood, and how many rows each part has. A dump that gzip or zstd compressed is unwrapped, wherever it
-/// comes from. A dump that is cut short, or whose command fails, makes no
-/// snapshot. Passwords in command lines are not kept.
+/// where the binary log stood, and how many rows each part has. A dump that gzip, zstd, bzip2, xz or lz4 compressed is
+/// unwrapped, wherever it comes from. A dump that is cut short, or whose command fails, makes no snapshot. Passwords in command
+/// lines are not kept.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Mysql {

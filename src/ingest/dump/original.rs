@@ -3,6 +3,7 @@
 
 use std::sync::mpsc::Receiver;
 
+use crate::compressed::Wrapping;
 use crate::compressed::recipe::{RecipeMaker, RecipeReader};
 use crate::dump::layout::{ORIGINAL_DIRECTORY, RECIPE_SUFFIX};
 use crate::error::{Error, Result};
@@ -33,6 +34,27 @@ pub enum OriginalPolicy {
     Drop,
 }
 
+/// In which form a dump that came compressed is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptForm {
+    Recipe,
+    File,
+}
+
+impl OriginalPolicy {
+    /// The form for a dump that is compressed so; `None` where it is only unwrapped.
+    pub fn form(self, wrapping: Wrapping) -> Option<KeptForm> {
+        match (self, wrapping) {
+            (OriginalPolicy::Drop, _) => None,
+            (OriginalPolicy::Keep, _) => Some(KeptForm::File),
+            (OriginalPolicy::Rebuild, Wrapping::Gzip) => Some(KeptForm::Recipe),
+            // Another version of zstd writes other bytes.
+            (OriginalPolicy::Rebuild, Wrapping::Zstd) => Some(KeptForm::File),
+            (OriginalPolicy::Rebuild, Wrapping::Bzip2 | Wrapping::Xz | Wrapping::Lz4) => None,
+        }
+    }
+}
+
 /// What is kept of one dump: a file of the snapshot.
 pub struct Original {
     pub name: Vec<u8>,
@@ -55,20 +77,27 @@ pub struct OriginalKeeper<'a, 'r> {
 }
 
 impl OriginalKeeper<'_, '_> {
-    /// Keeps compressed bytes as they come.
-    pub fn keep(&self, pieces: Receiver<Vec<u8>>, queue: EncodeQueue) -> Result<Original> {
-        let content = self.store(&self.name, Some(queue), |write| pieces.iter().try_for_each(|piece| write(&piece)))?;
-        Ok(Original { name: self.name.clone(), file: self.name.clone(), content, is_poor: false })
-    }
-
-    /// Keeps the recipe of what comes; it is of the file `text` from `start` on.
-    pub fn keep_recipe(
+    /// Keeps what comes, which is the file `text` from `start` on.
+    pub fn keep(
         &self,
+        form: KeptForm,
         pieces: Receiver<Vec<u8>>,
         queue: EncodeQueue,
         text: &[u8],
         start: u64,
     ) -> Result<Original> {
+        match form {
+            KeptForm::Recipe => self.keep_recipe(pieces, queue, text, start),
+            KeptForm::File => self.keep_file(pieces, queue),
+        }
+    }
+
+    fn keep_file(&self, pieces: Receiver<Vec<u8>>, queue: EncodeQueue) -> Result<Original> {
+        let content = self.store(&self.name, Some(queue), |write| pieces.iter().try_for_each(|piece| write(&piece)))?;
+        Ok(Original { name: self.name.clone(), file: self.name.clone(), content, is_poor: false })
+    }
+
+    fn keep_recipe(&self, pieces: Receiver<Vec<u8>>, queue: EncodeQueue, text: &[u8], start: u64) -> Result<Original> {
         let name = [&self.name, RECIPE_SUFFIX.as_bytes()].concat();
         let mut is_poor = false;
         let content = self.store(&name, Some(queue), |write| {

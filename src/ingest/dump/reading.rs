@@ -9,7 +9,7 @@ use crate::dump::name::file_name;
 use crate::error::{Error, Result};
 use crate::ingest::dump::original::{Original, OriginalKeeper, PIECES_WAITING_MAX};
 use crate::ingest::dump::verdict::{InputEnd, Verdict};
-use crate::ingest::dump::{DumpFormat, DumpInput, DumpReading, DumpRules, Notes, OriginalPolicy, PartList};
+use crate::ingest::dump::{DumpFormat, DumpInput, DumpReading, DumpRules, Notes, PartList};
 use crate::ingest::input::OpenInput;
 use crate::ingest::older_content;
 use crate::progress::Counters;
@@ -100,8 +100,8 @@ impl TextReading<'_, '_> {
         let mut open = input.open()?;
         let wrapping = open.wrapping(&|| self.reading.monitor.is_cancelled())?;
         let start = dumps.inputs.last().map_or(0, |last| last.start + last.length);
-        let kept = wrapping.filter(|_| self.rules.original != OriginalPolicy::Drop);
-        let Some(wrapping) = kept else {
+        let form = wrapping.and_then(|wrapping| self.rules.original.form(wrapping));
+        let (Some(wrapping), Some(form)) = (wrapping, form) else {
             if let Some(wrapping) = wrapping {
                 open.unwrap_as(wrapping, self.rules.unwrap_limit, None);
             }
@@ -118,13 +118,7 @@ impl TextReading<'_, '_> {
         };
         let original = std::thread::scope(|scope| {
             let (listener, pieces) = sync_channel(PIECES_WAITING_MAX);
-            let keeping = scope.spawn(|| match (self.rules.original, wrapping) {
-                (OriginalPolicy::Rebuild, Wrapping::Gzip) => {
-                    keeper.keep_recipe(pieces, queue, DUMP_FILE.as_bytes(), start)
-                }
-                // Another version of zstd writes other bytes.
-                _ => keeper.keep(pieces, queue),
-            });
+            let keeping = scope.spawn(|| keeper.keep(form, pieces, queue, DUMP_FILE.as_bytes(), start));
             open.unwrap_as(wrapping, self.rules.unwrap_limit, Some(listener));
             let read = self.read_plain(open, name, start, fallback_database, dumps, writer);
             has_failed.store(read.is_err(), Ordering::Relaxed);

@@ -41,21 +41,17 @@ impl Originals<'_, '_> {
         queue: &EncodeQueue,
         store: impl FnOnce(OpenInput) -> Result<T>,
     ) -> Result<(T, Option<KeptOriginal>)> {
-        if self.policy == OriginalPolicy::Drop {
+        let Some(form) = self.policy.form(wrapping) else {
             input.unwrap_as(wrapping, self.limit, None);
             return Ok((store(input)?, None));
-        }
+        };
         let has_failed = AtomicBool::new(false);
         let is_given_up = || self.reading.monitor.is_cancelled() || has_failed.load(Ordering::Relaxed);
         let keeper = self.keeper(&path, &is_given_up);
         let (stored, original) = std::thread::scope(|scope| {
             let (listener, pieces) = sync_channel(PIECES_WAITING_MAX);
             let (keeper, lent, text) = (&keeper, queue.clone(), text.join(&b'/'));
-            let keeping = scope.spawn(move || match (self.policy, wrapping) {
-                (OriginalPolicy::Rebuild, Wrapping::Gzip) => keeper.keep_recipe(pieces, lent, &text, 0),
-                // Another version of zstd writes other bytes.
-                _ => keeper.keep(pieces, lent),
-            });
+            let keeping = scope.spawn(move || keeper.keep(form, pieces, lent, &text, 0));
             input.unwrap_as(wrapping, self.limit, Some(listener));
             let stored = store(input);
             has_failed.store(stored.is_err(), Ordering::Relaxed);
