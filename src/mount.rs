@@ -3,6 +3,7 @@
 //!
 //! - `fuse`: one method per kernel request; `errno`: which number for which error.
 //! - `decode_pool`, `read_ahead`: reading off the loops, and ahead of the reader.
+//! - `completion`, `row_diffs`: files that are written when they are read.
 //! - `push`: small files into the kernel's page cache before they are read.
 //! - `requests`: how often the kernel asked.
 //! - `attachment`, `mount_table`: the mount itself, made and taken away.
@@ -20,6 +21,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 use fuser::{Config, INodeNo, Notifier, Session, SessionACL};
 
+use self::completion::Completer;
 use self::decode_pool::DecodePool;
 use self::fuse::KernelEdge;
 use self::push::{PushedFiles, Pusher};
@@ -29,6 +31,7 @@ use crate::view::{Invalidation, View};
 
 mod attachment;
 mod attributes;
+mod completion;
 pub mod daemon;
 mod decode_pool;
 mod errno;
@@ -37,8 +40,10 @@ mod mount_table;
 mod push;
 mod read_ahead;
 mod requests;
+mod row_diffs;
 
 pub use self::attachment::{FUSE_DEVICE, Unmounted, unmount};
+pub use self::row_diffs::RowDiffs;
 
 /// How often the repository is asked for new and forgotten snapshots: they shall be seen within a second.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(500);
@@ -115,9 +120,11 @@ pub fn mount(view: Arc<View>, options: &MountOptions) -> Result<Mounted> {
     let pool = DecodePool::start(view.clone(), loops, options.prefetch_budget_bytes)?;
     let pushed = PushedFiles::default();
     let (watch, pusher) = push::watch(&pushed);
+    let (completion, completer) = completion::queue(view.clone());
     let edge = KernelEdge {
         view: view.clone(),
         pool,
+        completion,
         requests: Requests::default(),
         pushed,
         watch: (options.prefetch_budget_bytes > 0).then_some(watch),
@@ -136,7 +143,7 @@ pub fn mount(view: Arc<View>, options: &MountOptions) -> Result<Mounted> {
     let session = Session::from_fd(edge, connection, SessionACL::All, config)
         .map_err(Error::io("start the FUSE session of", &attached.point))?;
     attachment::raise_readahead(&attached.device, options.read_ahead_kib);
-    let mounted = Mounted::start(attached, session, view, pusher)?;
+    let mounted = Mounted::start(attached, session, view, (pusher, completer))?;
     fs::metadata(&mounted.attached.point).map_err(Error::io("read back the new mount", &mounted.attached.point))?;
     Ok(mounted)
 }
@@ -256,9 +263,14 @@ pub enum Ended {
 }
 
 impl Mounted {
-    /// Starts the loops, and the thread that watches for new snapshots.
-    fn start(attached: Attached, session: Session<KernelEdge>, view: Arc<View>, pusher: Pusher) -> Result<Mounted> {
-        let (notifier, push_notifier) = (session.notifier(), session.notifier());
+    /// Starts the loops, and the threads beside them.
+    fn start(
+        attached: Attached,
+        session: Session<KernelEdge>,
+        view: Arc<View>,
+        (pusher, completer): (Pusher, Completer),
+    ) -> Result<Mounted> {
+        let [notifier, push_notifier, complete_notifier] = [(); 3].map(|()| session.notifier());
         let (alive, ended) = bounded::<()>(0);
         let watched = ended.clone();
         let spawn =
@@ -273,9 +285,12 @@ impl Mounted {
         let (builder, failed) = spawn("fuse-push");
         let pushed = view.clone();
         let push = builder.spawn(move || pusher.run(&pushed, &push_notifier)).map_err(failed)?;
+        let (builder, failed) = spawn("fuse-complete");
+        let completed = view.clone();
+        let complete = builder.spawn(move || completer.run(&completed, &complete_notifier)).map_err(failed)?;
         let (builder, failed) = spawn("fuse-refresh");
         let refresh = builder.spawn(move || refresh_until(&watched, &view, &notifier)).map_err(failed)?;
-        let (session, helpers) = (Some(session), vec![push, refresh]);
+        let (session, helpers) = (Some(session), vec![push, complete, refresh]);
         let (stopper, stop_requests) = bounded(1);
         Ok(Mounted { attached, session, helpers, ended, stop_requests, stopper: Stopper(stopper) })
     }

@@ -26,5 +26,6 @@ pub use self::find::{FoundRow, find_rows};
 pub use self::join::JoinCounts;
 pub use self::patch::{Direction, PatchCounts, PatchWriter};
 pub use self::reading::ReadingCounts;
-pub use self::side::DumpSide;
-pub use self::tables::{TablePair, changed_tables};
+pub use self::run::unnamed_file;
+pub use self::side::{DumpSide, has_statements};
+pub use self::tables::{TablePair, changed_databases, changed_table, changed_tables, changed_tables_of};

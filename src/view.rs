@@ -1,10 +1,11 @@
 //! View: the namespace that a mount shows, without the kernel. Snapshots are real directories; `latest`, `at/`, `ids/`
-//! and `tags/` are symlinks to them; `diff/` holds what differs between two.
+//! and `tags/` are symlinks to them; `diff/` holds what differs between two, and for dumps which rows do.
 
 mod difference;
 mod inode;
 mod pair_table;
 mod recent;
+mod row_patches;
 mod small_files;
 mod snapshot_tree;
 mod virtual_entry;
@@ -22,6 +23,8 @@ use crate::time::{Clock, Timestamp};
 pub use crate::repository::content_reader::Seek;
 use difference::DifferenceTree;
 use inode::Place;
+use row_patches::PatchFiles;
+pub use row_patches::RowPatches;
 pub use small_files::SmallFiles;
 use snapshot_tree::SnapshotTree;
 use virtual_entry::{VirtualEntries, VirtualEntry};
@@ -114,6 +117,8 @@ pub struct View {
     virtual_entries: VirtualEntries,
     snapshots: SnapshotTree,
     differences: DifferenceTree,
+    /// Without, there is no `diff/A..B/rows`.
+    patches: Option<PatchFiles>,
     used_bytes: AtomicU64,
     used_files: AtomicU64,
     listing_steps: AtomicU64,
@@ -134,6 +139,7 @@ impl View {
             virtual_entries: VirtualEntries::new(),
             snapshots: SnapshotTree::new(),
             differences: DifferenceTree::new(),
+            patches: None,
             used_bytes: AtomicU64::new(0),
             used_files: AtomicU64::new(0),
             listing_steps: AtomicU64::new(0),
@@ -177,6 +183,9 @@ impl View {
                 let directory = self.differences.directory(&self.repository, place)?;
                 if name == b".." {
                     return self.attributes(directory.parent).map(Lookup::Found);
+                }
+                if let Some(rows) = self.differences.rows(self, &directory).filter(|_| name == row_patches::ROWS) {
+                    return self.enter(rows).map(Lookup::Found);
                 }
                 let found = self.differences.child(self, &directory, name)?;
                 Ok(found.map_or(Lookup::Absent { lasting: true }, Lookup::Found))
@@ -261,6 +270,9 @@ impl View {
 
     /// Appends bytes of a file to `out`; fewer than `length` only at its end.
     pub fn read(&self, ino: u64, offset: u64, length: usize, out: &mut Vec<u8>) -> Result<()> {
+        if Place::of(ino) == Place::Virtual {
+            return self.read_patch(ino, offset, length, out);
+        }
         let located = self.located(ino)?;
         self.repository.contents()?.read(located.content()?, offset, length, out)
     }
@@ -287,6 +299,9 @@ impl View {
 
     /// The next data or hole from `offset` on, as `lseek(2)` tells it.
     pub fn seek(&self, ino: u64, offset: u64, whence: Seek) -> Result<Option<u64>> {
+        if Place::of(ino) == Place::Virtual {
+            return self.seek_patch(ino, offset, whence);
+        }
         let located = self.located(ino)?;
         self.repository.contents()?.seek(located.content()?, offset, whence)
     }
@@ -409,7 +424,12 @@ impl View {
     fn virtual_attributes(&self, ino: u64, entry: &VirtualEntry) -> Attributes {
         // What "2h-ago" lists may change without a record.
         let modified = if entry.follows_the_clock() { (self.clock)() } else { self.modified() };
-        entry.attributes(ino, self.owner, modified)
+        let attributes = entry.attributes(ino, self.owner, modified);
+        if entry.is_patch() {
+            let size = self.patch_size_bytes(ino);
+            return Attributes { size, blocks: size.div_ceil(512), ..attributes };
+        }
+        attributes
     }
 
     /// The time of what is in no snapshot: that of the newest one. Its fraction of a second is the number of the last record,

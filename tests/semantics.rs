@@ -142,6 +142,17 @@ const PROMISES: &[(&str, &str)] = &[
          path it is found again.",
         "a_difference_left_behind_is_found_again_by_its_path",
     ),
+    ("`diff/A..B/rows` is there where both are dumps of MySQL or MariaDB.", "only_dumps_have_rows"),
+    ("It lists the tables that differ, and computes nothing for that.", "listing_computes_nothing"),
+    (
+        "A file in it has a size of 0 until it is read for the first time: then the statements are written, into a file \
+         without a name in the system's directory for temporary files, and its size is known.",
+        "a_patch_is_read_as_a_file",
+    ),
+    (
+        "Where they cannot be written, reading fails, and the log says why.",
+        "a_patch_that_cannot_be_written_fails_and_the_log_says_why",
+    ),
 ];
 
 /// The sentences of section 10, likewise.

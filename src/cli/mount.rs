@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use yesterfs::error::Error;
 use yesterfs::mount::daemon::{self, Background, Started};
-use yesterfs::mount::{Ended, MountOptions, Mounted, ReaddirPlus};
+use yesterfs::mount::{Ended, MountOptions, Mounted, ReaddirPlus, RowDiffs};
 use yesterfs::view::{Owner, View};
 
 use super::exit::{self, CommandResult, Failure, Outcome};
@@ -25,6 +25,7 @@ What it shows:
   ids/ID                      snapshots by id
   tags/TAG/SOURCE/NAME        snapshots by tag
   diff/A..B/                  what differs between two snapshots
+  diff/A..B/rows/DATABASE/    for dumps: TABLE.sql, the statements that make B of A
 
 Examples:
   yesterfs mount /mnt/yester
@@ -117,7 +118,9 @@ fn serve(args: &Mount, invocation: &Invocation) -> CommandResult {
     let directory = invocation.repository_directory()?;
     let repository = invocation.open(Arc::new(Terminal::silent(invocation.quiet)))?;
     let owner = Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
-    let view = Arc::new(View::new(Arc::new(repository), owner, Box::new(clock))?);
+    let rows = RowDiffs { temporary_directory: std::env::temp_dir() };
+    let view = View::new(Arc::new(repository), owner, Box::new(clock))?.showing_rows(Box::new(rows));
+    let view = Arc::new(view);
     let mut options = MountOptions::new(&args.directory, &directory);
     options.repository_directory = Some(directory);
     options.allow_other = args.allow_other;

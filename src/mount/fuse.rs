@@ -15,11 +15,12 @@ use fuser::{
 };
 
 use super::attributes::{file_attr, file_type, negative_entry};
+use super::completion::Completion;
 use super::decode_pool::{DecodePool, ReadJob};
 use super::push::{PushedFiles, ReadWatch};
 use super::requests::{REQUESTS_ATTRIBUTE, Request as RequestKind, Requests};
 use super::{ReaddirPlus, errno};
-use crate::view::{Lookup, Seek, View};
+use crate::view::{Attributes, EntryKind, Lookup, Seek, View};
 
 /// How long the kernel may keep what can never change: ten years.
 const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -46,6 +47,7 @@ const ACL_XATTRS: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_d
 pub(super) struct KernelEdge {
     pub view: Arc<View>,
     pub pool: DecodePool,
+    pub completion: Completion,
     /// Sees who reads small files one after the other; without, nothing is pushed.
     pub watch: Option<ReadWatch>,
     pub requests: Requests,
@@ -93,8 +95,13 @@ impl KernelEdge {
 }
 
 /// How long the kernel may keep an entry and its attributes without asking again.
-fn time_to_live(lasting: bool) -> Duration {
-    if lasting { FOR_EVER } else { BRIEFLY }
+pub(super) fn time_to_live(attributes: &Attributes) -> Duration {
+    match attributes.kind {
+        _ if attributes.lasting => FOR_EVER,
+        // Its size becomes known when it is read; the kernel is to ask before it believes that it is empty.
+        EntryKind::File => Duration::ZERO,
+        _ => BRIEFLY,
+    }
 }
 
 impl fuser::Filesystem for KernelEdge {
@@ -143,7 +150,7 @@ impl fuser::Filesystem for KernelEdge {
         };
         match found {
             Ok(Lookup::Found(attributes)) => {
-                reply.entry(&time_to_live(attributes.lasting), &file_attr(&attributes), Generation(0));
+                reply.entry(&time_to_live(&attributes), &file_attr(&attributes), Generation(0));
             }
             Ok(Lookup::Absent { lasting: true }) => reply.entry(&FOR_EVER, &negative_entry(), Generation(0)),
             Ok(Lookup::Absent { lasting: false }) => reply.error(Errno::ENOENT),
@@ -151,10 +158,14 @@ impl fuser::Filesystem for KernelEdge {
         }
     }
 
-    fn getattr(&self, _request: &Request, ino: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(&self, _request: &Request, ino: INodeNo, handle: Option<FileHandle>, reply: ReplyAttr) {
         self.requests.count(RequestKind::Getattr);
+        // Only a reader asks so, and lseek to the end.
+        if handle.is_some() && self.view.is_incomplete(ino.0) {
+            return self.completion.complete(ino.0, reply);
+        }
         match self.view.attributes(ino.0) {
-            Ok(attributes) => reply.attr(&time_to_live(attributes.lasting), &file_attr(&attributes)),
+            Ok(attributes) => reply.attr(&time_to_live(&attributes), &file_attr(&attributes)),
             Err(error) => reply.error(errno::of(&error, "stat", ino.0)),
         }
     }
@@ -243,7 +254,7 @@ impl fuser::Filesystem for KernelEdge {
         let listed = self.view.list(ino.0, offset, &mut |entry| {
             let attributes = &entry.attributes;
             let name = OsStr::from_bytes(&entry.name);
-            let keep = time_to_live(attributes.lasting);
+            let keep = time_to_live(attributes);
             let number = INodeNo(attributes.ino);
             !reply.add(number, entry.next, name, &keep, &file_attr(attributes), Generation(0))
         });

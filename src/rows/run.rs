@@ -60,8 +60,8 @@ impl RunWriter {
     }
 }
 
-/// A file that goes with its last user.
-fn unnamed_file(folder: &Path) -> io::Result<File> {
+/// A file in a directory, without a name there: it goes with its last user.
+pub fn unnamed_file(folder: &Path) -> io::Result<File> {
     static MADE: AtomicU64 = AtomicU64::new(0);
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     if let Ok(file) = rustix::fs::open(folder, flags, Mode::from_raw_mode(0o600)) {

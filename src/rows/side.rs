@@ -28,11 +28,16 @@ pub struct DumpSide<'a> {
     marks: OnceCell<RowMarks>,
 }
 
+/// Whether a snapshot is of a dump whose tables statements can change.
+pub fn has_statements(snapshot: &Snapshot) -> bool {
+    snapshot.manifest.kind == SnapshotKind::Mysql
+}
+
 impl<'a> DumpSide<'a> {
     /// # Errors
     /// [`Error::Invalid`] where the snapshot is of anything else.
     pub fn new(repository: &'a Repository, snapshot: &'a Snapshot, monitor: &'a dyn Monitor) -> Result<DumpSide<'a>> {
-        if snapshot.manifest.kind != SnapshotKind::Mysql {
+        if !has_statements(snapshot) {
             let name = format!("{}@{}", snapshot.manifest.source, snapshot.manifest.name);
             return Err(Error::invalid(
                 "snapshot",

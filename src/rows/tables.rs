@@ -48,6 +48,11 @@ impl TablePair {
         name_of_file(&self.table)
     }
 
+    /// The name of its directory.
+    pub fn directory_name(&self) -> &[u8] {
+        &self.table
+    }
+
     /// Where the directory of its database is in a snapshot.
     pub fn database_path(&self) -> Vec<u8> {
         self.database.clone()
@@ -84,18 +89,66 @@ pub fn changed_tables(
 fn all_tables(repository: &Repository, roots: [Option<&Node>; 2]) -> Result<Vec<TablePair>> {
     let mut found = Vec::new();
     each_pair(repository, roots, &mut |database, sides| {
-        let tree = repository.tree()?;
-        let tables = |node: &Option<Node>| match node {
-            Some(node) => tree.lookup_path(node, TABLES_DIRECTORY.as_bytes()),
-            None => Ok(None),
-        };
-        let tables = [tables(&sides[0])?, tables(&sides[1])?];
-        each_pair(repository, [tables[0].as_ref(), tables[1].as_ref()], &mut |table, sides| {
-            let [a, b] = &sides;
-            let sides = [files(repository, a.as_ref())?, files(repository, b.as_ref())?];
-            found.push(TablePair { database: database.to_vec(), table: table.to_vec(), sides });
-            Ok(())
-        })
+        found.extend(tables_below(repository, database, sides)?);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// The directories of databases that have tables that may differ.
+pub fn changed_databases(repository: &Repository, roots: [Option<&Node>; 2]) -> Result<Vec<Vec<u8>>> {
+    let mut found = Vec::new();
+    each_pair(repository, roots, &mut |database, sides| {
+        let [a, b] = tables_of(repository, sides)?;
+        let page = |node: Option<Node>| node.and_then(|node| node.directory().map(|root| root.page));
+        if page(a) != page(b) {
+            found.push(database.to_vec());
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// The tables that differ of a database, which is named as its directory.
+pub fn changed_tables_of(
+    repository: &Repository,
+    roots: [Option<&Node>; 2],
+    database: &[u8],
+) -> Result<Vec<TablePair>> {
+    let tree = repository.tree()?;
+    let node = |root: Option<&Node>| root.map_or(Ok(None), |root| tree.lookup_path(root, database));
+    let tables = tables_below(repository, database, [node(roots[0])?, node(roots[1])?])?;
+    Ok(tables.into_iter().filter(TablePair::differs).collect())
+}
+
+/// A table by the directories of its database and its own, if it differs.
+pub fn changed_table(
+    repository: &Repository,
+    roots: [Option<&Node>; 2],
+    database: &[u8],
+    table: &[u8],
+) -> Result<Option<TablePair>> {
+    Ok(table_at(repository, roots, database, table)?.filter(TablePair::differs))
+}
+
+/// The directories of tables of a database.
+fn tables_of(repository: &Repository, sides: [Option<Node>; 2]) -> Result<[Option<Node>; 2]> {
+    let tree = repository.tree()?;
+    let tables = |node: &Option<Node>| match node {
+        Some(node) => tree.lookup_path(node, TABLES_DIRECTORY.as_bytes()),
+        None => Ok(None),
+    };
+    Ok([tables(&sides[0])?, tables(&sides[1])?])
+}
+
+/// The tables of a database whose directories differ.
+fn tables_below(repository: &Repository, database: &[u8], sides: [Option<Node>; 2]) -> Result<Vec<TablePair>> {
+    let (mut found, tables) = (Vec::new(), tables_of(repository, sides)?);
+    each_pair(repository, [tables[0].as_ref(), tables[1].as_ref()], &mut |table, sides| {
+        let [a, b] = &sides;
+        let sides = [files(repository, a.as_ref())?, files(repository, b.as_ref())?];
+        found.push(TablePair { database: database.to_vec(), table: table.to_vec(), sides });
+        Ok(())
     })?;
     Ok(found)
 }
@@ -134,14 +187,27 @@ fn files(repository: &Repository, table: Option<&Node>) -> Result<Option<TableFi
 fn named_table(repository: &Repository, roots: [Option<&Node>; 2], name: &[u8]) -> Result<TablePair> {
     for (database, table) in split_at_dots(name) {
         let (database, table) = (file_name(database, ""), file_name(table, ""));
-        let path = [&database, TABLES_DIRECTORY.as_bytes(), &table].join(&b'/');
-        let tree = repository.tree()?;
-        let node = |root: Option<&Node>| root.map_or(Ok(None), |root| tree.lookup_path(root, &path));
-        let nodes = [node(roots[0])?, node(roots[1])?];
-        if nodes.iter().any(Option::is_some) {
-            let sides = [files(repository, nodes[0].as_ref())?, files(repository, nodes[1].as_ref())?];
-            return Ok(TablePair { database, table, sides });
+        if let Some(found) = table_at(repository, roots, &database, &table)? {
+            return Ok(found);
         }
     }
     Err(Error::NotFound { what: "table", name: String::from_utf8_lossy(name).into_owned() })
+}
+
+/// A table by the directories of its database and its own, if there is one.
+fn table_at(
+    repository: &Repository,
+    roots: [Option<&Node>; 2],
+    database: &[u8],
+    table: &[u8],
+) -> Result<Option<TablePair>> {
+    let path = [database, TABLES_DIRECTORY.as_bytes(), table].join(&b'/');
+    let tree = repository.tree()?;
+    let node = |root: Option<&Node>| root.map_or(Ok(None), |root| tree.lookup_path(root, &path));
+    let nodes = [node(roots[0])?, node(roots[1])?];
+    if nodes.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    let sides = [files(repository, nodes[0].as_ref())?, files(repository, nodes[1].as_ref())?];
+    Ok(Some(TablePair { database: database.to_vec(), table: table.to_vec(), sides }))
 }

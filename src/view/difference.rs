@@ -20,8 +20,9 @@ use crate::repository::tree::TreeReader;
 use crate::store::cache::{ByteCache, Weight};
 use crate::view::inode::{self, DifferencePlace};
 use crate::view::pair_table::PairTable;
+use crate::view::row_patches::ROWS;
 use crate::view::snapshot_tree::{attributes_of, node_bytes};
-use crate::view::{Attributes, Listed, View};
+use crate::view::{Attributes, Child, Listed, View};
 
 pub(super) use part::Part;
 use part::{A, Comparing, Here, Verdict, join, position_of};
@@ -145,6 +146,12 @@ impl DifferenceTree {
         view.attributes(DifferencePlace { part, ..whole.place }.ino())
     }
 
+    /// `rows`, if this is `diff/A..B` itself, and both are dumps.
+    pub fn rows(&self, view: &View, directory: &DifferenceDirectory) -> Option<Child> {
+        let [a, b] = &directory.snapshots;
+        (directory.place.part == Part::Whole).then(|| view.rows_of_pair(directory.place.pair, [a, b])).flatten()
+    }
+
     /// What stat tells of an entry that is shown: directories have numbers of their own here, all others are those of
     /// their snapshot.
     fn entry_attributes(&self, view: &View, directory: &DifferenceDirectory, entry: &Entry) -> Result<Attributes> {
@@ -164,13 +171,7 @@ impl DifferenceTree {
         emit: &mut dyn FnMut(Listed) -> bool,
     ) -> Result<()> {
         if directory.place.part == Part::Whole {
-            for (next, (name, part)) in (1..).zip(Part::NAMED).filter(|(next, _)| *next > offset) {
-                let listed = Listed { name: name.into(), next, attributes: self.part(view, directory, part)? };
-                if !emit(listed) {
-                    break;
-                }
-            }
-            return Ok(());
+            return self.list_parts(view, directory, offset, emit);
         }
         let comparing = self.comparing(&view.repository, directory)?;
         let own = directory.place.part.side();
@@ -188,6 +189,27 @@ impl DifferenceTree {
             }
             let attributes = self.entry_attributes(view, directory, entry)?;
             if !emit(Listed { name: entry.name.clone(), next: entry.ordinal + 1, attributes }) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl DifferenceTree {
+    /// Lists `diff/A..B`.
+    fn list_parts(
+        &self,
+        view: &View,
+        directory: &DifferenceDirectory,
+        offset: u64,
+        emit: &mut dyn FnMut(Listed) -> bool,
+    ) -> Result<()> {
+        let parts = Part::NAMED.into_iter().map(|(name, part)| Ok((name.into(), self.part(view, directory, part)?)));
+        let rows = self.rows(view, directory).map(|rows| Ok((ROWS.to_vec(), view.enter(rows)?)));
+        for (next, named) in (1..).zip(parts.chain(rows)).filter(|(next, _)| *next > offset) {
+            let (name, attributes) = named?;
+            if !emit(Listed { name, next, attributes }) {
                 break;
             }
         }

@@ -15,6 +15,7 @@ use crate::view::difference::Part;
 use crate::view::inode::{self, DifferencePlace, FIRST_NAMED, POSITION_MASK, not_a};
 use crate::view::pair_table::SnapshotPair;
 use crate::view::recent::Recent;
+use crate::view::row_patches::RowsPlace;
 use crate::view::snapshot_tree::DIRECTORY_BLOCK_BYTES;
 use crate::view::{Attributes, Child, EntryKind, Listed, Owner, View};
 
@@ -24,8 +25,9 @@ pub(super) const LATEST: &[u8] = b"latest";
 /// Entries known by number at a time, each of a few hundred bytes. One that fell out is found again by its name.
 const KNOWN_MAX: usize = 16_384;
 
-/// Virtual directories and symlinks: read and search for everyone.
+/// Virtual directories, files and symlinks: read and search for everyone.
 const DIRECTORY_PERMISSIONS: u16 = 0o555;
+const FILE_PERMISSIONS: u16 = 0o444;
 const SYMLINK_PERMISSIONS: u16 = 0o777;
 
 /// One entry that is in no snapshot.
@@ -41,15 +43,31 @@ pub(super) struct VirtualEntry {
 pub(super) enum VirtualKind {
     Root,
     Snapshots,
-    Source { source: String },
+    Source {
+        source: String,
+    },
     At,
-    AtTime { when: String },
+    AtTime {
+        when: String,
+    },
     Ids,
     Tags,
-    Tag { tag: String },
-    TagSource { tag: String, source: String },
+    Tag {
+        tag: String,
+    },
+    TagSource {
+        tag: String,
+        source: String,
+    },
     Diff,
-    Link { target: Vec<u8> },
+    /// In `diff/A..B/rows`.
+    Rows {
+        pair: u64,
+        place: RowsPlace,
+    },
+    Link {
+        target: Vec<u8>,
+    },
 }
 
 /// The number of `snapshots/<source>`.
@@ -87,6 +105,11 @@ impl VirtualEntry {
         }
     }
 
+    /// Whether it is a file that is written when somebody reads it.
+    pub fn is_patch(&self) -> bool {
+        matches!(self.kind, VirtualKind::Rows { place: RowsPlace::Table { .. }, .. })
+    }
+
     /// Whether what it lists depends on what time it is.
     pub fn follows_the_clock(&self) -> bool {
         matches!(self.kind, VirtualKind::AtTime { .. })
@@ -101,6 +124,9 @@ impl VirtualEntry {
                 size: target.len() as u64,
                 ..directory
             },
+            VirtualKind::Rows { place: RowsPlace::Table { .. }, .. } => {
+                Attributes { kind: EntryKind::File, permissions: FILE_PERMISSIONS, size: 0, ..directory }
+            }
             _ => directory,
         }
     }
@@ -240,6 +266,7 @@ impl View {
                 .find(|it| it.tags.contains(tag) && it.manifest.name == text)
                 .map(|it| link_to(own_ino, name, "../../../", it)),
             VirtualKind::Diff => self.difference(&catalog, text)?,
+            VirtualKind::Rows { pair, place } => self.rows_child(own_ino, *pair, place, name)?,
             VirtualKind::Link { .. } => return Err(not_a("directory", own_ino)),
         })
     }
@@ -365,6 +392,14 @@ impl View {
             }
             // Any two snapshots can be named; listing all pairs would help nobody.
             VirtualKind::Diff => Vec::new(),
+            VirtualKind::Rows { pair, place } => {
+                let mut named: Vec<Named> = Vec::new();
+                for (name, child) in self.rows_children(ino, *pair, place)? {
+                    named.push((name.clone(), ino_of_key(&name), child));
+                }
+                named.sort_by_key(|(_, place, _)| *place);
+                named
+            }
             VirtualKind::Source { .. } | VirtualKind::Ids | VirtualKind::TagSource { .. } => Vec::new(),
             VirtualKind::Link { .. } => return Err(not_a("directory", ino)),
         })

@@ -1,0 +1,233 @@
+//! `diff/A..B/rows/<database>/<table>.sql`: the statements that make of a table as A has it what B has. They are written when
+//! somebody reads the file. Until then it has a size of 0, as files of `/proc` do, and listing computes nothing.
+//!
+//! Whether a kernel opens files by itself or not, it asks for the attributes of an open file before it believes that nothing is
+//! behind its end. That request is told apart from that of `stat`, and answered with the true size.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::repository::Repository;
+use crate::repository::snapshot::Snapshot;
+use crate::view::difference::Part;
+use crate::view::inode::{DifferencePlace, not_a};
+use crate::view::recent::Recent;
+use crate::view::virtual_entry::{VirtualEntry, VirtualKind};
+use crate::view::{Attributes, Child, Seek, View};
+
+/// The directory in `diff/A..B`.
+pub(super) const ROWS: &[u8] = b"rows";
+
+/// How the names of the files end.
+const SUFFIX: &[u8] = b".sql";
+
+/// Patches that are kept at a time, each in a file without a name.
+const PATCHES_MAX: usize = 16;
+
+/// What finds the tables that differ, and writes patches. Names are those of the directories of databases and tables.
+pub trait RowPatches: Send + Sync {
+    /// Whether both snapshots are dumps whose rows can be told apart.
+    fn are_comparable(&self, pair: [&Snapshot; 2]) -> bool;
+
+    /// The databases that have tables that differ.
+    fn databases(&self, repository: &Repository, pair: [&Snapshot; 2]) -> Result<Vec<Vec<u8>>>;
+
+    /// The tables of a database that differ.
+    fn tables(&self, repository: &Repository, pair: [&Snapshot; 2], database: &[u8]) -> Result<Vec<Vec<u8>>>;
+
+    /// Whether there is such a table, and it differs.
+    fn differs(&self, repository: &Repository, pair: [&Snapshot; 2], database: &[u8], table: &[u8]) -> Result<bool>;
+
+    /// Writes the patch of a table into a file that goes with its last user, until `is_given_up`.
+    fn write(
+        &self,
+        repository: &Repository,
+        pair: [&Snapshot; 2],
+        database: &[u8],
+        table: &[u8],
+        is_given_up: &AtomicBool,
+    ) -> Result<File>;
+}
+
+/// One of the two directories, or a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RowsPlace {
+    Whole,
+    Database(Vec<u8>),
+    Table { database: Vec<u8>, table: Vec<u8> },
+}
+
+/// A patch that was written.
+#[derive(Debug)]
+struct Patch {
+    file: File,
+    size_bytes: u64,
+}
+
+/// Patches that were written lately.
+pub(super) struct PatchFiles {
+    writer: Box<dyn RowPatches>,
+    /// By inode number.
+    known: Mutex<Recent<u64, Arc<Patch>>>,
+    /// One is written at a time: each may take as much memory as rows are given.
+    writing: Mutex<()>,
+    is_given_up: AtomicBool,
+}
+
+impl PatchFiles {
+    pub fn new(writer: Box<dyn RowPatches>) -> PatchFiles {
+        let known = Mutex::new(Recent::new(PATCHES_MAX));
+        PatchFiles { writer, known, writing: Mutex::new(()), is_given_up: AtomicBool::new(false) }
+    }
+
+    fn known(&self, ino: u64) -> Option<Arc<Patch>> {
+        lock(&self.known).get(&ino)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A table whose holder panicked is still a whole table.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl VirtualEntry {
+    fn rows(pair: u64, place: RowsPlace, parent: u64) -> VirtualEntry {
+        let names: &[&[u8]] = match &place {
+            RowsPlace::Whole => &[],
+            RowsPlace::Database(database) => &[database],
+            RowsPlace::Table { database, table } => &[database, table],
+        };
+        let above = format!("diff/{pair}/rows");
+        let key = names.iter().fold(above.into_bytes(), |key, name| [&key[..], b"/", name].concat());
+        VirtualEntry { key, parent, kind: VirtualKind::Rows { pair, place } }
+    }
+}
+
+impl View {
+    /// The view, with the rows of dumps that differ, which `writer` tells.
+    pub fn showing_rows(mut self, writer: Box<dyn RowPatches>) -> View {
+        self.patches = Some(PatchFiles::new(writer));
+        self
+    }
+
+    /// `diff/A..B/rows`, where both are dumps whose rows can be told apart.
+    pub(super) fn rows_of_pair(&self, pair: u64, snapshots: [&Snapshot; 2]) -> Option<Child> {
+        let patches = self.patches.as_ref().filter(|patches| patches.writer.are_comparable(snapshots));
+        let above = DifferencePlace { pair, part: Part::Whole, position: 0 };
+        patches.map(|_| Child::Virtual(VirtualEntry::rows(pair, RowsPlace::Whole, above.ino())))
+    }
+
+    fn with_patches<T>(&self, pair: u64, act: impl FnOnce(&PatchFiles, [&Snapshot; 2]) -> Result<T>) -> Result<T> {
+        let stale = Error::Stale { what: "pair of snapshots", number: pair };
+        let (Some(patches), named) = (&self.patches, self.differences.pairs.get(pair)?) else { return Err(stale) };
+        let catalog = self.repository.catalog();
+        match [named.a, named.b].map(|sequence| catalog.by_sequence(sequence)) {
+            [Some(a), Some(b)] => act(patches, [a, b]),
+            _ => Err(stale),
+        }
+    }
+
+    /// The child `name` of one of the directories.
+    pub(super) fn rows_child(&self, ino: u64, pair: u64, place: &RowsPlace, name: &[u8]) -> Result<Option<Child>> {
+        let (repository, child) = (&self.repository, |place| Child::Virtual(VirtualEntry::rows(pair, place, ino)));
+        self.with_patches(pair, |patches, snapshots| match place {
+            RowsPlace::Whole => {
+                let databases = patches.writer.databases(repository, snapshots)?;
+                Ok(databases.iter().any(|it| it == name).then(|| child(RowsPlace::Database(name.to_vec()))))
+            }
+            RowsPlace::Database(database) => {
+                let Some(table) = name.strip_suffix(SUFFIX) else { return Ok(None) };
+                let differs = patches.writer.differs(repository, snapshots, database, table)?;
+                let place = || RowsPlace::Table { database: database.clone(), table: table.to_vec() };
+                Ok(differs.then(|| child(place())))
+            }
+            RowsPlace::Table { .. } => Err(not_a("directory", ino)),
+        })
+    }
+
+    /// All children of one of the directories: names, and what they are.
+    pub(super) fn rows_children(&self, ino: u64, pair: u64, place: &RowsPlace) -> Result<Vec<(Vec<u8>, Child)>> {
+        let (repository, child) = (&self.repository, |place| Child::Virtual(VirtualEntry::rows(pair, place, ino)));
+        self.with_patches(pair, |patches, snapshots| match place {
+            RowsPlace::Whole => {
+                let databases = patches.writer.databases(repository, snapshots)?;
+                Ok(databases.into_iter().map(|name| (name.clone(), child(RowsPlace::Database(name)))).collect())
+            }
+            RowsPlace::Database(database) => {
+                let tables = patches.writer.tables(repository, snapshots, database)?;
+                let named = tables.into_iter().map(|table| {
+                    let name = [&table[..], SUFFIX].concat();
+                    (name, child(RowsPlace::Table { database: database.clone(), table }))
+                });
+                Ok(named.collect())
+            }
+            RowsPlace::Table { .. } => Err(not_a("directory", ino)),
+        })
+    }
+
+    /// The size of a patch, as far as it was written.
+    pub(super) fn patch_size_bytes(&self, ino: u64) -> u64 {
+        self.patches.as_ref().and_then(|patches| patches.known(ino)).map_or(0, |patch| patch.size_bytes)
+    }
+
+    /// Whether the attributes of an open file are still to be found out, by [`View::completed_attributes`], which takes long.
+    pub fn is_incomplete(&self, ino: u64) -> bool {
+        let Some(patches) = &self.patches else { return false };
+        let is_patch = || self.virtual_entries.get(ino).is_ok_and(|entry| entry.is_patch());
+        is_patch() && patches.known(ino).is_none()
+    }
+
+    /// What stat tells of a patch, which is written for that.
+    pub fn completed_attributes(&self, ino: u64) -> Result<Attributes> {
+        self.patch(ino)?;
+        self.attributes(ino)
+    }
+
+    /// Stops writing patches, and writes no more: the mount ends.
+    pub fn give_up_patches(&self) {
+        self.patches.iter().for_each(|patches| patches.is_given_up.store(true, Ordering::Relaxed));
+    }
+
+    fn patch(&self, ino: u64) -> Result<Arc<Patch>> {
+        let entry = self.virtual_entry(ino)?;
+        let VirtualKind::Rows { pair, place: RowsPlace::Table { database, table } } = &entry.kind else {
+            return Err(not_a("regular file", ino));
+        };
+        self.with_patches(*pair, |patches, snapshots| {
+            if let Some(known) = patches.known(ino) {
+                return Ok(known);
+            }
+            let _alone = lock(&patches.writing);
+            if let Some(known) = patches.known(ino) {
+                return Ok(known);
+            }
+            let file = patches.writer.write(&self.repository, snapshots, database, table, &patches.is_given_up)?;
+            let length = file.metadata().map_err(Error::io("read", "a temporary file"))?.len();
+            let patch = Arc::new(Patch { file, size_bytes: length });
+            lock(&patches.known).insert(ino, patch.clone());
+            Ok(patch)
+        })
+    }
+
+    /// Appends bytes of a patch to `out`; fewer than `length` only at its end.
+    pub(super) fn read_patch(&self, ino: u64, offset: u64, length: usize, out: &mut Vec<u8>) -> Result<()> {
+        let patch = self.patch(ino)?;
+        let length = patch.size_bytes.saturating_sub(offset).min(length as u64) as usize;
+        let start = out.len();
+        out.resize(start + length, 0);
+        patch.file.read_exact_at(&mut out[start..], offset).map_err(Error::io("read", "a temporary file"))
+    }
+
+    /// There are no holes in a patch but behind its end.
+    pub(super) fn seek_patch(&self, ino: u64, offset: u64, whence: Seek) -> Result<Option<u64>> {
+        let size = self.patch(ino)?.size_bytes;
+        let found = match whence {
+            Seek::Data => offset,
+            Seek::Hole => size,
+        };
+        Ok((offset < size).then_some(found))
+    }
+}
