@@ -157,7 +157,10 @@ const PROMISES: &[(&str, &str)] = &[
 
 /// The sentences of section 10, likewise.
 const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
-    ("`yesterfs ingest mysql` makes this of what `mysqldump` or `mariadb-dump` printed:", "a_dump_becomes_directories"),
+    (
+        "`yesterfs ingest mysql` makes this of what `mysqldump` or `mariadb-dump` printed:",
+        "a_dump_becomes_directories",
+    ),
     ("`dump.sql` is what came in, byte for byte.", "every_table_of_every_variant_restores_into_another_database"),
     (
         "The parts, in the order of `_meta/parts`, are the dump, whatever it holds and wherever it ends.",
@@ -301,7 +304,8 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
 /// Those of section 12.
 const PROMISES_OF_MONGO: &[(&str, &str)] = &[
     (
-        "`yesterfs ingest mongo` makes this of what `mongodump` wrote, be it a directory or an archive:",
+        "`yesterfs ingest mongo` makes this of what `mongodump` wrote, be it a directory or an archive, and of what `mongoexport` \
+         wrote:",
         "an_archive_becomes_the_files_of_a_directory",
     ),
     (
@@ -396,6 +400,51 @@ const PROMISES_OF_MONGO: &[(&str, &str)] = &[
         "An archive may have two million blocks; `mongodump` begins one for each 16 MiB, and two for each collection.",
         "an_archive_of_endless_blocks_is_refused",
     ),
+    (
+        "An export is kept byte for byte, be it JSON (a line or several for each document, or an array) or CSV.",
+        "exports_of_every_form_are_kept_as_they_are",
+    ),
+    (
+        "Its database is the one that `--database` names, else the command's, else one named as the source.",
+        "what_a_command_writes_to_a_file_is_taken_from_there",
+    ),
+    (
+        "Its collection is the one that `--collection` names, else the command's, else one named as its file or stream without \
+         suffixes, else one named as the source.",
+        "databases_collections_and_forms_are_told_by_options_names_and_first_bytes",
+    ),
+    (
+        "Whether it is JSON or CSV tells `--format`, else the command's options, else the name of its file or stream; else it is \
+         JSON if it begins with a brace or a bracket.",
+        "databases_collections_and_forms_are_told_by_options_names_and_first_bytes",
+    ),
+    (
+        "Several exports make one snapshot: several files, a directory (its `*.json` and `*.csv`, compressed or not), several \
+         `--stream NAME=COMMAND`.",
+        "databases_collections_and_forms_are_told_by_options_names_and_first_bytes",
+    ),
+    ("An array is complete where it has its end.", "an_export_is_complete_where_its_command_or_its_array_ends_well"),
+    (
+        "Documents on lines, and CSV, are complete if they come from a command that ended well, else unverified; also where \
+         there are none.",
+        "an_export_is_complete_where_its_command_or_its_array_ends_well",
+    ),
+    (
+        "An export is incomplete where it ends within a document, an array or a line, where something else than an object \
+         stands between documents, or where a record has another number of fields than the first.",
+        "an_export_is_complete_where_its_command_or_its_array_ends_well",
+    ),
+    ("Brackets and strings are all that is looked at in a document.", "what_is_no_export_is_told"),
+    (
+        "A command of `mongoexport` or `mongodump` that writes a file or a directory (`--out`, `--archive=FILE`) is run to its \
+         end, and what it wrote is taken from there and stays there.",
+        "what_a_command_writes_to_a_file_is_taken_from_there",
+    ),
+    (
+        "One that changed nothing there is an error, and so is one that printed something too.",
+        "what_a_command_writes_to_a_file_is_taken_from_there",
+    ),
+    ("An export of a collection is of no single moment.", "exports_of_every_form_are_kept_as_they_are"),
 ];
 
 #[test]

@@ -29,6 +29,7 @@ Examples:
   yesterfs ingest mysql --source shop -- mariadb-dump --single-transaction --routines --events --databases shop
   yesterfs ingest postgres --source cluster -- pg_dumpall
   yesterfs ingest mongo --source shop -- mongodump --archive --oplog
+  yesterfs ingest mongo --source shop -- mongoexport --db shop --collection orders
   yesterfs ingest stream --source app --name export.json -- app-export --all
   yesterfs ingest mysql --help";
 
@@ -157,6 +158,11 @@ fn print_summary(report: &IngestReport, terminal: &Terminal, output: &mut Output
         SnapshotStatus::Incomplete => {
             let reason = manifest.facts.get(STATUS_REASON).map_or("", String::as_str);
             stderr_line(&format!("yesterfs: the dump is incomplete: {reason}; latest and times do not choose it"));
+        }
+        SnapshotStatus::Unverified if manifest.facts.contains_key(STATUS_REASON) => {
+            let reason = &manifest.facts[STATUS_REASON];
+            stderr_line(&format!("yesterfs: nothing shows that the dump is whole: {reason}"));
+            stderr_line("hint: let yesterfs run the command that makes it, after --, and its exit status tells");
         }
         SnapshotStatus::Unverified => {
             stderr_line("yesterfs: standard input ended, but nothing shows that its producer was done");

@@ -1,9 +1,11 @@
-//! What `mongodump` writes: files of BSON documents, and archives that hold the documents of all collections interleaved.
+//! What `mongodump` writes: files of BSON documents, and archives that hold the documents of all collections interleaved; and
+//! what `mongoexport` writes.
 
 mod archive;
 mod bson;
 mod crc64;
 mod documents;
+mod export;
 mod metadata;
 mod name;
 mod oplog;
@@ -12,6 +14,7 @@ use std::fmt;
 
 pub use self::archive::{Archive, ArchiveEnd, ArchiveHeader, CollectionEnd, Event, MAGIC};
 pub use self::documents::{DOCUMENT_MAX_BYTES, Documents};
+pub use self::export::{Export, ExportEnd, ExportForm};
 pub use self::metadata::{Metadata, Prelude};
 pub use self::name::collection_file_name;
 pub use self::oplog::{OplogReader, OplogTime, OplogWindow};

@@ -10,7 +10,7 @@ use std::sync::mpsc::SyncSender;
 
 use self::command::{LOOK_INTERVAL_AT_END, RunningCommand};
 use self::wrapped::Wrapped;
-use crate::compressed::{MAGIC_BYTES, UnwrapLimit, Wrapping};
+use crate::compressed::{MAGIC_BYTES, UnwrapLimit, Unwrapper, Wrapping};
 use crate::error::{Error, Result};
 use crate::progress::Counters;
 use crate::repository::content_writer::ContentWriter;
@@ -24,6 +24,9 @@ mod wrapped;
 
 /// Bytes that are read at once where they do not go to one writer.
 const PIECE_BYTES: usize = 256 << 10;
+
+/// So many bytes are looked at before all else; a block of zstd, of which nothing comes out before its end, is shorter.
+const FIRST_BYTES_MAX: usize = 256 << 10;
 
 /// Where a stream comes from.
 pub enum StreamInput {
@@ -139,7 +142,7 @@ impl OpenInput {
         OpenInput { described, source, first: Vec::new(), wrapped: None }
     }
 
-    /// Looks at the first bytes: how they are compressed, if they are.
+    /// Looks at the first bytes: how they are compressed, if they are. To be asked once, before all else.
     pub fn wrapping(&mut self, is_given_up: &dyn Fn() -> bool) -> Result<Option<Wrapping>> {
         let mut first = [0; MAGIC_BYTES];
         let mut length = 0;
@@ -153,7 +156,28 @@ impl OpenInput {
         Ok(Wrapping::of(&self.first))
     }
 
-    /// From now on gives what is in it. Nothing may have been read before but by [`OpenInput::wrapping`]. `listener` gets the
+    /// The first byte of what is in it, if that is found among the first [`FIRST_BYTES_MAX`] that come. To be asked behind
+    /// [`OpenInput::wrapping`].
+    pub fn first_byte(&mut self, wrapping: Option<Wrapping>, is_given_up: &dyn Fn() -> bool) -> Result<Option<u8>> {
+        let Some(wrapping) = wrapping else { return Ok(self.first.first().copied()) };
+        let mut unwrapper = Unwrapper::new(wrapping, UnwrapLimit::NoBomb);
+        let (mut taken, mut byte) = (0, [0]);
+        while self.first.len() < FIRST_BYTES_MAX {
+            let Ok(step) = unwrapper.step(&self.first[taken..], &mut byte) else { return Ok(None) };
+            taken += step.taken;
+            if step.given > 0 {
+                return Ok(Some(byte[0]));
+            }
+            let mut room = [0; PIECE_BYTES / 64];
+            match self.read_source(&mut room, is_given_up)? {
+                0 => return Ok(None),
+                got => self.first.extend_from_slice(&room[..got]),
+            }
+        }
+        Ok(None)
+    }
+
+    /// From now on gives what is in it. Nothing may have been read before. `listener` gets the
     /// bytes as they come.
     pub fn unwrap_as(&mut self, wrapping: Wrapping, limit: UnwrapLimit, listener: Option<SyncSender<Vec<u8>>>) {
         self.wrapped = Some(Wrapped::new(wrapping, limit, listener));
@@ -216,7 +240,7 @@ impl OpenInput {
     }
 
     /// Reads some bytes; 0 are the end.
-    fn read(&mut self, room: &mut [u8], is_given_up: &dyn Fn() -> bool) -> Result<usize> {
+    pub fn read(&mut self, room: &mut [u8], is_given_up: &dyn Fn() -> bool) -> Result<usize> {
         let Some(mut wrapped) = self.wrapped.take() else { return self.read_as_it_is(room, is_given_up) };
         let given = loop {
             let given = wrapped.give(room).map_err(|error| self.failed(format!("cannot be unwrapped: {error}")))?;
@@ -230,7 +254,7 @@ impl OpenInput {
         Ok(given)
     }
 
-    /// The same of bytes as they come. It is looked now and then whether anybody still wants them.
+    /// The same of bytes as they come.
     fn read_as_it_is(&mut self, room: &mut [u8], is_given_up: &dyn Fn() -> bool) -> Result<usize> {
         if !self.first.is_empty() {
             let count = room.len().min(self.first.len());
@@ -238,6 +262,11 @@ impl OpenInput {
             self.first.drain(..count);
             return Ok(count);
         }
+        self.read_source(room, is_given_up)
+    }
+
+    /// The same of bytes that nobody has looked at. It is looked now and then whether anybody still wants them.
+    fn read_source(&mut self, room: &mut [u8], is_given_up: &dyn Fn() -> bool) -> Result<usize> {
         loop {
             if is_given_up() {
                 return Err(Error::Interrupted);

@@ -1,25 +1,32 @@
 //! `ingest mongo`: a snapshot of what `mongodump` wrote: the files of a directory, or an archive, which is taken apart into the
-//! same files. `docs/semantics.md` section 12 shows the tree.
+//! same files; or of what `mongoexport` wrote. `docs/semantics.md` section 12 shows the tree.
 
 mod archive;
 mod container;
 mod directory;
+mod exports;
 mod files;
 mod layout;
 mod meta;
 mod older;
 mod originals;
+mod plain_file;
+mod tool;
+mod written;
 
 use std::path::PathBuf;
 
+pub use self::exports::{ExportInput, ExportOf};
 pub use self::meta::OPLOG_LAST;
+pub use self::tool::ToolCommand;
+pub use self::written::Written;
 
 use self::files::{MongoDump, MongoFiles};
 use self::originals::Originals;
 use crate::compressed::UnwrapLimit;
 use crate::dump::mongo::Fault;
 use crate::error::Result;
-use crate::ingest::dump::{Ending, MadeTree, OriginalPolicy, Verdict, make_snapshot};
+use crate::ingest::dump::{MadeTree, OriginalPolicy, Verdict, make_snapshot};
 use crate::ingest::input::StreamInput;
 use crate::ingest::{IngestOptions, IngestReport};
 use crate::progress::Monitor;
@@ -27,12 +34,39 @@ use crate::repository::Repository;
 use crate::repository::snapshot::{SnapshotKind, SnapshotStatus};
 use crate::time::Clock;
 
-/// What a dump of MongoDB is.
+/// What a dump of MongoDB is, or comes from.
 pub enum MongoInput {
     /// A directory with directories of databases in it.
     Directory(PathBuf),
     /// An archive.
     Archive(StreamInput),
+    /// Exports of collections; one that is alone may turn out to be an archive.
+    Exports(Vec<ExportInput>),
+    /// What a command writes, whatever that is.
+    Written(Written),
+}
+
+impl MongoInput {
+    /// How people would name it.
+    fn describe(&self) -> String {
+        match self {
+            MongoInput::Directory(path) => path.to_string_lossy().into_owned(),
+            MongoInput::Archive(input) => input.describe(),
+            MongoInput::Exports(inputs) => {
+                inputs.iter().map(|input| input.input.describe()).collect::<Vec<_>>().join("\n")
+            }
+            MongoInput::Written(written) => written.command.describe(),
+        }
+    }
+
+    fn store(self, originals: &Originals, threads: usize) -> Result<MongoDump> {
+        match self {
+            MongoInput::Directory(path) => directory::store(originals, &path, threads),
+            MongoInput::Archive(input) => archive::store(originals, input, threads),
+            MongoInput::Exports(inputs) => exports::store(originals, inputs, threads),
+            MongoInput::Written(written) => written::store(originals, written, threads),
+        }
+    }
 }
 
 /// What `ingest mongo` is told.
@@ -53,8 +87,8 @@ pub struct MongoOptions {
 ///
 /// # Errors
 /// [`Error::Incomplete`](crate::Error::Incomplete) where the dump is not whole and need not be kept,
-/// [`Error::Command`](crate::Error::Command) where there is none, [`Error::Invalid`](crate::Error::Invalid) where it is none of
-/// `mongodump`.
+/// [`Error::Command`](crate::Error::Command) where there is none, [`Error::Invalid`](crate::Error::Invalid) where it is nothing of
+/// `mongodump` or `mongoexport`.
 pub fn ingest_mongo(
     repository: &Repository,
     options: MongoOptions,
@@ -64,12 +98,8 @@ pub fn ingest_mongo(
     let MongoOptions { common, input, keep_incomplete, unwrap_limit, original, threads } = options;
     make_snapshot(repository, SnapshotKind::Mongo, "ingest mongo", common, clock, monitor, |reading| {
         let originals = Originals { reading, policy: original, limit: unwrap_limit };
-        let (origin, dump) = match input {
-            MongoInput::Directory(path) => {
-                (path.to_string_lossy().into_owned(), directory::store(&originals, &path, threads)?)
-            }
-            MongoInput::Archive(input) => (input.describe(), archive::store(&originals, input, threads)?),
-        };
+        let origin = input.describe();
+        let dump = input.store(&originals, threads)?;
         let verdict = judge(&dump);
         verdict.accept(&origin, keep_incomplete)?;
         let facts = meta::facts(&dump, &verdict);
@@ -80,9 +110,9 @@ pub fn ingest_mongo(
 
 /// How whole a dump is: its command tells first, then what was found in it.
 fn judge(dump: &MongoDump) -> Verdict {
-    let verdict = Verdict::of(Ending::Marked, &dump.ended);
+    let verdict = Verdict::of(dump.ending, &dump.ended);
     match &dump.fault {
-        Some(fault) if verdict.status == SnapshotStatus::Complete => {
+        Some(fault) if verdict.status != SnapshotStatus::Incomplete => {
             Verdict { status: SnapshotStatus::Incomplete, reason: Some(fault.clone()) }
         }
         _ => verdict,

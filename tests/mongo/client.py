@@ -4,6 +4,8 @@ usage: client.py PORT fill COUNT            make databases with every type, and 
        client.py PORT change PERCENT        update so many of the orders
        client.py PORT dump DIR [--oplog]    write a directory as mongodump 100.18 does; with --oplog orders change meanwhile
        client.py PORT load FILE COLLECTION  put the documents of a file into shop.COLLECTION
+       client.py PORT export COLLECTION     print the documents of shop.COLLECTION as mongoexport 100.18 does
+       client.py PORT import FILE COLLECTION  put the documents of such a file into shop.COLLECTION
        client.py PORT compare A B           tell whether two collections of shop hold the same documents
 """
 
@@ -128,6 +130,19 @@ def load(raw, path, collection):
         raw.shop[collection].insert_many(decoded[start:start + 1000])
 
 
+def export(client, collection):
+    options = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL, document_class=SON)
+    for document in client.shop.get_collection(collection, bson.CodecOptions(document_class=SON)).find():
+        print(json_util.dumps(document, json_options=options, separators=(",", ":"), ensure_ascii=False))
+
+
+def put(client, path, collection):
+    options = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL, document_class=SON)
+    client.shop[collection].drop()
+    with open(path, encoding="utf-8", newline="\n") as lines:
+        client.shop[collection].insert_many([json_util.loads(line, json_options=options) for line in lines])
+
+
 def compare(raw, one, other):
     documents = [{bytes(document.raw) for document in raw.shop[name].find()} for name in (one, other)]
     print("same" if documents[0] == documents[1] and documents[0] else "different")
@@ -149,6 +164,10 @@ def main():
         dump(client, raw, words[0], "--oplog" in words)
     elif verb == "load":
         load(raw, words[0], words[1])
+    elif verb == "export":
+        export(client, words[0])
+    elif verb == "import":
+        put(client, words[0], words[1])
     elif verb == "compare":
         compare(raw, words[0], words[1])
     else:

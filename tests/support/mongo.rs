@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -43,12 +44,18 @@ impl MongoServer {
         started
     }
 
+    /// The words of a command that has the client do something.
+    pub fn client_command(&self, words: &[&str]) -> Vec<OsString> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mongo/client.py");
+        let program = [environment().join("bin/python3"), script].map(PathBuf::into_os_string);
+        program.into_iter().chain([self.port.to_string().into()]).chain(words.iter().map(OsString::from)).collect()
+    }
+
     /// Has the client do something; gives what it prints.
     #[track_caller]
     pub fn client(&self, words: &[&str]) -> String {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mongo/client.py");
-        let mut command = Command::new(environment().join("bin/python3"));
-        let output = command.arg(script).arg(self.port.to_string()).args(words).output().unwrap();
+        let command = self.client_command(words);
+        let output = Command::new(&command[0]).args(&command[1..]).output().unwrap();
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_string()
     }

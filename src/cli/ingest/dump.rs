@@ -126,7 +126,7 @@ fn inputs(
     };
     if !streams.is_empty() {
         let input = |(name, line): (String, String)| {
-            let fallback_database = stem_of_dump(Path::new(&name)).unwrap_or_else(|| source.into());
+            let fallback_database = stem_of_dump(Path::new(&name), &DUMP_SUFFIXES).unwrap_or_else(|| source.into());
             DumpInput { name: Some(name), input: StreamInput::Shell(line), fallback_database }
         };
         return Ok(streams.into_iter().map(input).collect());
@@ -146,46 +146,57 @@ fn inputs(
         }
         // Absolute, because the snapshot keeps it for people elsewhere.
         let file = std::path::absolute(&file).unwrap_or(file);
-        let found = if file.is_dir() { dumps_in(&file)? } else { vec![file] };
+        let found = if file.is_dir() { dumps_in(&file, &[DUMP_SUFFIX])? } else { vec![file] };
         inputs.extend(found.into_iter().map(|file| {
-            let fallback_database = stem_of_dump(&file).unwrap_or_else(|| source.into());
+            let fallback_database = stem_of_dump(&file, &DUMP_SUFFIXES).unwrap_or_else(|| source.into());
             DumpInput { name: None, input: StreamInput::File(file), fallback_database }
         }));
     }
     Ok(inputs)
 }
 
-/// The dumps in a directory, in order of names.
-fn dumps_in(directory: &Path) -> CommandResult<Vec<PathBuf>> {
+/// The files of a directory whose names end so, whether they are compressed or not, in order of names.
+pub fn dumps_in(directory: &Path, suffixes: &[&str]) -> CommandResult<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(Error::io("read", directory))? {
         let path = entry.map_err(Error::io("read", directory))?.path();
-        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        if is_named_as_dump(name) && path.is_file() {
+        if is_named_so(path.file_name().unwrap_or_default().as_encoded_bytes(), suffixes) && path.is_file() {
             files.push(path);
         }
     }
     if files.is_empty() {
-        let name = directory.to_string_lossy();
-        return Err(Error::invalid("directory", name, "it holds no *.sql, *.sql.gz and so on").into());
+        let wanted: Vec<String> = suffixes.iter().map(|suffix| format!("*{suffix}, *{suffix}.gz")).collect();
+        let reason = format!("it holds no {} and so on", wanted.join(", "));
+        return Err(Error::invalid("directory", directory.to_string_lossy(), reason).into());
     }
     files.sort();
     Ok(files)
 }
 
-fn is_named_as_dump(file: &[u8]) -> bool {
-    let suffixes = Wrapping::ALL.map(|wrapping| wrapping.suffix().as_bytes());
-    suffixes.iter().find_map(|suffix| file.strip_suffix(*suffix)).unwrap_or(file).ends_with(b".sql")
+/// What the name of a dump as text ends with, in a directory and elsewhere.
+const DUMP_SUFFIX: &str = ".sql";
+const DUMP_SUFFIXES: [&str; 2] = [DUMP_SUFFIX, ".dump"];
+
+/// Whether the name of a file ends with one of these, however it is compressed.
+fn is_named_so(file: &[u8], suffixes: &[&str]) -> bool {
+    suffixes.iter().any(|suffix| without_wrapping(file).ends_with(suffix.as_bytes()))
 }
 
-/// The name of a file without what tells that it is a dump, and how it is compressed.
-fn stem_of_dump(file: &Path) -> Option<String> {
-    let name = file.file_name()?.to_string_lossy().into_owned();
-    let without = |name: &str, suffixes: &[&str]| {
-        let stem = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).filter(|stem| !stem.is_empty());
-        stem.unwrap_or(name).to_string()
-    };
-    Some(without(&without(&name, &Wrapping::ALL.map(Wrapping::suffix)), &[".sql", ".dump"]))
+/// The name of a file without what tells that it is a dump (one of `suffixes`), and how it is compressed.
+pub fn stem_of_dump(file: &Path, suffixes: &[&str]) -> Option<String> {
+    let stem = without_suffix(without_wrapping(file.file_name()?.as_encoded_bytes()), suffixes);
+    Some(String::from_utf8_lossy(stem).into_owned())
+}
+
+/// A name without what tells how a file is compressed.
+pub fn without_wrapping(name: &[u8]) -> &[u8] {
+    without_suffix(name, &Wrapping::ALL.map(Wrapping::suffix))
+}
+
+/// A name without the first of these that it ends with, unless it is nothing else.
+fn without_suffix<'n>(name: &'n [u8], suffixes: &[&str]) -> &'n [u8] {
+    let stem = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix.as_bytes()));
+    stem.filter(|stem| !stem.is_empty()).unwrap_or(name)
 }
 
 /// A number of bytes: `4096`, `512M`, `2G`.
@@ -218,14 +229,14 @@ mod tests {
 
     #[test]
     fn dumps_are_told_by_their_suffixes() {
-        let is = |name: &str| is_named_as_dump(name.as_bytes());
+        let is = |name: &str| is_named_so(name.as_bytes(), &[DUMP_SUFFIX]);
         assert!(["a.sql", "a.sql.gz", "a.sql.zst", "a.sql.bz2", "a.sql.xz", "a.sql.lz4"].into_iter().all(is));
         assert!(!["sql", "a.sql.txt", "a.gz", "a.sql.gz.part"].into_iter().any(is));
     }
 
     #[test]
     fn a_dump_is_named_without_its_suffixes() {
-        let stem = |name: &str| stem_of_dump(Path::new(name)).unwrap();
+        let stem = |name: &str| stem_of_dump(Path::new(name), &DUMP_SUFFIXES).unwrap();
         assert_eq!(
             ["/x/shop.sql.gz", "shop.zst", "shop.2.sql", "shop", ".sql"].map(stem),
             ["shop", "shop", "shop.2", "shop", ".sql"]

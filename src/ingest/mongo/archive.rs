@@ -1,13 +1,14 @@
 //! An archive is taken apart into the files that a dump in a directory has. The collections come mixed, so that contents are
 //! written by turns.
 
+use crate::compressed::Wrapping;
 use crate::dump::mongo::{Archive, ArchiveEnd, Event, Fault, Metadata, OplogReader, Prelude, VIEW};
 use crate::error::{Error, Result};
 use crate::id::Hasher;
-use crate::ingest::dump::{DumpReading, InputEnd};
+use crate::ingest::dump::{DumpReading, Ending, InputEnd};
 use crate::ingest::input::{OpenInput, StreamInput};
 use crate::ingest::mongo::container::ContainerPart;
-use crate::ingest::mongo::files::{MongoDump, MongoFile, StoredArchive};
+use crate::ingest::mongo::files::{MongoDump, MongoFile, Program, StoredArchive};
 use crate::ingest::mongo::layout::{
     CONTAINER_PATH, DOCUMENTS_SUFFIX, FRAME_PATH, FilePath, METADATA_SUFFIX, OPLOG_FILE, PRELUDE_FILE, collection_path,
     path_of,
@@ -31,14 +32,25 @@ const FRAME_BYTES: usize = 256 << 10;
 
 /// Stores an archive, with threads that compress.
 pub fn store(originals: &Originals, input: StreamInput, threads: usize) -> Result<MongoDump> {
-    let reading = originals.reading;
-    let older = OlderFiles::of(reading);
     let origin = input.describe();
     let mut input = input.open()?;
-    let wrapping = input.wrapping(&|| reading.monitor.is_cancelled())?;
+    let wrapping = input.wrapping(&|| originals.reading.monitor.is_cancelled())?;
+    store_open(originals, input, wrapping, &origin, threads)
+}
+
+/// Stores one that was opened, and is compressed so.
+pub fn store_open(
+    originals: &Originals,
+    input: OpenInput,
+    wrapping: Option<Wrapping>,
+    origin: &str,
+    threads: usize,
+) -> Result<MongoDump> {
+    let reading = originals.reading;
+    let older = OlderFiles::of(reading);
     std::thread::scope(|scope| {
         let queue = EncodeQueue::start(scope, reading.session.chunks(), threads);
-        let store = |input| store_plain(reading, input, &origin, &older, queue.clone());
+        let store = |input| store_plain(reading, input, origin, &older, queue.clone());
         let Some(wrapping) = wrapping else { return store(input) };
         let text = path_of(&CONTAINER_PATH);
         let name = [CONTAINER_PATH[1], wrapping.suffix()].concat().into_bytes();
@@ -62,12 +74,18 @@ fn store_plain(
         hasher.update(piece);
         archive.push(piece, &mut |event| apart.take(event))?;
         match archive.is_none() {
-            true => Err(Error::invalid("dump", origin, "it is no archive of mongodump")),
+            true => {
+                Err(Error::invalid("dump", origin, "it is no archive of mongodump; --format tells what else it is"))
+            }
             false => Ok(()),
         }
     })?;
     let end = archive.finish(&mut |event| apart.take(event))?;
     let exit = input.ended(&is_given_up)?;
+    if let Some(at) = input.cut_at().filter(|_| apart.parts.is_empty()) {
+        let reason = format!("its compressed data is cut off after {at} bytes, before anything came out");
+        return Err(Error::Incomplete { input: origin.into(), reason });
+    }
     if apart.parts.is_empty() {
         return Err(input.failed(
             exit.filter(|exit| !exit.success())
@@ -304,7 +322,8 @@ impl<'s, 'w, 'a, 'r> Demultiplexer<'s, 'w, 'a, 'r> {
         parts.iter_mut().for_each(|part| part.renumber(|member| numbers[member]));
         let archive = Some(StoredArchive { frame, parts, hasher });
         let oplog = self.oplog.map(|oplog| oplog.window());
-        let originals = Vec::new();
-        Ok(MongoDump { files, archive, originals, prelude, oplog, fault: fault.as_ref().map(Fault::to_string), ended })
+        let (made_by, ending, originals) = (Program::Mongodump, Ending::Marked, Vec::new());
+        let fault = fault.as_ref().map(Fault::to_string);
+        Ok(MongoDump { made_by, files, archive, originals, prelude, oplog, fault, ending, ended })
     }
 }

@@ -6,24 +6,17 @@ use std::path::{Path, PathBuf};
 
 use crate::dump::mongo::{BUCKETS_PREFIX, Documents, Metadata, OplogReader, Prelude, TIME_SERIES, VIEW};
 use crate::error::{Error, Result};
-use crate::ingest::dump::{DumpReading, InputEnd};
-use crate::ingest::input::{OpenInput, StreamInput};
+use crate::ingest::dump::{Ending, InputEnd};
+use crate::ingest::input::StreamInput;
 use crate::ingest::mongo::fault_in;
-use crate::ingest::mongo::files::{MongoDump, MongoFile};
+use crate::ingest::mongo::files::{MongoDump, MongoFile, Program};
 use crate::ingest::mongo::layout::{
-    DOCUMENTS_SUFFIX, FilePath, METADATA_SUFFIX, OPLOG_FILE, PRELUDE_FILE, RESERVED, database_directory, path_of, shown,
+    DOCUMENTS_SUFFIX, FilePath, METADATA_SUFFIX, OPLOG_FILE, RESERVED, database_directory, path_of, shown,
 };
 use crate::ingest::mongo::originals::{KeptOriginal, Originals};
-use crate::ingest::older_content;
+use crate::ingest::mongo::plain_file::{PlainFile, Seen};
 use crate::progress::Counters;
-use crate::repository::content::{ChunkClass, Content};
-use crate::repository::content_writer::ContentWriter;
-use crate::repository::cut_marks::CutMarks;
-use crate::repository::predecessor::Predecessor;
 use crate::store::{DataLane, EncodeQueue};
-
-/// Longest file of JSON that is read; longer ones are only stored.
-const JSON_MAX_BYTES: usize = 16 << 20;
 
 /// In front of what a dump of one database has of its users; no metadata belongs to it.
 const USERS_PREFIX: &[u8] = b"$admin.";
@@ -136,57 +129,6 @@ fn without_suffix(path: &mut FilePath, suffix: &[u8]) -> bool {
     true
 }
 
-/// What is looked at of a file while it is stored.
-struct Seen {
-    documents: Option<Documents>,
-    oplog: Option<OplogReader>,
-    json: Option<Vec<u8>>,
-}
-
-impl Seen {
-    fn of(path: &FilePath) -> Seen {
-        let ends_with = |suffix: &str| path.last().is_some_and(|name| name.ends_with(suffix.as_bytes()));
-        let is_prelude = path.last().is_some_and(|name| name == PRELUDE_FILE.as_bytes());
-        let documents = ends_with(DOCUMENTS_SUFFIX).then(Documents::default);
-        let oplog = (path.len() == 1 && documents.is_some()).then(OplogReader::default);
-        Seen { documents, oplog, json: (is_prelude || ends_with(METADATA_SUFFIX)).then(Vec::new) }
-    }
-
-    fn see(&mut self, piece: &[u8], marks: &mut CutMarks) {
-        if let Some(documents) = &mut self.documents {
-            documents.push(piece, &mut |at| marks.row(at));
-        }
-        if let Some(oplog) = &mut self.oplog {
-            oplog.push(piece);
-        }
-        if let Some(json) = self.json.as_mut().filter(|json| json.len() + piece.len() <= JSON_MAX_BYTES) {
-            json.extend_from_slice(piece);
-        }
-    }
-}
-
-/// A file that was stored.
-struct PlainFile {
-    content: Content,
-    seen: Seen,
-    cut_at: Option<u64>,
-}
-
-impl PlainFile {
-    fn store(reading: &DumpReading, path: &FilePath, mut input: OpenInput, lane: &mut DataLane) -> Result<PlainFile> {
-        let mut seen = Seen::of(path);
-        let chunks = reading.session.chunks().store();
-        let previous = older_content(chunks, reading.before(), &path.join(&b'/'));
-        let previous = previous.as_ref().map(|content| Predecessor::new(chunks, content));
-        let writer = ContentWriter::new(lane, reading.session, ChunkClass::Small, previous);
-        let mut writer = writer.with_relatives(&reading.relatives);
-        let (counters, is_given_up) = (reading.monitor.counters(), || reading.monitor.is_cancelled());
-        let see = &mut |piece: &[u8], marks: &mut CutMarks| seen.see(piece, marks);
-        input.store(&mut writer, reading.session, counters, reading.clock, &is_given_up, see)?;
-        Ok(PlainFile { content: writer.finish()?, cut_at: input.cut_at(), seen })
-    }
-}
-
 /// What of a dump is stored, and what was learned of it.
 #[derive(Default)]
 struct Stored {
@@ -210,13 +152,13 @@ impl Stored {
             false => None,
         };
         let Some(wrapping) = wrapping else {
-            let plain = PlainFile::store(reading, &path, input, lane)?;
+            let plain = PlainFile::store(reading, &path, &mut input, Seen::of(&path), lane)?;
             self.learn(path, plain);
             return Ok(());
         };
         let original = path.clone();
         without_suffix(&mut path, GZIP_SUFFIX);
-        let store = |input| PlainFile::store(reading, &path, input, lane);
+        let store = |mut input| PlainFile::store(reading, &path, &mut input, Seen::of(&path), lane);
         let (plain, kept) = originals.beside(input, wrapping, [original, path.clone()], queue, store)?;
         self.originals.extend(kept);
         self.learn(path, plain);
@@ -225,7 +167,7 @@ impl Stored {
 
     /// Takes note of a file that was stored.
     fn learn(&mut self, path: FilePath, plain: PlainFile) {
-        let PlainFile { content, seen, cut_at } = plain;
+        let PlainFile { content, seen, cut_at, .. } = plain;
         if let Some(at) = cut_at {
             self.note(format!("{}: its compressed data is cut off after {at} bytes", shown(&path)));
         }
@@ -261,7 +203,9 @@ impl Stored {
         }
         let Stored { files, originals, prelude, oplog, fault, .. } = self;
         let oplog = oplog.map(|oplog| oplog.window());
-        Ok(MongoDump { files, archive: None, originals, prelude, oplog, fault, ended: InputEnd::default() })
+        let (made_by, ending) = (Program::Mongodump, Ending::Marked);
+        let ended = InputEnd::default();
+        Ok(MongoDump { made_by, files, archive: None, originals, prelude, oplog, fault, ending, ended })
     }
 
     /// Which file is missing beside another one.

@@ -4,7 +4,7 @@ use crate::dump::layout::META_DIRECTORY;
 use crate::dump::mongo::{OplogWindow, Prelude};
 use crate::error::{Error, Result};
 use crate::id::Hasher;
-use crate::ingest::dump::{DumpTree, InputEnd, Verdict, status};
+use crate::ingest::dump::{DumpTree, Ending, InputEnd, Verdict, status};
 use crate::ingest::mongo::container::{Container, ContainerPart};
 use crate::ingest::mongo::layout::{CONTAINER_PATH, FRAME_PATH, FilePath, OPLOG_FILE, path_of, shown};
 use crate::ingest::mongo::meta;
@@ -40,8 +40,16 @@ pub struct StoredArchive {
     pub hasher: Hasher,
 }
 
+/// What wrote a dump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    Mongodump,
+    Mongoexport,
+}
+
 /// A dump that was stored.
 pub struct MongoDump {
+    pub made_by: Program,
     /// In any order.
     pub files: Vec<MongoFile>,
     pub archive: Option<StoredArchive>,
@@ -51,6 +59,8 @@ pub struct MongoDump {
     pub oplog: Option<Option<OplogWindow>>,
     /// What shows that the dump is not whole.
     pub fault: Option<String>,
+    /// What its end shows otherwise.
+    pub ending: Ending,
     pub ended: InputEnd,
 }
 

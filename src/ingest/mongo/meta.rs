@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::dump::mongo::OplogWindow;
 use crate::ingest::dump::{Verdict, facts as facts_of, json_file};
 use crate::ingest::mongo::container::ContainerPart;
-use crate::ingest::mongo::files::{MongoDump, MongoFile};
+use crate::ingest::mongo::files::{MongoDump, MongoFile, Program};
 use crate::ingest::mongo::layout::{FRAME_PATH, path_of};
 
 /// The fact that tells when the last operation was that a dump has.
@@ -36,8 +35,11 @@ pub fn part_lines(files: &[MongoFile], parts: &[ContainerPart]) -> impl Iterator
 }
 
 /// Which moment the dump is of, for people.
-fn consistency(oplog: Option<Option<OplogWindow>>) -> String {
-    match oplog {
+fn consistency(dump: &MongoDump) -> String {
+    match dump.oplog {
+        _ if dump.made_by == Program::Mongoexport => {
+            "none: others may have written while a collection was exported".into()
+        }
         Some(Some(window)) => format!("at {} of the oplog, once oplog.bson was replayed", window.last),
         Some(None) => "one moment: nothing was written while it was dumped".into(),
         None => "none: it was dumped without --oplog, and each collection is of its own moment".into(),
@@ -48,7 +50,7 @@ fn consistency(oplog: Option<Option<OplogWindow>>) -> String {
 pub fn coordinates(dump: &MongoDump) -> Vec<u8> {
     let window = dump.oplog.flatten();
     json_file(&json!({
-        "consistency": consistency(dump.oplog),
+        "consistency": consistency(dump),
         "oplog_first": window.map(|window| window.first.to_string()),
         "oplog_last": window.map(|window| window.last.to_string()),
         "server_version": dump.prelude.server_version,
@@ -68,7 +70,7 @@ pub fn facts(dump: &MongoDump, verdict: &Verdict) -> BTreeMap<String, String> {
     let told = vec![
         ("collections", Some(collections().count().to_string())),
         ("documents", Some(documents.to_string())),
-        ("consistency", Some(consistency(dump.oplog))),
+        ("consistency", Some(consistency(dump))),
         ("oplog_first", window.map(|window| window.first.to_string())),
         (OPLOG_LAST, window.map(|window| window.last.to_string())),
         ("server_version", dump.prelude.server_version.clone()),
