@@ -56,6 +56,7 @@ prepare() {
     want diffutils have cmp
     want gzip have gzip
     want pigz have pigz
+    want mydumper have mydumper
     want zstd have zstd
     want bzip2 have bzip2
     want xz-utils have xz

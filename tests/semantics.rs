@@ -158,7 +158,7 @@ const PROMISES: &[(&str, &str)] = &[
 /// The sentences of section 10, likewise.
 const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     (
-        "`yesterfs ingest mysql` makes this of what `mysqldump` or `mariadb-dump` printed:",
+        "`yesterfs ingest mysql` makes this of what `mysqldump` or `mariadb-dump` printed, and of what `mydumper` wrote:",
         "a_dump_becomes_directories",
     ),
     ("`dump.sql` is what came in, byte for byte.", "every_table_of_every_variant_restores_into_another_database"),
@@ -243,6 +243,38 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     ),
     ("A database that two of them dump is an error, which names both.", "a_database_in_two_dumps_is_refused"),
     ("That one dump comes back to a database, for its views, is none.", "a_database_in_two_dumps_is_refused"),
+    (
+        "A directory that `mydumper` wrote makes a snapshot by itself.",
+        "a_directory_of_mydumper_is_no_directory_of_dumps",
+    ),
+    (
+        "`dump.sql` is its files in the order in which they load, with what else a client needs between them: titles, USE, \
+         DELIMITER where statements hold others, and what `myloader` sets for its sessions.",
+        "what_was_dumped_loads_again_whole_and_table_by_table",
+    ),
+    (
+        "So it loads with any client, as each `restore.sql` does.",
+        "what_was_dumped_loads_again_whole_and_table_by_table",
+    ),
+    (
+        "`_original/` has every file of the directory byte for byte, compressed ones as `--original` says; the others take no \
+         room of their own.",
+        "a_directory_becomes_the_tree_of_a_dump",
+    ),
+    (
+        "Names of databases and tables come from statements, not from the names of files.",
+        "newer_versions_name_their_files_otherwise_and_tell_how_many_rows_there_are",
+    ),
+    (
+        "Such a dump is complete where `metadata` is there and `metadata.partial` is not, every file ends with a statement, \
+         every file that is to make something does, and each table has as many rows as `metadata` tells of, where it does.",
+        "a_dump_that_did_not_come_to_its_end_is_refused",
+    ),
+    ("Its coordinates are those in `metadata`.", "a_directory_becomes_the_tree_of_a_dump"),
+    (
+        "Directories with files for LOAD DATA (`*.dat`) are refused.",
+        "newer_versions_name_their_files_otherwise_and_tell_how_many_rows_there_are",
+    ),
     (
         "A dump that ends within a statement or without its last line, and one whose command failed, makes no snapshot.",
         "an_incomplete_dump_makes_no_snapshot_unless_it_is_to_be_kept",

@@ -6,6 +6,7 @@ use std::ops::Range;
 mod facts;
 mod lexer;
 mod modes;
+pub mod mydumper;
 mod part;
 mod rename;
 mod row;

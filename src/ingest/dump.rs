@@ -21,13 +21,13 @@ pub use self::original::OriginalPolicy;
 pub(super) use self::dump_tree::DumpTree;
 pub(super) use self::meta::{Facts, facts, json_file, status};
 pub(super) use self::needs::{NeedLine, needs_comment};
-pub(super) use self::original::{Original, OriginalKeeper, PIECES_WAITING_MAX};
+pub(super) use self::original::{KeptForm, Original, OriginalKeeper, PIECES_WAITING_MAX};
 pub(super) use self::part_list::{PartList, Place};
 pub(super) use self::ranges::{extents_of, store_chunk};
+pub(super) use self::reading::{StoredDumps, StoredMember, TextReading};
 pub(super) use self::verdict::{Ending, InputEnd, Verdict};
 
 use self::files::DumpFiles;
-use self::reading::TextReading;
 use crate::compressed::UnwrapLimit;
 use crate::error::Result;
 use crate::ingest::input::StreamInput;
@@ -154,14 +154,25 @@ pub(super) fn ingest_dump<F: DumpFormat>(
     let DumpOptions { common, inputs, rules, threads } = options;
     make_snapshot(repository, F::KIND, F::COMMAND, common, clock, monitor, |reading| {
         let origin = inputs.iter().map(|input| input.input.describe()).collect::<Vec<_>>().join("\n");
-        let dumps = TextReading { reading, rules }.store::<F>(inputs, threads)?;
-        let verdict = dumps.verdict();
-        let files = DumpFiles { session: reading.session, clock, before: reading.before(), started: reading.started };
-        let (root, files) = files.write(&dumps, &verdict)?;
-        let told = meta::facts_of_all(dumps.inputs.iter().map(|input| input.format.facts()));
-        let facts = meta::facts(told, Some(dumps.parts.rows()), &verdict);
-        Ok(MadeTree { origin, root, files, verdict, facts })
+        let texts = TextReading { reading, rules };
+        let dumps = texts.store::<F>(inputs, threads).and_then(|dumps| texts.settle(dumps))?;
+        write_tree(reading, &dumps, origin)
     })
+}
+
+/// Writes the files of dumps that were stored, which came from there.
+pub(super) fn write_tree<F: DumpFormat>(
+    reading: &DumpReading,
+    dumps: &StoredDumps<F>,
+    origin: String,
+) -> Result<MadeTree> {
+    let verdict = dumps.verdict();
+    let DumpReading { session, clock, started, .. } = *reading;
+    let files = DumpFiles { session, clock, before: reading.before(), started };
+    let (root, files) = files.write(dumps, &verdict)?;
+    let told = meta::facts_of_all(dumps.inputs.iter().map(|input| input.format.facts()));
+    let facts = meta::facts(told, Some(dumps.parts.rows()), &verdict);
+    Ok(MadeTree { origin, root, files, verdict, facts })
 }
 
 /// What becomes a snapshot.

@@ -1,24 +1,29 @@
-//! `ingest mysql`: a snapshot of what `mysqldump` or `mariadb-dump` printed.
+//! `ingest mysql`: a snapshot of what `mysqldump` or `mariadb-dump` printed, or of what `mydumper` wrote.
 
 mod layout;
 mod meta;
+mod mydumper;
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::path::PathBuf;
 
 use self::layout::place_of;
 use crate::dump::mysql::{DumpEnd, DumpFacts, Event, MysqlDump, Need, PartKind, Session};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ingest::IngestReport;
 use crate::ingest::dump::{
-    DumpFormat, DumpOptions, DumpRules, Ending, Facts, Notes, PartList, RestorePiece, ingest_dump,
+    DumpFormat, DumpInput, DumpOptions, DumpRules, Ending, Facts, Notes, PartList, RestorePiece, ingest_dump,
 };
+use crate::ingest::input::StreamInput;
 use crate::progress::Monitor;
 use crate::repository::Repository;
 use crate::repository::snapshot::SnapshotKind;
 use crate::time::Clock;
 
-/// Makes one snapshot of one dump, or of several.
+pub use self::mydumper::is_mydumper;
+
+/// Makes one snapshot of one dump, or of several. An input that is a directory which `mydumper` wrote must be the only one.
 ///
 /// # Errors
 /// [`Error::Incomplete`](crate::Error::Incomplete) where one is not whole and need not be kept,
@@ -30,7 +35,23 @@ pub fn ingest_mysql(
     clock: &Clock,
     monitor: &dyn Monitor,
 ) -> Result<IngestReport> {
-    ingest_dump::<Mysql>(repository, options, clock, monitor)
+    match directory(&options.inputs)? {
+        Some(directory) => mydumper::ingest(repository, options, &directory, clock, monitor),
+        None => ingest_dump::<Mysql>(repository, options, clock, monitor),
+    }
+}
+
+/// The directory that is to be taken, if any is.
+fn directory(inputs: &[DumpInput]) -> Result<Option<PathBuf>> {
+    let is_directory = |input: &&DumpInput| matches!(&input.input, StreamInput::File(path) if path.is_dir());
+    match inputs.iter().find(is_directory) {
+        Some(DumpInput { input: StreamInput::File(path), .. }) if inputs.len() == 1 => Ok(Some(path.clone())),
+        Some(input) => {
+            let reason = "what mydumper wrote makes a snapshot of its own";
+            Err(Error::invalid("directory", input.input.describe(), reason))
+        }
+        None => Ok(None),
+    }
 }
 
 /// A dump of MySQL or MariaDB that is being read, and what was learned of it.

@@ -5,8 +5,8 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -94,6 +94,14 @@ impl MariaDb {
     /// What such a command prints.
     pub fn dump(&self, arguments: &[&str]) -> Vec<u8> {
         succeed(self.program("mariadb-dump").args(arguments).output().unwrap(), "mariadb-dump").stdout
+    }
+
+    /// What becomes of a dump into a new directory by `mydumper`.
+    pub fn mydumper(&self, directory: &Path, options: &[&str]) -> Output {
+        let mut command = Command::new("mydumper");
+        command.arg("--outputdir").arg(directory).arg("--socket").arg(self.directory.path().join("socket"));
+        command.args(["--user", "root", "--verbose", "0"]).args(options).env("HOME", self.directory.path());
+        command.output().unwrap_or_else(|error| panic!("this test needs mydumper: {error}"))
     }
 
     /// Runs statements, with or without a database; gives what they print.

@@ -81,8 +81,14 @@ impl KeptOriginal {
 type Ingest = fn(&Repository, DumpOptions, &Clock, &dyn Monitor) -> Result<IngestReport>;
 
 impl DumpArgs {
-    /// Runs it; what the kind of dump has besides is in `rules`.
-    pub fn run(self, ingest: Ingest, rules: DumpRules, invocation: &Invocation) -> CommandResult {
+    /// Runs it; what the kind of dump has besides is in `rules`, and `is_dump` knows a directory that is one dump.
+    pub fn run(
+        self,
+        ingest: Ingest,
+        rules: DumpRules,
+        is_dump: fn(&Path) -> bool,
+        invocation: &Invocation,
+    ) -> CommandResult {
         let is_of_terminal =
             self.stream.is_empty() && self.command.is_empty() && self.file.iter().all(|file| is_dash(file));
         if is_of_terminal && io::stdin().is_terminal() {
@@ -93,7 +99,7 @@ impl DumpArgs {
         let repository = invocation.open(terminal.clone())?;
         let common = self.snapshot.options();
         let options = DumpOptions {
-            inputs: inputs(self.file, self.stream, self.command, &common.source)?,
+            inputs: inputs(self.file, self.stream, self.command, is_dump, &common.source)?,
             rules: DumpRules {
                 database: self.database,
                 keep_incomplete: self.keep_incomplete,
@@ -118,6 +124,7 @@ fn inputs(
     files: Vec<PathBuf>,
     streams: Vec<(String, String)>,
     command: Vec<OsString>,
+    is_dump: fn(&Path) -> bool,
     source: &str,
 ) -> CommandResult<Vec<DumpInput>> {
     let standard_input = || -> CommandResult<DumpInput> {
@@ -146,7 +153,10 @@ fn inputs(
         }
         // Absolute, because the snapshot keeps it for people elsewhere.
         let file = std::path::absolute(&file).unwrap_or(file);
-        let found = if file.is_dir() { dumps_in(&file, &[DUMP_SUFFIX])? } else { vec![file] };
+        let found = match file.is_dir() && !is_dump(&file) {
+            true => dumps_in(&file, &[DUMP_SUFFIX])?,
+            false => vec![file],
+        };
         inputs.extend(found.into_iter().map(|file| {
             let fallback_database = stem_of_dump(&file, &DUMP_SUFFIXES).unwrap_or_else(|| source.into());
             DumpInput { name: None, input: StreamInput::File(file), fallback_database }
@@ -164,6 +174,10 @@ pub fn dumps_in(directory: &Path, suffixes: &[&str]) -> CommandResult<Vec<PathBu
             files.push(path);
         }
     }
+    if directory.join(MYSQL_SHELL_FILE).exists() {
+        let reason = "MySQL Shell wrote it, and its rows are in no *.sql: dump with mysqldump or mydumper";
+        return Err(Error::invalid("directory", directory.to_string_lossy(), reason).into());
+    }
     if files.is_empty() {
         let wanted: Vec<String> = suffixes.iter().map(|suffix| format!("*{suffix}, *{suffix}.gz")).collect();
         let reason = format!("it holds no {} and so on", wanted.join(", "));
@@ -172,6 +186,9 @@ pub fn dumps_in(directory: &Path, suffixes: &[&str]) -> CommandResult<Vec<PathBu
     files.sort();
     Ok(files)
 }
+
+/// Only a dump by MySQL Shell has it.
+const MYSQL_SHELL_FILE: &str = "@.json";
 
 /// What the name of a dump as text ends with, in a directory and elsewhere.
 const DUMP_SUFFIX: &str = ".sql";

@@ -28,5 +28,5 @@ pub struct Postgres {
 }
 
 pub fn run(args: Postgres, invocation: &Invocation) -> CommandResult {
-    args.dump.run(ingest_postgres, DumpRules::default(), invocation)
+    args.dump.run(ingest_postgres, DumpRules::default(), |_| false, invocation)
 }

@@ -365,7 +365,7 @@ impl Lexer {
                     }
                     self.depth = self.depth.saturating_sub(1);
                 }
-                b'\'' => {
+                b'\'' | b'"' => {
                     self.inside = Inside::Quotes(byte);
                     at += 1;
                 }

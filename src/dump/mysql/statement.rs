@@ -219,7 +219,10 @@ fn set(words: Words) -> Belongs {
             _ if variable.ends_with(b"AUTOCOMMIT") => return found,
             (true, false) => return of_all(PartKind::Header),
             (true, true) => return of_all(PartKind::Footer),
-            (false, true) if variable.starts_with(b"@SAVE") => found = Belongs::ToPrevious,
+            // What mysqldump and mydumper set back behind a routine or a trigger.
+            (false, true) if variable.starts_with(b"@SAVE") || variable.starts_with(b"@PREV_") => {
+                found = Belongs::ToPrevious
+            }
             _ => {}
         }
     }

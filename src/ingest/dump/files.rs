@@ -1,6 +1,7 @@
 //! DumpFiles: the files of a dump's snapshot, and what each is made of.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use crate::dump::layout::{DUMP_FILE, META_DIRECTORY, ORIGINAL_DIRECTORY, RESTORE_FILE};
 use crate::error::Result;
@@ -39,6 +40,8 @@ enum File<'p> {
     Made { path: [Vec<u8>; 2], content: Content },
     /// The dump.
     Dump,
+    /// A file that the dump was put together of.
+    Member { path: [Vec<u8>; 2], ranges: &'p [Range<u64>] },
     /// Parts of the dump.
     Parts(&'p [u32]),
     /// What restores the object that these parts make.
@@ -66,6 +69,7 @@ impl DumpFiles<'_, '_> {
             let content = match &file {
                 File::Made { content, .. } => content.clone(),
                 File::Dump => dump.content.clone(),
+                File::Member { ranges: stretches, .. } => ranges.content(&pieces_of_ranges(stretches), older)?,
                 File::Parts(parts) => ranges.content(&pieces_of_parts(&dump.parts, parts), older)?,
                 File::Restore(parts) => {
                     let pieces = restore(dump, parts);
@@ -80,7 +84,7 @@ impl DumpFiles<'_, '_> {
     /// The files whose bytes are not the dump's.
     fn made_files<'p, F: DumpFormat>(
         &self,
-        dump: &StoredDumps<F>,
+        dump: &'p StoredDumps<F>,
         verdict: &Verdict,
         lane: &mut DataLane,
     ) -> Result<Vec<File<'p>>> {
@@ -98,6 +102,11 @@ impl DumpFiles<'_, '_> {
             let path = [ORIGINAL_DIRECTORY.into(), original.name.clone()];
             File::Made { path, content: original.content.clone() }
         }));
+        files.extend(dump.members.iter().map(|member| {
+            let path = [ORIGINAL_DIRECTORY.into(), member.name.clone()];
+            File::Member { path, ranges: &member.ranges }
+        }));
+        files.sort_by(|a, b| a.path(&dump.parts).cmp(&b.path(&dump.parts)));
         Ok(files)
     }
 
@@ -190,6 +199,12 @@ fn pieces_of_restore(made_of: &[RestorePiece]) -> Vec<Piece> {
     pieces
 }
 
+fn pieces_of_ranges(ranges: &[Range<u64>]) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    ranges.iter().for_each(|range| extend(&mut pieces, range.start, range.end - range.start));
+    pieces
+}
+
 fn pieces_of_parts(list: &PartList, parts: &[u32]) -> Vec<Piece> {
     let mut pieces = Vec::new();
     for part in parts.iter().map(|&number| list.get(number)) {
@@ -209,7 +224,7 @@ fn extend(pieces: &mut Vec<Piece>, start: u64, length: u64) {
 impl File<'_> {
     fn path<'d>(&'d self, list: &'d PartList) -> Vec<&'d [u8]> {
         match self {
-            File::Made { path, .. } => path.iter().map(Vec::as_slice).collect(),
+            File::Made { path, .. } | File::Member { path, .. } => path.iter().map(Vec::as_slice).collect(),
             File::Dump => vec![DUMP_FILE.as_bytes()],
             File::Parts(parts) => list.path(list.get(parts[0])).collect(),
             File::Restore(parts) => {

@@ -1,5 +1,6 @@
 //! Reading: the dumps of a snapshot are read one after the other, and stored as one text.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 
@@ -20,22 +21,29 @@ use crate::repository::session::WriteSession;
 use crate::store::EncodeQueue;
 
 /// Reads the dumps of one ingest.
-pub(super) struct TextReading<'a, 'r> {
+pub struct TextReading<'a, 'r> {
     pub reading: &'a DumpReading<'a, 'r>,
     pub rules: DumpRules,
 }
 
 /// Dumps that were stored, one after the other.
-pub(super) struct StoredDumps<F> {
+pub struct StoredDumps<F> {
     pub content: Content,
     pub parts: PartList,
     pub inputs: Vec<StoredInput<F>>,
-    /// In order of names.
     pub originals: Vec<Original>,
+    /// Files that the text was put together of, in order of names.
+    pub members: Vec<StoredMember>,
+}
+
+/// A file whose bytes are ranges of the text.
+pub struct StoredMember {
+    pub name: Vec<u8>,
+    pub ranges: Vec<Range<u64>>,
 }
 
 /// What came from one input.
-pub(super) struct StoredInput<F> {
+pub struct StoredInput<F> {
     pub name: String,
     /// Where it begins in the text, and how long it is there.
     pub start: u64,
@@ -59,7 +67,7 @@ impl<F> StoredDumps<F> {
 }
 
 impl TextReading<'_, '_> {
-    /// Stores all dumps, and what is kept of them as they came, with threads that compress.
+    /// Stores all dumps, and what is kept of them as they came, with threads that compress. What is kept is still to be settled.
     pub fn store<F: DumpFormat>(&self, inputs: Vec<DumpInput>, threads: usize) -> Result<StoredDumps<F>> {
         let chunks = self.reading.session.chunks().store();
         let previous = older_content(chunks, self.reading.before(), DUMP_FILE.as_bytes());
@@ -71,6 +79,7 @@ impl TextReading<'_, '_> {
             parts: PartList::default(),
             inputs: Vec::new(),
             originals: Vec::new(),
+            members: Vec::new(),
         };
         std::thread::scope(|scope| {
             let queue = EncodeQueue::start(scope, self.reading.session.chunks(), threads);
@@ -83,7 +92,7 @@ impl TextReading<'_, '_> {
             dumps.content = writer.finish()?;
             lane.release()
         })?;
-        self.settle(dumps)
+        Ok(dumps)
     }
 
     /// Reads one input, and what is kept of it as it came.
@@ -173,7 +182,7 @@ impl TextReading<'_, '_> {
     }
 
     /// Puts files in the place of recipes that are of little use.
-    fn settle<F>(&self, mut dumps: StoredDumps<F>) -> Result<StoredDumps<F>> {
+    pub fn settle<F>(&self, mut dumps: StoredDumps<F>) -> Result<StoredDumps<F>> {
         if dumps.originals.iter().any(|original| original.is_poor) {
             self.reading.session.publish_all((self.reading.clock)())?;
         }

@@ -1,0 +1,145 @@
+//! What `mydumper` writes: a directory with files of statements, a few for each table, and what they have to be told apart by.
+//! `myloader` loads them by their names; in this order, and with what is put between them, a client loads them as one text.
+
+mod files;
+mod metadata;
+
+use self::files::LastNames;
+pub use self::files::{FileKind, StatementFile, in_loading_order, is_metadata, is_partial_metadata};
+pub use self::metadata::{MydumperMetadata, TableRows};
+
+use crate::dump::mysql::lexer::{Lexer, Sink};
+use crate::dump::mysql::words::{QuoteModes, Words};
+use crate::dump::name::file_name;
+
+/// What comes before all files, of which that with the first rows begins so: what `myloader` sets for its sessions, and the
+/// character set and the time zone that the rows are in, as their files set them.
+pub fn header(first: &[u8]) -> Vec<u8> {
+    let is_told =
+        |line: &&[u8]| line.starts_with(b"/*!40101 SET NAMES ") || line.starts_with(b"/*!40103 SET TIME_ZONE=");
+    let told: Vec<&[u8]> = first.split_inclusive(|&byte| byte == b'\n').filter(is_told).collect();
+    [SAVING.as_bytes(), &told.concat(), SETTING.as_bytes()].concat()
+}
+
+const SAVING: &str = "\
+-- The files of a directory that mydumper wrote, in the order in which they load
+/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */;
+/*!40101 SET @OLD_CHARACTER_SET_RESULTS=@@CHARACTER_SET_RESULTS */;
+/*!40101 SET @OLD_COLLATION_CONNECTION=@@COLLATION_CONNECTION */;
+/*!40103 SET @OLD_TIME_ZONE=@@TIME_ZONE */;
+";
+
+const SETTING: &str = "\
+/*!40014 SET @OLD_UNIQUE_CHECKS=@@UNIQUE_CHECKS, UNIQUE_CHECKS=0 */;
+/*!40014 SET @OLD_FOREIGN_KEY_CHECKS=@@FOREIGN_KEY_CHECKS, FOREIGN_KEY_CHECKS=0 */;
+/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='NO_AUTO_VALUE_ON_ZERO' */;
+/*!40111 SET @OLD_SQL_NOTES=@@SQL_NOTES, SQL_NOTES=0 */;
+";
+
+/// Behind all files: all that as it was.
+pub const FOOTER: &str = "\
+/*!40103 SET TIME_ZONE=@OLD_TIME_ZONE */;
+/*!40101 SET SQL_MODE=@OLD_SQL_MODE */;
+/*!40014 SET FOREIGN_KEY_CHECKS=@OLD_FOREIGN_KEY_CHECKS */;
+/*!40014 SET UNIQUE_CHECKS=@OLD_UNIQUE_CHECKS */;
+/*!40101 SET CHARACTER_SET_CLIENT=@OLD_CHARACTER_SET_CLIENT */;
+/*!40101 SET CHARACTER_SET_RESULTS=@OLD_CHARACTER_SET_RESULTS */;
+/*!40101 SET COLLATION_CONNECTION=@OLD_COLLATION_CONNECTION */;
+/*!40111 SET SQL_NOTES=@OLD_SQL_NOTES */;
+";
+
+/// Ends each statement of a file whose statements may hold others. `mydumper` puts a blank between a semicolon and the end of
+/// a line within a statement, so that `myloader` knows that one ends where there is none.
+pub const DELIMITER: &str = "$$$$";
+
+/// How a statement ends in such a file.
+pub const STATEMENT_END: &[u8] = b";\n";
+
+impl FileKind {
+    /// Whether a file of this kind makes one object: `mydumper` leaves one without that where it fails.
+    pub fn makes_one(self) -> bool {
+        matches!(self, FileKind::Database | FileKind::Schema | FileKind::ViewStub | FileKind::View | FileKind::Sequence)
+    }
+
+    /// Whether its statements may hold others.
+    pub fn has_bodies(self) -> bool {
+        matches!(self, FileKind::Triggers | FileKind::Routines)
+    }
+}
+
+/// Before the files of routines and events, which take the time zone of the session and set none.
+pub const TIME_ZONE_OF_EVENTS: &str = "/*!40103 SET TIME_ZONE='SYSTEM' */;\n";
+
+/// Titles are given once for all files of an object.
+#[derive(Default)]
+pub struct Titles {
+    last: LastNames,
+}
+
+impl Titles {
+    /// What comes before a file: a comment that says what it is about, as in other dumps.
+    pub fn next(&mut self, file: &StatementFile) -> String {
+        let shown = |name: &[u8]| String::from_utf8_lossy(&file_name(name, "")).into_owned();
+        if !self.last.change_to(file) {
+            return String::new();
+        }
+        let (database, object) = (shown(&file.database), shown(&file.object));
+        let title = match file.kind {
+            FileKind::Database => format!("Current Database: `{database}`"),
+            FileKind::Sequence => format!("Sequence structure for `{object}`"),
+            FileKind::Schema => format!("Table structure for table `{object}`"),
+            FileKind::ViewStub => format!("Temporary table structure for view `{object}`"),
+            FileKind::Data => format!("Dumping data for table `{object}`"),
+            FileKind::View => format!("Final view structure for view `{object}`"),
+            FileKind::Routines => format!("Dumping routines for database '{database}'"),
+            FileKind::Triggers | FileKind::Tablespaces => return String::new(),
+        };
+        format!("\n--\n-- {title}\n--\n\n")
+    }
+}
+
+/// A statement that makes a database the present one.
+pub fn use_database(name: &[u8]) -> Vec<u8> {
+    let quoted = name.iter().flat_map(|&byte| if byte == b'`' { vec![byte; 2] } else { vec![byte] });
+    b"USE `".iter().copied().chain(quoted).chain(*b"`;\n").collect()
+}
+
+/// Whether a file that begins so makes something.
+pub fn makes_something(first: &[u8]) -> bool {
+    first.split(|&byte| byte == b'\n').any(|line| line.starts_with(b"CREATE "))
+}
+
+/// The database that these statements make.
+pub fn created_database(text: &[u8]) -> Option<Vec<u8>> {
+    let (mut lexer, mut found) = (Lexer::default(), Created(None));
+    lexer.push(text, &mut found);
+    lexer.finish(&mut found);
+    found.0
+}
+
+struct Created(Option<Vec<u8>>);
+
+impl Sink for Created {
+    fn statement(&mut self, _: u64, text: &[u8], modes: QuoteModes) {
+        let mut words = Words::new(text, modes);
+        if self.0.is_none() && words.pass("CREATE") {
+            let name = words.skip_to(&["DATABASE", "SCHEMA"]).and_then(|words| words.past_if_exists().qualified_name());
+            self.0 = name.map(|(_, name)| name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn databases_are_read_and_written() {
+        let name = |text: &str| created_database(text.as_bytes()).map(|name| String::from_utf8(name).unwrap());
+        let text = "/*!40101 SET NAMES binary*/;\nCREATE DATABASE /*!32312 IF NOT EXISTS*/ `we``ird` /*!40100 DEFAULT ... */;\n";
+        assert_eq!(name(text).as_deref(), Some("we`ird"));
+        assert_eq!(name("CREATE SCHEMA shop;\n").as_deref(), Some("shop"));
+        assert_eq!(name("USE shop;\n"), None);
+        assert_eq!(use_database(b"we`ird"), b"USE `we``ird`;\n");
+    }
+}
