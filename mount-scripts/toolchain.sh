@@ -74,6 +74,7 @@ want_mariadb() {
     want mariadb-client have mariadb
     want mariadb-client have mariadb-dump
     want mariadb-client have mariadb-admin
+    want mariadb-backup have mariadb-backup
 }
 
 # Debian has the programs of each version in a directory of its own. Those of version 18 the tests get from PyPI.

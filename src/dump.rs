@@ -1,5 +1,6 @@
 //! Dumps of databases: bytes in, what stands where out. Nothing here reads, writes or knows of a repository.
 
+pub mod backup;
 mod carry;
 pub mod layout;
 pub mod mongo;

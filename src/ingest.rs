@@ -1,6 +1,7 @@
 //! Ingest: makes snapshots. Of a directory ([`directory`]), of a dump of MySQL or MariaDB ([`mysql`]),
 //! PostgreSQL ([`postgres`]) or MongoDB ([`mongo`]), or of the output of commands ([`stream`]).
 
+mod backups;
 mod builder;
 pub mod directory;
 pub mod dump;

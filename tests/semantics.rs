@@ -541,6 +541,58 @@ fn listings_of_at_ids_and_diff() {
     stage.ingest(&source, "lake");
     let mount = stage.mount();
     let snapshot = shown(&stage, "lake");
+/// Those of section 13.
+const PROMISES_OF_COPIES: &[(&str, &str)] = &[
+    (
+        "Programs that copy the data of a server, and replicas, keep files that tell where a log stood.",
+        "a_copy_of_mariadb_tells_where_its_log_stood",
+    ),
+    (
+        "`yesterfs ingest dir` makes facts of the snapshot of what these hold:",
+        "a_copy_of_mariadb_tells_where_its_log_stood",
+    ),
+    (
+        "`mariadb_backup_` at the beginning of a name means what `xtrabackup_` means; of a replica of several primaries \
+         `relay-log-NAME.info`, `master-NAME.info` and `NAME_master.info` are such files too.",
+        "names_tell_which_files_tell",
+    ),
+    (
+        "As of dumps, `coordinates_of` tells whose log it is, `server` or `primary`; `coordinates_from` tells which file told \
+         it.",
+        "a_copy_of_mariadb_tells_where_its_log_stood",
+    ),
+    (
+        "Where the copied server has a log of its own, that is meant, and what is known of its primary has `primary_` before \
+         it.",
+        "a_replica_tells_of_its_primary_too",
+    ),
+    ("What was applied comes before what was fetched.", "a_replica_tells_of_its_primary_too"),
+    (
+        "A base backup of PostgreSQL becomes consistent by replaying the log from `wal_position`; one of a standby is \
+         `primary`.",
+        "a_base_backup_tells_where_replay_begins",
+    ),
+    (
+        "Files in the ingested directory itself make facts of these names; those of directories below it have the path before \
+         them, as in `monday/binlog_file`.",
+        "copies_below_the_directory_are_told_by_their_paths",
+    ),
+    (
+        "A file that does not hold what it should fails nothing: a message and the fact `coordinates_problem` say why.",
+        "malformed_files_are_told_and_fail_nothing",
+    ),
+    ("Passwords that such files hold are in no fact.", "a_replica_tells_of_its_primary_too"),
+    (
+        "These files are read by every ingest, also where they did not change.",
+        "copies_below_the_directory_are_told_by_their_paths",
+    ),
+    (
+        "They are small: what is longer than 16 KiB is something else, and of 64 in the directory and 64 below it at most 64 \
+         KiB of facts are kept.",
+        "no_tree_makes_facts_without_end",
+    ),
+];
+
     let id = snapshot["id"].as_str().unwrap();
     assert_eq!(names(mount.path("at")), [&snapshot["name"].as_str().unwrap()[..10]]);
     assert_eq!(names(mount.path("ids")), [&id[..12]]);
@@ -561,6 +613,11 @@ fn a_snapshot_stays_while_its_source_changes() {
     let stage = Stage::new();
     let source = stage.make_directory("source");
     let bytes = noise(1, 3 << 20);
+#[test]
+fn every_sentence_about_copies_of_data_has_a_test() {
+    assert_promised("## 13. Copies of a server's data", PROMISES_OF_COPIES);
+}
+
     fs::write(source.join("file"), &bytes).unwrap();
     fs::write(source.join("gone"), "gone").unwrap();
     stage.ingest(&source, "lake");

@@ -8,6 +8,7 @@ use crossbeam_channel::Receiver;
 
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
+use crate::ingest::backups::Backups;
 use crate::ingest::file::{CapturedEntry, Reading, base_node};
 use crate::ingest::stretch::{ComingStretch, EnteredDirectory, Step};
 use crate::ingest::walk::extend_path;
@@ -23,6 +24,7 @@ pub(super) struct BuiltTree {
     pub witnesses: Option<ChunkId>,
     pub files: u64,
     pub has_xattrs: bool,
+    pub backups: Backups,
 }
 
 /// Builds one tree.
@@ -34,6 +36,7 @@ pub(super) struct TreeBuilder<'a, 'r> {
     first_names: FirstNames,
     files: u64,
     has_xattrs: bool,
+    backups: Backups,
 }
 
 /// A directory that is being built.
@@ -48,7 +51,7 @@ struct OpenDirectory<'a, 'r> {
 impl<'a, 'r> TreeBuilder<'a, 'r> {
     pub fn new(reading: &'a Reading<'a, 'r>) -> TreeBuilder<'a, 'r> {
         let (stack, path, first_names) = (Vec::new(), Vec::new(), FirstNames::default());
-        TreeBuilder { reading, stack, path, first_names, files: 0, has_xattrs: false }
+        TreeBuilder { reading, stack, path, first_names, files: 0, has_xattrs: false, backups: Backups::default() }
     }
 
     pub fn build(mut self, coming: &Receiver<ComingStretch>) -> Result<BuiltTree> {
@@ -58,8 +61,8 @@ impl<'a, 'r> TreeBuilder<'a, 'r> {
                 let captured = stretch.recv().unwrap_or(Err(Error::Interrupted))?;
                 for step in captured.steps {
                     if let Some((root, witnesses)) = self.take(step)? {
-                        let TreeBuilder { files, has_xattrs, .. } = self;
-                        return Ok(BuiltTree { root, witnesses, files, has_xattrs });
+                        let TreeBuilder { files, has_xattrs, backups, .. } = self;
+                        return Ok(BuiltTree { root, witnesses, files, has_xattrs, backups });
                     }
                 }
                 next = captured.rest;
@@ -99,6 +102,9 @@ impl<'a, 'r> TreeBuilder<'a, 'r> {
     fn add(&mut self, entry: CapturedEntry) -> Result<()> {
         for reason in entry.problems {
             self.problem(&entry.name, reason);
+        }
+        if let Some(told) = entry.told {
+            self.backups.note(&self.path, &entry.name, *told);
         }
         let (Some(mut found), Some(open)) = (entry.found, self.stack.last_mut()) else { return Ok(()) };
         if let Some((file, count)) = found.linked {

@@ -87,10 +87,11 @@ pub fn ingest_directory(
         Boundaries { excludes, one_file_system: options.one_file_system, own_directory, repository: repository.id() };
     let again = root.try_clone().map_err(Error::io("open again", &options.path))?;
     let built = build_tree(repository, options, &session, clock, &watch, boundaries, (root, captured), &parent);
-    let tree = match built.and_then(|tree| require_existence(&again, &options.path).map(|()| tree)) {
+    let mut tree = match built.and_then(|tree| require_existence(&again, &options.path).map(|()| tree)) {
         Ok(tree) => tree,
         Err(error) => return Err(session.abandon_for(error, clock())),
     };
+    facts.extend(std::mem::take(&mut tree.backups).facts(monitor));
     let manifest = manifest(options, tree, parent.map(|it| it.id), (started, clock()), &watch, monitor);
     let snapshot = session.commit(Manifest { facts, ..manifest }, clock())?;
     Ok(IngestReport { snapshot })

@@ -15,6 +15,7 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
+use crate::ingest::backups::BackupTold;
 use crate::ingest::hard_links::{Linked, ReadFile, SharedReads, linked};
 use crate::progress::{Counters, Monitor};
 use crate::repository::content::{ChunkClass, Content};
@@ -97,6 +98,8 @@ pub(super) struct CapturedEntry {
     pub found: Option<Box<Found>>,
     /// What could not be read, of it or all of it.
     pub problems: Vec<String>,
+    /// What it tells of the copy of a server that it lies in.
+    pub told: Option<Box<BackupTold>>,
 }
 
 /// An entry, what tells next time that it is unchanged, and which file it is if that has several names. Boxed on its way
@@ -134,9 +137,12 @@ impl FileJob {
         OsStr::from_bytes(&self.name)
     }
 
-    /// Whether something vouches for what the previous snapshot has here.
+    /// Whether something vouches for what the previous snapshot has here, and the file need not be heard.
     fn has_witness(&self) -> bool {
-        self.previous.as_ref().is_some_and(|found| matches!(found.witness, Witness::Seen { .. }))
+        let is_heard = |node: &Node| BackupTold::is_expected(&self.name, node.size());
+        self.previous
+            .as_ref()
+            .is_some_and(|found| matches!(found.witness, Witness::Seen { .. }) && !is_heard(&found.node))
     }
 }
 
@@ -149,7 +155,7 @@ impl<'a, 'r> Reading<'a, 'r> {
         tools: &mut Tools<'a, 'r>,
         at_length: &mut dyn FnMut(),
     ) -> Result<CapturedEntry> {
-        let mut capture = Capture { reading: self, job, tools, at_length, problems: Vec::new() };
+        let mut capture = Capture { reading: self, job, tools, at_length, problems: Vec::new(), told: None };
         let found = match capture.entry() {
             Ok(found) => {
                 let counters = self.monitor.counters();
@@ -164,7 +170,8 @@ impl<'a, 'r> Reading<'a, 'r> {
                 None
             }
         };
-        Ok(CapturedEntry { name: capture.job.name, found, problems: capture.problems })
+        let Capture { job, problems, told, .. } = capture;
+        Ok(CapturedEntry { name: job.name, found, problems, told })
     }
 
     /// Publishes finished packs once there are enough of them.
@@ -264,6 +271,7 @@ struct Capture<'c, 'a, 'r> {
     tools: &'c mut Tools<'a, 'r>,
     at_length: &'c mut dyn FnMut(),
     problems: Vec<String>,
+    told: Option<Box<BackupTold>>,
 }
 
 impl Capture<'_, '_, '_> {
@@ -330,6 +338,7 @@ impl Capture<'_, '_, '_> {
             Some(linked) => self.reading.shared.get_or_read(linked, || self.read_settled(fd, opened))?,
         };
         let ReadFile { content, torn, captured, witness } = file;
+        self.told = BackupTold::of(&self.job.name, fd, &captured);
         let (xattrs, all) = self.xattrs(read_xattrs_fd(fd))?;
         let node = base_node(&captured, self.reading.owners, xattrs, NodeKind::File { content, torn });
         let witness = if all { witness } else { Witness::None };

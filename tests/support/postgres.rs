@@ -144,6 +144,14 @@ impl Postgres {
         succeed(self.program(program).args(arguments).output().unwrap(), program).stdout
     }
 
+    /// Makes a base backup, while it runs, in a new directory.
+    #[track_caller]
+    pub fn copy_to(&self, directory: &Path) {
+        let mut command = self.program("pg_basebackup");
+        command.args(["--checkpoint=fast", "--wal-method=none", "--no-sync", "--label=nightly", "-D"]).arg(directory);
+        succeed(command.output().unwrap(), "pg_basebackup");
+    }
+
     /// Runs a script; gives what it prints. The first error ends it. `:'space'` is an empty directory.
     #[track_caller]
     pub fn run(&self, database: &str, sql: impl AsRef<[u8]>) -> String {

@@ -21,7 +21,8 @@ Examples:
 ///
 /// Files that are unchanged since the last snapshot of the same source are not read again. What cannot be read is
 /// reported, the rest is stored, the snapshot is marked partial, and the exit status is 3. The repository itself, and
-/// mounts of it, are left out.
+/// mounts of it, are left out. Where it is a copy of a server's data, made by mariadb-backup, XtraBackup or pg_basebackup,
+/// the snapshot tells where the server's log stood: yesterfs show prints it.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Dir {

@@ -19,6 +19,16 @@ pub enum CoordinatesOf {
     Primary,
 }
 
+impl CoordinatesOf {
+    /// The word that people see.
+    pub fn name(self) -> &'static str {
+        match self {
+            CoordinatesOf::Server => "server",
+            CoordinatesOf::Primary => "primary",
+        }
+    }
+}
+
 /// Where replication would go on from this dump.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coordinates {

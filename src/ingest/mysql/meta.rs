@@ -5,18 +5,11 @@ use serde_json::json;
 use crate::dump::mysql::{CoordinatesOf, DumpFacts, Need, NeedKind, ROW_MARKS, RowMarks};
 use crate::ingest::dump::{Facts, NeedLine, json_file, needs_comment};
 
-fn name_of(of: CoordinatesOf) -> &'static str {
-    match of {
-        CoordinatesOf::Server => "server",
-        CoordinatesOf::Primary => "primary",
-    }
-}
-
 /// `coordinates.json`: where replication would go on from this dump, and what made it.
 pub fn coordinates(facts: &DumpFacts) -> Vec<u8> {
     let coordinates = &facts.coordinates;
     json_file(&json!({
-        "of": coordinates.of.map(name_of),
+        "of": coordinates.of.map(CoordinatesOf::name),
         "binlog_file": coordinates.file,
         "binlog_position": coordinates.position,
         "gtid": coordinates.gtid,
@@ -33,7 +26,7 @@ pub fn facts(facts: &DumpFacts, tables: u64) -> Facts {
         ("binlog_file", coordinates.file.clone()),
         ("binlog_position", coordinates.position.map(|position| position.to_string())),
         ("gtid", coordinates.gtid.clone()),
-        ("coordinates_of", coordinates.of.map(|of| name_of(of).to_string())),
+        ("coordinates_of", coordinates.of.map(|of| of.name().to_string())),
         ("server_version", facts.server_version.clone()),
         ("program", facts.program.clone()),
         ("character_set", facts.character_set.clone()),
