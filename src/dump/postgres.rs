@@ -179,10 +179,11 @@ impl<F: FnMut(Event)> Telling<'_, F> {
         let start = match self.sections.present {
             Some(_) => start,
             None if object == header => 0,
-            None => {
+            None if start > 0 => {
                 (self.tell)(Event::Part(Part { start: 0, object: header }));
                 start
             }
+            None => start,
         };
         (self.tell)(Event::Part(Part { start, object: object.clone() }));
         self.sections.present = Some(object);
