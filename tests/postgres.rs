@@ -212,6 +212,9 @@ fn assert_restores_name_what_they_need(found: &Dumped) {
     for line in [
         "-- It refers to table \"public\".\"customers\"\n",
         "-- It needs function \"sales\".\"stamp\"\n",
+        "-- It needs role \"alice\"\n",
+        "-- It needs role \"readers\"\n",
+        "-- It needs role \"Bob; Type: TABLE\"\n",
         "\nCREATE SCHEMA IF NOT EXISTS \"sales\";\n",
         "\nSET default_tablespace = '';\n",
     ] {
@@ -219,7 +222,9 @@ fn assert_restores_name_what_they_need(found: &Dumped) {
     }
     let placed = restore("public/tables/placed");
     assert_eq!(placed.matches("\nSET default_tablespace = fast;\n").count(), 2, "{placed}");
-    assert!(restore("public/tables/large").contains("-- It needs nothing else.\n"));
+    let large = restore("public/tables/large");
+    let needed: Vec<&str> = large.lines().filter(|line| line.starts_with("-- It needs")).collect();
+    assert_eq!(needed, ["-- It needs role \"postgres\""]);
     assert!(restore("public/tables/north").contains("-- It is part of another table"));
     assert!(!restore("public/tables/north").contains("ATTACH"));
     for path in found.paths().iter().filter(|path| path.ends_with("/restore.sql")) {
@@ -323,6 +328,29 @@ fn assert_tables_restore(server: &Postgres, variants: &[Variant]) {
         let (Restores::All(_) | Restores::Rows) = restores else { continue };
         restore_and_compare(server, &found, arguments, restores);
     }
+}
+
+#[test]
+fn rows_that_come_by_way_of_a_table_load_once_its_parts_are_there() {
+    let (server, place) = (Postgres::start(), TestRepository::new());
+    server.run("postgres", "CREATE DATABASE shop");
+    server.run(
+        "shop",
+        "CREATE TABLE parent (id integer, area text) PARTITION BY LIST (area);
+         CREATE TABLE north PARTITION OF parent FOR VALUES IN ('north');
+         INSERT INTO parent VALUES (1, 'north'), (2, 'north')",
+    );
+    let dump = server.dump("pg_dump", &["--load-via-partition-root", "shop"]);
+    let found = dumped(&place, of_shop(options(reader(&dump))));
+    let file = |path: &str| format!("{SETTINGS}{}", found.text(&format!("shop/public/tables/{path}")));
+    assert!(file("parent/data.sql").contains("\n1\tnorth\n2\tnorth\n"), "{:?}", found.paths());
+    server.make_empty("restored");
+    for path in ["parent/schema.sql", "north/restore.sql", "north/attach.sql"] {
+        server.run("restored", file(path));
+    }
+    assert_eq!(server.run("restored", "SELECT count(*) FROM north").trim(), "0");
+    server.run("restored", file("parent/data.sql"));
+    assert_eq!(server.run("restored", "SELECT sum(id) FROM north").trim(), "3");
 }
 
 /// What is loaded before the tables: whatever they may need.

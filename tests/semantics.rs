@@ -333,6 +333,64 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     ),
 ];
 
+/// Those of section 11.
+const PROMISES_OF_POSTGRES: &[(&str, &str)] = &[
+    (
+        "`yesterfs ingest postgres` makes this of what `pg_dump` or `pg_dumpall` printed as text:",
+        "a_dump_becomes_directories",
+    ),
+    (
+        "What section 10 says of `dump.sql`, parts, names of files, incomplete dumps, facts, times and permissions holds \
+         here too.",
+        "a_dump_is_the_same_in_whatever_pieces_it_comes_and_has_parts_wherever_it_ends",
+    ),
+    (
+        "Names come from statements, not from the comments above them.",
+        "what_looks_like_a_part_in_a_string_or_a_name_is_none",
+    ),
+    ("Functions are named with their arguments, without default values.", "a_dump_becomes_directories"),
+    ("Comments, privileges and owners of an object are in its file.", "a_dump_becomes_directories"),
+    (
+        "Those of a table are in `post.sql`, with its constraints, indexes, triggers, rules, policies and statistics.",
+        "statements_go_to_what_they_are_about",
+    ),
+    (
+        "`attach.sql` makes a table a part of a partitioned one.",
+        "every_table_of_every_variant_restores_into_another_database",
+    ),
+    (
+        "`restore.sql` loads a table into whatever database is present: the parts of the table and of the sequences that \
+         its columns own, in the order of the dump, each with the settings that were in force there.",
+        "every_table_of_every_variant_restores_into_another_database",
+    ),
+    ("It makes the table's schema if that is missing.", "every_table_of_every_variant_restores_into_another_database"),
+    ("It does not make the table a part of another one.", "a_dump_becomes_directories"),
+    (
+        "Its first comment names the tables, sequences, functions, types and collations that the table needs, and the roles \
+         that own it or are granted something.",
+        "a_dump_becomes_directories",
+    ),
+    (
+        "Rows that `--load-via-partition-root` loads by way of a partitioned table are that table's; they load once its \
+         parts are there.",
+        "rows_that_come_by_way_of_a_table_load_once_its_parts_are_there",
+    ),
+    (
+        "What comes before the first `\\connect` is of the database that `--database` names, else of one named as the \
+         file, else of one named as the source.",
+        "a_dump_that_names_no_database_gets_one",
+    ),
+    (
+        "What `pg_dump` writes for `pg_restore` (`-Fc`, `-Fd`, `-Ft`) is no text and makes no snapshot.",
+        "an_incomplete_dump_makes_no_snapshot_unless_it_is_to_be_kept",
+    ),
+    (
+        "A dump is complete if its last line says so, and each dump in it has its last line; where it has `\\restrict`, also \
+         the `\\unrestrict` that belongs to it.",
+        "the_end_shows_whether_a_dump_is_whole",
+    ),
+];
+
 /// Those of section 12.
 const PROMISES_OF_MONGO: &[(&str, &str)] = &[
     (
@@ -479,68 +537,6 @@ const PROMISES_OF_MONGO: &[(&str, &str)] = &[
     ("An export of a collection is of no single moment.", "exports_of_every_form_are_kept_as_they_are"),
 ];
 
-#[test]
-fn every_sentence_about_the_mount_has_a_test() {
-    assert_promised("## 3. The mount", PROMISES);
-}
-
-#[test]
-fn every_sentence_about_dumps_has_a_test() {
-    assert_promised("## 10. Dumps of MySQL and MariaDB", PROMISES_OF_DUMPS);
-}
-
-#[test]
-fn every_sentence_about_dumps_of_mongodb_has_a_test() {
-    assert_promised("## 12. Dumps of MongoDB", PROMISES_OF_MONGO);
-}
-
-/// Asserts that a section says these sentences, and that their tests are there.
-fn assert_promised(heading: &str, promises: &[(&str, &str)]) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let document = fs::read_to_string(root.join("docs/semantics.md")).unwrap();
-    let promised: Vec<&str> = promises.iter().map(|(sentence, _)| *sentence).collect();
-    assert_eq!(sentences(&document, heading), promised, "the document and the tests promise different things");
-    let tests = text_below(&root.join("tests")) + &text_below(&root.join("src"));
-    for (sentence, test) in promises {
-        assert!(tests.contains(&format!("fn {test}(")), "{sentence:?}: there is no test {test}");
-    }
-}
-
-/// The sentences of a section, without its block of code.
-fn sentences(document: &str, heading: &str) -> Vec<String> {
-    let (_, section) = document.split_once(&format!("{heading}\n")).unwrap_or_else(|| panic!("no section {heading:?}"));
-    let section = section.split("\n## ").next().unwrap();
-    let prose: Vec<&str> = section.split("```").step_by(2).collect();
-    let items = prose.concat().replace("\n- ", "\n\n");
-    let items = items.split("\n\n").map(|item| item.split_whitespace().collect::<Vec<_>>().join(" "));
-    items
-        .flat_map(|item| {
-            let count = item.matches(". ").count();
-            let ends = (0..=count).map(move |at| if at < count { "." } else { "" });
-            item.split(". ").zip(ends).map(|(sentence, end)| format!("{sentence}{end}")).collect::<Vec<_>>()
-        })
-        .filter(|sentence| !sentence.is_empty())
-        .collect()
-}
-
-/// All that stands in the sources below a directory.
-fn text_below(directory: &Path) -> String {
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let texts = entries.map(|path| match path.extension() {
-        _ if path.is_dir() => text_below(&path),
-        Some(extension) if extension == "rs" => fs::read_to_string(&path).unwrap(),
-        _ => String::new(),
-    });
-    texts.collect()
-}
-
-#[test]
-fn listings_of_at_ids_and_diff() {
-    let stage = Stage::new();
-    let source = stage.make_directory("source");
-    stage.ingest(&source, "lake");
-    let mount = stage.mount();
-    let snapshot = shown(&stage, "lake");
 /// Those of section 13.
 const PROMISES_OF_COPIES: &[(&str, &str)] = &[
     (
@@ -593,6 +589,78 @@ const PROMISES_OF_COPIES: &[(&str, &str)] = &[
     ),
 ];
 
+#[test]
+fn every_sentence_about_the_mount_has_a_test() {
+    assert_promised("## 3. The mount", PROMISES);
+}
+
+#[test]
+fn every_sentence_about_dumps_has_a_test() {
+    assert_promised("## 10. Dumps of MySQL and MariaDB", PROMISES_OF_DUMPS);
+}
+
+#[test]
+fn every_sentence_about_dumps_of_postgresql_has_a_test() {
+    assert_promised("## 11. Dumps of PostgreSQL", PROMISES_OF_POSTGRES);
+}
+
+#[test]
+fn every_sentence_about_dumps_of_mongodb_has_a_test() {
+    assert_promised("## 12. Dumps of MongoDB", PROMISES_OF_MONGO);
+}
+
+#[test]
+fn every_sentence_about_copies_of_data_has_a_test() {
+    assert_promised("## 13. Copies of a server's data", PROMISES_OF_COPIES);
+}
+
+/// Asserts that a section says these sentences, and that their tests are there.
+fn assert_promised(heading: &str, promises: &[(&str, &str)]) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = fs::read_to_string(root.join("docs/semantics.md")).unwrap();
+    let promised: Vec<&str> = promises.iter().map(|(sentence, _)| *sentence).collect();
+    assert_eq!(sentences(&document, heading), promised, "the document and the tests promise different things");
+    let tests = text_below(&root.join("tests")) + &text_below(&root.join("src"));
+    for (sentence, test) in promises {
+        assert!(tests.contains(&format!("fn {test}(")), "{sentence:?}: there is no test {test}");
+    }
+}
+
+/// The sentences of a section, without its block of code.
+fn sentences(document: &str, heading: &str) -> Vec<String> {
+    let (_, section) = document.split_once(&format!("{heading}\n")).unwrap_or_else(|| panic!("no section {heading:?}"));
+    let section = section.split("\n## ").next().unwrap();
+    let prose: Vec<&str> = section.split("```").step_by(2).collect();
+    let items = prose.concat().replace("\n- ", "\n\n");
+    let items = items.split("\n\n").map(|item| item.split_whitespace().collect::<Vec<_>>().join(" "));
+    items
+        .flat_map(|item| {
+            let count = item.matches(". ").count();
+            let ends = (0..=count).map(move |at| if at < count { "." } else { "" });
+            item.split(". ").zip(ends).map(|(sentence, end)| format!("{sentence}{end}")).collect::<Vec<_>>()
+        })
+        .filter(|sentence| !sentence.is_empty())
+        .collect()
+}
+
+/// All that stands in the sources below a directory.
+fn text_below(directory: &Path) -> String {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let texts = entries.map(|path| match path.extension() {
+        _ if path.is_dir() => text_below(&path),
+        Some(extension) if extension == "rs" => fs::read_to_string(&path).unwrap(),
+        _ => String::new(),
+    });
+    texts.collect()
+}
+
+#[test]
+fn listings_of_at_ids_and_diff() {
+    let stage = Stage::new();
+    let source = stage.make_directory("source");
+    stage.ingest(&source, "lake");
+    let mount = stage.mount();
+    let snapshot = shown(&stage, "lake");
     let id = snapshot["id"].as_str().unwrap();
     assert_eq!(names(mount.path("at")), [&snapshot["name"].as_str().unwrap()[..10]]);
     assert_eq!(names(mount.path("ids")), [&id[..12]]);
@@ -613,11 +681,6 @@ fn a_snapshot_stays_while_its_source_changes() {
     let stage = Stage::new();
     let source = stage.make_directory("source");
     let bytes = noise(1, 3 << 20);
-#[test]
-fn every_sentence_about_copies_of_data_has_a_test() {
-    assert_promised("## 13. Copies of a server's data", PROMISES_OF_COPIES);
-}
-
     fs::write(source.join("file"), &bytes).unwrap();
     fs::write(source.join("gone"), "gone").unwrap();
     stage.ingest(&source, "lake");

@@ -22,7 +22,7 @@ pub use self::starts::StatementStarts;
 
 use self::facts::BEGINNING_BYTES;
 use self::lexer::{EndedIn, Lexer, Sink};
-use self::needs::needs;
+use self::needs::{needs, roles};
 use self::remark::{Remark, Title, connected_to, remark};
 use self::settings::name_of_setting;
 use self::statement::{Belongs, statement};
@@ -269,6 +269,7 @@ impl<F: FnMut(Event)> Telling<'_, F> {
         if !matches!(table.kind, PartKind::Table | PartKind::Post) {
             return;
         }
+        self.needs(roles(text));
         let words = Words::new(text);
         let begins_with = |verb: &str| words.peek().is_some_and(|word| word.is(verb));
         if begins_with("CREATE") {
@@ -288,7 +289,10 @@ impl<F: FnMut(Event)> Telling<'_, F> {
             }
             return;
         }
-        let needs = needs(text, own);
+        self.needs(needs(text, own));
+    }
+
+    fn needs(&mut self, needs: Vec<Need>) {
         if !needs.is_empty() {
             (self.tell)(Event::Needs(needs));
         }
@@ -296,6 +300,7 @@ impl<F: FnMut(Event)> Telling<'_, F> {
 
     /// `ALTER SEQUENCE name OWNED BY table.column`.
     fn sequence(&mut self, text: &[u8], sequence: Object) {
+        self.needs(roles(text));
         let Some(mut words) = Words::new(text).skip_to("OWNED").filter(|_| text.starts_with(b"ALTER")) else { return };
         let Some(mut name) = Some(()).filter(|()| words.pass("BY")).and_then(|()| words.qualified_name()) else {
             return;

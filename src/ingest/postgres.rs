@@ -2,10 +2,12 @@
 
 mod layout;
 mod meta;
+mod roles;
 
 use std::collections::HashMap;
 
 use self::layout::{ATTACHMENT_FILE, place_of};
+use self::roles::Roles;
 use crate::dump::postgres::{DumpEnd, DumpFacts, Event, Need, NeedKind, Object, Other, PartKind, PostgresDump};
 use crate::error::Result;
 use crate::ingest::IngestReport;
@@ -51,6 +53,7 @@ struct Learned {
     schemas: HashMap<u64, Vec<u8>>,
     /// What tables need, by where their parts begin.
     needs: HashMap<u64, Vec<Need>>,
+    roles: Roles,
     /// Where the parts of sequences begin, by what they are about.
     sequences: HashMap<Vec<u8>, Sequence>,
     /// The sequences that tables have.
@@ -75,10 +78,13 @@ impl Learned {
                 notes.part(start, place);
             }
             Event::Needs(needs) => {
-                let known = self.needs.entry(notes.part_start()).or_default();
-                let new: Vec<Need> = needs.into_iter().filter(|need| !known.contains(need)).collect();
-                known.extend(new);
-                known.truncate(NEEDS_MAX);
+                let start = notes.part_start();
+                for need in needs.into_iter().filter_map(|need| self.roles.take(start, need)) {
+                    let known = self.needs.entry(start).or_default();
+                    if known.len() < NEEDS_MAX && !known.contains(&need) {
+                        known.push(need);
+                    }
+                }
             }
             Event::Owns { table, sequence } => {
                 let place = place_of(&sequence).object;
@@ -112,7 +118,8 @@ impl Learned {
             let has_name = |it: &Sequence| (&it.schema, &it.name) == (&need.schema, &need.name);
             need.kind == NeedKind::Sequence && self.sequences_of(table).any(has_name)
         };
-        for need in starts.iter().filter_map(|start| self.needs.get(start)).flatten() {
+        let objects = starts.iter().filter_map(|start| self.needs.get(start)).flatten();
+        for need in objects.chain(starts.iter().flat_map(|&start| self.roles.of(start))) {
             if !needs.contains(&need) && !is_own(need) {
                 needs.push(need);
             }
@@ -173,12 +180,11 @@ impl DumpFormat for Postgres {
         let (attached, own): (Vec<_>, Vec<_>) = parts.partition(|part| list.file_name(part) == Some(ATTACHMENT_FILE));
         let Some(first) = own.first().or(attached.first()) else { return Vec::new() };
         let table = list.object(first);
-        let own_starts: Vec<u64> = own.iter().map(|part| part.start).collect();
-        let mut starts = own_starts.clone();
+        let mut starts: Vec<u64> = own.iter().map(|part| part.start).collect();
         starts.extend(self.learned.sequences_of(table).flat_map(|sequence| &sequence.starts));
         starts.sort_unstable();
 
-        let comment = meta::restore_comment(&self.learned.needs_of(table, &own_starts), !attached.is_empty());
+        let comment = meta::restore_comment(&self.learned.needs_of(table, &starts), !attached.is_empty());
         let schema = self.learned.schemas.get(&first.start).map_or(b"public".as_slice(), Vec::as_slice);
         let mut before = None;
         let mut pieces = Vec::new();

@@ -1,5 +1,5 @@
 //! What must be there before a table can be made: whatever its statements name with a schema, as dumps name everything that is not
-//! the system's own.
+//! the system's own, and roles.
 
 use crate::dump::postgres::part::{Need, NeedKind};
 use crate::dump::postgres::words::{QualifiedName, Word, Words};
@@ -42,6 +42,40 @@ pub fn needs(text: &[u8], own: &QualifiedName) -> Vec<Need> {
         ahead = words.clone();
     }
     needs
+}
+
+/// The roles that a statement names: an owner, or whom it grants or refuses something.
+pub fn roles(text: &[u8]) -> Vec<Need> {
+    let mut words = Words::new(text);
+    let named = match words.next() {
+        Some(verb) if verb.is("GRANT") => words.skip_to("TO"),
+        Some(verb) if verb.is("REVOKE") => words.skip_to("FROM"),
+        Some(verb) if verb.is("CREATE") && words.pass("POLICY") => words.skip_to("TO"),
+        Some(verb) if verb.is("ALTER") => owner(words),
+        _ => None,
+    };
+    let Some(mut words) = named else { return Vec::new() };
+    let mut roles: Vec<Need> = Vec::new();
+    while let Some(word) = words.next().filter(|_| roles.len() < NEEDS_MAX) {
+        let is_anybody = ["PUBLIC", "CURRENT_USER", "CURRENT_ROLE", "SESSION_USER"].iter().any(|all| word.is(all));
+        if let Some(name) = word.name().filter(|_| !is_anybody) {
+            roles.push(Need { kind: NeedKind::Role, schema: Vec::new(), name });
+        }
+        if !words.pass_symbol(b',') {
+            break;
+        }
+    }
+    roles
+}
+
+/// The words behind `OWNER TO`. What is altered may be called owner, too.
+fn owner(mut words: Words) -> Option<Words> {
+    loop {
+        words = words.skip_to("OWNER")?;
+        if words.pass("TO") {
+            return Some(words);
+        }
+    }
 }
 
 fn holds_query(words: &Words) -> bool {

@@ -109,4 +109,6 @@ pub enum NeedKind {
     Function,
     /// A type, a collation, an operator class.
     Other,
+    /// Who owns it, or may do something with it. In no schema.
+    Role,
 }

@@ -333,3 +333,23 @@ fn what_a_table_needs_is_found() {
     ];
     assert_eq!(found, expected.map(|(kind, name)| (kind, name.to_string())));
 }
+
+#[test]
+fn roles_that_a_table_needs_are_found() {
+    let dump = "CREATE TABLE public.owner (x integer);\n\
+                ALTER TABLE public.owner OWNER TO alice;\n\
+                CREATE POLICY p ON public.owner FOR SELECT TO readers, \"Bob; TO x\" USING ((x > 1));\n\
+                CREATE POLICY q ON public.owner USING ((x > 1));\n\
+                REVOKE ALL ON TABLE public.owner FROM PUBLIC;\n\
+                GRANT SELECT(x),UPDATE(x) ON TABLE public.owner TO carol WITH GRANT OPTION;\n\
+                CREATE SEQUENCE public.s;\n\
+                ALTER SEQUENCE public.s OWNER TO \"PUBLIC\";\n";
+    let mut found = Vec::new();
+    for event in read(dump.as_bytes(), &[64]).0 {
+        if let Event::Needs(needs) = event {
+            found.extend(needs.into_iter().map(|need| (need.kind, String::from_utf8(need.name).unwrap())));
+        }
+    }
+    let expected = ["alice", "readers", "Bob; TO x", "carol", "PUBLIC"];
+    assert_eq!(found, expected.map(|name| (NeedKind::Role, name.to_string())));
+}

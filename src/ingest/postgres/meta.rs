@@ -37,8 +37,12 @@ pub fn restore_comment(needs: &[&Need], is_attached: bool) -> Vec<u8> {
             NeedKind::Sequence => "It needs sequence",
             NeedKind::Function => "It needs function",
             NeedKind::Other => "It needs",
+            NeedKind::Role => "It needs role",
         },
-        name: vec![&need.schema, &need.name],
+        name: match need.kind {
+            NeedKind::Role => vec![&need.name],
+            _ => vec![&need.schema, &need.name],
+        },
     });
     let mut comment = needs_comment(purpose, lines, b'"');
     if is_attached {
