@@ -52,9 +52,9 @@ pub enum Error {
     #[error("{what} {number} is not known any more")]
     Stale { what: &'static str, number: u64 },
 
-    /// A short name fits more than one snapshot.
-    #[error("\"{name}\" is ambiguous: it fits {}", matches.join(", "))]
-    Ambiguous { name: String, matches: Vec<String> },
+    /// A short name, or none, fits more than one.
+    #[error("{what} \"{name}\" is ambiguous: it fits {}", matches.join(", "))]
+    Ambiguous { what: &'static str, name: String, matches: Vec<String> },
 
     /// A value given by the user cannot be used.
     #[error("{what} \"{value}\" is not usable: {reason}")]

@@ -261,14 +261,19 @@ fn a_collection_from_the_mount_is_what_the_server_had() {
 
 /// A compressed file that the newest snapshot was made of.
 fn rebuilt(place: &TestRepository, name: &str) -> Vec<u8> {
+    try_rebuild(place, Some(name)).unwrap()
+}
+
+/// The same, and what came where no name is given.
+fn try_rebuild(place: &TestRepository, name: Option<&str>) -> Result<Vec<u8>> {
     let snapshot = place.repository.catalog().snapshots().next_back().unwrap().clone();
     let mut bytes = Vec::new();
     let take = &mut |piece: &[u8]| {
         bytes.extend_from_slice(piece);
         Ok(())
     };
-    rebuild_original(&place.repository, &snapshot, Some(name.as_bytes()), take).unwrap();
-    bytes
+    rebuild_original(&place.repository, &snapshot, name.map(str::as_bytes), take)?;
+    Ok(bytes)
 }
 
 /// What a program makes of its input.
@@ -312,6 +317,9 @@ fn a_compressed_directory_becomes_a_plain_one() {
     for (path, bytes) in &compressed {
         assert!(rebuilt(&place, path) == *bytes, "{path} is another one");
     }
+    let Err(Error::Ambiguous { what, matches, .. }) = try_rebuild(&place, None) else { panic!("one of many") };
+    assert_eq!((what, matches.len()), ("compressed original", compressed.len().min(21)));
+    assert!(matches.iter().all(|name| compressed.contains_key(name) || name == "more"), "{matches:?}");
     assert_sound(&place.reopen().unwrap());
 
     // The operations are compressed under their plain name.
@@ -347,7 +355,10 @@ fn a_compressed_archive_is_taken_apart() {
     let found = try_dump(&place, rebuild).unwrap();
     assert!(found.files["_original/dump.archive.gz.recipe"].len() < compressed.len() / 3);
     assert!(rebuilt(&place, "dump.archive.gz") == compressed);
+    assert!(try_rebuild(&place, None).unwrap() == compressed, "what came is the compressed one");
+    assert!(rebuilt(&place, "dump.archive") == plain);
     let found = dumped(&place, archive(&compressed));
+    assert!(try_rebuild(&place, None).unwrap() == compressed);
     assert_eq!((found.members(), found.manifest.status), (files_of(&fixture("directory")), SnapshotStatus::Complete));
     found.assert_parts_are(&plain);
     assert!(found.files["_original/dump.archive.gz"] == compressed);

@@ -222,6 +222,10 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "the_compressed_file_comes_back_byte_for_byte",
     ),
     (
+        "Without NAME it is the file that came; where several came, the error names them.",
+        "a_compressed_directory_becomes_a_plain_one",
+    ),
+    (
         "Standard output has had bytes before that is known; with `--output`, a file that failed is removed.",
         "a_compressed_file_is_written_from_the_command_line",
     ),

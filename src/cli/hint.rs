@@ -24,7 +24,8 @@ pub fn of(error: &Error) -> Option<&'static str> {
         Error::NotFound { what: "snapshot", .. } => "yesterfs snapshots lists what there is",
         Error::NotFound { what: "path", .. } => "yesterfs ls SNAP:/PATH lists what there is",
         Error::NotFound { what: "command", .. } => "yesterfs --help lists the commands",
-        Error::Ambiguous { .. } => "write more digits of the id",
+        Error::Ambiguous { what: "snapshot", .. } => "write more digits of the id",
+        Error::Ambiguous { .. } => "name one of them: yesterfs rebuild SNAP NAME",
         Error::Exists { what: "table", .. } => {
             "--overwrite replaces it, --as gives the one in the snapshot another name"
         }

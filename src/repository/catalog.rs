@@ -122,7 +122,7 @@ impl Catalog {
             [] => Err(Error::NotFound { what: "snapshot", name: prefix.into() }),
             _ => {
                 let matches = fits.iter().map(|snapshot| snapshot.id.short()).collect();
-                Err(Error::Ambiguous { name: prefix.into(), matches })
+                Err(Error::Ambiguous { what: "snapshot", name: prefix.into(), matches })
             }
         }
     }
