@@ -469,6 +469,18 @@ fn checkout() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// What cargo makes, and bytes for which the tests of parsers answer.
+const MADE: [&str; 8] = [
+    ".git",
+    "target",
+    "Cargo.lock",
+    "fuzz/target",
+    "fuzz/Cargo.lock",
+    "fuzz/corpus",
+    "fuzz/artifacts",
+    "fuzz/coverage",
+];
+
 /// Every file of the checkout that people write: path below it, and text.
 fn files() -> Vec<(String, String)> {
     let mut found = Vec::new();
@@ -477,9 +489,8 @@ fn files() -> Vec<(String, String)> {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(checkout()).unwrap().to_str().unwrap().to_string();
-            // Made by cargo or by a test; of the latter every byte is checked elsewhere.
-            let is_made =
-                [".git", "target", "Cargo.lock"].contains(&name.as_str()) || name.starts_with("tests/fixtures/");
+            // Of what tests made every byte is checked elsewhere.
+            let is_made = MADE.contains(&name.as_str()) || name.starts_with("tests/fixtures/");
             match path.is_dir() {
                 _ if is_made => {}
                 true => folders.push(path),
