@@ -44,6 +44,12 @@ const FILES_IN_WIDE_DIRECTORY: u64 = 100_000;
 const FILLED_EVERY: u64 = 4;
 const FILLED_MAX_BYTES: u64 = 2000;
 
+/// One statement on one line: many rows, or one string.
+const STATEMENT_BYTES: u64 = 3 << 30;
+const TABLES: u64 = 1_000_000;
+/// What an ingest may hold for each of them.
+const TABLE_BOUND_BYTES: u64 = 1000;
+
 fn main() {
     let base =
         std::env::args().skip(1).find(|word| !word.starts_with('-')).map_or_else(std::env::temp_dir, PathBuf::from);
@@ -52,6 +58,7 @@ fn main() {
     let mut bench = Bench { workplace: Workplace::new(place.path()), exceeded: Vec::new() };
     bench.many_bytes();
     bench.many_entries();
+    bench.dumps();
     drop(place);
     for step in &bench.exceeded {
         eprintln!("exceeded: {step}");
@@ -111,6 +118,25 @@ impl Bench {
             }
         });
         self.check(step, LARGE_FILES, &daemon.taken(started.elapsed()), DAEMON_BOUND_BYTES);
+    }
+
+    /// Dumps that a program prints.
+    fn dumps(&mut self) {
+        print_heading();
+        for (step, command) in [
+            ("ingest of one INSERT of many rows", support::insert_of_rows(STATEMENT_BYTES)),
+            ("ingest of one INSERT of one string", support::insert_of_a_string(STATEMENT_BYTES)),
+        ] {
+            let taken = self.workplace.run(&support::ingest_of_command("mysql", &command), 0);
+            self.check(step, Size::Bytes(STATEMENT_BYTES), &taken, COMMAND_BOUND_BYTES);
+        }
+        for (step, kind, command) in [
+            ("ingest of a million tables (mysql)", "mysql", support::tables_of_mysql(TABLES)),
+            ("ingest of a million tables (postgres)", "postgres", support::tables_of_postgres(TABLES)),
+        ] {
+            let taken = self.workplace.run(&support::ingest_of_command(kind, &command), 0);
+            self.check(step, Size::Entries(TABLES), &taken, TABLES * TABLE_BOUND_BYTES + COMMAND_BOUND_BYTES);
+        }
     }
 
     fn many_entries(&mut self) {

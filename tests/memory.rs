@@ -176,3 +176,33 @@ fn memory_does_not_grow_with_what_is_visited_of_a_difference() {
     let (few, many) = (visited("few"), visited("many"));
     assert!(many <= few + GROWTH_MAX_BYTES, "{:.1} MiB more", mebibytes(many - few));
 }
+
+/// What an ingest may hold for each table of a dump.
+const TABLE_BOUND_BYTES: u64 = 1000;
+
+#[test]
+fn memory_does_not_grow_with_a_statement() {
+    let place = Place::new();
+    for command in [support::insert_of_rows(300 << 20), support::insert_of_a_string(300 << 20)] {
+        let peak_bytes = place.workplace.run(&support::ingest_of_command("mysql", &command), 0).peak_bytes;
+        println!("ingest of one statement: {:.1} MiB", mebibytes(peak_bytes));
+        assert!(peak_bytes <= 200 << 20, "{:.1} MiB", mebibytes(peak_bytes));
+    }
+}
+
+#[test]
+fn memory_grows_little_with_the_tables_of_a_dump() {
+    let place = Place::new();
+    for (kind, command) in
+        [("mysql", support::tables_of_mysql as fn(u64) -> String), ("postgres", support::tables_of_postgres)]
+    {
+        let ingest = |tables| {
+            let peak_bytes = place.workplace.run(&support::ingest_of_command(kind, &command(tables)), 0).peak_bytes;
+            println!("ingest of {tables} tables: {:.1} MiB", mebibytes(peak_bytes));
+            peak_bytes
+        };
+        let (few, many) = (ingest(1_000), ingest(100_000));
+        let allowed = few + 100_000 * TABLE_BOUND_BYTES;
+        assert!(many <= allowed, "{kind}: {:.1} MiB more", mebibytes(many - few));
+    }
+}

@@ -284,3 +284,47 @@ pub fn read_randomly(path: &Path, count: u64) {
         file.read_exact(&mut buffer).expect("its bytes");
     }
 }
+
+/// Words that ingest what a shell command prints.
+pub fn ingest_of_command<'c>(kind: &'c str, command: &'c str) -> [&'c str; 8] {
+    ["ingest", kind, "--source", "shop", "--", "sh", "-c", command]
+}
+
+/// Prints a dump of one `INSERT` of about so many bytes, on one line, with a row every 64 bytes.
+pub fn insert_of_rows(bytes: u64) -> String {
+    let rows = bytes / 64;
+    let row = format!("(7,'{}'),", "x".repeat(64 - 7));
+    insert(&format!("yes \"{row}\" | head -n {rows} | tr -d '\\n'; printf %s \"(8,'end')\""))
+}
+
+/// Prints one whose only row has a string of so many bytes.
+pub fn insert_of_a_string(bytes: u64) -> String {
+    insert(&format!("printf %s \"(7,'\"; head -c {bytes} /dev/zero | tr '\\0' x; printf %s \"')\""))
+}
+
+fn insert(rows: &str) -> String {
+    format!(
+        "printf '%s\\n' '-- MariaDB dump 10.19' '-- Host: h    Database: shop' 'CREATE TABLE `a` (`b` int, `c` longtext);'; \
+         printf %s 'INSERT INTO `a` VALUES '; {rows}; printf ';\\n%s\\n' '-- Dump completed on 2026-11-26 10:00:00'"
+    )
+}
+
+/// Prints a dump of so many tables without rows.
+pub fn tables_of_mysql(tables: u64) -> String {
+    format!(
+        "printf '%s\\n' '-- MariaDB dump 10.19' '-- Host: h    Database: shop'; seq -w {tables} | sed 's/.*/--\\n\
+         -- Table structure for table `t&`\\n--\\n\\nDROP TABLE IF EXISTS `t&`;\\nCREATE TABLE `t&` (\\n  `id` int,\\n  `text` text\\n);\\n\
+         \\n--\\n-- Dumping data for table `t&`\\n--\\n\\nLOCK TABLES `t&` WRITE;\\nUNLOCK TABLES;/'; \
+         printf '%s\\n' '-- Dump completed on 2026-11-26 10:00:00'"
+    )
+}
+
+/// The same in the words of `pg_dump`.
+pub fn tables_of_postgres(tables: u64) -> String {
+    format!(
+        "printf '%s\\n' -- '-- PostgreSQL database dump' -- ''; seq -w {tables} | sed 's/.*/--\\n\
+         -- Name: t&; Type: TABLE; Schema: public; Owner: postgres\\n--\\n\\nCREATE TABLE public.t& (\\n    id integer,\\n    text text\\n);\\n\
+         \\nALTER TABLE public.t& OWNER TO postgres;\\n\\n--\\n-- Data for Name: t&; Type: TABLE DATA; Schema: public; Owner: postgres\\n--\
+         \\n\\nCOPY public.t& (id, text) FROM stdin;\\n\\\\.\\n\\n/'; printf '%s\\n' '--' '-- PostgreSQL database dump complete' '--' ''"
+    )
+}
