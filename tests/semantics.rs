@@ -237,6 +237,10 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     ),
     ("`dump.sql` is then all of them, in that order.", "several_dumps_make_one_snapshot"),
     (
+        "A directory that `--tab` or MySQL Shell filled is refused: its rows are in no `*.sql`.",
+        "directories_files_and_streams_are_named_on_the_command_line",
+    ),
+    (
         "It is complete only if each is; each of appended ones ends with its last line before the next one's first.",
         "one_incomplete_dump_makes_all_of_them_incomplete",
     ),
