@@ -20,6 +20,7 @@ mod exit;
 mod find;
 mod forget;
 mod hint;
+mod history;
 mod ingest;
 mod init;
 mod invocation;
@@ -126,6 +127,7 @@ commands! {
     Check => check,
     Diff => diff,
     Rows => rows,
+    History => history,
     Restore => restore,
     Rebuild => rebuild,
     Mount => mount,

@@ -5,13 +5,17 @@
 //! 2. `gaps`: the ranges of both `data.sql` that are not shared. `reading`: the rows in them.
 //! 3. `window`: drops what is the same and in the same order. `join`: finds what belongs together by key, in memory or in files.
 //! 4. `difference`: the changes. `patch`: the statements that make them.
+//!
+//! One row by its key: `locate` looks for its place, `find` gives it, `history` follows it through the snapshots of a source.
 
 mod comparison;
 mod difference;
 mod find;
 mod gaps;
+mod history;
 mod join;
 mod key;
+mod locate;
 mod nearby;
 mod patch;
 mod reading;
@@ -23,6 +27,7 @@ mod window;
 pub use self::comparison::{Comparison, RowView};
 pub use self::difference::{Operation, RowChange, RowDiffCounts, RowDiffOptions, TableChange, diff_table};
 pub use self::find::{FoundRow, find_rows};
+pub use self::history::{HistoryStep, row_history};
 pub use self::join::JoinCounts;
 pub use self::patch::{Direction, PatchCounts, PatchWriter};
 pub use self::reading::ReadingCounts;

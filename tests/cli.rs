@@ -317,7 +317,8 @@ fn fields_of(records: Vec<Value>) -> Fields {
         for (name, value) in record.as_object().unwrap() {
             of_type.insert(name.clone());
             // Facts and rows have the fields of what was ingested.
-            let inner = value.as_object().filter(|_| name != "facts" && record["type"] != "row");
+            let has_own = name == "facts" || record["type"] == "row" || record["type"] == "version";
+            let inner = value.as_object().filter(|_| !has_own);
             of_type.extend(inner.into_iter().flat_map(|inner| inner.keys().cloned()));
         }
         of_type.remove("type");
@@ -379,7 +380,12 @@ fn records_of_dumps(stage: &Stage) -> Vec<Value> {
     let mut all = Vec::new();
     // A client that loads nothing, and says so to nobody.
     let load = ["restore", "dumps", "--into", "mysql:", "--client", "true"];
-    for words in [&["diff", "dumps~1", "dumps", "--rows"][..], &["rows", "dumps", "t.t", "--key", "1"], &load] {
+    for words in [
+        &["diff", "dumps~1", "dumps", "--rows"][..],
+        &["rows", "dumps", "t.t", "--key", "1"],
+        &["history", "dumps", "t.t", "--key", "1"],
+        &load,
+    ] {
         all.extend(records(&stage.run(&[words, &["--json"]].concat()).stdout));
     }
     all
@@ -807,6 +813,7 @@ fn help_completions_and_manual_cover_every_command() {
         "check",
         "diff",
         "rows",
+        "history",
         "restore",
         "rebuild",
         "mount",
@@ -852,7 +859,7 @@ fn manual_pages_render_without_warnings_and_tell_how_to_type() {
         text
     };
     let pages = files_below(&stage.path("manual"));
-    assert_eq!(pages.len(), 25, "{pages:?}");
+    assert_eq!(pages.len(), 26, "{pages:?}");
     pages.iter().for_each(|page| drop(render(&fs::read(page).unwrap())));
     let synopses = [
         ("", "yesterfs [-V|--version] [GLOBAL OPTIONS] COMMAND ..."),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::dump::mysql::TableSchema;
 use crate::error::{Error, Result};
 use crate::progress::Monitor;
-use crate::rows::comparison::{Comparison, RowView, SideColumns, is_same_value};
+use crate::rows::comparison::{Comparison, RowView, is_same_value};
 use crate::rows::gaps;
 use crate::rows::join::{Join, JoinCounts, Joined};
 use crate::rows::reading::{Reading, ReadingCounts};
@@ -108,7 +108,7 @@ impl TableChange<'_> {
     }
 }
 
-/// Compares a table, and gives what differs to `take`.
+/// Compares a table of two dumps, which need not be in one repository, and gives what differs to `take`.
 ///
 /// # Errors
 /// [`Error::Invalid`] where rows cannot be understood; those of reading; [`Error::Interrupted`]; those of `take`.
@@ -123,22 +123,16 @@ pub fn diff_table<T>(
     let [a, b] = dumps;
     let sides =
         [TableSide::open(a, pair.sides[0].as_ref(), &name)?, TableSide::open(b, pair.sides[1].as_ref(), &name)?];
-    let columns = |side: usize| SideColumns {
-        schema: sides[side].schema.as_ref(),
-        names: sides[side].names.clone(),
-        has_list: sides[side].has_list,
-        modes: sides[side].marks.modes,
-    };
-    let comparison = Comparison::new(&name, [columns(0), columns(1)], options.key.as_deref())?;
-    let chunks = a.repository.chunks()?;
+    let comparison = Comparison::new(&name, [sides[0].columns(), sides[1].columns()], options.key.as_deref())?;
+    let stores = [a.repository.chunks()?, b.repository.chunks()?];
     let same = |before: &[u8], after: &[u8]| comparison.is_same(before, after);
     let join = Join::new(&same, options.memory_bytes, options.temporary_directory.clone());
     let has_marks = sides.iter().all(|side| side.marks.lines) || sides.iter().all(|side| side.marks.brackets);
     let gaps = match comparison.reads_alike() && !options.whole {
-        true => gaps::gaps(chunks, &sides[0].data, &sides[1].data)?,
+        true => gaps::gaps(stores, &sides[0].data, &sides[1].data)?,
         false => gaps::everything(&sides[0].data, &sides[1].data),
     };
-    let was_read = Reading::new(chunks, &comparison, &sides, monitor, join).run(&gaps)?;
+    let was_read = Reading::new(stores, &comparison, &sides, monitor, join).run(&gaps)?;
     for (side, ends_in_statement) in was_read.ends_in_statement.into_iter().enumerate() {
         if ends_in_statement {
             monitor.note(&format!("the rows of {name} end in the middle on side {}", ["A", "B"][side]));

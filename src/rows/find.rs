@@ -2,13 +2,13 @@
 
 use std::cell::Cell;
 
-use crate::dump::mysql::{RowEvent, RowReader, TableSchema, columns_of_insert};
+use crate::dump::mysql::TableSchema;
 use crate::error::{Error, Result};
-use crate::progress::{Counters, Monitor};
-use crate::rows::comparison::{Comparison, RowView, SideColumns};
-use crate::rows::key::push_value;
+use crate::progress::Monitor;
+use crate::rows::comparison::{Comparison, RowView};
+use crate::rows::locate::{Locator, NEAR_BYTES, ReadRow, wanted_key};
 use crate::rows::patch::push_name;
-use crate::rows::side::{DumpSide, PIECE_BYTES, TableSide};
+use crate::rows::side::{DumpSide, TableSide};
 use crate::rows::tables::{TablePair, changed_tables};
 
 /// A row, and the table that it is of.
@@ -63,146 +63,50 @@ pub fn find_rows(
         pairs.first().ok_or_else(|| Error::NotFound { what: "table", name: String::from_utf8_lossy(table).into() })?;
     let name = pair.name();
     let side = TableSide::open(dump, pair.sides[1].as_ref(), &name)?;
-    let columns = || SideColumns {
-        schema: side.schema.as_ref(),
-        names: side.names.clone(),
-        has_list: side.has_list,
-        modes: side.marks.modes,
-    };
-    let comparison = Comparison::new(&name, [columns(), columns()], key)?;
-    let found_by = comparison
-        .key()
-        .ok_or_else(|| Error::invalid("table", &name, "it has no key; name the columns to find the row by"))?;
-    if found_by.len() != values.len() {
-        let names: Vec<_> =
-            found_by.iter().map(|&column| String::from_utf8_lossy(&comparison.columns()[column])).collect();
-        let reason = format!("the key of {name} is {}", names.join(", "));
-        let given = values.iter().map(|value| String::from_utf8_lossy(value)).collect::<Vec<_>>().join(",");
-        return Err(Error::invalid("key", given, reason));
-    }
-    let mut wanted = Vec::new();
-    values.iter().for_each(|value| push_value(&mut wanted, Some(value)));
+    let comparison = Comparison::new(&name, [side.columns(), side.columns()], key)?;
+    let wanted = wanted_key(&comparison, &name, values)?;
     let table = side.schema.as_ref().map(|schema| schema.name.clone()).or_else(|| pair.table()).unwrap_or_default();
-    let search = Search { dump, side: &side, pair, comparison: &comparison, table, wanted, is_unique: key.is_none() };
-    search.run(monitor, give)
+    let locator = Locator { dump, side: &side, comparison: &comparison, name: &name, wanted, monitor };
+    let search = Search { locator, pair, table, is_unique: key.is_none() };
+    search.run(give)
 }
 
 struct Search<'s> {
-    dump: &'s DumpSide<'s>,
-    side: &'s TableSide,
+    locator: Locator<'s>,
     pair: &'s TablePair,
-    comparison: &'s Comparison,
     table: Vec<u8>,
-    wanted: Vec<u8>,
     is_unique: bool,
 }
 
-/// So near to each other the places are between which a row is read for.
-const NEAR_BYTES: u64 = 512 << 10;
-
 impl Search<'_> {
-    fn run(&self, monitor: &dyn Monitor, give: &mut dyn FnMut(&FoundRow) -> Result<()>) -> Result<bool> {
-        let size = self.side.data.size;
-        if let Some(start) = self.place_in_order(monitor)? {
-            if self.scan(start, size.min(start + 2 * NEAR_BYTES), monitor, give)? {
+    fn run(&self, give: &mut dyn FnMut(&FoundRow) -> Result<()>) -> Result<bool> {
+        let size = self.locator.side.data.size;
+        let place = if self.is_unique { self.locator.place_in_order()? } else { None };
+        if let Some(start) = place {
+            if self.scan(start, size.min(start + 2 * NEAR_BYTES), give)? {
                 return Ok(true);
             }
-            let name = self.pair.name();
-            monitor.note(&format!("the row is not where the order of keys would have it, so all of {name} is read"));
+            self.locator.note_disorder();
         } else if size > NEAR_BYTES {
-            monitor.note(&format!("reading all of {}: nothing tells where the row would be", self.pair.name()));
+            self.locator.note_no_order();
         }
-        self.scan(0, size, monitor, give)
-    }
-
-    /// Where a row begins that is not far before the wanted one, if the table is in the order of its key.
-    fn place_in_order(&self, monitor: &dyn Monitor) -> Result<Option<u64>> {
-        let marks = self.side.marks;
-        if !self.is_unique || self.side.data.size <= NEAR_BYTES || !(marks.lines || marks.brackets) {
-            return Ok(None);
-        }
-        let (mut low, mut high) = (0, self.side.data.size);
-        while high - low > NEAR_BYTES {
-            let middle = low + (high - low) / 2;
-            match self.row_behind(middle, monitor)? {
-                Some((start, key)) if key <= self.wanted && start < high => low = start,
-                _ => high = middle,
-            }
-        }
-        Ok(Some(low))
-    }
-
-    /// The first row that is sure to begin behind a place, and its key; `None` where none is near.
-    fn row_behind(&self, place: u64, monitor: &dyn Monitor) -> Result<Option<(u64, Vec<u8>)>> {
-        let mut text = Vec::new();
-        self.dump.repository.contents()?.read(&self.side.data, place, PIECE_BYTES / 4, &mut text)?;
-        Counters::add(&monitor.counters().bytes_read, text.len() as u64);
-        let Some(at) = self.side.marks.first_row(&text) else { return Ok(None) };
-        let mut key = None;
-        let mut reader = RowReader::new(self.side.marks.modes, true);
-        reader.push(&text[at..], &mut |event| -> Result<()> {
-            if let (RowEvent::Row { text, .. }, None) = (event, &key) {
-                let mut bytes = Vec::new();
-                self.comparison.push_key(1, &[&0u16.to_le_bytes(), text].concat(), &mut bytes)?;
-                key = Some(bytes);
-            }
-            Ok(())
-        })?;
-        Ok(key.map(|key| (place + at as u64, key)))
+        self.scan(0, size, give)
     }
 
     /// Reads from the beginning, or from a row, up to where the row is found, or to `end`.
-    fn scan(
-        &self,
-        start: u64,
-        end: u64,
-        monitor: &dyn Monitor,
-        give: &mut dyn FnMut(&FoundRow) -> Result<()>,
-    ) -> Result<bool> {
-        let contents = self.dump.repository.contents()?;
-        let mut reader = RowReader::new(self.side.marks.modes, start > 0);
-        let (mut layout, mut key, mut stored) = (0u16, Vec::new(), Vec::new());
+    fn scan(&self, start: u64, end: u64, give: &mut dyn FnMut(&FoundRow) -> Result<()>) -> Result<bool> {
+        let Locator { side, comparison, wanted, .. } = &self.locator;
         let found = Cell::new(false);
-        let mut tell = |event: RowEvent| -> Result<()> {
-            match event {
-                RowEvent::Insert { text, modes } => {
-                    layout = self.comparison.layout(1, columns_of_insert(text, modes).as_deref())?;
-                }
-                RowEvent::Row { text, .. } => {
-                    stored.clear();
-                    stored.extend_from_slice(&layout.to_le_bytes());
-                    stored.extend_from_slice(text);
-                    key.clear();
-                    self.comparison.push_key(1, &stored, &mut key)?;
-                    if key == self.wanted && !self.is_done(&found) {
-                        found.set(true);
-                        let row = self.comparison.view(1, &stored)?;
-                        give(&FoundRow {
-                            pair: self.pair,
-                            comparison: self.comparison,
-                            schema: self.side.schema.as_ref(),
-                            table: &self.table,
-                            row,
-                        })?;
-                    }
-                }
+        let mut take = |row: ReadRow| -> Result<()> {
+            if row.key == *wanted && !self.is_done(&found) {
+                found.set(true);
+                let row = comparison.view(1, row.stored)?;
+                let schema = side.schema.as_ref();
+                give(&FoundRow { pair: self.pair, comparison, schema, table: &self.table, row })?;
             }
             Ok(())
         };
-        let (mut at, mut piece) = (start, Vec::new());
-        while at < end && !self.is_done(&found) {
-            self.dump.go_on()?;
-            piece.clear();
-            contents.read(&self.side.data, at, PIECE_BYTES.min((end - at) as usize), &mut piece)?;
-            at += piece.len() as u64;
-            Counters::add(&monitor.counters().bytes_read, piece.len() as u64);
-            if !reader.push(&piece, &mut tell)? {
-                return Err(self.comparison.unusable("a row is longer than any can be"));
-            }
-        }
-        if !self.is_done(&found) {
-            reader.finish(&mut tell)?;
-        }
+        self.locator.each_row(start, end, &|| self.is_done(&found), &mut take)?;
         Ok(found.get())
     }
 

@@ -70,15 +70,15 @@ impl Item {
     }
 }
 
-/// The gaps between two contents.
-pub fn gaps(chunks: &ChunkStore, a: &Content, b: &Content) -> Result<Vec<Gap>> {
-    let mut sides = [items(chunks, a)?, items(chunks, b)?];
+/// The gaps between two contents, each of which has its chunks in a store.
+pub fn gaps(stores: [&ChunkStore; 2], a: &Content, b: &Content) -> Result<Vec<Gap>> {
+    let mut sides = [items(stores[0], a)?, items(stores[1], b)?];
     while let Some(level) = highest_unshared(&sides) {
         if sides.iter().map(Vec::len).max().unwrap_or(0) > ITEMS_MAX {
             break;
         }
         let shared = shared_tokens(&sides);
-        for side in &mut sides {
+        for (side, chunks) in sides.iter_mut().zip(stores) {
             *side = opened(chunks, side, level, &shared)?;
         }
     }

@@ -51,7 +51,7 @@ struct Reader<'t> {
 
 /// Reads both sides.
 pub struct Reading<'t, 's> {
-    chunks: &'t ChunkStore,
+    stores: [&'t ChunkStore; 2],
     comparison: &'t Comparison,
     monitor: &'t dyn Monitor,
     marks: RowMarks,
@@ -79,7 +79,7 @@ pub struct WasRead<'s> {
 
 impl<'t, 's> Reading<'t, 's> {
     pub fn new(
-        chunks: &'t ChunkStore,
+        stores: [&'t ChunkStore; 2],
         comparison: &'t Comparison,
         sides: &'t [TableSide; 2],
         monitor: &'t dyn Monitor,
@@ -91,19 +91,19 @@ impl<'t, 's> Reading<'t, 's> {
             brackets: a.marks.brackets && b.marks.brackets,
             modes: a.marks.modes,
         };
-        let reader = |side: &'t TableSide| Reader {
-            bytes: Nearby::new(chunks, &side.data),
-            rows: RowReader::new(side.marks.modes, false),
+        let reader = |side: usize| Reader {
+            bytes: Nearby::new(stores[side], &sides[side].data),
+            rows: RowReader::new(sides[side].marks.modes, false),
             at: 0,
             layout: 0,
         };
         Reading {
-            chunks,
+            stores,
             comparison,
             monitor,
             marks,
-            readers: [reader(a), reader(b)],
-            ahead: [Nearby::new(chunks, &a.data), Nearby::new(chunks, &b.data)],
+            readers: [reader(0), reader(1)],
+            ahead: [Nearby::new(stores[0], &a.data), Nearby::new(stores[1], &b.data)],
             window: Window::default(),
             join,
             key: Vec::new(),
@@ -137,19 +137,22 @@ impl<'t, 's> Reading<'t, 's> {
         Ok(WasRead { join: self.join, counts: self.counts, ends_in_statement: self.ends_in_statement })
     }
 
-    /// Brings the chunks of the next gaps into the cache, and those before them; tells how many gaps that are.
+    /// Brings the chunks of the next gaps into the caches, and those before them; tells how many gaps that are.
     fn fetch(&mut self, gaps: &[Gap], first: usize) -> Result<usize> {
-        let (mut ids, mut number): (Vec<ChunkId>, usize) = (Vec::new(), first);
-        while number < gaps.len() && ids.len() < FETCH_CHUNKS {
+        let (mut ids, mut number): ([Vec<ChunkId>; 2], usize) = (Default::default(), first);
+        while number < gaps.len() && ids.iter().map(Vec::len).sum::<usize>() < FETCH_CHUNKS {
             for (side, range) in gaps[number].sides.iter().enumerate() {
                 let start = range.start.saturating_sub(1);
                 let length = (range.end - start).min(FETCH_BYTES);
-                ids.extend(self.ahead[side].extents(start, length)?.iter().filter_map(|placed| placed.extent.chunk()));
+                let placed = self.ahead[side].extents(start, length)?;
+                ids[side].extend(placed.iter().filter_map(|placed| placed.extent.chunk()));
             }
             number += 1;
         }
-        ids.dedup();
-        self.chunks.fetch(&ids)?;
+        for (mut ids, chunks) in ids.into_iter().zip(self.stores) {
+            ids.dedup();
+            chunks.fetch(&ids)?;
+        }
         Ok(number)
     }
 

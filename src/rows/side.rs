@@ -12,6 +12,7 @@ use crate::progress::{Counters, Monitor};
 use crate::repository::Repository;
 use crate::repository::content::{ChunkClass, Content, ContentBody};
 use crate::repository::snapshot::{Snapshot, SnapshotKind};
+use crate::rows::comparison::SideColumns;
 use crate::rows::tables::TableFiles;
 
 /// Bytes that are read at a time.
@@ -34,10 +35,15 @@ pub fn has_statements(snapshot: &Snapshot) -> bool {
 }
 
 impl<'a> DumpSide<'a> {
+    /// Whether a snapshot has rows that can be told apart.
+    pub fn has_rows(snapshot: &Snapshot) -> bool {
+        snapshot.manifest.kind == SnapshotKind::Mysql
+    }
+
     /// # Errors
     /// [`Error::Invalid`] where the snapshot is of anything else.
     pub fn new(repository: &'a Repository, snapshot: &'a Snapshot, monitor: &'a dyn Monitor) -> Result<DumpSide<'a>> {
-        if !has_statements(snapshot) {
+        if !DumpSide::has_rows(snapshot) {
             let name = format!("{}@{}", snapshot.manifest.source, snapshot.manifest.name);
             return Err(Error::invalid(
                 "snapshot",
@@ -135,6 +141,12 @@ impl TableSide {
             None => (false, names_of_values(schema.as_ref(), None, table)?),
         };
         Ok(TableSide { schema, data, names, has_list, marks })
+    }
+
+    /// Its columns, to compare its rows by.
+    pub fn columns(&self) -> SideColumns<'_> {
+        let TableSide { schema, names, has_list, marks, .. } = self;
+        SideColumns { schema: schema.as_ref(), names: names.clone(), has_list: *has_list, modes: marks.modes }
     }
 }
 

@@ -1,0 +1,149 @@
+//! `yesterfs history`
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use clap::Args;
+use yesterfs::error::{Error, Result};
+use yesterfs::progress::Monitor;
+use yesterfs::repository::catalog::Catalog;
+use yesterfs::repository::snapshot::{Snapshot, check_label};
+use yesterfs::rows::{DumpSide, HistoryStep, RowView, row_history};
+
+use super::diff::row_record;
+use super::exit::{CommandResult, Failure, Outcome};
+use super::hint;
+use super::invocation::{Invocation, lossy, snapshot_name};
+use super::output::{Output, Record, printable};
+use super::progress::Show;
+
+const EXAMPLES: &str = "\
+Examples:
+  yesterfs history shop shop.orders --key 42
+  yesterfs history shop.positions --key 42,3 --json";
+
+/// Print all versions of a row of a dump, the newest first
+///
+/// Tells of each snapshot of a source in which the row changed what is other than in the one before it: the row was inserted, updated in some columns, or
+/// deleted. The oldest snapshot that has the row has nothing before it, and the row is only seen there. Snapshots that are known
+/// to be incomplete are left out. Where two snapshots share what lies around the row, it is not read; where the rows around its
+/// place are in the order of their keys, a row that is not among them is taken to be nowhere.
+#[derive(Args)]
+#[command(after_long_help = EXAMPLES, allow_missing_positional = true)]
+pub struct History {
+    /// The source of the snapshots; it can be left out where only one has dumps with rows
+    source: Option<String>,
+
+    /// The table: shop.orders
+    table: OsString,
+
+    /// The value of its key, or of each column of it
+    #[arg(long, value_delimiter = ',', required = true, value_name = "VALUE", allow_hyphen_values = true)]
+    key: Vec<OsString>,
+
+    /// Print a JSON object a snapshot
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: History, invocation: &Invocation) -> CommandResult {
+    let terminal = invocation.start_progress(Show::Nothing, args.json)?;
+    let repository = invocation.open(terminal.clone())?;
+    let snapshots = args.snapshots(&repository.catalog())?;
+    let values: Vec<Vec<u8>> = args.key.iter().map(|value| value.as_bytes().to_vec()).collect();
+    let (mut output, mut printed) = (Output::default(), Ok(()));
+    let mut give = |step: &HistoryStep| -> Result<()> {
+        printed = args.print(step, &mut output);
+        if printed.is_ok() { Ok(()) } else { Err(Error::Interrupted) }
+    };
+    let monitor: &dyn Monitor = terminal.as_ref();
+    let result = row_history(&repository, &snapshots, args.table.as_bytes(), &values, monitor, &mut give);
+    terminal.finish();
+    printed?;
+    output.flush()?;
+    if result? {
+        return Ok(Outcome::Done);
+    }
+    let name = args.key.iter().map(|value| lossy(value)).collect::<Vec<_>>().join(",");
+    Err(Failure::Library(Error::NotFound { what: "row", name }))
+}
+
+impl History {
+    /// Those that may have the row, the newest first.
+    fn snapshots(&self, catalog: &Catalog) -> CommandResult<Vec<Arc<Snapshot>>> {
+        let of = |source: &str| -> Vec<Arc<Snapshot>> {
+            catalog.choices(source).rev().filter(|snapshot| DumpSide::has_rows(snapshot)).cloned().collect()
+        };
+        let with_rows: Vec<&str> = catalog.sources().into_iter().filter(|source| !of(source).is_empty()).collect();
+        if let Some(source) = &self.source {
+            check_label("source", source)?;
+        }
+        match (&self.source, with_rows.as_slice()) {
+            (Some(source), sources) if sources.contains(&source.as_str()) => Ok(of(source)),
+            (None, [only]) => Ok(of(only)),
+            (None, [_, _, ..]) => {
+                let hint = "name the source: yesterfs history SOURCE TABLE --key VALUE";
+                Err(Failure::Usage { problem: "several sources have dumps with rows", hint })
+            }
+            (source, sources) => {
+                let name = source.as_deref().unwrap_or("any");
+                let hint = hint::among("sources with rows are", name, sources, str::to_string);
+                let error = Error::NotFound { what: "dump with rows of source", name: name.to_string() };
+                Err(Failure::Hinted { error, hint })
+            }
+        }
+    }
+
+    fn print(&self, step: &HistoryStep, output: &mut Output) -> io::Result<()> {
+        if self.json { output.record(&step_record(step)) } else { print_text(step, output) }
+    }
+}
+
+/// What happened, for programs and for people.
+fn words(step: &HistoryStep) -> (&'static str, &'static str) {
+    match &step.sides {
+        [None, _] if step.is_oldest => ("seen", "seen"),
+        [None, _] => ("insert", "inserted"),
+        [_, None] => ("delete", "deleted"),
+        _ => ("update", "updated"),
+    }
+}
+
+fn print_text(step: &HistoryStep, output: &mut Output) -> io::Result<()> {
+    output.line(format!("{}: {}", snapshot_name(step.snapshot), words(step).1))?;
+    let names = step.comparison.columns();
+    let shown = |view: &RowView, column: usize| view.literal(column).map(printable);
+    match &step.sides {
+        [Some(before), Some(after)] => step.changed().into_iter().try_for_each(|column| {
+            let value = |view: &RowView| shown(view, column).unwrap_or_else(|| "no such column".into());
+            output.line(format!("    {}: {} -> {}", printable(&names[column]), value(before), value(after)))
+        }),
+        [only, None] | [None, only] => (0..names.len()).try_for_each(|column| {
+            let value = only.as_ref().and_then(|view| shown(view, column));
+            value.map_or(Ok(()), |value| output.line(format!("    {}: {value}", printable(&names[column]))))
+        }),
+    }
+}
+
+fn step_record(step: &HistoryStep) -> Record {
+    let names = step.comparison.columns();
+    let all: Vec<usize> = (0..names.len()).collect();
+    let record = Record::new("version")
+        .put("snapshot", step.snapshot.id.to_string())
+        .put("name", snapshot_name(step.snapshot))
+        .put_time("started", step.snapshot.manifest.started)
+        .put("table", step.table)
+        .put("op", words(step).0);
+    let sides = ["before", "after"].into_iter().zip(&step.sides);
+    let record = sides.fold(record, |record, (name, view)| match view {
+        Some(view) => record.put_record(name, row_record(names, view, &all)),
+        None => record,
+    });
+    let changed = step.changed().into_iter().map(|column| String::from_utf8_lossy(&names[column]).into_owned());
+    match &step.sides {
+        [Some(_), Some(_)] => record.put("changed", changed.collect::<Vec<_>>()),
+        _ => record,
+    }
+}

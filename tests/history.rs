@@ -1,0 +1,286 @@
+//! Stories of one row through all snapshots of a source.
+
+mod support;
+
+use std::process::Command;
+use std::sync::Arc;
+
+use support::dumped::{in_database, kept_incomplete, options, reader};
+use support::repository::{TestRepository, now};
+use yesterfs::error::{Error, ErrorKind, Result};
+use yesterfs::ingest::mysql::ingest_mysql;
+use yesterfs::progress::{Counters, Recorder};
+use yesterfs::repository::snapshot::Snapshot;
+use yesterfs::rows::{DumpSide, find_rows, row_history};
+
+const MIB: u64 = 1 << 20;
+
+const DEFINITION: &str = "`id` int NOT NULL,\n  `state` varchar(20),\n  `text` longtext,\n  PRIMARY KEY (`id`)";
+
+fn ingest(place: &TestRepository, dump: &[u8]) -> Arc<Snapshot> {
+    let options = in_database(Some("shop"), kept_incomplete(options(reader(dump))));
+    ingest_mysql(&place.repository, options, &now, &Recorder::default()).unwrap().snapshot
+}
+
+/// A dump of a table `t`, and of another one before it.
+fn dump(definition: &str, rows: &[String]) -> Vec<u8> {
+    let inserts = rows.chunks(900).map(|rows| format!("INSERT INTO `t` VALUES\n{};\n", rows.join(",\n")));
+    format!(
+        "-- MariaDB dump 10.19\n-- Host: h    Database: shop\n\nCREATE TABLE `t` (\n  {definition}\n);\n\
+         LOCK TABLES `t` WRITE;\n{}UNLOCK TABLES;\n-- Dump completed\n",
+        inserts.collect::<String>()
+    )
+    .into_bytes()
+}
+
+fn row(id: usize, state: &str) -> String {
+    format!("({id},'{state}','{:<220}text {}')", "", id % 97)
+}
+
+fn rows(count: usize) -> Vec<String> {
+    (0..count).map(|id| row(id, "new")).collect()
+}
+
+/// Steps as `NUMBER: BEFORE > AFTER`, where snapshots are numbered from 0, and the bytes that were read up to each.
+#[derive(Debug, Default)]
+struct History {
+    steps: Vec<String>,
+    bytes: Vec<u64>,
+    bytes_in_all: u64,
+    notes: Vec<String>,
+}
+
+fn try_history(place: &TestRepository, key: &str) -> Result<History> {
+    let (monitor, mut history) = (Recorder::default(), History::default());
+    let snapshots: Vec<Arc<Snapshot>> = place.repository.catalog().choices("shop").rev().cloned().collect();
+    let values: Vec<Vec<u8>> = key.split(',').map(|value| value.as_bytes().to_vec()).collect();
+    let mut give = |step: &yesterfs::rows::HistoryStep| -> Result<()> {
+        let state = |side: usize| {
+            let literal = step.sides[side].as_ref().map(|view| view.literal(1).unwrap_or_default());
+            literal.map_or("-".to_string(), |it| String::from_utf8_lossy(it).into_owned())
+        };
+        let mark = if step.is_oldest { " (oldest)" } else { "" };
+        let number = step.snapshot.sequence - 1;
+        history.steps.push(format!("{number}: {} > {}{mark}", state(0), state(1)));
+        history.bytes.push(Counters::get(&monitor.counters.bytes_read));
+        Ok(())
+    };
+    row_history(&place.repository, &snapshots, b"shop.t", &values, &monitor, &mut give)?;
+    history.bytes_in_all = Counters::get(&monitor.counters.bytes_read);
+    history.notes = monitor.notes.into_inner().unwrap();
+    Ok(history)
+}
+
+#[track_caller]
+fn history(place: &TestRepository, key: &str) -> History {
+    try_history(place, key).unwrap()
+}
+
+#[test]
+fn a_row_is_followed_by_reading_only_what_changed_near_it() {
+    let place = TestRepository::new();
+    let mut rows = rows(50_000);
+    let make = |rows: &[String]| ingest(&place, &dump(DEFINITION, rows));
+    let removed = rows.remove(31_415);
+    make(&rows); // 0
+    rows.insert(31_415, removed);
+    make(&rows); // 1
+    let first = rows.clone();
+    rows[7] = row(7, "paid"); // far away
+    rows[49_000] = row(49_000, "paid");
+    make(&rows); // 2
+    rows[31_415] = row(31_415, "paid");
+    make(&rows); // 3
+    make(&rows); // 4: nothing at all
+    rows[31_420] = row(31_420, "paid"); // next to it
+    make(&rows); // 5
+    rows.drain(100..200); // all that follows moves
+    make(&rows); // 6
+    let at = rows.iter().position(|row| row.starts_with("(31415,")).unwrap();
+    rows.remove(at);
+    make(&rows); // 7
+    make(&first); // 8: nearly all is other
+    let found = history(&place, "31415");
+    let expected = ["8: - > 'new'", "7: 'paid' > -", "3: 'new' > 'paid'", "1: - > 'new'"];
+    assert_eq!(found.steps, expected);
+    assert!(found.notes.is_empty(), "{:?}", found.notes);
+    // A search where nothing is known, and one near the row for each of 7, 6?, 5, 4, 2 and 0; the table has 12 MiB.
+    assert!(found.bytes_in_all < 5 * MIB, "{found:?}");
+    // From snapshot 7 to 3 nothing near the row changed but in 6 and 5.
+    assert!(found.bytes[2] - found.bytes[1] < MIB, "{found:?}");
+
+    // A row that never changed, and one that never was.
+    let found = history(&place, "20000");
+    assert_eq!(found.steps, ["0: - > 'new' (oldest)"]);
+    assert!(found.bytes_in_all < 3 * MIB, "{found:?}");
+    let found = history(&place, "50000");
+    assert!(found.steps.is_empty() && found.bytes_in_all < 3 * MIB, "{found:?}");
+}
+
+#[test]
+fn where_a_snapshot_shares_the_rows_nothing_is_read() {
+    let place = TestRepository::new();
+    let mut rows = rows(50_000);
+    ingest(&place, &dump(DEFINITION, &rows));
+    let read = history(&place, "31415").bytes_in_all;
+    assert!(read > 0);
+    for number in 0..20 {
+        rows[number * 10] = row(number * 10, "paid");
+        ingest(&place, &dump(DEFINITION, &rows));
+    }
+    assert_eq!(history(&place, "31415").bytes_in_all, read, "only the newest snapshot is read");
+}
+
+#[test]
+fn history_tells_what_finding_the_row_in_every_snapshot_tells() {
+    let mut dice = 0x2545_f491_4f6c_dd1du64;
+    let mut roll = |sides: usize| {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        (dice >> 11) as usize % sides
+    };
+    let place = TestRepository::new();
+    let mut present: Vec<(usize, usize)> = (0..9_000).map(|id| (id, 0)).collect();
+    let mut snapshots = Vec::new();
+    for number in 0..25 {
+        for _ in 0..roll(40) {
+            let at = roll(present.len());
+            let id = roll(9_100);
+            match roll(4) {
+                0 => drop(present.remove(at)),
+                1 if present.iter().all(|(known, _)| *known != id) => {
+                    present.push((id, number));
+                    // Now and then a table is not in the order of its keys.
+                    if roll(12) > 0 {
+                        present.sort();
+                    }
+                }
+                _ => present[at].1 = number,
+            }
+        }
+        let rows: Vec<String> = present.iter().map(|(id, version)| row(*id, &version.to_string())).collect();
+        snapshots.push(ingest(&place, &dump(DEFINITION, &rows)));
+    }
+    for _ in 0..150 {
+        let key = roll(9_100).to_string();
+        let state = |snapshot: &Snapshot| {
+            let (monitor, mut state) = (Recorder::default(), "-".to_string());
+            let side = DumpSide::new(&place.repository, snapshot, &monitor).unwrap();
+            find_rows(&side, b"shop.t", None, &[key.clone().into_bytes()], &monitor, &mut |found| {
+                state = String::from_utf8_lossy(found.row.literal(1).unwrap()).into_owned();
+                Ok(())
+            })
+            .unwrap();
+            state
+        };
+        let states: Vec<String> = snapshots.iter().map(|snapshot| state(snapshot)).collect();
+        let mut expected: Vec<String> = (1..states.len())
+            .filter(|&at| states[at] != states[at - 1])
+            .map(|at| format!("{at}: {} > {}", states[at - 1], states[at]))
+            .rev()
+            .collect();
+        expected.extend((states[0] != "-").then(|| format!("0: - > {} (oldest)", states[0])));
+        assert_eq!(history(&place, &key).steps, expected, "{key}");
+    }
+}
+
+#[test]
+fn a_table_that_nothing_orders_is_scanned_and_that_is_said() {
+    let place = TestRepository::new();
+    let shuffled = |state: &str| -> Vec<String> {
+        let all = (0..20_000).map(|number| number * 7919 % 20_000);
+        all.map(|id| if id == 777 { row(id, state) } else { row(id, "new") }).collect()
+    };
+    ingest(&place, &dump(DEFINITION, &shuffled("new")));
+    ingest(&place, &dump(DEFINITION, &shuffled("paid")));
+    let found = history(&place, "777");
+    assert_eq!(found.steps, ["1: 'new' > 'paid'", "0: - > 'new' (oldest)"]);
+    assert!(found.notes.iter().any(|note| note.contains("all of shop.t is read")), "{found:?}");
+    let found = history(&place, "20001");
+    assert!(found.steps.is_empty() && !found.notes.is_empty(), "{found:?}");
+}
+
+#[test]
+fn tables_come_go_and_are_made_in_another_way() {
+    let place = TestRepository::new();
+    let other =
+        b"-- MariaDB dump 10.19\n-- Host: h    Database: shop\n\nCREATE TABLE `u` (`id` int);\n-- Dump completed\n";
+    let keyed = |key: &str| format!("`id` int NOT NULL,\n  `state` varchar(20),\n  `other` int NOT NULL,\n  {key}");
+    ingest(&place, &dump(&keyed("PRIMARY KEY (`other`)"), &["(9,'x',1)".into()])); // 0: another key
+    ingest(&place, &dump(&keyed("PRIMARY KEY (`id`)"), &["(1,'a',1)".into()])); // 1
+    ingest(&place, other); // 2
+    ingest(&place, &dump(&keyed("PRIMARY KEY (`id`)"), &["(1,'a',1)".into(), "(2,'b',1)".into()])); // 3
+    ingest(&place, &dump(&keyed("`more` int,\n  PRIMARY KEY (`id`)"), &["(1,'a',1,NULL)".into()])); // 4
+    let found = history(&place, "1");
+    assert_eq!(found.steps, ["4: 'a' > 'a'", "3: - > 'a'", "2: 'a' > -", "1: - > 'a' (oldest)"]);
+    assert!(found.notes[0].contains("shop.t has another key"), "{found:?}");
+    let error = try_history(&place, "1,2").unwrap_err();
+    assert!(error.to_string().contains("the key of shop.t is id"), "{error}");
+    let snapshots: Vec<Arc<Snapshot>> = place.repository.catalog().choices("shop").rev().cloned().collect();
+    let missing =
+        row_history(&place.repository, &snapshots, b"shop.none", &[b"1".to_vec()], &Recorder::default(), &mut |_| {
+            Ok(())
+        });
+    let error = missing.unwrap_err();
+    assert!(matches!(error, Error::NotFound { what: "table", .. }) && error.kind() == ErrorKind::NotFound, "{error}");
+}
+
+/// Runs the program; gives what it prints, what it tells, and how it ends.
+fn yesterfs(place: &TestRepository, arguments: &[&str]) -> (String, String, Option<i32>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
+    let output = command.arg("--repo").arg(place.path("repo")).args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr), output.status.code())
+}
+
+#[test]
+fn the_command_line_shows_the_newest_first() {
+    let place = TestRepository::new();
+    let two = "`id` int NOT NULL,\n  `state` varchar(20),\n  PRIMARY KEY (`id`)";
+    let three = "`id` int NOT NULL,\n  `state` varchar(20),\n  `note` text,\n  PRIMARY KEY (`id`)";
+    let make = |definition: &str, rows: &[&str]| {
+        let rows: Vec<String> = rows.iter().map(|row| row.to_string()).collect();
+        let snapshot = ingest(&place, &dump(definition, &rows));
+        format!("shop@{}", snapshot.manifest.name)
+    };
+    let names = [
+        make(two, &["(41,'x')", "(42,'new')"]),
+        make(two, &["(42,'new')"]),
+        make(two, &["(42,'paid')"]),
+        make(two, &["(41,'x')"]),
+        make(three, &["(41,'x',NULL)", "(42,'it''s',NULL)"]),
+    ];
+    let (text, told, code) = yesterfs(&place, &["history", "shop", "shop.t", "--key", "42"]);
+    let [first, _, paid, gone, again] = &names;
+    let expected = format!(
+        "{again}: inserted\n    id: 42\n    state: 'it''s'\n    note: NULL\n\
+         {gone}: deleted\n    id: 42\n    state: 'paid'\n\
+         {paid}: updated\n    state: 'new' -> 'paid'\n\
+         {first}: seen\n    id: 42\n    state: 'new'\n"
+    );
+    assert_eq!((text, told, code), (expected, String::new(), Some(0)));
+    // A column that came is told; the source can be left out where there is but one.
+    let (text, ..) = yesterfs(&place, &["history", "shop.t", "--key", "41"]);
+    assert!(
+        text.starts_with(&format!("{again}: updated\n    note: no such column -> NULL\n{gone}: inserted\n")),
+        "{text}"
+    );
+    let (json, ..) = yesterfs(&place, &["history", "shop", "shop.t", "--key", "42", "--json"]);
+    let lines: Vec<&str> = json.lines().collect();
+    assert_eq!(lines.len(), 4);
+    assert!(lines[2].starts_with(r#"{"type":"version","snapshot":""#), "{json}");
+    let end = r#""table":"shop.t","op":"update","before":{"id":42,"state":"new"},"after":{"id":42,"state":"paid"},"changed":["state"]}"#;
+    assert!(lines[2].ends_with(end), "{json}");
+    let ops = ["insert", "delete", "update", "seen"];
+    assert!(lines.iter().zip(ops).all(|(line, op)| line.contains(&format!(r#""op":"{op}""#))), "{json}");
+
+    let failed = |words: &[&str], part: &str| {
+        let (_, told, code) = yesterfs(&place, &[&["history"], words].concat());
+        assert!(told.contains(part) && code == Some(2), "{words:?}: {told}");
+    };
+    failed(&["shop", "shop.t", "--key", "43"], "no row \"43\"");
+    failed(&["shop", "shop.u", "--key", "43"], "no table \"shop.u\"");
+    failed(&["shep", "shop.t", "--key", "43"], "did you mean shop?");
+    failed(&["shop.t"], "--key");
+}
