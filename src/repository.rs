@@ -7,6 +7,7 @@ pub mod content_reader;
 pub mod content_stream;
 pub mod content_writer;
 pub mod cut_marks;
+pub mod drill;
 pub mod entry_cursor;
 pub mod metadata;
 pub mod node;
@@ -30,6 +31,7 @@ use crate::id::{RepositoryId, SnapshotId, WriterId, hash};
 use crate::progress::Monitor;
 use crate::repository::catalog::{CHECKPOINT_FOLDER, Catalog, checkpoint_key};
 use crate::repository::content_reader::ContentReader;
+use crate::repository::drill::Drill;
 use crate::repository::record::{CATALOG_FOLDER, Change, Record, record_key, same_group, sequence_of_key};
 use crate::repository::snapshot::{Snapshot, SnapshotSpec, check_label};
 use crate::repository::tree::TreeReader;
@@ -351,6 +353,15 @@ impl Repository {
             Some(_) => Ok(Change::TagsChanged { snapshot: id, added: add.to_vec(), removed: remove.to_vec() }),
         };
         self.append(self.actor, now, change).map(|_| ())
+    }
+
+    /// Records what a restore drill of a snapshot found.
+    pub fn record_drill(&self, id: SnapshotId, drill: &Drill) -> Result<()> {
+        let change = |catalog: &Catalog| match catalog.by_id(&id) {
+            None => Err(Error::NotFound { what: "snapshot", name: id.to_string() }),
+            Some(_) => Ok(Change::SnapshotDrilled { snapshot: id, drill: drill.clone() }),
+        };
+        self.append(self.actor, drill.time, change).map(|_| ())
     }
 }
 

@@ -23,9 +23,11 @@ use yesterfs::id::SnapshotId;
 use yesterfs::ingest::directory::ingest_directory;
 use yesterfs::ingest::stream::{StreamInput, StreamOptions, StreamSpec, ingest_streams};
 use yesterfs::progress::Recorder;
+use yesterfs::repository::drill::Drill;
 use yesterfs::repository::{OpenOptions, Repository};
 use yesterfs::store::backend::LocalBackend;
 use yesterfs::store::compress::Compression;
+use yesterfs::time::Timestamp;
 use yesterfs::{Error, ErrorKind};
 
 /// Lines as a dump has them: alike, but no two the same.
@@ -120,17 +122,29 @@ fn a_reader_written_from_the_document_reads_what_the_library_wrote() {
     let (add, remove) = (["kept".to_string(), "both".into()], ["both".to_string()]);
     place.repository.change_tags(id, &add, &[], now()).unwrap();
     place.repository.change_tags(id, &[], &remove, now()).unwrap();
+    place.repository.record_drill(id, &drill(3)).unwrap();
+    place.repository.record_drill(id, &drill(0)).unwrap();
     let forgotten = place.ingest(&source.join("many/deeper"), "other").snapshot.id;
+    place.repository.record_drill(forgotten, &drill(2)).unwrap();
     place.repository.forget(&[forgotten], "a test", now()).unwrap();
     fail_to_ingest(&place.repository);
 
     let reader = Reader::open(&place.path("repo"));
-    assert_eq!(reader.changes, [1, 3, 6, 1, 3, 5, 5, 1, 3, 4, 1, 2]);
+    assert_eq!(reader.changes, [1, 3, 6, 1, 3, 5, 5, 7, 7, 1, 3, 7, 4, 1, 2]);
     let [one, two] = &reader.snapshots[..] else { panic!("{} snapshots", reader.snapshots.len()) };
     assert_same(&text_of(&reader.list(one)), &first, "the first snapshot and its source");
     assert_same(&text_of(&reader.list(two)), &text_of(&of_directory(&source)), "the second snapshot and its source");
     assert_eq!((two.id, &two.source[..], two.status), (id.0, "lake", b'c'));
     assert!(two.tags.iter().eq(["kept"]), "{:?}", two.tags);
+    assert_eq!((one.drill.is_none(), two.drill.as_ref().unwrap().1), (true, 0));
+    let drilled = place.reopen().unwrap().catalog().by_id(&id).unwrap().drill.clone();
+    assert_eq!(drilled, Some(drill(0)), "the last drill counts");
+}
+
+/// What a drill found.
+fn drill(tables_different: u64) -> Drill {
+    let time = Timestamp { seconds: 1_800_000_000, nanos: 5 };
+    Drill { time, server: "10.11.19-MariaDB".into(), tables: 12, rows: 1_234_567, tables_different }
 }
 
 /// An ingest that makes no snapshot, but publishes what it stored.
@@ -148,14 +162,26 @@ fn a_checkpoint_says_what_the_records_say() {
     let place = small_repository();
     let id = place.repository.find("lake", now()).unwrap().id;
     place.repository.change_compression(Compression::Zstd { level: 19 }, now()).unwrap();
-    // That, opening the session and adding the snapshot were three records.
-    for number in 0..253 {
+    // That, opening the session and adding the snapshot were three records; the drill is one.
+    place.repository.record_drill(id, &drill(1)).unwrap();
+    for number in 0..252 {
         let add = [format!("tag-{}", number % 7)];
         place.repository.change_tags(id, &add, &[format!("tag-{}", number % 5)], now()).unwrap();
     }
     let reader = Reader::open(&place.path("repo"));
     assert_eq!((reader.changes.len(), &reader.compression[..]), (256, &[3, 19][..]));
     reader.check_checkpoint();
+    let drilled = place.reopen().unwrap().catalog().by_id(&id).unwrap().drill.clone();
+    assert_eq!(drilled, Some(drill(1)), "a checkpoint tells of it too");
+}
+
+#[test]
+fn only_snapshots_that_exist_go_through_drills() {
+    let place = small_repository();
+    let id = place.repository.find("lake", now()).unwrap().id;
+    place.repository.forget(&[id], "a test", now()).unwrap();
+    let error = place.repository.record_drill(id, &drill(0)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
 #[test]
@@ -382,7 +408,7 @@ fn a_checkpoint_without_its_record_is_passed_over() {
 
 #[test]
 fn a_change_of_unknown_kind_is_passed_over_by_readers_unless_it_is_essential() {
-    for (kind, is_essential) in [(7, false), (127, false), (128, true), (255, true)] {
+    for (kind, is_essential) in [(8, false), (127, false), (128, true), (255, true)] {
         let place = small_repository();
         let last = objects(&place.path("repo"), "catalog").pop().unwrap();
         let file = fs::read(&last).unwrap();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::codec::{DecodeError, Decoder, Encoder, seal, unknown_write_features, unseal};
 use crate::error::{Error, Result};
 use crate::id::{SnapshotId, hash};
+use crate::repository::drill::Drill;
 use crate::repository::record::{Change, Record, decode_segment, encode_segment};
 use crate::repository::snapshot::{Manifest, Snapshot, SnapshotSpec, SnapshotStatus, decode_label};
 use crate::store::chunk_store::{Published, PublishedSegments};
@@ -180,13 +181,14 @@ impl Catalog {
                 self.publish(record.sequence, &segments);
                 self.snapshots_added += 1;
                 let (id, tags) = (manifest.id(), manifest.tags.clone());
-                let snapshot = Snapshot { id, sequence: self.snapshots_added, tags, manifest: *manifest };
+                let snapshot = Snapshot { id, sequence: self.snapshots_added, tags, drill: None, manifest: *manifest };
                 self.snapshots.insert(self.snapshots_added, Arc::new(snapshot));
             }
             Change::SnapshotsForgotten { snapshots, .. } => {
                 self.snapshots.retain(|_, snapshot| !snapshots.contains(&snapshot.id));
             }
             Change::TagsChanged { snapshot, added, removed } => self.change_tags(&snapshot, &added, &removed),
+            Change::SnapshotDrilled { snapshot, drill } => self.note_drill(&snapshot, drill),
             Change::CompressionChanged { compression } => self.compression = compression,
         }
         self.sequence = record.sequence;
@@ -205,6 +207,13 @@ impl Catalog {
             let snapshot = Arc::make_mut(snapshot);
             snapshot.tags.retain(|tag| !removed.contains(tag));
             snapshot.tags.extend(added.iter().cloned());
+        }
+    }
+
+    fn note_drill(&mut self, id: &SnapshotId, drill: Drill) {
+        // The snapshot may have been forgotten meanwhile.
+        if let Some(snapshot) = self.snapshots.values_mut().find(|snapshot| snapshot.id == *id) {
+            Arc::make_mut(snapshot).drill = Some(drill);
         }
     }
 
@@ -229,6 +238,11 @@ impl Catalog {
                 out.bytes(tag.as_bytes());
             });
         });
+        let drilled: Vec<(u64, &Drill)> =
+            self.snapshots.iter().filter_map(|(sequence, it)| Some((*sequence, it.drill.as_ref()?))).collect();
+        if !drilled.is_empty() {
+            out.list(&drilled, |out, (sequence, drill)| drill.encode(out.varint(*sequence)));
+        }
         seal(CHECKPOINT_MAGIC, &out.bytes)
     }
 
@@ -251,13 +265,14 @@ fn decode_body(input: &mut Decoder) -> Result<Catalog, DecodeError> {
     let compression = Compression::decode(input)?;
     let segments: Vec<Published> =
         input.list(|item| Ok(Published { sequence: item.varint()?, segment: decode_segment(item)? }))?;
-    let snapshots: Vec<(u64, Arc<Snapshot>)> = input.list(|item| {
+    let mut snapshots: Vec<(u64, Arc<Snapshot>)> = input.list(|item| {
         let sequence = item.varint()?;
         let bytes = item.bytes()?;
         let manifest = Manifest::decode(bytes)?;
         let tags = item.list(|tag| decode_label("tag", tag))?.into_iter().collect();
-        Ok((sequence, Arc::new(Snapshot { id: SnapshotId(hash(bytes)), sequence, tags, manifest })))
+        Ok((sequence, Arc::new(Snapshot { id: SnapshotId(hash(bytes)), sequence, tags, drill: None, manifest })))
     })?;
+    decode_drills(input, &mut snapshots)?;
     input.end()?;
     // Much relies on these orders, and a snapshot that is added must not take the number of another.
     let in_order = snapshots_added <= SNAPSHOT_SEQUENCE_MAX
@@ -273,6 +288,24 @@ fn decode_body(input: &mut Decoder) -> Result<Catalog, DecodeError> {
     Ok(Catalog { sequence, record_hash, snapshots, snapshots_added, segments, compression, unknown_record })
 }
 
+/// Reads the drills of snapshots, which are not there where there are none.
+fn decode_drills(input: &mut Decoder, snapshots: &mut [(u64, Arc<Snapshot>)]) -> Result<(), DecodeError> {
+    if input.remaining() == 0 {
+        return Ok(());
+    }
+    let drills: Vec<(u64, Drill)> = input.list(|item| Ok((item.varint()?, Drill::decode(item)?)))?;
+    if drills.is_empty() || !drills.is_sorted_by(|(one, _), (next, _)| one < next) {
+        return input.fail("its drills are not in order");
+    }
+    for (sequence, drill) in drills {
+        match snapshots.binary_search_by_key(&sequence, |(sequence, _)| *sequence) {
+            Ok(at) => Arc::make_mut(&mut snapshots[at].1).drill = Some(drill),
+            Err(_) => return input.fail("a drill is of no snapshot"),
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,7 +316,13 @@ mod tests {
     fn catalog_of(snapshots: impl IntoIterator<Item = u64>, added: u64, published: &[u64]) -> Catalog {
         let manifest = small_manifest();
         let snapshot = |sequence| {
-            Arc::new(Snapshot { id: manifest.id(), sequence, tags: BTreeSet::new(), manifest: manifest.clone() })
+            Arc::new(Snapshot {
+                id: manifest.id(),
+                sequence,
+                tags: BTreeSet::new(),
+                drill: None,
+                manifest: manifest.clone(),
+            })
         };
         let segment = SegmentRef { name: WriterObject { writer: WriterId([1; 8]), number: 0 }, file_hash: [2; 32] };
         Catalog {

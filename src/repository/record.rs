@@ -4,6 +4,7 @@
 use crate::codec::{DecodeError, Decoder, Encoder, seal, unseal};
 use crate::error::{Error, Result};
 use crate::id::{SnapshotId, WriterId};
+use crate::repository::drill::Drill;
 use crate::repository::snapshot::{Manifest, decode_label};
 use crate::store::compress::Compression;
 use crate::store::segment::SegmentRef;
@@ -77,6 +78,11 @@ pub enum Change {
     CompressionChanged {
         compression: Compression,
     },
+    /// A snapshot went through a restore drill.
+    SnapshotDrilled {
+        snapshot: SnapshotId,
+        drill: Drill,
+    },
     /// Something from the future that one may pass over when reading, but not write after.
     Unknown {
         code: u8,
@@ -89,6 +95,7 @@ const SNAPSHOT_ADDED: u8 = 3;
 const SNAPSHOTS_FORGOTTEN: u8 = 4;
 const TAGS_CHANGED: u8 = 5;
 const COMPRESSION_CHANGED: u8 = 6;
+const SNAPSHOT_DRILLED: u8 = 7;
 
 /// Changes with codes from here on must be understood by readers; below, unknown ones are passed over.
 const FIRST_ESSENTIAL_CODE: u8 = 128;
@@ -169,6 +176,7 @@ impl Change {
                 }
             }
             Change::CompressionChanged { compression } => compression.encode(out.u8(COMPRESSION_CHANGED)),
+            Change::SnapshotDrilled { snapshot, drill } => drill.encode(out.u8(SNAPSHOT_DRILLED).raw(&snapshot.0)),
             Change::Unknown { code } => {
                 out.u8(*code);
             }
@@ -194,6 +202,9 @@ impl Change {
                 removed: input.list(Decoder::text)?,
             },
             COMPRESSION_CHANGED => Change::CompressionChanged { compression: Compression::decode(input)? },
+            SNAPSHOT_DRILLED => {
+                Change::SnapshotDrilled { snapshot: SnapshotId(input.array()?), drill: Drill::decode(input)? }
+            }
             code => return Ok(Change::Unknown { code }),
         };
         input.end().map(|()| change)

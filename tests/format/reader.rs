@@ -162,6 +162,8 @@ pub struct Manifest {
     pub files: u64,
     pub has_xattrs: bool,
     pub tags: BTreeSet<String>,
+    /// The last drill as its record has it, and in how many tables something differed.
+    pub drill: Option<(Vec<u8>, u64)>,
 }
 
 /// Entries, directories, descendants, bytes, data bytes (section 6).
@@ -388,6 +390,15 @@ impl Reader {
                 self.compression = body.0.to_vec();
                 assert!(body.u8() == 1 || (1..=19).contains(&body.u8()));
             }
+            7 => {
+                let id = body.id();
+                let encoded = body.0.to_vec();
+                let _what = (body.time(), body.text(), body.varint(), body.varint());
+                let different = body.varint();
+                if let Some(snapshot) = self.snapshots.iter_mut().find(|snapshot| snapshot.id == id) {
+                    snapshot.drill = Some((encoded, different));
+                }
+            }
             _ => panic!("a change of kind {kind}"),
         }
         body.end();
@@ -425,6 +436,11 @@ impl Reader {
             body.extend([varint(*sequence), varint(encoded.len() as u64), encoded.clone()].concat());
             body.extend(varint(tags.len() as u64));
             tags.iter().for_each(|tag| body.extend([varint(tag.len() as u64), tag.clone().into_bytes()].concat()));
+        }
+        let drills = self.snapshots.iter().filter_map(|it| Some([varint(it.sequence), it.drill.clone()?.0].concat()));
+        let drills: Vec<Vec<u8>> = drills.collect();
+        if !drills.is_empty() {
+            body.extend([varint(drills.len() as u64), drills.concat()].concat());
         }
         body
     }
@@ -691,7 +707,19 @@ fn read_manifest(bytes: &[u8], sequence: u64) -> Manifest {
     input.list(|item| drop((item.text(), item.text())));
     input.end();
     let encoded = bytes.to_vec();
-    Manifest { id: hash(bytes), sequence, encoded, source, status, root, witnesses, files, has_xattrs, tags }
+    Manifest {
+        id: hash(bytes),
+        sequence,
+        encoded,
+        source,
+        status,
+        root,
+        witnesses,
+        files,
+        has_xattrs,
+        tags,
+        drill: None,
+    }
 }
 
 /// Where a base of a delta lies.
