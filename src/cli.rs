@@ -37,6 +37,7 @@ mod show;
 mod snapshots;
 mod tag;
 mod umount;
+mod verify;
 mod walk;
 
 /// Snapshots of databases and directories that you can mount
@@ -130,6 +131,7 @@ commands! {
     History => history,
     Restore => restore,
     Rebuild => rebuild,
+    Verify => verify,
     Mount => mount,
     Umount => umount,
     Completions => completions,

@@ -23,6 +23,7 @@
 //! |---|---|---|
 //! | the binary | `main`, `cli` | words in, text and exit codes out; nothing else prints, exits or reads the clock |
 //! | edge | [`mount`] | the kernel |
+//! | drill | [`verify`] | verbs one after the other |
 //! | verbs | [`ingest`], [`view`], [`diff`], [`rows`], [`restore`], [`load`], [`rebuild`], [`check`] | functions; none calls another |
 //! | repository | [`repository`] | names in, history out: catalog, snapshots, trees, contents, metadata |
 //! | store | [`store`] | bytes in, ids out: chunks, packs, segments, index, and the one seam to storage, [`store::backend`] |
@@ -86,6 +87,7 @@ pub mod restore;
 pub mod rows;
 pub mod store;
 pub mod time;
+pub mod verify;
 pub mod view;
 
 pub use error::{Error, ErrorKind, Result};

@@ -12,7 +12,7 @@ mod text;
 
 use std::ffi::OsString;
 
-pub use self::server::ServerUrl;
+pub use self::server::{MysqlUrl, ServerUrl};
 
 use crate::error::{Error, Result};
 use crate::progress::Monitor;

@@ -28,7 +28,7 @@ pub use self::comparison::{Comparison, RowView};
 pub use self::difference::{Operation, RowChange, RowDiffCounts, RowDiffOptions, TableChange, diff_table};
 pub use self::find::{FoundRow, find_rows};
 pub use self::history::{HistoryStep, row_history};
-pub use self::join::JoinCounts;
+pub use self::join::{Join, JoinCounts};
 pub use self::patch::{Direction, PatchCounts, PatchWriter};
 pub use self::reading::ReadingCounts;
 pub use self::run::unnamed_file;

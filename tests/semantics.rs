@@ -597,6 +597,58 @@ const PROMISES_OF_COPIES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Those of section 14.
+const PROMISES_OF_DRILLS: &[(&str, &str)] = &[
+    (
+        "`verify` loads all of a dump of MySQL, MariaDB or PostgreSQL into a server that it starts for that, dumps it again, and compares the tables of both dumps.",
+        "dumps_of_a_real_mariadb_come_back_equal",
+    ),
+    ("The exit status is 0 only if all of them are equal.", "what_a_server_alters_is_told_row_by_row_and_recorded"),
+    (
+        "Of MySQL and MariaDB rows are compared as `diff --rows` does; of PostgreSQL the lines that stand for rows, each as often as it is there, so that a row that was altered is one that is missing and one that was added.",
+        "rows_that_a_real_postgresql_alters_are_counted",
+    ),
+    (
+        "A table that only one side has, and a column that only one side has, are differences.",
+        "what_a_server_alters_is_told_row_by_row_and_recorded",
+    ),
+    (
+        "Another definition of the same columns is none: servers of different versions write them in different ways.",
+        "what_a_server_alters_is_told_row_by_row_and_recorded",
+    ),
+    (
+        "What was found is kept with the snapshot, and shown by `snapshots` and `show`; the last drill counts.",
+        "what_a_server_alters_is_told_row_by_row_and_recorded",
+    ),
+    (
+        "A dump that the server does not take is told by the statement that failed.",
+        "a_dump_that_the_server_does_not_take_is_named_by_its_statement",
+    ),
+    ("Then, and where a drill is interrupted, nothing is kept.", "whoever_ends_a_drill_leaves_nothing_behind"),
+    (
+        "The server runs in a new directory in the one for temporary files, or in `--tmp`, as nobody where root does the drill, and is reached by a socket in that directory only.",
+        "whoever_ends_a_drill_leaves_nothing_behind",
+    ),
+    ("No password of the user's is used.", "dumps_of_a_real_mariadb_come_back_equal"),
+    (
+        "Whatever happens, the server ends and the directory goes, also where `verify` itself is killed; only `--keep` leaves the directory of a drill that failed or found differences.",
+        "whoever_ends_a_drill_leaves_nothing_behind",
+    ),
+    (
+        "Its programs are where `--server-bin` says, else where the path leads, else where packages have them; what is missing is named.",
+        "what_is_missing_or_wrong_is_said",
+    ),
+    (
+        "The databases that MySQL and MariaDB have of their own are loaded, but not compared.",
+        "dumps_of_a_real_mariadb_come_back_equal",
+    ),
+    (
+        "Roles and tablespaces that a dump of PostgreSQL needs and does not make are made for the drill.",
+        "dumps_of_a_real_postgresql_come_back_equal",
+    ),
+    ("Dumps of MongoDB go through no drill.", "what_is_missing_or_wrong_is_said"),
+];
+
 #[test]
 fn every_sentence_about_the_mount_has_a_test() {
     assert_promised("## 3. The mount", PROMISES);
@@ -620,6 +672,11 @@ fn every_sentence_about_dumps_of_mongodb_has_a_test() {
 #[test]
 fn every_sentence_about_copies_of_data_has_a_test() {
     assert_promised("## 13. Copies of a server's data", PROMISES_OF_COPIES);
+}
+
+#[test]
+fn every_promise_of_drills_has_a_test() {
+    assert_promised("## 14. The restore drill", PROMISES_OF_DRILLS);
 }
 
 /// Asserts that a section says these sentences, and that their tests are there.

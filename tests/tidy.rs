@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Floors of the library, the lowest first: a file imports from its own floor and those below it. `edges` may import from all.
-const FLOORS: [&[&str]; 6] = [
+const FLOORS: [&[&str]; 7] = [
     &["error", "id", "codec", "time", "progress"],
     &["dump", "compressed"],
     &["store"],
     &["repository"],
     &["ingest", "view", "diff", "rows", "restore", "load", "rebuild", "check"],
+    &["verify"],
     &["mount"],
 ];
 

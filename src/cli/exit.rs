@@ -13,7 +13,7 @@ use super::progress::stderr_line;
 pub enum Outcome {
     /// Everything that was asked for is done.
     Done,
-    /// Two trees differ.
+    /// What was compared differs.
     Different,
     /// Done, but something could not be read or set; it was reported.
     Partial,
@@ -67,7 +67,7 @@ pub const OUTPUT_CLOSED: u8 = 141;
 pub const TABLE: &str = "\
 Exit status:
     0  done; diff: no difference
-    1  diff found differences; nothing else ends with 1
+    1  diff or verify found differences; nothing else ends with 1
     2  wrong usage; a name that is unknown, ambiguous or taken; an unusable value
     3  done in part: something could not be read or set, and was reported
     4  the repository is damaged
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn only_diff_ends_with_1() {
+    fn only_what_differs_ends_with_1() {
         let closed = io::Error::from(io::ErrorKind::BrokenPipe);
         assert_eq!(code(&Ok(Outcome::Different)), DIFFERENT);
         assert_eq!(code(&Err(Failure::Output(closed))), OUTPUT_CLOSED);

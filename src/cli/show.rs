@@ -1,6 +1,7 @@
 //! `yesterfs show`
 
 use clap::Args;
+use yesterfs::repository::drill::Drill;
 use yesterfs::repository::snapshot::Snapshot;
 
 use super::exit::{CommandResult, Outcome};
@@ -66,6 +67,7 @@ fn print_text(snapshot: &Snapshot, output: &mut Output) -> CommandResult<()> {
     row("size", format!("{} ({} without holes)", bytes_text(totals.bytes), human_size(totals.data_bytes)));
     row("new", format!("{}, stored in {}", bytes_text(manifest.bytes_new), human_size(manifest.bytes_stored)));
     row("tags", snapshot.tags.iter().cloned().collect::<Vec<_>>().join(", "));
+    row("drill", snapshot.drill.as_ref().map_or("none".to_string(), drill_text));
     for (name, value) in &manifest.facts {
         row(name, printable(value.as_bytes()));
     }
@@ -79,6 +81,15 @@ fn print_text(snapshot: &Snapshot, output: &mut Output) -> CommandResult<()> {
         output.line(format!("  and {} more that are not listed", manifest.problems - listed))?;
     }
     Ok(())
+}
+
+fn drill_text(drill: &Drill) -> String {
+    let result = match drill.tables_different {
+        0 => "equal".to_string(),
+        count => format!("{} different", counted(count, "table", "tables")),
+    };
+    let (tables, rows) = (counted(drill.tables, "table", "tables"), counted(drill.rows, "row", "rows"));
+    format!("{result} at {}: {tables}, {rows}; server {}", drill.time.to_rfc3339(), printable(drill.server.as_bytes()))
 }
 
 fn bytes_text(bytes: u64) -> String {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use yesterfs::Error;
+use yesterfs::repository::drill::Drill;
 use yesterfs::repository::snapshot::{Snapshot, check_label};
 
 use super::exit::{CommandResult, Failure, Outcome};
@@ -21,7 +22,7 @@ Examples:
 /// List snapshots, oldest first
 ///
 /// SIZE is what a snapshot holds, NEW what was stored for it, compressed. NAME is the start of its ingest in UTC, and its
-/// name in the mount: SOURCE@NAME names it anywhere.
+/// name in the mount: SOURCE@NAME names it anywhere. DRILL is what the last yesterfs verify of it found.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Snapshots {
@@ -85,6 +86,7 @@ fn print_table<'a>(snapshots: impl Iterator<Item = &'a Arc<Snapshot>>, output: &
         ("FILES", Right),
         ("SIZE", Right),
         ("NEW", Right),
+        ("DRILL", Left),
         ("TAGS", Left),
     ]);
     for snapshot in snapshots {
@@ -97,6 +99,7 @@ fn print_table<'a>(snapshots: impl Iterator<Item = &'a Arc<Snapshot>>, output: &
             human_count(manifest.files),
             human_size(manifest.root.totals().bytes),
             human_size(manifest.bytes_stored),
+            drill_mark(snapshot).to_string(),
             snapshot.tags.iter().cloned().collect::<Vec<_>>().join(","),
         ]);
     }
@@ -108,7 +111,7 @@ pub fn snapshot_record(snapshot: &Snapshot) -> Record {
     let manifest = &snapshot.manifest;
     let totals = manifest.root.totals();
     let facts = manifest.facts.iter().fold(Record::default(), |facts, (name, value)| facts.put(name, value.as_str()));
-    Record::new("snapshot")
+    let record = Record::new("snapshot")
         .put("id", snapshot.id.to_string())
         .put("sequence", snapshot.sequence)
         .put("source", manifest.source.as_str())
@@ -129,5 +132,29 @@ pub fn snapshot_record(snapshot: &Snapshot) -> Record {
         .put("bytes_stored", manifest.bytes_stored)
         .put("problems", manifest.problems)
         .put("tags", snapshot.tags.iter().cloned().collect::<Vec<_>>())
-        .put_record("facts", facts)
+        .put_record("facts", facts);
+    match &snapshot.drill {
+        Some(drill) => record.put_record("drill", drill_record(Record::default(), drill)),
+        None => record,
+    }
+}
+
+/// What a restore drill found, behind what the record has; `verify` prints the same.
+pub fn drill_record(record: Record, drill: &Drill) -> Record {
+    record
+        .put_time("time", drill.time)
+        .put("equal", drill.is_equal())
+        .put("server", drill.server.as_str())
+        .put("tables", drill.tables)
+        .put("rows", drill.rows)
+        .put("tables_different", drill.tables_different)
+}
+
+/// The result of a drill in a word.
+fn drill_mark(snapshot: &Snapshot) -> &'static str {
+    match &snapshot.drill {
+        Some(drill) if drill.is_equal() => "equal",
+        Some(_) => "DIFFERENT",
+        None => "",
+    }
 }

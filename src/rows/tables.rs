@@ -1,5 +1,8 @@
 //! The tables of two snapshots that may differ, and the files that each has.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use crate::dump::layout::{DATA_FILE, SCHEMA_FILE, TABLES_DIRECTORY, TRIGGERS_FILE};
 use crate::dump::name::{file_name, name_of_file, split_at_dots};
 use crate::error::{Error, Result};
@@ -61,6 +64,28 @@ impl TablePair {
     /// Whether it is one of the server's own.
     pub fn is_of_server(&self) -> bool {
         [&b"mysql"[..], b"sys", b"performance_schema", b"information_schema"].contains(&&*self.database)
+    }
+
+    /// Where its directory is in a snapshot.
+    pub fn path(&self) -> Vec<u8> {
+        [&self.database, TABLES_DIRECTORY.as_bytes(), &self.table].join(&b'/')
+    }
+
+    /// Pairs of the tables of two roots, of which one list has A's sides and the other B's.
+    pub fn joined(ours: Vec<TablePair>, theirs: Vec<TablePair>) -> Vec<TablePair> {
+        let mut pairs: BTreeMap<(Vec<u8>, Vec<u8>), TablePair> = BTreeMap::new();
+        for pair in ours.into_iter().chain(theirs) {
+            let key = (pair.database.clone(), pair.table.clone());
+            match pairs.entry(key) {
+                Entry::Vacant(place) => drop(place.insert(pair)),
+                Entry::Occupied(mut known) => {
+                    let known = known.get_mut();
+                    known.sides =
+                        std::array::from_fn(|side| known.sides[side].take().or_else(|| pair.sides[side].clone()));
+                }
+            }
+        }
+        pairs.into_values().collect()
     }
 
     fn differs(&self) -> bool {

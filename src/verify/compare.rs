@@ -1,0 +1,281 @@
+//! Comparing: the snapshot with what the server gave back, table by table.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::dump::layout::{DATA_FILE, META_DIRECTORY};
+use crate::dump::mysql::TableSchema;
+use crate::dump::name::name_of_file;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ingest::dump::{DumpInput, DumpOptions, DumpRules};
+use crate::ingest::mysql::ingest_mysql;
+use crate::ingest::postgres::ingest_postgres;
+use crate::ingest::stream::StreamInput;
+use crate::ingest::{IngestOptions, IngestReport};
+use crate::progress::{Counters, Monitor, Problem};
+use crate::repository::snapshot::Snapshot;
+use crate::repository::{OpenOptions, Repository};
+use crate::rows::{DumpSide, Join, Operation, RowDiffOptions, TableChange, TablePair, changed_tables, diff_table};
+use crate::store::backend::LocalBackend;
+use crate::time::Clock;
+use crate::verify::lines::{content_of, join_lines};
+use crate::verify::place::ScratchPlace;
+use crate::verify::server::Engine;
+use crate::verify::{DrillServer, VerifyOptions};
+
+/// Bounds of the caches of the repository that the second dump goes to.
+const CACHE_BYTES: u64 = 32 << 20;
+const INDEX_CACHE_BYTES: u64 = 8 << 20;
+
+/// A table that was compared.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VerifiedTable {
+    /// For people: `shop.orders`.
+    pub name: String,
+    /// Rows that the snapshot has of it.
+    pub rows: u64,
+    /// Rows that the server gave back with other values, not at all, or besides.
+    pub changed: u64,
+    pub missing: u64,
+    pub added: u64,
+    /// What else is not equal, and why rows could not be compared.
+    pub problem: Option<String>,
+    /// The server defines it in other words, which is no fault: versions do.
+    pub is_redefined: bool,
+}
+
+impl VerifiedTable {
+    pub fn is_equal(&self) -> bool {
+        self.changed + self.missing + self.added == 0 && self.problem.is_none()
+    }
+}
+
+/// What a drill compares.
+pub struct Comparing<'a> {
+    pub repository: &'a Repository,
+    pub snapshot: &'a Snapshot,
+    pub options: &'a VerifyOptions,
+    pub place: &'a ScratchPlace,
+    pub clock: &'a Clock,
+    pub monitor: &'a dyn Monitor,
+}
+
+/// The second dump, in a repository of its own.
+pub struct Dumped {
+    repository: Repository,
+    snapshot: Arc<Snapshot>,
+}
+
+impl Dumped {
+    pub fn server_version(&self) -> String {
+        self.snapshot.manifest.facts.get("server_version").cloned().unwrap_or_default()
+    }
+}
+
+/// Tells what the user should know, and counts for itself: what the second dump takes is no progress of the first.
+struct Apart<'m> {
+    monitor: &'m dyn Monitor,
+    counters: Counters,
+}
+
+impl Monitor for Apart<'_> {
+    fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn problem(&self, problem: Problem) {
+        self.monitor.problem(problem);
+    }
+
+    fn note(&self, text: &str) {
+        self.monitor.note(text);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.monitor.is_cancelled()
+    }
+}
+
+/// How many rows each file of a snapshot of a dump has, as it tells itself.
+pub fn part_rows(repository: &Repository, snapshot: &Snapshot) -> Result<BTreeMap<Vec<u8>, u64>> {
+    let mut rows = BTreeMap::new();
+    let Some(content) = content_of(repository, snapshot, format!("{META_DIRECTORY}/parts").as_bytes())? else {
+        return Ok(rows);
+    };
+    let mut line = Vec::new();
+    repository.contents()?.each_piece(&content, 1, |piece| {
+        for part in piece.split_inclusive(|&byte| byte == b'\n') {
+            line.extend_from_slice(part);
+            if line.pop_if(|byte| *byte == b'\n').is_some() {
+                count_rows(&line, &mut rows);
+                line.clear();
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(rows)
+}
+
+/// A line: length, rows, path.
+fn count_rows(line: &[u8], rows: &mut BTreeMap<Vec<u8>, u64>) {
+    let mut fields = line.splitn(3, |&byte| byte == b' ').skip(1);
+    let (Some(count), Some(path)) = (fields.next(), fields.next()) else { return };
+    let count: Option<u64> = std::str::from_utf8(count).ok().and_then(|count| count.parse().ok());
+    *rows.entry(path.to_vec()).or_default() += count.unwrap_or(0);
+}
+
+impl Comparing<'_> {
+    /// Dumps the server into a repository in the place.
+    pub fn dump(&self, engine: &dyn Engine) -> Result<Dumped> {
+        let directory = self.place.path("repository");
+        std::fs::create_dir(&directory).map_err(Error::io("make", &directory))?;
+        let backend = Arc::new(LocalBackend::new(&directory));
+        Repository::init(backend.as_ref(), (self.clock)())?;
+        let options = OpenOptions {
+            index_directory: directory.join("index"),
+            cache_bytes: CACHE_BYTES,
+            index_cache_bytes: INDEX_CACHE_BYTES,
+        };
+        let repository = Repository::open(backend, options, self.repository.monitor().clone())?;
+        let input = StreamInput::Command(engine.dump_command(self.place, self.repository, self.snapshot)?);
+        let source = self.snapshot.manifest.source.clone();
+        let inputs = vec![DumpInput { name: None, input, fallback_database: source.clone() }];
+        let common = IngestOptions { source, ..IngestOptions::default() };
+        let options = DumpOptions { common, inputs, rules: DumpRules::default(), threads: self.options.threads };
+        let apart = Apart { monitor: self.monitor, counters: Counters::default() };
+        let ingest = match self.options.with {
+            DrillServer::Mysql => ingest_mysql,
+            DrillServer::Postgres => ingest_postgres,
+        };
+        let IngestReport { snapshot } = ingest(&repository, options, self.clock, &apart)?;
+        Ok(Dumped { repository, snapshot })
+    }
+
+    /// Compares all tables, and gives each to `tell`; tells how many there are, their rows, and how many differ.
+    pub fn tables(
+        &self,
+        dumped: &Dumped,
+        tell: &mut dyn FnMut(&VerifiedTable) -> Result<()>,
+    ) -> Result<(u64, u64, u64)> {
+        let (mut tables, mut rows, mut different) = (0, 0, 0);
+        let mut count = |table: VerifiedTable| {
+            (tables, rows, different) = (tables + 1, rows + table.rows, different + u64::from(!table.is_equal()));
+            tell(&table)
+        };
+        match self.options.with {
+            DrillServer::Mysql => self.rows(dumped, &mut count)?,
+            DrillServer::Postgres => self.lines(dumped, &mut count)?,
+        }
+        Ok((tables, rows, different))
+    }
+
+    /// Row by row, by their keys.
+    fn rows(&self, dumped: &Dumped, give: &mut dyn FnMut(VerifiedTable) -> Result<()>) -> Result<()> {
+        let counts = part_rows(self.repository, self.snapshot)?;
+        let ours = changed_tables(self.repository, [Some(&self.snapshot.manifest.root), None], &[])?;
+        let theirs = changed_tables(&dumped.repository, [None, Some(&dumped.snapshot.manifest.root)], &[])?;
+        let sides = [
+            DumpSide::new(self.repository, self.snapshot, self.monitor)?,
+            DumpSide::new(&dumped.repository, &dumped.snapshot, self.monitor)?,
+        ];
+        for pair in TablePair::joined(ours, theirs) {
+            // What the server tells of itself is never the same.
+            if pair.is_of_server() {
+                continue;
+            }
+            let path = [&pair.path()[..], b"/", DATA_FILE.as_bytes()].concat();
+            let rows = counts.get(&path).copied().unwrap_or(0);
+            let table = VerifiedTable { name: pair.name(), rows, ..VerifiedTable::default() };
+            give(self.compare_rows([&sides[0], &sides[1]], &pair, table)?)?;
+        }
+        Ok(())
+    }
+
+    fn compare_rows(&self, sides: [&DumpSide; 2], pair: &TablePair, mut table: VerifiedTable) -> Result<VerifiedTable> {
+        let options = RowDiffOptions {
+            key: None,
+            memory_bytes: self.options.memory_bytes,
+            temporary_directory: self.place.directory().to_path_buf(),
+            whole: false,
+        };
+        let compared = diff_table(sides, pair, &options, self.monitor, &mut |change| {
+            table.problem = problem_of(change);
+            table.is_redefined = change.is_redefined();
+            change.each(&mut |row| {
+                match row.operation() {
+                    Operation::Insert => table.added += 1,
+                    Operation::Delete => table.missing += 1,
+                    Operation::Update => table.changed += 1,
+                }
+                Ok(())
+            })
+        });
+        match compared {
+            Err(error) if error.kind() == ErrorKind::Invalid => table.problem = Some(error.to_string()),
+            compared => compared?,
+        }
+        Ok(table)
+    }
+
+    /// Line by line.
+    fn lines(&self, dumped: &Dumped, give: &mut dyn FnMut(VerifiedTable) -> Result<()>) -> Result<()> {
+        let ours = part_rows(self.repository, self.snapshot)?;
+        let theirs = part_rows(&dumped.repository, &dumped.snapshot)?;
+        let suffix = format!("/{DATA_FILE}").into_bytes();
+        let only_theirs = theirs.iter().filter(|(path, rows)| **rows > 0 && !ours.contains_key(*path));
+        let all = ours.iter().chain(only_theirs).filter(|(path, _)| path.ends_with(&suffix));
+        for (path, _) in all {
+            let rows = ours.get(path).copied().unwrap_or(0);
+            let name = name_of_path(&path[..path.len() - suffix.len()]);
+            give(self.compare_lines(dumped, path, VerifiedTable { name, rows, ..VerifiedTable::default() })?)?;
+        }
+        Ok(())
+    }
+
+    fn compare_lines(&self, dumped: &Dumped, path: &[u8], mut table: VerifiedTable) -> Result<VerifiedTable> {
+        let ours = content_of(self.repository, self.snapshot, path)?;
+        let theirs = content_of(&dumped.repository, &dumped.snapshot, path)?;
+        if table.rows > 0 && theirs.is_none() {
+            table.problem = Some("the server does not give it back".into());
+        }
+        let folder = self.place.directory().to_path_buf();
+        let mut join = Join::new(&|_, _| true, self.options.memory_bytes, folder);
+        let repositories = [self.repository, &dumped.repository];
+        if ours.as_ref().map(|it| &it.body) != theirs.as_ref().map(|it| &it.body) {
+            join_lines(repositories, [ours.as_ref(), theirs.as_ref()], &mut join, self.monitor)?;
+        }
+        join.finish().each(&mut |_, entry| {
+            let count = |side: usize| entry.rows[side].iter().map(|it| it.count).sum::<u64>();
+            table.missing += count(0);
+            table.added += count(1);
+            Ok(())
+        })?;
+        Ok(table)
+    }
+}
+
+/// What is not equal besides rows.
+fn problem_of(change: &TableChange) -> Option<String> {
+    match &change.pair.sides {
+        [Some(_), None] => return Some("the server does not give it back".into()),
+        [None, Some(_)] => return Some("the snapshot does not have it".into()),
+        _ => {}
+    }
+    let [Some(ours), Some(theirs)] = change.schemas else { return None };
+    let missing = |from: &TableSchema, to: &TableSchema| {
+        from.columns.iter().find(|column| to.column(&column.name).is_none()).map(|column| column.name.clone())
+    };
+    let shown = |name: Vec<u8>| String::from_utf8_lossy(&name).into_owned();
+    missing(ours, theirs)
+        .map(|name| format!("column {} is missing", shown(name)))
+        .or_else(|| missing(theirs, ours).map(|name| format!("column {} was added", shown(name))))
+}
+
+/// The name of a table of PostgreSQL by the path of its directory.
+fn name_of_path(path: &[u8]) -> String {
+    let names = path.split(|&byte| byte == b'/').enumerate().filter(|(at, _)| *at != 2);
+    let shown =
+        |name: &[u8]| String::from_utf8_lossy(&name_of_file(name).unwrap_or_else(|| name.to_vec())).into_owned();
+    names.map(|(_, name)| shown(name)).collect::<Vec<_>>().join(".")
+}

@@ -1,0 +1,222 @@
+//! A MariaDB, or a MySQL, for a drill.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Signal;
+
+use crate::dump::layout::RESERVED;
+use crate::dump::name::name_of_file;
+use crate::error::{Error, Result};
+use crate::load::ServerUrl;
+use crate::progress::Monitor;
+use crate::repository::Repository;
+use crate::repository::node::Node;
+use crate::repository::snapshot::Snapshot;
+use crate::repository::tree::TreeReader;
+use crate::verify::place::ScratchPlace;
+use crate::verify::programs::Programs;
+use crate::verify::server::Engine;
+
+const PACKAGE: &str = "mariadb-server";
+
+/// Directories that the paths of many users lack.
+const USUAL_PLACES: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/usr/libexec"];
+
+/// Where the server's own tables are.
+const OF_SERVER: [&[u8]; 4] = [b"mysql", b"sys", b"performance_schema", b"information_schema"];
+
+/// Nothing but the socket, nothing that outlives the drill, and times as the dump tells them.
+const SERVER_OPTIONS: [&str; 12] = [
+    "--skip-networking",
+    "--default-time-zone=+00:00",
+    "--event-scheduler=OFF",
+    "--local-infile=0",
+    "--skip-log-bin",
+    "--log-bin-trust-function-creators=1",
+    "--max-allowed-packet=1073741824",
+    "--innodb-flush-log-at-trx-commit=0",
+    "--innodb-flush-method=nosync",
+    "--innodb-fast-shutdown=2",
+    "--loose-mysqlx=OFF",
+    "--loose-secure-file-priv=",
+];
+
+pub struct MysqlEngine {
+    server: PathBuf,
+    /// What makes the files of a new one; MySQL's server does that itself.
+    installer: Option<PathBuf>,
+    base: Option<PathBuf>,
+    client: OsString,
+    dumper: OsString,
+}
+
+impl MysqlEngine {
+    pub fn new(bin: Option<&Path>) -> Result<MysqlEngine> {
+        let programs = Programs::new(bin, USUAL_PLACES.map(PathBuf::from).to_vec(), PACKAGE);
+        let server = programs.require(&["mariadbd", "mysqld"])?;
+        // A server of MariaDB has the one, of MySQL below 5.7 the other.
+        let installer = programs.find(&["mariadb-install-db", "mysql_install_db"]);
+        let base = bin.map(|bin| bin.join(".."));
+        let client = programs.find_client(&["mariadb", "mysql"]);
+        Ok(MysqlEngine {
+            server,
+            installer,
+            base,
+            client,
+            dumper: programs.find_client(&["mariadb-dump", "mysqldump"]),
+        })
+    }
+
+    fn places(&self, place: &ScratchPlace) -> Vec<OsString> {
+        let option = |name: &str, path: &Path| [name.as_bytes(), path.as_os_str().as_bytes()].concat();
+        let mut options = vec![option("--datadir=", &place.path("data")), option("--tmpdir=", &place.path("tmp"))];
+        options.extend(self.base.as_ref().map(|base| option("--basedir=", base)));
+        options.into_iter().map(OsString::from_vec).collect()
+    }
+
+    /// What a client reads in place of all other option files; the empty password counts more than one in the environment.
+    fn write_option_file(&self, place: &ScratchPlace) -> Result<()> {
+        let path = option_file(place);
+        let text = "[client]\npassword=\ndefault-character-set=utf8mb4\n";
+        std::fs::write(&path, text).map_err(Error::io("write", &path))
+    }
+}
+
+fn option_file(place: &ScratchPlace) -> PathBuf {
+    place.path("client.cnf")
+}
+
+fn socket(place: &ScratchPlace) -> PathBuf {
+    place.path("socket")
+}
+
+impl Engine for MysqlEngine {
+    fn initialize(&self, place: &ScratchPlace) -> Result<()> {
+        let mut make = place.command("mkdir");
+        make.arg("tmp");
+        place.run(make, "making a directory for the server")?;
+        self.write_option_file(place)?;
+        let command = match &self.installer {
+            Some(installer) => {
+                let mut command = place.command(installer);
+                command.arg("--no-defaults").args(self.places(place));
+                command.args(["--auth-root-authentication-method=normal", "--force", "--skip-test-db"]);
+                command
+            }
+            None => {
+                let mut command = place.command(&self.server);
+                command.args(["--no-defaults", "--initialize-insecure"]).args(self.places(place));
+                command
+            }
+        };
+        place.run(command, "making the files of a server")
+    }
+
+    fn server(&self, place: &ScratchPlace, is_restarted: bool) -> Command {
+        let mut command = place.command(&self.server);
+        command.arg("--no-defaults").args(self.places(place)).args(SERVER_OPTIONS);
+        let option =
+            |name: &str, path: PathBuf| OsString::from_vec([name.as_bytes(), path.as_os_str().as_bytes()].concat());
+        command.arg(option("--socket=", socket(place))).arg(option("--pid-file=", place.path("pid")));
+        if is_restarted {
+            command.arg("--skip-grant-tables");
+        }
+        command
+    }
+
+    fn is_ready(&self, place: &ScratchPlace) -> bool {
+        UnixStream::connect(socket(place)).is_ok()
+    }
+
+    fn stop_signal(&self) -> Signal {
+        Signal::TERM
+    }
+
+    fn url(&self, place: &ScratchPlace) -> Result<ServerUrl> {
+        let text = |path: PathBuf| Some(path.to_string_lossy().into_owned());
+        Ok(ServerUrl::Mysql(crate::load::MysqlUrl {
+            user: Some("root".into()),
+            socket: text(socket(place)),
+            defaults_file: text(option_file(place)),
+            ..Default::default()
+        }))
+    }
+
+    fn client(&self) -> OsString {
+        self.client.clone()
+    }
+
+    fn loads_over_what_is_there(&self) -> bool {
+        true
+    }
+
+    fn prepare(&self, _: &ScratchPlace, _: &Repository, _: &Snapshot, _: &dyn Monitor) -> Result<()> {
+        Ok(())
+    }
+
+    fn is_to_be_restarted(&self, repository: &Repository, snapshot: &Snapshot) -> Result<bool> {
+        let users = repository.tree()?.lookup_path(&snapshot.manifest.root, OF_SERVER[0])?;
+        Ok(users.is_some_and(|node| node.directory().is_some()))
+    }
+
+    fn dump_command(
+        &self,
+        place: &ScratchPlace,
+        repository: &Repository,
+        snapshot: &Snapshot,
+    ) -> Result<Vec<OsString>> {
+        let option = |name: &[u8], value: &[u8]| OsString::from_vec([name, value].concat());
+        let mut words = vec![
+            self.dumper.clone(),
+            option(b"--defaults-file=", option_file(place).as_os_str().as_bytes()),
+            option(b"--socket=", socket(place).as_os_str().as_bytes()),
+        ];
+        words.extend(["--user=root", "--skip-lock-tables", "--single-transaction", "--quick"].map(OsString::from));
+        words.extend(["--skip-dump-date", "--skip-triggers"].map(OsString::from));
+        if let Some(set) = snapshot.manifest.facts.get("character_set") {
+            words.push(option(b"--default-character-set=", set.as_bytes()));
+        }
+        let (tree, mut databases) = (repository.tree()?, Vec::new());
+        for (name, node) in databases_of(tree, &snapshot.manifest.root)? {
+            // A view that cannot be asked, since its definer is not there say, would end the dump.
+            for view in names_in(tree, &node, b"views")? {
+                words.push(option(b"--ignore-table=", &[&name[..], b".", &view].concat()));
+            }
+            databases.push(OsString::from_vec(name));
+        }
+        words.push("--databases".into());
+        words.extend(databases);
+        Ok(words)
+    }
+}
+
+/// Databases of a dump, but for the server's own.
+fn databases_of(tree: TreeReader, root: &Node) -> Result<Vec<(Vec<u8>, Node)>> {
+    let mut databases = Vec::new();
+    for entry in root.directory().into_iter().flat_map(|directory| tree.entries(directory)) {
+        let entry = entry?;
+        let is_ours = RESERVED.iter().any(|name| name.as_bytes() == &*entry.name);
+        if let Some(name) = name_of_file(&entry.name)
+            && !is_ours
+            && !OF_SERVER.contains(&&*name)
+            && entry.node.directory().is_some()
+        {
+            databases.push((name, entry.node));
+        }
+    }
+    Ok(databases)
+}
+
+/// What the entries of a directory below a node stand for.
+fn names_in(tree: TreeReader, node: &Node, directory: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let mut names = Vec::new();
+    let found = tree.lookup_path(node, directory)?;
+    for entry in found.iter().filter_map(Node::directory).flat_map(|directory| tree.entries(directory)) {
+        names.extend(name_of_file(&entry?.name));
+    }
+    Ok(names)
+}

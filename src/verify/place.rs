@@ -1,0 +1,166 @@
+//! ScratchPlace: a directory of a drill's own, and somebody who looks after it even when this process is killed.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::Pid;
+
+use crate::error::{Error, Result};
+use crate::id::WriterId;
+
+/// Servers refuse to run as root: they run as this user and group, nobody's on every Linux.
+const NOBODY: u32 = 65534;
+
+/// The longest path of such a directory: the kernel takes paths of sockets of 107 bytes.
+const PATH_MAX_BYTES: usize = 90;
+
+/// How often, and after which times, removing it is tried.
+const REMOVALS_MAX: u32 = 20;
+const REMOVAL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Waits until the process that started it has ended, which closes its standard input; then it ends the server whose number
+/// came last, and removes the directory.
+const KEEPER: &str = r#"
+server=
+while read -r line; do
+    [ "$line" = done ] && exit 0
+    server=$line
+done
+[ -n "$server" ] && kill -s KILL -- "-$server" 2>/dev/null
+for try in 1 2 3 4 5 6 7 8 9 10; do
+    rm -rf -- "$0" 2>/dev/null && exit 0
+    sleep 0.3
+done
+"#;
+
+/// A directory that goes with its owner.
+pub struct ScratchPlace {
+    path: PathBuf,
+    keeper: Child,
+    is_kept: bool,
+}
+
+impl ScratchPlace {
+    /// One in this directory. Whoever runs the server owns it, and nobody else sees what is in it.
+    pub fn new(parent: &Path) -> Result<ScratchPlace> {
+        let parent = std::path::absolute(parent).map_err(Error::io("find", parent))?;
+        let path = parent.join(format!("yesterfs-drill-{}", WriterId::random()?));
+        if path.as_os_str().len() > PATH_MAX_BYTES {
+            let reason = "its path is too long for the server's socket; name another directory with --tmp";
+            return Err(Error::invalid("directory", parent.to_string_lossy(), reason));
+        }
+        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(Error::io("make", &path))?;
+        let place = ScratchPlace { keeper: start_keeper(&path)?, path, is_kept: false };
+        if is_root() {
+            let owner = Some(NOBODY);
+            chown(&place.path, owner, owner).map_err(Error::io("give away", &place.path))?;
+        }
+        Ok(place)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.path
+    }
+
+    /// A program that works here, as somebody who is not root.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.path).env("HOME", &self.path).env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
+        if is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
+    }
+
+    /// Runs such a program to its end.
+    pub fn run(&self, mut command: Command, what: &str) -> Result<()> {
+        let client = command.get_program().to_string_lossy().into_owned();
+        let failed = |reason: String| Error::Load { what: what.to_string(), client: client.clone(), reason };
+        let output = command.stdin(Stdio::null()).output().map_err(|cause| failed(cause.to_string()))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let told = [output.stdout, output.stderr].concat();
+        Err(failed(format!("{}; {}", output.status, end_of(&told))))
+    }
+
+    /// Whoever looks after the place ends this one, too; or none any more.
+    pub fn set_server(&self, server: Option<Pid>) {
+        self.tell_keeper(&server.map(|server| server.as_raw_nonzero().to_string()).unwrap_or_default());
+    }
+
+    fn tell_keeper(&self, line: &str) {
+        // One that is gone does nothing, which is what the last line asks for.
+        let _ = self.keeper.stdin.as_ref().map(|mut stdin| stdin.write_all(format!("{line}\n").as_bytes()));
+    }
+
+    /// Leaves the directory there; tells where.
+    pub fn keep(mut self) -> PathBuf {
+        self.is_kept = true;
+        self.path.clone()
+    }
+}
+
+impl ScratchPlace {
+    /// What a server that was killed left behind may still write there for a moment.
+    fn remove(&self) {
+        let mut looks = 0;
+        while let Err(error) = std::fs::remove_dir_all(&self.path) {
+            looks += 1;
+            if looks == REMOVALS_MAX {
+                return log::warn!("cannot remove {}: {error}", self.path.display());
+            }
+            std::thread::sleep(REMOVAL_INTERVAL);
+        }
+    }
+}
+
+impl Drop for ScratchPlace {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.remove();
+        }
+        self.tell_keeper("done");
+        let _ = self.keeper.wait();
+    }
+}
+
+/// In a process group of its own: what ends this process from a terminal does not reach it.
+fn start_keeper(path: &Path) -> Result<Child> {
+    let mut keeper = Command::new("sh");
+    keeper.args(["-c", KEEPER]).arg(path).current_dir("/").process_group(0);
+    keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let started = keeper.spawn();
+    if started.is_err() {
+        // It is empty.
+        let _ = std::fs::remove_dir(path);
+    }
+    let failed = |cause: std::io::Error| Error::Load {
+        what: "looking after the server".into(),
+        client: "sh".into(),
+        reason: cause.to_string(),
+    };
+    started.map_err(failed)
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// What is shown of what a program told.
+const SHOWN_BYTES: usize = 2000;
+
+/// The last lines of what a program told.
+pub fn end_of(told: &[u8]) -> String {
+    let from = told.len().saturating_sub(SHOWN_BYTES);
+    String::from_utf8_lossy(&told[from..]).trim().to_string()
+}

@@ -1,0 +1,168 @@
+//! A PostgreSQL for a drill.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Signal;
+
+use crate::error::{Error, Result};
+use crate::load::ServerUrl;
+use crate::progress::Monitor;
+use crate::repository::Repository;
+use crate::repository::snapshot::Snapshot;
+use crate::verify::globals::missing_globals;
+use crate::verify::lines::{RowStyle, row_style};
+use crate::verify::place::ScratchPlace;
+use crate::verify::programs::Programs;
+use crate::verify::server::Engine;
+
+const PACKAGE: &str = "postgresql";
+
+/// Where Debian and others have a directory for each version.
+const VERSIONS: [&str; 2] = ["/usr/lib/postgresql", "/usr/lib64/pgsql"];
+
+/// Who owns the new server. A dump of a whole cluster makes the usual one.
+const OWNER: &str = "yesterfs_drill";
+
+/// Nothing but the socket, and nothing that outlives the drill.
+const SERVER_OPTIONS: [&str; 7] = [
+    "listen_addresses=",
+    "fsync=off",
+    "full_page_writes=off",
+    "synchronous_commit=off",
+    "autovacuum=off",
+    "max_wal_size=4GB",
+    "unix_socket_permissions=0700",
+];
+
+pub struct PostgresEngine {
+    server: PathBuf,
+    installer: PathBuf,
+    client: OsString,
+    dumper: OsString,
+}
+
+impl PostgresEngine {
+    pub fn new(bin: Option<&Path>) -> Result<PostgresEngine> {
+        let programs = Programs::new(bin, newest_first(), PACKAGE);
+        let server = programs.require(&["postgres"])?;
+        // Its companions lie beside it; those on the path may be of another version, or look for one.
+        let beside = Programs::new(server.parent(), Vec::new(), PACKAGE);
+        Ok(PostgresEngine {
+            installer: beside.require(&["initdb"])?,
+            client: beside.find_client(&["psql"]),
+            dumper: beside.find_client(&["pg_dumpall"]),
+            server,
+        })
+    }
+}
+
+/// The directories of programs of all versions.
+fn newest_first() -> Vec<PathBuf> {
+    let version = |path: &PathBuf| -> Option<u32> { path.file_name()?.to_str()?.split('.').next()?.parse().ok() };
+    let entries = VERSIONS.iter().filter_map(|place| std::fs::read_dir(place).ok()).flatten().flatten();
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| version(path).is_some()).collect();
+    found.sort_by_key(|path| std::cmp::Reverse(version(path)));
+    found.into_iter().map(|path| path.join("bin")).collect()
+}
+
+impl Engine for PostgresEngine {
+    fn initialize(&self, place: &ScratchPlace) -> Result<()> {
+        let mut command = place.command(&self.installer);
+        command.arg("-D").arg(place.path("data")).args(["-U", OWNER, "-A", "trust", "--no-sync", "-E", "UTF8"]);
+        command.arg("--locale=C.UTF-8");
+        place.run(command, "making the files of a server")
+    }
+
+    fn server(&self, place: &ScratchPlace, _: bool) -> Command {
+        let mut command = place.command(&self.server);
+        command.arg("-D").arg(place.path("data")).arg("-k").arg(place.directory());
+        command.args(SERVER_OPTIONS.iter().flat_map(|option| ["-c", option]));
+        command
+    }
+
+    fn is_ready(&self, place: &ScratchPlace) -> bool {
+        // What pg_ctl looks at: the last line of this file is the state.
+        let state = std::fs::read_to_string(place.path("data/postmaster.pid")).unwrap_or_default();
+        state.lines().nth(7).is_some_and(|line| line.trim() == "ready")
+    }
+
+    fn stop_signal(&self) -> Signal {
+        // It asks nobody to end first.
+        Signal::INT
+    }
+
+    fn url(&self, place: &ScratchPlace) -> Result<ServerUrl> {
+        let encode = |&byte: &u8| match byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) {
+            true => char::from(byte).to_string(),
+            false => format!("%{byte:02X}"),
+        };
+        let host: String = place.directory().as_os_str().as_bytes().iter().map(encode).collect();
+        format!("postgres://{OWNER}@/?host={host}").parse()
+    }
+
+    fn client(&self) -> OsString {
+        self.client.clone()
+    }
+
+    fn loads_over_what_is_there(&self) -> bool {
+        false
+    }
+
+    fn prepare(
+        &self,
+        place: &ScratchPlace,
+        repository: &Repository,
+        snapshot: &Snapshot,
+        monitor: &dyn Monitor,
+    ) -> Result<()> {
+        let missing = missing_globals(repository, snapshot, monitor)?;
+        let role = |name: &Vec<u8>| [b"CREATE ROLE ", &quoted(name)[..], b" SUPERUSER;\n"].concat();
+        let mut text: Vec<u8> = missing.roles.iter().flat_map(role).collect();
+        for name in &missing.tablespaces {
+            // In the data directory, which not all versions can.
+            let space = quoted(name);
+            let statements: [&[u8]; 3] =
+                [b"SET allow_in_place_tablespaces = on; CREATE TABLESPACE ", &space, b" LOCATION '';\n"];
+            text.extend(statements.concat());
+        }
+        let path = place.path("globals.sql");
+        std::fs::write(&path, text).map_err(Error::io("write", &path))?;
+        // As whoever may read that file.
+        let mut command = Command::new(&self.client);
+        command.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--username", OWNER, "--dbname=postgres"]);
+        command.arg("--host").arg(place.directory()).arg("--file").arg(path);
+        place.run(command, "making roles and tablespaces")
+    }
+
+    fn is_to_be_restarted(&self, _: &Repository, _: &Snapshot) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn dump_command(
+        &self,
+        place: &ScratchPlace,
+        repository: &Repository,
+        snapshot: &Snapshot,
+    ) -> Result<Vec<OsString>> {
+        let mut words = vec![self.dumper.clone(), "--host".into(), place.directory().as_os_str().to_owned()];
+        words.extend(["--username", OWNER, "--no-role-passwords", "--database=postgres"].map(OsString::from));
+        if let Some(set) = snapshot.manifest.facts.get("character_set") {
+            words.push(format!("--encoding={set}").into());
+        }
+        words.extend(match row_style(repository, snapshot)? {
+            RowStyle::Copy => None,
+            RowStyle::Inserts => Some("--inserts".into()),
+            RowStyle::ColumnInserts => Some("--column-inserts".into()),
+        });
+        Ok(words)
+    }
+}
+
+/// A name in double quotes.
+fn quoted(name: &[u8]) -> Vec<u8> {
+    let escape = |&byte: &u8| if byte == b'"' { vec![byte; 2] } else { vec![byte] };
+    [b"\"", &name.iter().flat_map(escape).collect::<Vec<u8>>()[..], b"\""].concat()
+}

@@ -1,0 +1,297 @@
+//! Stories of restore drills with real servers: dumps that are good, that a server alters, that it does not take, and drills
+//! that are ended in the middle.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use support::mariadb::MariaDb;
+use support::mounted::{Stage, names, within};
+use support::postgres::Postgres;
+use support::server::refused;
+
+const HOSTILE_MYSQL: &str = include_str!("mysql/hostile.sql");
+const HOSTILE_POSTGRES: &str = include_str!("postgres/hostile.sql");
+
+const DATABASES: [&str; 3] = ["--databases", "shop", "we/ird .%db"];
+
+fn ingest(stage: &Stage, kind: &str, dump: &[u8]) {
+    fs::write(stage.path("shop.sql"), dump).unwrap();
+    let file = stage.path("shop.sql");
+    stage.succeed(&["ingest", kind, "--source", "shop", "--database", "shop", file.to_str().unwrap()]);
+}
+
+/// A drill of the latest snapshot, in a directory that whoever runs the server may pass.
+fn drill(stage: &Stage, with: &str, options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
+    command.arg("--repo").arg(stage.repository()).args(["verify", "shop", "--with", with, "--tmp"]);
+    // What a user has there is not for this server.
+    command.arg(place(stage)).args(options).env("MYSQL_PWD", "of another server");
+    command
+}
+
+fn place(stage: &Stage) -> PathBuf {
+    stage.open_to_all();
+    let place = stage.path("drills");
+    fs::create_dir_all(&place).unwrap();
+    place
+}
+
+fn run(stage: &Stage, with: &str, options: &[&str]) -> Output {
+    let output = drill(stage, with, options).output().unwrap();
+    assert_eq!(names(place(stage)), [""; 0], "something was left");
+    assert_eq!(servers_in(&place(stage)), [""; 0], "a server was left");
+    output
+}
+
+/// Command lines of processes that name a directory, but for drills themselves.
+fn servers_in(place: &Path) -> Vec<String> {
+    let below = place.join("yesterfs-drill-").to_str().unwrap().to_string();
+    let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path().join("cmdline"));
+    let lines =
+        processes.filter_map(|path| fs::read(path).ok()).map(|line| String::from_utf8_lossy(&line).into_owned());
+    lines.filter(|line| line.contains(&below)).collect()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// What a drill prints that finds everything equal.
+#[track_caller]
+fn equal(stage: &Stage, with: &str, options: &[&str]) -> String {
+    let output = run(stage, with, options);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(text(&output).lines().all(|line| !line.contains("DIFFERENT")), "{output:?}");
+    text(&output)
+}
+
+/// What a drill prints that finds something different.
+#[track_caller]
+fn different(stage: &Stage, with: &str, options: &[&str]) -> String {
+    let output = run(stage, with, options);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    text(&output)
+}
+
+/// What `show` tells of the last drill of the latest snapshot.
+fn recorded(stage: &Stage) -> String {
+    let shown = stage.succeed(&["show", "shop", "--json"]);
+    shown.split_once(r#""drill":"#).map(|(_, drill)| drill.trim().to_string()).unwrap_or_default()
+}
+
+/// The dump with statements behind all others, that is, before its last line.
+fn with_statements(dump: &[u8], mark: &str, statements: &str) -> Vec<u8> {
+    let at = dump.windows(mark.len()).rposition(|window| window == mark.as_bytes()).unwrap();
+    [&dump[..at], statements.as_bytes(), b"\n", &dump[at..]].concat()
+}
+
+#[test]
+fn dumps_of_a_real_mariadb_come_back_equal() {
+    let (server, stage) = (MariaDb::start(), Stage::new());
+    server.run("", HOSTILE_MYSQL);
+    let everything = ["--all-databases", "--flush-privileges", "--routines", "--events"];
+    for options in [
+        &DATABASES[..],
+        &["--hex-blob", "--skip-tz-utc", "--complete-insert", "--databases", "shop"],
+        &["--skip-extended-insert", "--skip-comments", "shop"],
+        &["--default-character-set=latin1", "shop", "orders"],
+        &everything,
+    ] {
+        let dump = server.dump(options);
+        // The password of another server's administrator locks out whoever loads it.
+        let lock_out = "SET PASSWORD FOR 'root'@'localhost' = PASSWORD('secret');";
+        let is_everything = options.contains(&"--all-databases");
+        let locking = || with_statements(&dump, "-- Dump completed", lock_out);
+        ingest(&stage, "mysql", &if is_everything { locking() } else { dump.clone() });
+        assert_eq!(recorded(&stage), "");
+        let printed = equal(&stage, "mysql", &[]);
+        let last = printed.lines().last().unwrap();
+        assert!(
+            last.starts_with("equal: ") && last.contains("; server 10.") && printed.contains("shop.orders: "),
+            "{printed}"
+        );
+        let drill = recorded(&stage);
+        assert!(
+            drill.contains(r#""equal":true"#)
+                && drill.contains(r#""server":"10."#)
+                && drill.contains(r#""tables_different":0"#),
+            "{drill}"
+        );
+    }
+    let listed = stage.succeed(&["snapshots"]);
+    assert!(
+        listed.lines().next().unwrap().contains("DRILL") && listed.lines().skip(1).all(|line| line.contains(" equal")),
+        "{listed}"
+    );
+    let shown = stage.succeed(&["show", "shop"]);
+    assert!(shown.lines().any(|line| line.starts_with("drill") && line.contains("equal at ")), "{shown}");
+}
+
+#[test]
+fn what_a_server_alters_is_told_row_by_row_and_recorded() {
+    let (server, stage) = (MariaDb::start(), Stage::new());
+    server.run("", HOSTILE_MYSQL);
+    server.run(
+        "shop",
+        "CREATE TABLE few (id INT PRIMARY KEY, note TEXT); INSERT INTO few VALUES (1,'a'),(2,'b'),(3,'c')",
+    );
+    server.run("shop", "CREATE TABLE gone (id INT PRIMARY KEY); INSERT INTO gone VALUES (1),(2)");
+    server.run("shop", "CREATE TABLE numbers_of_it (id INT PRIMARY KEY); INSERT INTO numbers_of_it VALUES (1)");
+    let dump = server.dump(&["--databases", "shop"]);
+    // Not as statements of a dump: those would be the table's rows.
+    let statements = "USE `shop`; UPDATE few SET note = 'x' WHERE id = 2; DELETE FROM few WHERE id = 3;
+PREPARE s FROM 'INSERT INTO few VALUES (4,\\'d\\'),(5,\\'e\\')'; EXECUTE s;
+PREPARE s FROM 'DROP TABLE gone'; EXECUTE s;
+PREPARE s FROM 'ALTER TABLE numbers_of_it ADD COLUMN more INT'; EXECUTE s;
+PREPARE s FROM 'CREATE TABLE came (id INT PRIMARY KEY)'; EXECUTE s;";
+    ingest(&stage, "mysql", &with_statements(&dump, "-- Dump completed", statements));
+    let printed = different(&stage, "mysql", &[]);
+    for line in [
+        "shop.few: 3 rows, DIFFERENT: 1 changed, 1 missing, 2 added",
+        "shop.gone: 2 rows, DIFFERENT: 0 changed, 2 missing, 0 added; the server does not give it back",
+        "shop.numbers_of_it: 1 row, DIFFERENT: 0 changed, 0 missing, 0 added; column more was added",
+        "shop.came: 0 rows, DIFFERENT: 0 changed, 0 missing, 0 added; the snapshot does not have it",
+    ] {
+        assert!(printed.lines().any(|printed| printed == line), "{line} is not in {printed}");
+    }
+    assert!(printed.lines().any(|line| line.starts_with("shop.orders: ") && line.ends_with(", equal")), "{printed}");
+    assert!(printed.lines().last().unwrap().starts_with("4 tables different: "), "{printed}");
+    assert!(recorded(&stage).contains(r#""equal":false"#) && recorded(&stage).contains(r#""tables_different":4"#));
+    assert!(stage.succeed(&["snapshots"]).contains("DIFFERENT"));
+    let json = different(&stage, "mysql", &["--json"]);
+    let few = r#"{"type":"verified","table":"shop.few","equal":false,"rows":3,"changed":1,"missing":1,"added":2,"redefined":false}"#;
+    assert!(json.lines().any(|line| line == few), "{json}");
+    assert!(json.lines().last().unwrap().starts_with(r#"{"type":"verify","time":"#), "{json}");
+}
+
+#[test]
+fn a_dump_that_the_server_does_not_take_is_named_by_its_statement() {
+    let (server, stage) = (MariaDb::start(), Stage::new());
+    server.run("", HOSTILE_MYSQL);
+    let dump = server.dump(&["--skip-extended-insert", "--databases", "shop"]);
+    let text = String::from_utf8_lossy(&dump).into_owned();
+    let damaged = text.replace("INSERT INTO `large` VALUES (15000,", "INSERT INTO `large` VALUES (14999,");
+    assert_ne!(damaged, text);
+    ingest(&stage, "mysql", damaged.as_bytes());
+    let message = refused(&run(&stage, "mysql", &[]), 6);
+    for part in ["loading the dump", "Duplicate entry '14999'", "in the statement: INSERT INTO `large` VALUES"] {
+        assert!(message.contains(part), "{part} is not in {message}");
+    }
+    assert_eq!(recorded(&stage), "", "nothing is recorded");
+    // What is left for a look goes with the stage.
+    let output = drill(&stage, "mysql", &["--keep"]).output().unwrap();
+    let message = refused(&output, 6);
+    let kept = names(place(&stage));
+    assert!(kept.len() == 1 && message.contains(&kept[0]), "{message}");
+    assert!(place(&stage).join(&kept[0]).join("data/shop").is_dir());
+    assert_eq!(servers_in(&place(&stage)), [""; 0]);
+}
+
+#[test]
+fn what_is_missing_or_wrong_is_said() {
+    let stage = Stage::new();
+    let dump = "-- MariaDB dump 10.19\n-- Host: h    Database: shop\n\nCREATE TABLE `t` (`id` int PRIMARY KEY);\n-- Dump completed\n";
+    ingest(&stage, "mysql", dump.as_bytes());
+    let empty = stage.make_directory("empty");
+    let message = refused(&run(&stage, "mysql", &["--server-bin", empty.to_str().unwrap()]), 6);
+    let parts = ["mariadbd or mysqld", "install mariadb-server", "--server-bin"];
+    assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+    let message = refused(&run(&stage, "postgres", &[]), 2);
+    assert!(message.contains("a dump of MySQL or MariaDB: --with mysql"), "{message}");
+    let message = refused(&run(&stage, "mongo", &[]), 2);
+    assert!(message.contains("mongorestore"), "{message}");
+    let deep = place(&stage).join("x".repeat(90));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
+    command.arg("--repo").arg(stage.repository()).args(["verify", "shop", "--with", "mysql", "--tmp"]).arg(deep);
+    assert!(refused(&command.output().unwrap(), 2).contains("too long for the server's socket"));
+    ingest(
+        &stage,
+        "postgres",
+        b"SELECT pg_catalog.set_config('search_path', '', false);\n--\n-- PostgreSQL database dump complete\n--\n",
+    );
+    let message = refused(&run(&stage, "postgres", &["--server-bin", empty.to_str().unwrap()]), 6);
+    assert!(message.contains("install postgresql"), "{message}");
+}
+
+/// A drill in whose server a statement sleeps.
+fn sleeping(stage: &Stage) -> Child {
+    let dump = "-- MariaDB dump 10.19\n-- Host: h    Database: shop\n\nCREATE TABLE `t` (`id` int PRIMARY KEY);\n\
+                CREATE TABLE `marked` (`id` int) ENGINE=InnoDB;\nDO SLEEP(300);\n-- Dump completed\n";
+    ingest(stage, "mysql", dump.as_bytes());
+    let child = drill(stage, "mysql", &[]).stderr(Stdio::piped()).spawn().unwrap();
+    within(Duration::from_secs(60), "the load begins", || {
+        names(place(stage)).first().is_some_and(|name| place(stage).join(name).join("data/shop/marked.ibd").exists())
+    });
+    assert!(!servers_in(&place(stage)).is_empty());
+    child
+}
+
+#[test]
+fn whoever_ends_a_drill_leaves_nothing_behind() {
+    let stage = Stage::new();
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let mut child = sleeping(&stage);
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{signal:?}");
+        assert_eq!(names(place(&stage)), [""; 0]);
+        assert_eq!(servers_in(&place(&stage)), [""; 0]);
+        assert_eq!(recorded(&stage), "");
+    }
+    // One that is killed can do nothing any more: somebody else does.
+    let mut child = sleeping(&stage);
+    kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
+    child.wait().unwrap();
+    within(Duration::from_secs(20), "all is gone", || {
+        names(place(&stage)).is_empty() && servers_in(&place(&stage)).is_empty()
+    });
+}
+
+#[test]
+fn dumps_of_a_real_postgresql_come_back_equal() {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    server.run("postgres", HOSTILE_POSTGRES);
+    let all = ["--no-role-passwords", "--no-tablespaces"];
+    for (program, options) in [
+        ("pg_dump", &["shop"][..]),
+        ("pg_dump", &["--inserts", "shop"]),
+        ("pg_dump", &["--column-inserts", "shop"]),
+        ("pg_dump", &["--create", "--no-owner", "--encoding=UTF8", "shop"]),
+        ("pg_dumpall", &all),
+    ] {
+        ingest(&stage, "postgres", &server.dump(program, options));
+        let printed = equal(&stage, "postgres", &[]);
+        let last = printed.lines().last().unwrap();
+        assert!(last.starts_with("equal: ") && printed.contains("shop.sales.orders: "), "{printed}");
+        assert!(recorded(&stage).contains(r#""equal":true"#));
+    }
+}
+
+#[test]
+fn rows_that_a_real_postgresql_alters_are_counted() {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    server.run("postgres", "CREATE DATABASE shop TEMPLATE template0");
+    server.run("shop", "CREATE TABLE t (id integer PRIMARY KEY, note text); INSERT INTO t SELECT i, 'n' || i FROM generate_series(1, 900) i");
+    server.run("shop", "CREATE TABLE gone (id integer); INSERT INTO gone VALUES (1); CREATE TABLE empty (id integer)");
+    let dump = server.dump("pg_dump", &["shop"]);
+    let statements =
+        "UPDATE public.t SET note = 'x' WHERE id = 7;\nDELETE FROM public.t WHERE id > 898;\nDROP TABLE public.gone;\n";
+    ingest(&stage, "postgres", &with_statements(&dump, "--\n-- PostgreSQL database dump complete", statements));
+    let printed = different(&stage, "postgres", &[]);
+    for line in [
+        "shop.public.t: 900 rows, DIFFERENT: 0 changed, 3 missing, 1 added",
+        "shop.public.gone: 1 row, DIFFERENT: 0 changed, 1 missing, 0 added; the server does not give it back",
+        "shop.public.empty: 0 rows, equal",
+    ] {
+        assert!(printed.lines().any(|printed| printed == line), "{line} is not in {printed}");
+    }
+    assert!(recorded(&stage).contains(r#""tables_different":2"#));
+    let damaged = String::from_utf8_lossy(&dump).replace("\n700\t", "\nnonsense\t");
+    ingest(&stage, "postgres", damaged.as_bytes());
+    let message = refused(&run(&stage, "postgres", &[]), 6);
+    assert!(message.contains("loading the dump") && message.contains("in the statement: COPY public.t"), "{message}");
+}
