@@ -71,7 +71,7 @@ fn file_of(kept: &[u8]) -> &[u8] {
 fn keep_outermost(found: &mut Vec<(Vec<u8>, Content)>) {
     let files: Vec<Vec<u8>> = found.iter().map(|(kept, _)| file_of(kept).to_vec()).collect();
     let is_inside = |file: &[u8]| {
-        let mut around = [Wrapping::Gzip, Wrapping::Zstd].map(|it| [file, it.suffix().as_bytes()].concat()).into_iter();
+        let mut around = Wrapping::ALL.into_iter().map(|it| [file, it.suffix().as_bytes()].concat());
         around.any(|around| files.contains(&around))
     };
     found.retain(|(kept, _)| !is_inside(file_of(kept)));
