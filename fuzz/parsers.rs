@@ -39,7 +39,7 @@ pub const TARGETS: [Target; 17] = [
     ("mongo_metadata", mongo_metadata),
     ("backup_files", backup_files),
     ("gzip", gzip),
-    ("zstd", zstd),
+    ("wrapped", wrapped),
     ("recipe", recipe),
     ("page", page),
     ("node", node),
@@ -266,8 +266,11 @@ fn unwrap(wrapping: Wrapping, data: &[u8]) -> (Vec<u8>, String) {
     whole
 }
 
-pub fn zstd(data: &[u8]) {
-    unwrap(Wrapping::Zstd, data);
+/// Whatever is not gzip.
+pub fn wrapped(data: &[u8]) {
+    if let Some(wrapping) = Wrapping::of(data).filter(|&wrapping| wrapping != Wrapping::Gzip) {
+        unwrap(wrapping, data);
+    }
 }
 
 pub fn gzip(data: &[u8]) {

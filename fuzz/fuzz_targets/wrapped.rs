@@ -4,4 +4,4 @@
 #[path = "../parsers.rs"]
 mod parsers;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| parsers::zstd(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| parsers::wrapped(data));
