@@ -7,3 +7,4 @@ pub mod mongo;
 pub mod mysql;
 pub mod name;
 pub mod postgres;
+pub mod table;

@@ -1,7 +1,8 @@
 //! Rows: which rows of a table two snapshots do not both have, and what brings one to the other. What two snapshots share is
 //! not read: only chunks that differ are, and as much around them as the rows in them take.
 //!
-//! 1. `tables`: the directories of tables that differ. `side`: what each side says of its columns.
+//! 1. `tables`: the directories of tables that differ. `side`: what each side says of its columns. `form`: how rows stand in the
+//!    dumps of each database; nothing else here knows that, but what writes statements.
 //! 2. `gaps`: the ranges of both `data.sql` that are not shared. `reading`: the rows in them.
 //! 3. `window`: drops what is the same and in the same order. `join`: finds what belongs together by key, in memory or in files.
 //! 4. `difference`: the changes. `patch`: the statements that make them.
@@ -11,6 +12,7 @@
 mod comparison;
 mod difference;
 mod find;
+mod form;
 mod gaps;
 mod history;
 mod join;
@@ -27,6 +29,7 @@ mod window;
 pub use self::comparison::{Comparison, RowView};
 pub use self::difference::{Operation, RowChange, RowDiffCounts, RowDiffOptions, TableChange, diff_table};
 pub use self::find::{FoundRow, find_rows};
+pub use self::form::{RowForm, Value};
 pub use self::history::{HistoryStep, row_history};
 pub use self::join::{Join, JoinCounts};
 pub use self::patch::{Direction, PatchCounts, PatchWriter};

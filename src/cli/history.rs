@@ -138,7 +138,7 @@ fn step_record(step: &HistoryStep) -> Record {
         .put("op", words(step).0);
     let sides = ["before", "after"].into_iter().zip(&step.sides);
     let record = sides.fold(record, |record, (name, view)| match view {
-        Some(view) => record.put_record(name, row_record(names, view, &all)),
+        Some(view) => record.put_record(name, row_record(step.comparison, view, &all)),
         None => record,
     });
     let changed = step.changed().into_iter().map(|column| String::from_utf8_lossy(&names[column]).into_owned());

@@ -19,7 +19,8 @@ Examples:
   yesterfs rows shop shop.orders --key 42
   yesterfs rows shop@yesterday shop.orders --key 42 --sql | mariadb shop
   yesterfs rows shop shop.positions --key 42,3 --json
-  yesterfs rows shop shop.customers --by email --key ann@example.org";
+  yesterfs rows shop shop.customers --by email --key ann@example.org
+  yesterfs rows shop public.orders --key 42 --sql | psql shop";
 
 /// Print a row of a dump by its key
 ///
@@ -32,7 +33,7 @@ pub struct Rows {
     #[arg(value_name = "SNAP")]
     snapshot: OsString,
 
-    /// The table: shop.orders
+    /// The table: shop.orders; of PostgreSQL shop.public.orders, or as much of it as names one table
     table: OsString,
 
     /// The value of its key, or of each column of it
@@ -82,7 +83,7 @@ impl Rows {
         let columns: Vec<usize> = (0..names.len()).collect();
         if self.json {
             let record = Record::new("row").put("table", found.pair.name());
-            return output.record(&record.put_record("row", row_record(names, &found.row, &columns)));
+            return output.record(&record.put_record("row", row_record(found.comparison, &found.row, &columns)));
         }
         if self.sql {
             return output.line(found.insert());

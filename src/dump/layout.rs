@@ -28,6 +28,15 @@ pub const SCHEMA_FILE: &str = "schema.sql";
 pub const DATA_FILE: &str = "data.sql";
 pub const TRIGGERS_FILE: &str = "triggers.sql";
 
+/// What comes behind the rows of a table of PostgreSQL: constraints, indexes, triggers.
+pub const POST_FILE: &str = "post.sql";
+
+/// The directory of a schema that has a file for each sequence.
+pub const SEQUENCES_DIRECTORY: &str = "sequences";
+
+/// The fact of a snapshot that tells by what a row is found without reading all before it.
+pub const ROW_MARKS: &str = "row_marks";
+
 /// What sets up the session, beside what is told about the dump.
 pub const HEADER_FILE: &str = "header.sql";
 

@@ -22,11 +22,11 @@ pub use self::facts::{Coordinates, CoordinatesOf, DumpEnd, DumpFacts, Session};
 pub use self::part::{Need, NeedKind, Part, PartKind};
 pub use self::rename::Renamer;
 pub use self::row::{columns_of_insert, is_number, meaning, quoted, same_meaning, split_row};
-pub use self::row_marks::{ROW_MARKS, RowMarks};
+pub use self::row_marks::RowMarks;
 pub use self::row_reader::{RowEvent, RowReader};
 pub use self::starts::StatementStarts;
 pub use self::statement::{setting, trigger_names};
-pub use self::table::{Column, ColumnKind, Key as TableKey, TableSchema};
+pub use self::table::table_schema;
 pub use self::words::QuoteModes;
 
 use self::facts::shown;

@@ -8,25 +8,36 @@ mod needs;
 mod part;
 mod phrase;
 mod remark;
+mod row;
+mod row_marks;
+mod row_reader;
 mod settings;
 mod starts;
 mod statement;
+mod table;
 mod words;
 
 use std::collections::HashMap;
 
+pub use self::ends::Boundary;
 pub use self::facts::{DumpEnd, DumpFacts, Other};
 pub use self::part::{Need, NeedKind, Object, Part, PartKind};
+pub use self::row::{RowForm, columns_of_rows, meaning, quoted, split_row};
+pub use self::row_marks::RowMarks;
+pub use self::row_reader::{RowEvent, RowReader};
 pub use self::settings::Settings;
 pub use self::starts::StatementStarts;
+pub use self::table::{owns_sequence, sequence_value, table_schema};
 
+use self::ends::EndedIn;
 use self::facts::BEGINNING_BYTES;
-use self::lexer::{EndedIn, Lexer, Sink};
+use self::lexer::{Lexer, Sink};
 use self::needs::{needs, roles};
 use self::remark::{Remark, Title, connected_to, remark};
+use self::row_marks::RowMarksFinder;
 use self::settings::name_of_setting;
-use self::statement::{Belongs, statement};
-use self::words::{QualifiedName, Words};
+use self::statement::{Belongs, copies_from_here, sets_backslash_escapes, statement};
+use self::words::{QualifiedName, Words, begins_with};
 
 /// What the reader tells, in the order of the dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +75,7 @@ impl PostgresDump {
         let ended_in = self.lexer.finish(&mut telling);
         telling.settle();
         self.sections.facts.end = self.sections.end(ended_in);
+        self.sections.facts.row_marks = self.sections.row_marks.finish();
         self.sections.facts.other = Other::beginning_with(&self.beginning);
         self.sections.facts
     }
@@ -93,6 +105,7 @@ struct Sections {
     /// What is named like a table and is none, in the present database.
     relations: HashMap<QualifiedName, PartKind>,
     facts: DumpFacts,
+    row_marks: RowMarksFinder,
     progress: Progress,
 }
 
@@ -155,6 +168,15 @@ impl Sections {
             _ => kind,
         };
         Object { kind, database, schema: name.schema.unwrap_or_default(), name: name.name }
+    }
+
+    /// A statement that is about rows of a table, or has them.
+    fn note_rows(&mut self, text: &[u8], table: &Object) {
+        if begins_with(text, b"INSERT") || (begins_with(text, b"COPY") && copies_from_here(text)) {
+            self.row_marks.rows_of(table);
+        } else {
+            self.row_marks.beside_rows(text);
+        }
     }
 
     /// The schema in which old dumps mean names without one.
@@ -222,6 +244,7 @@ impl<F: FnMut(Event)> Telling<'_, F> {
     fn setting(&mut self, start: u64, text: &[u8], belongs: &Belongs) {
         self.sections.facts.note_setting(start, text);
         self.sections.follow_search_path(text);
+        sets_backslash_escapes(text).into_iter().for_each(|escapes| self.sections.row_marks.strings(escapes));
         let is_first = self.sections.present.is_none() || self.sections.is_in(PartKind::Header);
         if *belongs == Belongs::ToPrevious {
             self.settle();
@@ -245,7 +268,9 @@ impl<F: FnMut(Event)> Telling<'_, F> {
                 let own = self.sections.qualified(name.clone());
                 let object = self.sections.object(kind, name);
                 self.resolve(start, object.clone());
-                if object.kind.is_of_table() {
+                if object.kind == PartKind::Data {
+                    self.sections.note_rows(text, &object);
+                } else if object.kind.is_of_table() {
                     self.table(text, object, &own);
                 } else if object.kind == PartKind::Sequence {
                     self.sequence(text, object);
@@ -260,7 +285,10 @@ impl<F: FnMut(Event)> Telling<'_, F> {
                 let object = self.sections.object(PartKind::Other, QualifiedName { schema: None, name: Vec::new() });
                 self.resolve(start, object);
             }
-            Belongs::ToPrevious | Belongs::Unknown => self.settle(),
+            Belongs::ToPrevious | Belongs::Unknown => {
+                self.settle();
+                self.sections.row_marks.beside_rows(text);
+            }
         }
     }
 

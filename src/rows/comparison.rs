@@ -3,8 +3,10 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use crate::dump::mysql::{QuoteModes, TableSchema, meaning, same_meaning, split_row};
+use crate::dump::postgres;
+use crate::dump::table::{ColumnKind, TableSchema};
 use crate::error::{Error, Result};
+use crate::rows::form::{RowForm, Value, same_meaning};
 use crate::rows::key::push_value;
 
 /// Ways in which the rows of one table are laid out: one, unless people wrote the dump.
@@ -33,10 +35,10 @@ impl Layout {
 }
 
 /// How the rows of one side are written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct SideRows {
-    modes: QuoteModes,
-    /// Its INSERTs name their columns.
+    form: RowForm,
+    /// What stands before its rows names their columns.
     has_list: bool,
     layouts: RefCell<Vec<Layout>>,
 }
@@ -46,6 +48,7 @@ pub struct Comparison {
     table: String,
     /// The columns of B in their order, then those that only A has.
     columns: Vec<Vec<u8>>,
+    kinds: Vec<Option<ColumnKind>>,
     common: Vec<usize>,
     key: Vec<usize>,
     has_key: bool,
@@ -57,9 +60,9 @@ pub struct SideColumns<'s> {
     pub schema: Option<&'s TableSchema>,
     /// Columns of the values of its first rows.
     pub names: Vec<Vec<u8>>,
-    /// Its first INSERT names them.
+    /// What stands before the first row names them.
     pub has_list: bool,
-    pub modes: QuoteModes,
+    pub form: RowForm,
 }
 
 impl Comparison {
@@ -93,19 +96,29 @@ impl Comparison {
             None => (false, common.clone()),
         };
         let count = columns.len();
+        let kind = |name: &Vec<u8>| {
+            let schemas = b.schema.into_iter().chain(a.schema);
+            schemas.filter_map(|schema| schema.column(name)).map(|column| column.kind).next()
+        };
+        let kinds = columns.iter().map(kind).collect();
         let rows = |side: &SideColumns| {
             let layout = Layout::of(side.names.iter().filter_map(number).collect(), count);
-            SideRows { modes: side.modes, has_list: side.has_list, layouts: RefCell::new(vec![layout]) }
+            SideRows { form: side.form, has_list: side.has_list, layouts: RefCell::new(vec![layout]) }
         };
         let sides = [rows(a), rows(b)];
-        Ok(Comparison { table: table.to_string(), columns, common, key, has_key, sides })
+        Ok(Comparison { table: table.to_string(), columns, kinds, common, key, has_key, sides })
     }
 
     /// Whether the same bytes are the same row on both sides.
     pub fn reads_alike(&self) -> bool {
         let [a, b] = &self.sides;
         let (layout, other) = (&a.layouts.borrow()[0], &b.layouts.borrow()[0]);
-        a.modes == b.modes && (layout == other || layout.columns.is_empty() || other.columns.is_empty())
+        a.form == b.form && (layout == other || layout.columns.is_empty() || other.columns.is_empty())
+    }
+
+    /// What the value of a column is; `None` where the row has none.
+    pub fn value<'r>(&self, row: &RowView<'r>, column: usize) -> Option<Value<'r>> {
+        Some(row.form.value(row.literal(column)?, self.kinds[column]))
     }
 
     pub fn columns(&self) -> &[Vec<u8>] {
@@ -122,14 +135,14 @@ impl Comparison {
         self.has_key.then_some(&self.key)
     }
 
-    pub fn modes(&self, side: usize) -> QuoteModes {
-        self.sides[side].modes
-    }
-
-    /// The layout of rows of these columns; of the first rows without a list.
-    pub fn layout(&self, side: usize, names: Option<&[Vec<u8>]>) -> Result<u16> {
+    /// The layout of rows of this form and these columns; of the first rows without a list.
+    pub fn layout(&self, side: usize, names: Option<&[Vec<u8>]>, form: RowForm) -> Result<u16> {
+        let rows = &self.sides[side];
+        if matches!(form, RowForm::Postgres(_)) && form != rows.form {
+            return Err(self.unusable("some of its rows stand in a COPY, others in INSERTs"));
+        }
         let Some(names) = names else {
-            let is_usual = !self.sides[side].has_list;
+            let is_usual = !rows.has_list;
             return if is_usual { Ok(0) } else { Err(self.unusable("not all of its INSERTs name their columns")) };
         };
         let number = |name: &Vec<u8>| self.columns.iter().position(|known| known == name);
@@ -158,7 +171,7 @@ impl Comparison {
     pub fn push_key(&self, side: usize, row: &[u8], key: &mut Vec<u8>) -> Result<()> {
         let view = self.view(side, row)?;
         for &column in &self.key {
-            let value = view.literal(column).and_then(|literal| meaning(literal, view.modes));
+            let value = view.literal(column).and_then(|literal| view.form.meaning(literal));
             push_value(key, value.as_deref());
         }
         Ok(())
@@ -178,10 +191,14 @@ impl Comparison {
         let rows = &self.sides[side];
         let (layout, text) = row.split_at(LAYOUT_BYTES.min(row.len()));
         let mut values = Vec::new();
-        let is_row = split_row(text, rows.modes, &mut values);
+        let is_row = rows.form.split(text, &mut values);
         let layouts = rows.layouts.borrow();
         let number = layout.try_into().map_or(0, u16::from_le_bytes);
         let layout = &layouts[usize::from(number)];
+        if text.is_empty() && layout.columns.is_empty() && rows.form == RowForm::Postgres(postgres::RowForm::Copy) {
+            // The line of a row that has no columns.
+            values.clear();
+        }
         if !is_row {
             return Err(self.unusable(&format!("{} is no row", start_of(text))));
         }
@@ -189,7 +206,7 @@ impl Comparison {
             let counts = format!("has {} values for {} columns", values.len(), layout.columns.len());
             return Err(self.unusable(&format!("the row {} {counts}", start_of(text))));
         }
-        Ok(RowView { text, values, positions: layout.positions.clone(), modes: rows.modes })
+        Ok(RowView { text, values, positions: layout.positions.clone(), form: rows.form })
     }
 }
 
@@ -203,7 +220,7 @@ fn start_of(text: &[u8]) -> String {
 /// Whether a column has the same value in a row of A and one of B.
 pub fn is_same_value(a: &RowView, b: &RowView, column: usize) -> bool {
     match (a.literal(column), b.literal(column)) {
-        (Some(literal), Some(other)) => same_meaning((literal, a.modes), (other, b.modes)),
+        (Some(literal), Some(other)) => same_meaning((literal, a.form), (other, b.form)),
         (literal, other) => literal == other,
     }
 }
@@ -224,7 +241,7 @@ pub struct RowView<'r> {
     text: &'r [u8],
     values: Vec<Range<usize>>,
     positions: Vec<Option<usize>>,
-    pub modes: QuoteModes,
+    pub form: RowForm,
 }
 
 impl<'r> RowView<'r> {

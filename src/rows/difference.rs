@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::dump::mysql::TableSchema;
+use crate::dump::table::TableSchema;
 use crate::error::{Error, Result};
 use crate::progress::Monitor;
 use crate::rows::comparison::{Comparison, RowView, is_same_value};
@@ -127,7 +127,7 @@ pub fn diff_table<T>(
     let stores = [a.repository.chunks()?, b.repository.chunks()?];
     let same = |before: &[u8], after: &[u8]| comparison.is_same(before, after);
     let join = Join::new(&same, options.memory_bytes, options.temporary_directory.clone());
-    let has_marks = sides.iter().all(|side| side.marks.lines) || sides.iter().all(|side| side.marks.brackets);
+    let has_marks = sides[0].marks.and(&sides[1].marks).are_known();
     let gaps = match comparison.reads_alike() && !options.whole {
         true => gaps::gaps(stores, &sides[0].data, &sides[1].data)?,
         false => gaps::everything(&sides[0].data, &sides[1].data),
@@ -139,7 +139,7 @@ pub fn diff_table<T>(
         }
     }
     let joined = was_read.join.finish();
-    let read_all = !has_marks && !gaps.is_empty();
+    let read_all = (!has_marks && !gaps.is_empty()) || was_read.passed_unmarked;
     let counts = RowDiffCounts { reading: was_read.counts, join: joined.counts, read_all };
     if read_all {
         monitor.note(&format!("nothing tells where the rows of {name} begin, so they were read from the first one on"));

@@ -2,12 +2,12 @@
 
 use std::cell::Cell;
 
-use crate::dump::mysql::TableSchema;
+use crate::dump::table::TableSchema;
 use crate::error::{Error, Result};
 use crate::progress::Monitor;
 use crate::rows::comparison::{Comparison, RowView};
 use crate::rows::locate::{Locator, NEAR_BYTES, ReadRow, wanted_key};
-use crate::rows::patch::push_name;
+use crate::rows::patch::Language;
 use crate::rows::side::{DumpSide, TableSide};
 use crate::rows::tables::{TablePair, changed_tables};
 
@@ -16,6 +16,7 @@ pub struct FoundRow<'r> {
     pub pair: &'r TablePair,
     pub comparison: &'r Comparison,
     schema: Option<&'r TableSchema>,
+    schema_name: Option<Vec<u8>>,
     table: &'r [u8],
     pub row: RowView<'r>,
 }
@@ -23,24 +24,31 @@ pub struct FoundRow<'r> {
 impl FoundRow<'_> {
     /// A statement that inserts it, without what the server computes.
     pub fn insert(&self) -> Vec<u8> {
-        let is_stored = |column: &usize| {
-            self.schema.is_none_or(|schema| {
-                schema.column(&self.comparison.columns()[*column]).is_none_or(|column| !column.is_generated)
-            })
-        };
-        let columns = (0..self.comparison.columns().len()).filter(is_stored);
-        let (mut names, mut values) = (Vec::new(), Vec::new());
-        for column in columns {
-            let Some(literal) = self.row.literal(column) else { continue };
-            let separator: &[u8] = if names.is_empty() { b"" } else { b"," };
-            names.extend_from_slice(separator);
-            values.extend_from_slice(separator);
-            push_name(&mut names, &self.comparison.columns()[column]);
-            values.extend_from_slice(literal);
-        }
+        let language = Language::of(self.row.form);
+        let about = |column: usize| self.schema.and_then(|it| it.column(&self.comparison.columns()[column]));
+        let columns: Vec<usize> = (0..self.comparison.columns().len())
+            .filter(|&column| about(column).is_none_or(|it| !it.is_generated) && self.row.literal(column).is_some())
+            .collect();
         let mut text = b"INSERT INTO ".to_vec();
-        push_name(&mut text, self.table);
-        [&text, &b" ("[..], &names, b") VALUES (", &values, b");"].concat()
+        text.extend_from_slice(&language.table(self.schema_name.as_deref(), self.table));
+        let mut separator: &[u8] = b" (";
+        for &column in &columns {
+            text.extend_from_slice(separator);
+            language.push_name(&self.comparison.columns()[column], &mut text);
+            separator = b",";
+        }
+        text.extend_from_slice(b")");
+        if columns.iter().any(|&column| about(column).is_some_and(|it| it.is_fixed)) {
+            text.extend_from_slice(language.overriding());
+        }
+        let mut separator: &[u8] = b" VALUES (";
+        for literal in columns.iter().filter_map(|&column| self.row.literal(column)) {
+            text.extend_from_slice(separator);
+            text.extend_from_slice(&language.literal(literal, self.row.form));
+            separator = b",";
+        }
+        text.extend_from_slice(b");");
+        text
     }
 }
 
@@ -58,7 +66,8 @@ pub fn find_rows(
     monitor: &dyn Monitor,
     give: &mut dyn FnMut(&FoundRow) -> Result<()>,
 ) -> Result<bool> {
-    let pairs = changed_tables(dump.repository, [None, Some(&dump.snapshot.manifest.root)], &[table.to_vec()])?;
+    let pairs =
+        changed_tables(dump.repository, dump.kind(), [None, Some(&dump.snapshot.manifest.root)], &[table.to_vec()])?;
     let pair =
         pairs.first().ok_or_else(|| Error::NotFound { what: "table", name: String::from_utf8_lossy(table).into() })?;
     let name = pair.name();
@@ -102,7 +111,8 @@ impl Search<'_> {
                 found.set(true);
                 let row = comparison.view(1, row.stored)?;
                 let schema = side.schema.as_ref();
-                give(&FoundRow { pair: self.pair, comparison, schema, table: &self.table, row })?;
+                let schema_name = self.pair.schema();
+                give(&FoundRow { pair: self.pair, comparison, schema, schema_name, table: &self.table, row })?;
             }
             Ok(())
         };

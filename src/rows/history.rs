@@ -140,7 +140,7 @@ impl Walk<'_> {
     /// The table as a snapshot has it, if it has it.
     fn pair(&self, snapshot: &Snapshot) -> Result<Option<TablePair>> {
         let roots = [None, Some(&snapshot.manifest.root)];
-        match changed_tables(self.repository, roots, &[self.table.to_vec()]) {
+        match changed_tables(self.repository, snapshot.manifest.kind, roots, &[self.table.to_vec()]) {
             Err(Error::NotFound { .. }) => Ok(None),
             pairs => Ok(pairs?.into_iter().next()),
         }
@@ -161,8 +161,7 @@ impl Walk<'_> {
         }
         let (Some(older_data), Some(newer_data)) = (&files.data, &newer.files.data) else { return Ok(None) };
         let place = self.follow(older_data, newer_data, &place.range)?;
-        let marks = dump.marks()?;
-        let is_told_by_marks = marks == newer.side.marks && (marks.lines || marks.brackets);
+        let is_told_by_marks = dump.marks()?.agree_with(&newer.side.marks);
         Ok(Some(match place {
             OlderPlace::Same(range) if !is_told_by_marks => OlderPlace::About(range),
             place => place,
@@ -229,7 +228,7 @@ impl Walk<'_> {
 /// A row with its layout in front.
 fn stored_row(comparison: &Comparison, side: usize, row: &KeptRow) -> Result<Vec<u8>> {
     let layout = match &row.columns {
-        Some(columns) => comparison.layout(side, Some(columns))?,
+        Some(columns) => comparison.layout(side, Some(columns), row.form)?,
         None => 0,
     };
     Ok([&layout.to_le_bytes(), &row.text[..]].concat())

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use crate::dump::mysql::{RowEvent, RowReader, columns_of_insert};
 use crate::error::{Error, Result};
 use crate::progress::{Counters, Monitor};
 use crate::rows::comparison::Comparison;
+use crate::rows::form::{RowForm, RowReader, Told};
 use crate::rows::key::push_value;
 use crate::rows::side::{DumpSide, PIECE_BYTES, TableSide};
 
@@ -32,8 +32,9 @@ pub struct ReadRow<'r> {
     pub key: &'r [u8],
     /// Where it is in the table's file.
     pub range: Range<u64>,
-    /// The columns that its INSERT names, if that was read and names any.
+    /// The columns that stand before the rows, if that was read and names any.
     pub columns: Option<&'r [Vec<u8>]>,
+    pub form: RowForm,
 }
 
 /// A row, for later.
@@ -41,6 +42,7 @@ pub struct ReadRow<'r> {
 pub struct KeptRow {
     pub text: Vec<u8>,
     pub columns: Option<Vec<Vec<u8>>>,
+    pub form: RowForm,
 }
 
 /// Where a key has its place: what is there tells whether there is a row of that key.
@@ -65,7 +67,8 @@ struct Stretch {
 impl Stretch {
     fn take(&mut self, row: &ReadRow, wanted: &[u8]) {
         if *row.key == *wanted {
-            let kept = KeptRow { text: text_of(row.stored).to_vec(), columns: row.columns.map(<[_]>::to_vec) };
+            let (text, columns) = (text_of(row.stored).to_vec(), row.columns.map(<[_]>::to_vec));
+            let kept = KeptRow { text, columns, form: row.form };
             self.found.get_or_insert(KeyPlace { range: row.range.clone(), row: Some(kept) });
         }
         self.is_disordered |= *row.key < *self.last_key;
@@ -163,8 +166,8 @@ impl Locator<'_> {
     /// Where a row begins that is not far before the wanted one, if the table is in the order of its key; `None` where it is
     /// so small that all of it is near, or where nothing tells where rows begin.
     pub fn place_in_order(&self) -> Result<Option<u64>> {
-        let (marks, size) = (self.side.marks, self.side.data.size);
-        if size <= NEAR_BYTES || !(marks.lines || marks.brackets) {
+        let size = self.side.data.size;
+        if size <= NEAR_BYTES || !self.side.marks.are_known() {
             return Ok(None);
         }
         let (mut low, mut high) = (0, size);
@@ -184,10 +187,13 @@ impl Locator<'_> {
         self.dump.repository.contents()?.read(&self.side.data, place, PIECE_BYTES / 4, &mut text)?;
         Counters::add(&self.monitor.counters().bytes_read, text.len() as u64);
         let Some(at) = self.side.marks.first_row(&text) else { return Ok(None) };
+        if !self.side.marks.range().contains(&(place + at as u64)) {
+            return Ok(None);
+        }
         let mut key = None;
-        let mut reader = RowReader::new(self.side.marks.modes, true);
-        reader.push(&text[at..], &mut |event| -> Result<()> {
-            if let (RowEvent::Row { text, .. }, None) = (event, &key) {
+        let mut reader = RowReader::new(self.side.form, true);
+        reader.push(&text[at..], &mut |told| -> Result<()> {
+            if let (Told::Row { text, .. }, None) = (told, &key) {
                 let mut bytes = Vec::new();
                 self.comparison.push_key(1, &[&0u16.to_le_bytes(), text].concat(), &mut bytes)?;
                 key = Some(bytes);
@@ -206,9 +212,10 @@ impl Locator<'_> {
         take: &mut dyn FnMut(ReadRow) -> Result<()>,
     ) -> Result<()> {
         let contents = self.dump.repository.contents()?;
-        let mut reader = RowReader::new(self.side.marks.modes, start > 0);
+        let mut reader = RowReader::new(self.side.form, start > 0);
+        let (columns, form) = (None, self.side.form);
         let mut rows =
-            Rows { locator: self, base: start, layout: 0, columns: None, key: Vec::new(), stored: Vec::new() };
+            Rows { locator: self, base: start, layout: 0, columns, form, key: Vec::new(), stored: Vec::new() };
         let (mut at, mut piece) = (start, Vec::new());
         while at < end && !is_enough() {
             self.dump.go_on()?;
@@ -216,12 +223,12 @@ impl Locator<'_> {
             contents.read(&self.side.data, at, PIECE_BYTES.min((end - at) as usize), &mut piece)?;
             at += piece.len() as u64;
             Counters::add(&self.monitor.counters().bytes_read, piece.len() as u64);
-            if !reader.push(&piece, &mut |event| rows.tell(event, take))? {
+            if !reader.push(&piece, &mut |told| rows.tell(told, take))? {
                 return Err(self.comparison.unusable("a row is longer than any can be"));
             }
         }
         if !is_enough() {
-            reader.finish(&mut |event| rows.tell(event, take))?;
+            reader.finish(&mut |told| rows.tell(told, take))?;
         }
         Ok(())
     }
@@ -233,28 +240,29 @@ struct Rows<'l, 's> {
     base: u64,
     layout: u16,
     columns: Option<Vec<Vec<u8>>>,
+    form: RowForm,
     key: Vec<u8>,
     stored: Vec<u8>,
 }
 
 impl Rows<'_, '_> {
-    fn tell(&mut self, event: RowEvent, take: &mut dyn FnMut(ReadRow) -> Result<()>) -> Result<()> {
+    fn tell(&mut self, told: Told, take: &mut dyn FnMut(ReadRow) -> Result<()>) -> Result<()> {
         let comparison = self.locator.comparison;
-        match event {
-            RowEvent::Insert { text, modes } => {
-                self.columns = columns_of_insert(text, modes);
-                self.layout = comparison.layout(1, self.columns.as_deref())?;
+        match told {
+            Told::Columns(columns, form) => {
+                (self.columns, self.form) = (columns, form);
+                self.layout = comparison.layout(1, self.columns.as_deref(), form)?;
                 Ok(())
             }
-            RowEvent::Row { start, text, .. } => {
+            Told::Row { start, text } => {
                 self.stored.clear();
                 self.stored.extend_from_slice(&self.layout.to_le_bytes());
                 self.stored.extend_from_slice(text);
                 self.key.clear();
                 comparison.push_key(1, &self.stored, &mut self.key)?;
                 let start = self.base + start;
-                let range = start..start + text.len() as u64;
-                take(ReadRow { stored: &self.stored, key: &self.key, range, columns: self.columns.as_deref() })
+                let (range, columns) = (start..start + text.len() as u64, self.columns.as_deref());
+                take(ReadRow { stored: &self.stored, key: &self.key, range, columns, form: self.form })
             }
         }
     }

@@ -2,12 +2,14 @@
 //! row that such a place is in up to where both are again before a row: there what both share begins, and so the rest is the
 //! same until the next such place.
 
-use crate::dump::mysql::{RowEvent, RowMarks, RowReader, columns_of_insert};
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
 use crate::progress::{Counters, Monitor};
 use crate::repository::content_reader::PlacedExtent;
 use crate::rows::comparison::Comparison;
+use crate::rows::form::{Marks, RowForm, RowReader, Told};
 use crate::rows::gaps::Gap;
 use crate::rows::join::Join;
 use crate::rows::nearby::Nearby;
@@ -44,6 +46,9 @@ pub struct ReadingCounts {
 struct Reader<'t> {
     bytes: Nearby<'t>,
     rows: RowReader,
+    form: RowForm,
+    /// Where rows may be.
+    range: Range<u64>,
     /// Up to where it was read.
     at: u64,
     layout: u16,
@@ -54,7 +59,7 @@ pub struct Reading<'t, 's> {
     stores: [&'t ChunkStore; 2],
     comparison: &'t Comparison,
     monitor: &'t dyn Monitor,
-    marks: RowMarks,
+    marks: Marks,
     readers: [Reader<'t>; 2],
     /// The same contents, further ahead.
     ahead: [Nearby<'t>; 2],
@@ -66,6 +71,8 @@ pub struct Reading<'t, 's> {
     counts: ReadingCounts,
     /// Both sides are before the same row.
     is_settled: bool,
+    /// Rows were read only because nothing told of one nearer to what differs.
+    passed_unmarked: bool,
     ends_in_statement: [bool; 2],
 }
 
@@ -75,6 +82,8 @@ pub struct WasRead<'s> {
     pub counts: ReadingCounts,
     /// Where a side ends within a statement.
     pub ends_in_statement: [bool; 2],
+    /// Rows were read only because nothing told of one nearer to what differs.
+    pub passed_unmarked: bool,
 }
 
 impl<'t, 's> Reading<'t, 's> {
@@ -86,14 +95,12 @@ impl<'t, 's> Reading<'t, 's> {
         join: Join<'s>,
     ) -> Reading<'t, 's> {
         let [a, b] = sides;
-        let marks = RowMarks {
-            lines: a.marks.lines && b.marks.lines,
-            brackets: a.marks.brackets && b.marks.brackets,
-            modes: a.marks.modes,
-        };
+        let marks = a.marks.and(&b.marks);
         let reader = |side: usize| Reader {
             bytes: Nearby::new(stores[side], &sides[side].data),
-            rows: RowReader::new(sides[side].marks.modes, false),
+            rows: RowReader::new(sides[side].form, false),
+            form: sides[side].form,
+            range: sides[side].marks.range(),
             at: 0,
             layout: 0,
         };
@@ -110,6 +117,7 @@ impl<'t, 's> Reading<'t, 's> {
             piece: Vec::new(),
             counts: ReadingCounts::default(),
             is_settled: true,
+            passed_unmarked: false,
             ends_in_statement: [false; 2],
         }
     }
@@ -134,7 +142,8 @@ impl<'t, 's> Reading<'t, 's> {
             }
         }
         self.give(true)?;
-        Ok(WasRead { join: self.join, counts: self.counts, ends_in_statement: self.ends_in_statement })
+        let Reading { join, counts, ends_in_statement, passed_unmarked, .. } = self;
+        Ok(WasRead { join, counts, ends_in_statement, passed_unmarked })
     }
 
     /// Brings the chunks of the next gaps into the caches, and those before them; tells how many gaps that are.
@@ -159,28 +168,43 @@ impl<'t, 's> Reading<'t, 's> {
     /// Brings both sides to a gap: there by reading, or before the row that it begins in.
     fn begin(&mut self, gap: &Gap) -> Result<()> {
         let starts = [gap.sides[0].start, gap.sides[1].start];
-        if self.is_settled
-            && let Some(back) = self.row_before(gap)?
-        {
-            for (reader, start) in self.readers.iter_mut().zip(starts) {
-                let at = start - back;
-                if at > reader.at {
-                    reader.rows = RowReader::new(self.marks.modes, true);
-                    (reader.at, reader.layout) = (at, 0);
-                }
+        let back = if self.is_settled { self.row_before(gap)? } else { Some(0) };
+        for (reader, start) in self.readers.iter_mut().zip(starts).filter(|_| self.is_settled) {
+            let at = start - back.unwrap_or(start);
+            if at > reader.at {
+                reader.rows = RowReader::new(reader.form, true);
+                (reader.at, reader.layout) = (at, 0);
             }
         }
         self.is_settled = false;
-        self.read_to(starts)
+        let before = self.counts.rows;
+        self.read_to(starts)?;
+        // The row that the gap is in may be the first one.
+        self.passed_unmarked |= back.is_none() && self.counts.rows - before > 2;
+        Ok(())
     }
 
     /// So many bytes before a gap a row begins, the nearest that is known of; none behind where the sides were settled.
     fn row_before(&mut self, gap: &Gap) -> Result<Option<u64>> {
         let start = gap.sides[0].start;
         let shared = start - self.readers[0].at;
-        if shared == 0 || !(self.marks.lines || self.marks.brackets) {
+        let ranges = || self.readers.iter().zip(&gap.sides);
+        // Behind the last row is where all rows end.
+        let least = ranges().map(|(reader, gap)| gap.start.saturating_sub(reader.range.end)).max().unwrap_or(0);
+        let most = ranges().map(|(reader, gap)| gap.start.checked_sub(reader.range.start)).min().flatten();
+        let Some(most) = most.filter(|most| shared > 0 && least <= shared.min(*most) && self.marks.are_known()) else {
             return Ok(None);
+        };
+        if least > 0 {
+            return Ok(Some(least));
         }
+        let back = self.row_in_text_before(gap, shared)?;
+        Ok(back.filter(|back| *back <= most))
+    }
+
+    /// The same, by what stands there, no further back than `shared` bytes.
+    fn row_in_text_before(&mut self, gap: &Gap, shared: u64) -> Result<Option<u64>> {
+        let start = gap.sides[0].start;
         // A row may begin with the gap itself.
         let mut first_byte = Vec::new();
         for (reader, range) in self.readers.iter_mut().zip(&gap.sides) {
@@ -189,6 +213,7 @@ impl<'t, 's> Reading<'t, 's> {
                 reader.bytes.read(range.start, 1, &mut first_byte)?;
             }
         }
+        first_byte.retain(|&byte| byte == b'(');
         let mut length = 2;
         loop {
             let taken = shared.min(length);
@@ -211,7 +236,8 @@ impl<'t, 's> Reading<'t, 's> {
         let shared = next.sides[0].start - self.readers[0].at;
         let until = [self.readers[0].at + shared, self.readers[1].at + shared];
         loop {
-            if self.readers.iter().all(|reader| reader.rows.is_before_row()) {
+            let [a, b] = [0, 1].map(|side| self.readers[side].rows.boundary());
+            if a.is_some() && a == b {
                 self.is_settled = true;
                 return self.give(true);
             }
@@ -254,17 +280,17 @@ impl<'t, 's> Reading<'t, 's> {
         Counters::add(&self.monitor.counters().bytes_read, length as u64);
         let (window, comparison, layout, rows) =
             (&mut self.window, self.comparison, &mut reader.layout, &mut self.counts.rows);
-        let is_short = reader.rows.push(&piece, &mut |event| take(event, side, window, comparison, layout, rows))?;
+        let is_short = reader.rows.push(&piece, &mut |told| take(told, side, window, comparison, layout, rows))?;
         self.piece = piece;
         if is_short { Ok(()) } else { Err(self.comparison.unusable("a row is longer than any can be")) }
     }
 
     fn finish(&mut self, side: usize) -> Result<()> {
         let reader = &mut self.readers[side];
-        let rows = std::mem::replace(&mut reader.rows, RowReader::new(self.marks.modes, true));
+        let rows = std::mem::replace(&mut reader.rows, RowReader::new(reader.form, true));
         let (window, comparison, layout, count) =
             (&mut self.window, self.comparison, &mut reader.layout, &mut self.counts.rows);
-        let is_whole = rows.finish(&mut |event| take(event, side, window, comparison, layout, count))?;
+        let is_whole = rows.finish(&mut |told| take(told, side, window, comparison, layout, count))?;
         self.ends_in_statement[side] = !is_whole;
         Ok(())
     }
@@ -287,18 +313,16 @@ fn add(comparison: &Comparison, join: &mut Join, key: &mut Vec<u8>, side: usize,
 
 /// Takes what a reader tells.
 fn take(
-    event: RowEvent,
+    told: Told,
     side: usize,
     window: &mut Window,
     comparison: &Comparison,
     layout: &mut u16,
     rows: &mut u64,
 ) -> Result<()> {
-    match event {
-        RowEvent::Insert { text, modes } => {
-            *layout = comparison.layout(side, columns_of_insert(text, modes).as_deref())?;
-        }
-        RowEvent::Row { text, .. } => {
+    match told {
+        Told::Columns(names, form) => *layout = comparison.layout(side, names.as_deref(), form)?,
+        Told::Row { text, .. } => {
             *rows += 1;
             window.push(side, [&layout.to_le_bytes(), text]);
         }

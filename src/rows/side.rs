@@ -1,22 +1,25 @@
 //! TableSide: a table as one snapshot has it, before its rows are read.
 
 use std::cell::OnceCell;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
-use crate::dump::layout::DUMP_FILE;
-use crate::dump::mysql::{
-    MysqlDump, ROW_MARKS, RowEvent, RowMarks, RowReader, TableSchema, columns_of_insert, split_row,
-};
+use crate::dump::layout::{DUMP_FILE, ROW_MARKS};
+use crate::dump::table::TableSchema;
+use crate::dump::{mysql, postgres};
 use crate::error::{Error, Result};
 use crate::progress::{Counters, Monitor};
 use crate::repository::Repository;
-use crate::repository::content::{ChunkClass, Content, ContentBody};
+use crate::repository::content::Content;
 use crate::repository::snapshot::{Snapshot, SnapshotKind};
 use crate::rows::comparison::SideColumns;
+use crate::rows::form::{Marks, RowForm, RowReader, Told};
 use crate::rows::tables::TableFiles;
 
 /// Bytes that are read at a time.
 pub const PIECE_BYTES: usize = 256 << 10;
+
+/// At the end of a table's rows so much is looked at for what ends them.
+const TAIL_BYTES: u64 = 4 << 10;
 
 /// Longest definition of a table, or of all its triggers.
 const SCHEMA_MAX_BYTES: u64 = 64 << 20;
@@ -26,7 +29,43 @@ pub struct DumpSide<'a> {
     pub repository: &'a Repository,
     pub snapshot: &'a Snapshot,
     monitor: &'a dyn Monitor,
-    marks: OnceCell<RowMarks>,
+    marks: OnceCell<DumpMarks>,
+}
+
+/// How rows are read and found in a dump.
+#[derive(Debug, Clone, Copy)]
+pub enum DumpMarks {
+    Mysql(mysql::RowMarks),
+    Postgres(postgres::RowMarks),
+}
+
+impl DumpMarks {
+    /// What a table's files say of it.
+    pub fn schema(self, schema: &[u8], post: &[u8]) -> Option<TableSchema> {
+        match self {
+            DumpMarks::Mysql(marks) => mysql::table_schema(schema, marks.modes),
+            DumpMarks::Postgres(_) => postgres::table_schema(schema, post),
+        }
+    }
+
+    /// Whether what tells of rows in a table of another dump tells of them in this one, too.
+    pub fn agree_with(self, marks: &Marks) -> bool {
+        match (self, marks) {
+            (DumpMarks::Mysql(own), Marks::Mysql(other)) => own == *other && marks.are_known(),
+            (DumpMarks::Postgres(_), Marks::Lines(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// How rows are written, before any was seen.
+    fn form(self) -> RowForm {
+        match self {
+            DumpMarks::Mysql(marks) => RowForm::Mysql(marks.modes),
+            DumpMarks::Postgres(postgres::RowMarks { backslash_escapes, .. }) => {
+                RowForm::Postgres(postgres::RowForm::Insert { backslash_escapes })
+            }
+        }
+    }
 }
 
 /// Whether a snapshot is of a dump whose tables statements can change.
@@ -37,7 +76,7 @@ pub fn has_statements(snapshot: &Snapshot) -> bool {
 impl<'a> DumpSide<'a> {
     /// Whether a snapshot has rows that can be told apart.
     pub fn has_rows(snapshot: &Snapshot) -> bool {
-        snapshot.manifest.kind == SnapshotKind::Mysql
+        matches!(snapshot.manifest.kind, SnapshotKind::Mysql | SnapshotKind::Postgres)
     }
 
     /// # Errors
@@ -45,11 +84,7 @@ impl<'a> DumpSide<'a> {
     pub fn new(repository: &'a Repository, snapshot: &'a Snapshot, monitor: &'a dyn Monitor) -> Result<DumpSide<'a>> {
         if !DumpSide::has_rows(snapshot) {
             let name = format!("{}@{}", snapshot.manifest.source, snapshot.manifest.name);
-            return Err(Error::invalid(
-                "snapshot",
-                name,
-                "only dumps of MySQL and MariaDB have rows that can be told apart",
-            ));
+            return Err(Error::invalid("snapshot", name, "only dumps of databases have rows that can be told apart"));
         }
         Ok(DumpSide { repository, snapshot, monitor, marks: OnceCell::new() })
     }
@@ -58,10 +93,18 @@ impl<'a> DumpSide<'a> {
         self.snapshot.manifest.facts.get(name).map(String::as_str)
     }
 
+    /// Of which database it is.
+    pub fn kind(&self) -> SnapshotKind {
+        self.snapshot.manifest.kind
+    }
+
     /// How the beginnings of rows are told. Where the ingest did not say, the whole dump has to be read for it.
-    pub fn marks(&self) -> Result<RowMarks> {
+    pub fn marks(&self) -> Result<DumpMarks> {
         if let Some(words) = self.fact(ROW_MARKS) {
-            return Ok(RowMarks::from_words(words));
+            return Ok(match self.kind() {
+                SnapshotKind::Postgres => DumpMarks::Postgres(postgres::RowMarks::from_words(words)),
+                _ => DumpMarks::Mysql(mysql::RowMarks::from_words(words)),
+            });
         }
         if let Some(marks) = self.marks.get() {
             return Ok(*marks);
@@ -70,21 +113,29 @@ impl<'a> DumpSide<'a> {
         Ok(*self.marks.get_or_init(|| marks))
     }
 
-    fn read_marks(&self) -> Result<RowMarks> {
+    fn read_marks(&self) -> Result<DumpMarks> {
         let manifest = &self.snapshot.manifest;
         let name = format!("{}@{}", manifest.source, manifest.name);
         self.monitor.note(&format!("reading all of the dump of {name}, which does not tell where its rows begin"));
         let dump = self.repository.tree()?.lookup_path(&manifest.root, DUMP_FILE.as_bytes())?;
         let dump = dump.as_ref().and_then(|node| node.content());
         let content = dump.ok_or_else(|| Error::NotFound { what: "path", name: format!("{name}:/dump.sql") })?;
-        let mut reader = MysqlDump::default();
+        let (mut of_mysql, mut of_postgres) = (mysql::MysqlDump::default(), postgres::PostgresDump::default());
+        let is_mysql = self.kind() == SnapshotKind::Mysql;
         self.each_piece(content, &mut |piece| {
-            reader.push(piece, &mut |_| {});
+            match is_mysql {
+                true => of_mysql.push(piece, &mut |_| {}),
+                false => of_postgres.push(piece, &mut |_| {}),
+            }
             Counters::add(&self.monitor.counters().bytes_read, piece.len() as u64);
             Ok(())
         })?;
+        let marks = match is_mysql {
+            true => of_mysql.finish(&mut |_| {}).row_marks.map(DumpMarks::Mysql),
+            false => of_postgres.finish(&mut |_| {}).row_marks.map(DumpMarks::Postgres),
+        };
         let reason = "its dump changes among its rows how strings are read";
-        reader.finish(&mut |_| {}).row_marks.ok_or_else(|| Error::invalid("snapshot", name, reason))
+        marks.ok_or_else(|| Error::invalid("snapshot", name, reason))
     }
 
     /// # Errors
@@ -123,42 +174,52 @@ pub struct TableSide {
     pub names: Vec<Vec<u8>>,
     /// They are named before them.
     pub has_list: bool,
-    pub marks: RowMarks,
+    pub form: RowForm,
+    pub marks: Marks,
 }
 
 impl TableSide {
     pub fn open(dump: &DumpSide, files: Option<&TableFiles>, table: &str) -> Result<TableSide> {
         let marks = dump.marks()?;
-        let schema = files.and_then(|files| files.schema.as_ref());
-        let schema = TableSchema::read(&dump.text(schema)?, marks.modes);
-        let nothing =
-            Content { size: 0, data_bytes: 0, class: ChunkClass::Small, body: ContentBody::Inline(Vec::new()) };
-        let data = files.and_then(|files| files.data.clone()).unwrap_or(nothing);
-        let (has_list, names) = match first_row(dump, &data, marks)? {
-            Some(Found::Columns(names)) => (true, names),
-            Some(Found::Values(count)) => (false, names_of_values(schema.as_ref(), Some(count), table)?),
-            Some(Found::NoRow) => return Err(Error::invalid("table", table, "its first row is none")),
-            None => (false, names_of_values(schema.as_ref(), None, table)?),
+        let text = |content: Option<&Option<Content>>| dump.text(content.and_then(Option::as_ref));
+        let schema = text(files.map(|files| &files.schema))?;
+        let schema = marks.schema(&schema, &text(files.map(|files| &files.post))?);
+        let data = files.and_then(|files| files.data.clone()).unwrap_or_else(Content::empty);
+        let first = First::find(dump, &data, marks.form())?;
+        let names = match &first.names {
+            Some(names) => names.clone(),
+            None => names_of_values(schema.as_ref(), first.values, table)?,
         };
-        Ok(TableSide { schema, data, names, has_list, marks })
+        if first.is_no_row {
+            return Err(Error::invalid("table", table, "its first row is none"));
+        }
+        let schema = schema.map(|schema| schema.with_columns(&names));
+        let of_table = match marks {
+            DumpMarks::Mysql(marks) => Marks::Mysql(marks),
+            DumpMarks::Postgres(marks) => first.lines(dump, &data, marks)?.map_or(Marks::Unknown, Marks::Lines),
+        };
+        Ok(TableSide { schema, data, names, has_list: first.names.is_some(), form: first.form, marks: of_table })
     }
 
     /// Its columns, to compare its rows by.
     pub fn columns(&self) -> SideColumns<'_> {
-        let TableSide { schema, names, has_list, marks, .. } = self;
-        SideColumns { schema: schema.as_ref(), names: names.clone(), has_list: *has_list, modes: marks.modes }
+        let TableSide { schema, names, has_list, form, .. } = self;
+        SideColumns { schema: schema.as_ref(), names: names.clone(), has_list: *has_list, form: *form }
     }
 }
 
-/// What ends the search for the first row.
-enum Found {
-    Columns(Vec<Vec<u8>>),
-    /// The INSERT names none; so many values the first row has.
-    Values(usize),
-    NoRow,
+/// What is learned of the first row, and of what stands before it.
+struct First {
+    form: RowForm,
+    names: Option<Vec<Vec<u8>>>,
+    /// So many values it has, where nothing names them.
+    values: Option<usize>,
+    is_no_row: bool,
+    /// Where it begins.
+    start: Option<u64>,
 }
 
-/// The columns of rows with so many values whose INSERT names none.
+/// The columns of rows with so many values that nothing names.
 fn names_of_values(schema: Option<&TableSchema>, count: Option<usize>, table: &str) -> Result<Vec<Vec<u8>>> {
     let Some(schema) = schema else {
         return Ok((1..=count.unwrap_or(0)).map(|number| number.to_string().into_bytes()).collect());
@@ -171,6 +232,8 @@ fn names_of_values(schema: Option<&TableSchema>, count: Option<usize>, table: &s
         None => Ok(shown),
         Some(count) if count == shown.len() => Ok(shown),
         Some(count) if count == all.len() => Ok(all),
+        // An empty line is a row without columns, or one of an empty string.
+        Some(1) if all.is_empty() => Ok(all),
         Some(count) => {
             let reason = format!("its rows have {count} values, its definition {} columns", all.len());
             Err(Error::invalid("table", table, reason))
@@ -178,32 +241,43 @@ fn names_of_values(schema: Option<&TableSchema>, count: Option<usize>, table: &s
     }
 }
 
-/// Reads up to the first row; `None` where there is none.
-fn first_row(dump: &DumpSide, data: &Content, marks: RowMarks) -> Result<Option<Found>> {
-    let (mut reader, mut at, mut piece) = (RowReader::new(marks.modes, false), 0, Vec::new());
-    let mut found = None;
-    let mut tell = |event: RowEvent| {
-        found = Some(match event {
-            RowEvent::Insert { text, modes } => match columns_of_insert(text, modes) {
-                Some(columns) => Found::Columns(columns),
-                None => return Ok(()),
-            },
-            RowEvent::Row { text, modes, .. } => {
-                let mut values = Vec::new();
-                if split_row(text, modes, &mut values) { Found::Values(values.len()) } else { Found::NoRow }
+impl First {
+    /// Reads up to the first row. Before it is seen, rows are of this form.
+    fn find(dump: &DumpSide, data: &Content, form: RowForm) -> Result<First> {
+        let (mut reader, mut at, mut piece) = (RowReader::new(form, false), 0, Vec::new());
+        let mut first = First { form, names: None, values: None, is_no_row: false, start: None };
+        let mut tell = |told: Told| match told {
+            Told::Columns(names, form) => {
+                (first.names, first.form) = (names, form);
+                Ok(())
             }
-        });
-        Err(())
-    };
-    while at < data.size {
-        dump.go_on()?;
-        piece.clear();
-        dump.repository.contents()?.read(data, at, PIECE_BYTES / 16, &mut piece)?;
-        if reader.push(&piece, &mut tell).is_err() {
-            return Ok(found);
+            Told::Row { start, text } => {
+                let mut values = Vec::new();
+                first.is_no_row = !first.form.split(text, &mut values);
+                (first.values, first.start) = (Some(values.len()), Some(start));
+                Err(())
+            }
+        };
+        while at < data.size {
+            dump.go_on()?;
+            piece.clear();
+            dump.repository.contents()?.read(data, at, PIECE_BYTES / 16, &mut piece)?;
+            if reader.push(&piece, &mut tell).is_err() {
+                return Ok(first);
+            }
+            at += piece.len() as u64;
         }
-        at += piece.len() as u64;
+        let _ = reader.finish(&mut tell);
+        Ok(first)
     }
-    let _ = reader.finish(&mut tell);
-    Ok(found)
+
+    /// Where each line is a row, if that is so anywhere.
+    fn lines(&self, dump: &DumpSide, data: &Content, marks: postgres::RowMarks) -> Result<Option<Range<u64>>> {
+        let is_copied = self.form == RowForm::Postgres(postgres::RowForm::Copy);
+        let Some(start) = self.start.filter(|_| marks.lines && is_copied) else { return Ok(None) };
+        let (at, mut text) = (data.size.saturating_sub(TAIL_BYTES), Vec::new());
+        dump.repository.contents()?.read(data, at, TAIL_BYTES as usize, &mut text)?;
+        let end = postgres::RowMarks::end_of_rows(&text).map(|end| at + end as u64);
+        Ok(end.filter(|end| *end >= start).map(|end| start..end))
+    }
 }

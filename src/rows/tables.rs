@@ -1,9 +1,9 @@
 //! The tables of two snapshots that may differ, and the files that each has.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::dump::layout::{DATA_FILE, SCHEMA_FILE, TABLES_DIRECTORY, TRIGGERS_FILE};
+use crate::dump::layout::{DATA_FILE, POST_FILE, SCHEMA_FILE, TABLES_DIRECTORY, TRIGGERS_FILE};
 use crate::dump::name::{file_name, name_of_file, split_at_dots};
 use crate::error::{Error, Result};
 use crate::repository::Repository;
@@ -11,6 +11,7 @@ use crate::repository::content::Content;
 use crate::repository::entry_cursor::EntryCursor;
 use crate::repository::node::{DirectoryRoot, Node};
 use crate::repository::pairs::{PagesMet, next_pair};
+use crate::repository::snapshot::SnapshotKind;
 
 /// The files of a table that matter here, on one side.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,30 +21,38 @@ pub struct TableFiles {
     /// Its rows.
     pub data: Option<Content>,
     pub triggers: Option<Content>,
+    /// Its constraints and indexes, where these come behind the rows.
+    pub post: Option<Content>,
 }
 
 /// A table that two snapshots do not both have in the same form.
 #[derive(Debug, Clone)]
 pub struct TablePair {
-    /// Names of the directories of its database and its own.
-    database: Vec<u8>,
+    /// Names of the directories that it is in: of its database, and of its schema where there are some.
+    directories: Vec<Vec<u8>>,
+    /// Name of its own directory.
     table: Vec<u8>,
     pub sides: [Option<TableFiles>; 2],
 }
 
 impl TablePair {
-    /// `shop.orders`, for people.
+    /// `shop.orders`, or `shop.public.orders`, for people.
     pub fn name(&self) -> String {
-        let shown = |file: &[u8]| {
-            let name = name_of_file(file).unwrap_or_else(|| file.to_vec());
+        let shown = |file: &Vec<u8>| {
+            let name = name_of_file(file).unwrap_or_else(|| file.clone());
             String::from_utf8_lossy(&name).into_owned()
         };
-        format!("{}.{}", shown(&self.database), shown(&self.table))
+        self.directories.iter().chain([&self.table]).map(shown).collect::<Vec<_>>().join(".")
     }
 
     /// The name of the database, which is not known where it was too long for a file.
     pub fn database(&self) -> Option<Vec<u8>> {
-        name_of_file(&self.database)
+        name_of_file(self.directories.first()?)
+    }
+
+    /// The name of the schema, likewise.
+    pub fn schema(&self) -> Option<Vec<u8>> {
+        name_of_file(self.directories.get(1)?)
     }
 
     /// The name of the table, likewise.
@@ -56,26 +65,27 @@ impl TablePair {
         &self.table
     }
 
-    /// Where the directory of its database is in a snapshot.
-    pub fn database_path(&self) -> Vec<u8> {
-        self.database.clone()
+    /// Where the directory that its database or schema has is in a snapshot.
+    pub fn parent_path(&self) -> Vec<u8> {
+        self.directories.join(&b'/')
     }
 
     /// Whether it is one of the server's own.
     pub fn is_of_server(&self) -> bool {
-        [&b"mysql"[..], b"sys", b"performance_schema", b"information_schema"].contains(&&*self.database)
+        let own = [&b"mysql"[..], b"sys", b"performance_schema", b"information_schema"];
+        self.directories.len() == 1 && own.contains(&&*self.directories[0])
     }
 
     /// Where its directory is in a snapshot.
     pub fn path(&self) -> Vec<u8> {
-        [&self.database, TABLES_DIRECTORY.as_bytes(), &self.table].join(&b'/')
+        [&self.parent_path(), TABLES_DIRECTORY.as_bytes(), &self.table].join(&b'/')
     }
 
     /// Pairs of the tables of two roots, of which one list has A's sides and the other B's.
     pub fn joined(ours: Vec<TablePair>, theirs: Vec<TablePair>) -> Vec<TablePair> {
-        let mut pairs: BTreeMap<(Vec<u8>, Vec<u8>), TablePair> = BTreeMap::new();
+        let mut pairs: BTreeMap<(Vec<Vec<u8>>, Vec<u8>), TablePair> = BTreeMap::new();
         for pair in ours.into_iter().chain(theirs) {
-            let key = (pair.database.clone(), pair.table.clone());
+            let key = (pair.directories.clone(), pair.table.clone());
             match pairs.entry(key) {
                 Entry::Vacant(place) => drop(place.insert(pair)),
                 Entry::Occupied(mut known) => {
@@ -93,38 +103,37 @@ impl TablePair {
     }
 }
 
-/// The tables that differ between two roots, each of which is that of a dump's snapshot, or nothing; only those of these names, if any are
-/// given. Directories that both share are not read.
+/// Directories between the root and those of tables.
+fn levels(kind: SnapshotKind) -> usize {
+    if kind == SnapshotKind::Postgres { 2 } else { 1 }
+}
+
+/// The tables that differ between two roots, each of which is that of a snapshot of a dump of this kind, or nothing; only those of
+/// these names, if any are given. Directories that both share are not read.
 ///
 /// # Errors
-/// [`Error::NotFound`] for a name that neither has.
+/// [`Error::NotFound`] for a name that neither has; [`Error::Ambiguous`] for one that several tables have.
 pub fn changed_tables(
     repository: &Repository,
+    kind: SnapshotKind,
     roots: [Option<&Node>; 2],
     wanted: &[Vec<u8>],
 ) -> Result<Vec<TablePair>> {
     let pairs = if wanted.is_empty() {
-        all_tables(repository, roots)?
+        let mut found = Vec::new();
+        add_tables(repository, roots, &mut Vec::new(), levels(kind), &mut found)?;
+        found
     } else {
-        wanted.iter().map(|name| named_table(repository, roots, name)).collect::<Result<_>>()?
+        wanted.iter().map(|name| named_table(repository, kind, roots, name)).collect::<Result<_>>()?
     };
     Ok(pairs.into_iter().filter(TablePair::differs).collect())
 }
 
-fn all_tables(repository: &Repository, roots: [Option<&Node>; 2]) -> Result<Vec<TablePair>> {
-    let mut found = Vec::new();
-    each_pair(repository, roots, &mut |database, sides| {
-        found.extend(tables_below(repository, database, sides)?);
-        Ok(())
-    })?;
-    Ok(found)
-}
-
-/// The directories of databases that have tables that may differ.
+/// The directories of databases that have tables that may differ, in dumps without schemas.
 pub fn changed_databases(repository: &Repository, roots: [Option<&Node>; 2]) -> Result<Vec<Vec<u8>>> {
     let mut found = Vec::new();
     each_pair(repository, roots, &mut |database, sides| {
-        let [a, b] = tables_of(repository, sides)?;
+        let [a, b] = tables_of(repository, [sides[0].as_ref(), sides[1].as_ref()])?;
         let page = |node: Option<Node>| node.and_then(|node| node.directory().map(|root| root.page));
         if page(a) != page(b) {
             found.push(database.to_vec());
@@ -142,8 +151,9 @@ pub fn changed_tables_of(
 ) -> Result<Vec<TablePair>> {
     let tree = repository.tree()?;
     let node = |root: Option<&Node>| root.map_or(Ok(None), |root| tree.lookup_path(root, database));
-    let tables = tables_below(repository, database, [node(roots[0])?, node(roots[1])?])?;
-    Ok(tables.into_iter().filter(TablePair::differs).collect())
+    let (nodes, mut found) = ([node(roots[0])?, node(roots[1])?], Vec::new());
+    add_tables_in(repository, [nodes[0].as_ref(), nodes[1].as_ref()], &[database.to_vec()], &mut found)?;
+    Ok(found.into_iter().filter(TablePair::differs).collect())
 }
 
 /// A table by the directories of its database and its own, if it differs.
@@ -153,29 +163,55 @@ pub fn changed_table(
     database: &[u8],
     table: &[u8],
 ) -> Result<Option<TablePair>> {
-    Ok(table_at(repository, roots, database, table)?.filter(TablePair::differs))
+    let below = [database, TABLES_DIRECTORY.as_bytes(), table].join(&b'/');
+    let pair = table_at(repository, roots, &below, vec![database.to_vec()], table)?;
+    Ok(pair.filter(TablePair::differs))
 }
 
-/// The directories of tables of a database.
-fn tables_of(repository: &Repository, sides: [Option<Node>; 2]) -> Result<[Option<Node>; 2]> {
+/// The directories of tables of a database or a schema.
+fn tables_of(repository: &Repository, sides: [Option<&Node>; 2]) -> Result<[Option<Node>; 2]> {
     let tree = repository.tree()?;
-    let tables = |node: &Option<Node>| match node {
+    let tables = |node: Option<&Node>| match node {
         Some(node) => tree.lookup_path(node, TABLES_DIRECTORY.as_bytes()),
         None => Ok(None),
     };
-    Ok([tables(&sides[0])?, tables(&sides[1])?])
+    Ok([tables(sides[0])?, tables(sides[1])?])
 }
 
-/// The tables of a database whose directories differ.
-fn tables_below(repository: &Repository, database: &[u8], sides: [Option<Node>; 2]) -> Result<Vec<TablePair>> {
-    let (mut found, tables) = (Vec::new(), tables_of(repository, sides)?);
+/// Adds the tables in directories of this path, so many levels further down.
+fn add_tables(
+    repository: &Repository,
+    roots: [Option<&Node>; 2],
+    path: &mut Vec<Vec<u8>>,
+    levels: usize,
+    found: &mut Vec<TablePair>,
+) -> Result<()> {
+    each_pair(repository, roots, &mut |name, sides| {
+        path.push(name.to_vec());
+        let nodes = [sides[0].as_ref(), sides[1].as_ref()];
+        match levels {
+            1 => add_tables_in(repository, nodes, path, found)?,
+            _ => add_tables(repository, nodes, path, levels - 1, found)?,
+        }
+        path.pop();
+        Ok(())
+    })
+}
+
+/// Adds the tables of two directories of a database or a schema.
+fn add_tables_in(
+    repository: &Repository,
+    parents: [Option<&Node>; 2],
+    path: &[Vec<u8>],
+    found: &mut Vec<TablePair>,
+) -> Result<()> {
+    let tables = tables_of(repository, parents)?;
     each_pair(repository, [tables[0].as_ref(), tables[1].as_ref()], &mut |table, sides| {
         let [a, b] = &sides;
         let sides = [files(repository, a.as_ref())?, files(repository, b.as_ref())?];
-        found.push(TablePair { database: database.to_vec(), table: table.to_vec(), sides });
+        found.push(TablePair { directories: path.to_vec(), table: table.to_vec(), sides });
         Ok(())
-    })?;
-    Ok(found)
+    })
 }
 
 /// Takes a name, and the directories of this name.
@@ -205,34 +241,109 @@ fn files(repository: &Repository, table: Option<&Node>) -> Result<Option<TableFi
         let node = tree.lookup_path(table, name.as_bytes())?;
         Ok::<_, Error>(node.as_ref().and_then(Node::content).cloned())
     };
-    Ok(Some(TableFiles { schema: content(SCHEMA_FILE)?, data: content(DATA_FILE)?, triggers: content(TRIGGERS_FILE)? }))
+    Ok(Some(TableFiles {
+        schema: content(SCHEMA_FILE)?,
+        data: content(DATA_FILE)?,
+        triggers: content(TRIGGERS_FILE)?,
+        post: content(POST_FILE)?,
+    }))
 }
 
-/// The table that is called `shop.orders`. Either name may have dots.
-fn named_table(repository: &Repository, roots: [Option<&Node>; 2], name: &[u8]) -> Result<TablePair> {
-    for (database, table) in split_at_dots(name) {
-        let (database, table) = (file_name(database, ""), file_name(table, ""));
-        if let Some(found) = table_at(repository, roots, &database, &table)? {
-            return Ok(found);
+/// The table that is called `shop.orders`, or of PostgreSQL `shop.public.orders`, `public.orders` or `orders`. Each name may have
+/// dots.
+fn named_table(
+    repository: &Repository,
+    kind: SnapshotKind,
+    roots: [Option<&Node>; 2],
+    name: &[u8],
+) -> Result<TablePair> {
+    let missing = || Error::NotFound { what: "table", name: String::from_utf8_lossy(name).into_owned() };
+    let whole = levels(kind) + 1;
+    let least = if kind == SnapshotKind::Postgres { 1 } else { whole };
+    for parts in (least..=whole).rev() {
+        let mut found = Vec::new();
+        for names in split_in(name, parts) {
+            add_named(repository, roots, &mut Vec::new(), whole, &names, &mut found)?;
+        }
+        if found.len() > 1 {
+            let matches = found.iter().map(TablePair::name).collect();
+            return Err(Error::Ambiguous { what: "table", name: String::from_utf8_lossy(name).into_owned(), matches });
+        }
+        if let Some(pair) = found.pop() {
+            return Ok(pair);
         }
     }
-    Err(Error::NotFound { what: "table", name: String::from_utf8_lossy(name).into_owned() })
+    Err(missing())
 }
 
-/// A table by the directories of its database and its own, if there is one.
+/// All ways to take a name apart into so many names.
+fn split_in(name: &[u8], parts: usize) -> Vec<Vec<&[u8]>> {
+    if parts == 1 {
+        return vec![vec![name]];
+    }
+    let with_rest =
+        |(first, rest)| split_in(rest, parts - 1).into_iter().map(move |names| [vec![first], names].concat());
+    split_at_dots(name).flat_map(with_rest).collect()
+}
+
+/// Adds the tables of this name; of which the first parts may be missing, and are any then. `left` counts the parts of whole names that
+/// are not in `path`.
+fn add_named(
+    repository: &Repository,
+    roots: [Option<&Node>; 2],
+    path: &mut Vec<Vec<u8>>,
+    left: usize,
+    names: &[&[u8]],
+    found: &mut Vec<TablePair>,
+) -> Result<()> {
+    let tree = repository.tree()?;
+    let node = |path: &[u8]| {
+        let [a, b] = roots.map(|root| root.map_or(Ok(None), |root| tree.lookup_path(root, path)));
+        Ok::<_, Error>([a?, b?])
+    };
+    if names.len() < left {
+        for name in directories_in(repository, roots)? {
+            let [a, b] = node(&name)?;
+            path.push(name);
+            add_named(repository, [a.as_ref(), b.as_ref()], path, left - 1, names, found)?;
+            path.pop();
+        }
+        return Ok(());
+    }
+    let names: Vec<Vec<u8>> = names.iter().map(|name| file_name(name, "")).collect();
+    let Some((table, parents)) = names.split_last() else { return Ok(()) };
+    let below: Vec<&[u8]> = parents.iter().map(Vec::as_slice).chain([TABLES_DIRECTORY.as_bytes(), table]).collect();
+    let directories = path.iter().chain(parents).cloned().collect();
+    found.extend(table_at(repository, roots, &below.join(&b'/'), directories, table)?);
+    Ok(())
+}
+
+/// The names of directories that one of two directories has, or both.
+fn directories_in(repository: &Repository, roots: [Option<&Node>; 2]) -> Result<BTreeSet<Vec<u8>>> {
+    let mut names = BTreeSet::new();
+    for root in roots {
+        each_pair(repository, [root, None], &mut |name, _| {
+            names.insert(name.to_vec());
+            Ok(())
+        })?;
+    }
+    Ok(names)
+}
+
+/// A table by where its directory is, if there is one.
 fn table_at(
     repository: &Repository,
     roots: [Option<&Node>; 2],
-    database: &[u8],
+    path: &[u8],
+    directories: Vec<Vec<u8>>,
     table: &[u8],
 ) -> Result<Option<TablePair>> {
-    let path = [database, TABLES_DIRECTORY.as_bytes(), table].join(&b'/');
     let tree = repository.tree()?;
-    let node = |root: Option<&Node>| root.map_or(Ok(None), |root| tree.lookup_path(root, &path));
+    let node = |root: Option<&Node>| root.map_or(Ok(None), |root| tree.lookup_path(root, path));
     let nodes = [node(roots[0])?, node(roots[1])?];
     if nodes.iter().all(Option::is_none) {
         return Ok(None);
     }
     let sides = [files(repository, nodes[0].as_ref())?, files(repository, nodes[1].as_ref())?];
-    Ok(Some(TablePair { database: database.to_vec(), table: table.to_vec(), sides }))
+    Ok(Some(TablePair { directories, table: table.to_vec(), sides }))
 }

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::dump::layout::{DATA_FILE, META_DIRECTORY};
-use crate::dump::mysql::TableSchema;
 use crate::dump::name::name_of_file;
+use crate::dump::table::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::dump::{DumpInput, DumpOptions, DumpRules};
 use crate::ingest::mysql::ingest_mysql;
@@ -173,8 +173,18 @@ impl Comparing<'_> {
     /// Row by row, by their keys.
     fn rows(&self, dumped: &Dumped, give: &mut dyn FnMut(VerifiedTable) -> Result<()>) -> Result<()> {
         let counts = part_rows(self.repository, self.snapshot)?;
-        let ours = changed_tables(self.repository, [Some(&self.snapshot.manifest.root), None], &[])?;
-        let theirs = changed_tables(&dumped.repository, [None, Some(&dumped.snapshot.manifest.root)], &[])?;
+        let ours = changed_tables(
+            self.repository,
+            self.snapshot.manifest.kind,
+            [Some(&self.snapshot.manifest.root), None],
+            &[],
+        )?;
+        let theirs = changed_tables(
+            &dumped.repository,
+            dumped.snapshot.manifest.kind,
+            [None, Some(&dumped.snapshot.manifest.root)],
+            &[],
+        )?;
         let sides = [
             DumpSide::new(self.repository, self.snapshot, self.monitor)?,
             DumpSide::new(&dumped.repository, &dumped.snapshot, self.monitor)?,

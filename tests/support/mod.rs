@@ -10,6 +10,7 @@ pub mod mounted;
 pub mod postgres;
 pub mod random_tree;
 pub mod repository;
+pub mod rows;
 pub mod server;
 pub mod stored;
 pub mod watcher;

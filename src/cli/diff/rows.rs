@@ -6,13 +6,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use serde_json::Value;
-use yesterfs::dump::mysql::{is_number, meaning};
+use yesterfs::dump::table::TableSchema;
 use yesterfs::error::{Error, ErrorKind};
 use yesterfs::progress::{Monitor, Problem};
+use yesterfs::repository::snapshot::SnapshotKind;
 use yesterfs::rows::{
-    Direction, DumpSide, Operation, PatchWriter, RowChange, RowDiffOptions, RowView, TableChange, TablePair,
-    changed_tables, diff_table,
+    Comparison, Direction, DumpSide, Operation, PatchWriter, RowChange, RowDiffOptions, RowView, TableChange,
+    TablePair, Value, changed_tables, diff_table,
 };
 
 use super::{Diff, is_live};
@@ -33,7 +33,8 @@ enum Format {
 #[derive(Args)]
 #[command(next_help_heading = "Rows of dumps")]
 pub struct RowArgs {
-    /// Tell which rows of the tables of two dumps differ; of all tables, or of these: shop.orders
+    /// Tell which rows of the tables of two dumps differ; of all tables, or of these: shop.orders, and of PostgreSQL
+    /// shop.public.orders or as much of it as names one table
     #[arg(long, num_args = 0.., value_name = "TABLE", conflicts_with_all = ["stat", "name_only", "path"])]
     rows: Option<Vec<OsString>>,
 
@@ -104,7 +105,12 @@ pub fn run(args: &Diff, invocation: &Invocation) -> CommandResult {
     let dump = |side: usize| DumpSide::new(&repository, &targets[side].snapshot, monitor);
     let dumps = [dump(0)?, dump(1)?];
     let wanted: Vec<Vec<u8>> = args.rows.rows.iter().flatten().map(|name| name.as_bytes().to_vec()).collect();
-    let mut pairs = changed_tables(&repository, [Some(&targets[0].node), Some(&targets[1].node)], &wanted)?;
+    if dumps[0].kind() != dumps[1].kind() {
+        let hint = "name two dumps of the same database";
+        return Err(Failure::Usage { problem: "dumps of different kinds of databases have no rows in common", hint });
+    }
+    let mut pairs =
+        changed_tables(&repository, dumps[0].kind(), [Some(&targets[0].node), Some(&targets[1].node)], &wanted)?;
     if args.rows.sql && wanted.is_empty() {
         // What a server tells of itself is not to be made by statements.
         pairs.retain(|pair| !pair.is_of_server());
@@ -154,11 +160,14 @@ impl Printer<'_> {
             return Err(error.into());
         }
         let counts = result?;
+        self.totals.problems = counts.left_out;
         self.totals.tables = counts.inserted + counts.deleted + counts.updated + counts.remade;
         self.output.flush()?;
         if !invocation.quiet {
             let rows = rows_text([counts.inserted, counts.deleted, counts.updated]);
-            stderr_line(&format!("{rows}, {} made anew", counted(counts.remade, "table", "tables")));
+            let anew = Some(counts.remade).filter(|_| dumps[0].kind() == SnapshotKind::Mysql);
+            let anew = anew.map(|count| format!(", {} made anew", counted(count, "table", "tables")));
+            stderr_line(&format!("{rows}{}", anew.unwrap_or_default()));
         }
         Ok(())
     }
@@ -268,7 +277,7 @@ fn definition_text(change: &TableChange) -> Option<String> {
         return Some(format!("only in {}", ["B", "A"][side]));
     }
     let [Some(a), Some(b)] = change.schemas else { return Some("one dump lacks its definition".to_string()) };
-    let missing = |from: &yesterfs::dump::mysql::TableSchema, to: &yesterfs::dump::mysql::TableSchema, word: &str| {
+    let missing = |from: &TableSchema, to: &TableSchema, word: &str| {
         let names = from.columns.iter().filter(|column| to.column(&column.name).is_none());
         names.map(|column| format!(", column {} {word}", String::from_utf8_lossy(&column.name))).collect::<String>()
     };
@@ -323,13 +332,13 @@ fn row_change_record(table: &str, row: &RowChange) -> Record {
     let names = row.comparison.columns();
     let record = Record::new("row").put("table", table).put("op", operation);
     let record = match (row.comparison.key(), row.latest()) {
-        (Some(key), Some(view)) => record.put_record("key", row_record(names, view, key)),
+        (Some(key), Some(view)) => record.put_record("key", row_record(row.comparison, view, key)),
         _ => record,
     };
     let all: Vec<usize> = (0..names.len()).collect();
     let sides = ["before", "after"].into_iter().zip(&row.sides);
     let record = sides.fold(record, |record, (name, view)| match view {
-        Some(view) => record.put_record(name, row_record(names, view, &all)),
+        Some(view) => record.put_record(name, row_record(row.comparison, view, &all)),
         None => record,
     });
     let changed = row.changed().into_iter().map(|column| String::from_utf8_lossy(&names[column]).into_owned());
@@ -340,13 +349,18 @@ fn row_change_record(table: &str, row: &RowChange) -> Record {
 }
 
 /// Some columns of a row: whole numbers as numbers, NULL as null, all else as text.
-pub fn row_record(names: &[Vec<u8>], view: &RowView, columns: &[usize]) -> Record {
-    let present = columns.iter().filter_map(|&column| Some((&names[column], view.literal(column)?)));
-    present.fold(Record::default(), |record, (name, literal)| {
+pub fn row_record(comparison: &Comparison, view: &RowView, columns: &[usize]) -> Record {
+    let names = comparison.columns();
+    let present = columns.iter().filter_map(|&column| Some((&names[column], comparison.value(view, column)?)));
+    present.fold(Record::default(), |record, (name, value)| {
         let name = String::from_utf8_lossy(name);
-        let Some(bytes) = meaning(literal, view.modes) else { return record.put(&name, Value::Null) };
+        let (bytes, is_number) = match value {
+            Value::Null => return record.put(&name, serde_json::Value::Null),
+            Value::Number(digits) => (digits, true),
+            Value::Bytes(bytes) => (bytes, false),
+        };
         let text = std::str::from_utf8(&bytes).unwrap_or_default();
-        match (is_number(literal), text.parse::<i64>(), text.parse::<u64>()) {
+        match (is_number, text.parse::<i64>(), text.parse::<u64>()) {
             (true, Ok(number), _) if number.to_string() == text => record.put(&name, number),
             (true, _, Ok(number)) if number.to_string() == text => record.put(&name, number),
             _ => record.put_bytes(&name, &bytes),

@@ -9,9 +9,6 @@ use memchr::{memchr_iter, memmem};
 use crate::dump::mysql::words::QuoteModes;
 use crate::id::hash;
 
-/// The fact of a snapshot that has these as words.
-pub const ROW_MARKS: &str = "row_marks";
-
 /// The beginning of a row, with what comes before it.
 const LINE: &[u8] = b"\n(";
 const BRACKETS: &[u8] = b"),(";

@@ -1,56 +1,10 @@
-//! TableSchema: what a `CREATE TABLE` says of the columns and keys of its table.
+//! What a `CREATE TABLE` says of the columns and keys of its table.
 
 use std::borrow::Cow;
 
 use crate::dump::mysql::lexer::{Lexer, Sink};
 use crate::dump::mysql::words::{QuoteModes, Word, Words};
-
-/// How values of a column are compared with what is written for them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ColumnKind {
-    /// As numbers or times.
-    Exact,
-    /// As the text that the server makes of them: none of their digits need be exact.
-    Float,
-    /// As strings, by the column's collation.
-    Text,
-    /// As bytes.
-    Bytes,
-    Bits,
-    Geometry,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Column {
-    pub name: Vec<u8>,
-    pub kind: ColumnKind,
-    /// Its value comes from others, or from the server.
-    pub is_generated: bool,
-    /// The server changes it with any other.
-    pub changes_itself: bool,
-    pub is_not_null: bool,
-    /// An `INSERT` without a list has no value for it.
-    pub is_invisible: bool,
-}
-
-/// A primary or a unique key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
-    pub is_primary: bool,
-    pub columns: Vec<Vec<u8>>,
-}
-
-/// A table, as a dump makes it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TableSchema {
-    pub name: Vec<u8>,
-    pub columns: Vec<Column>,
-    pub keys: Vec<Key>,
-    /// The number that the next row gets.
-    pub auto_increment: Option<Vec<u8>>,
-    /// The words of the definition without that number, for comparison.
-    pub definition: Vec<u8>,
-}
+use crate::dump::table::{Column, ColumnKind, Key, TableSchema};
 
 /// Finds the statement.
 #[derive(Default)]
@@ -66,28 +20,12 @@ impl Sink for Statements {
     }
 }
 
-impl TableSchema {
-    /// The first table that `text` makes, the statements of which begin in these modes.
-    pub fn read(text: &[u8], modes: QuoteModes) -> Option<TableSchema> {
-        let (mut lexer, mut statements) = (Lexer::reading(modes, false), Statements::default());
-        lexer.push(text, &mut statements);
-        lexer.finish(&mut statements);
-        statements.found
-    }
-
-    pub fn column(&self, name: &[u8]) -> Option<&Column> {
-        self.columns.iter().find(|column| column.name == name)
-    }
-
-    /// Keys that tell each row from all others: those without columns that may be NULL; the primary key first.
-    pub fn identifying_keys(&self) -> impl Iterator<Item = &Key> {
-        let is_identifying = |key: &&Key| {
-            key.is_primary || key.columns.iter().all(|name| self.column(name).is_some_and(|column| column.is_not_null))
-        };
-        let (primary, unique): (Vec<&Key>, Vec<&Key>) =
-            self.keys.iter().filter(is_identifying).partition(|key| key.is_primary);
-        primary.into_iter().chain(unique)
-    }
+/// The first table that `text` makes, the statements of which begin in these modes.
+pub fn table_schema(text: &[u8], modes: QuoteModes) -> Option<TableSchema> {
+    let (mut lexer, mut statements) = (Lexer::reading(modes, false), Statements::default());
+    lexer.push(text, &mut statements);
+    lexer.finish(&mut statements);
+    statements.found
 }
 
 fn create_table(text: &[u8], modes: QuoteModes) -> Option<TableSchema> {
@@ -105,7 +43,7 @@ fn create_table(text: &[u8], modes: QuoteModes) -> Option<TableSchema> {
     let mut definition = words.clone();
     if words.pass_symbol(b'(') {
         while let Some((item, goes_on)) = next_item(&mut words) {
-            schema.note(&item);
+            note(&mut schema, &item);
             if !goes_on {
                 break;
             }
@@ -156,15 +94,13 @@ fn next_item<'a>(words: &mut Words<'a>) -> Option<(Vec<(u32, Word<'a>)>, bool)> 
     }
 }
 
-impl TableSchema {
-    fn note(&mut self, item: &[(u32, Word)]) {
-        let Some((_, first)) = item.first() else { return };
-        let begins = |keyword: &str| first.is(keyword);
-        if begins("PRIMARY") || begins("UNIQUE") || begins("CONSTRAINT") {
-            self.keys.extend(key(item));
-        } else if !["KEY", "INDEX", "FULLTEXT", "SPATIAL", "FOREIGN", "CHECK", "PERIOD"].iter().any(|it| begins(it)) {
-            self.columns.extend(column(item));
-        }
+fn note(schema: &mut TableSchema, item: &[(u32, Word)]) {
+    let Some((_, first)) = item.first() else { return };
+    let begins = |keyword: &str| first.is(keyword);
+    if begins("PRIMARY") || begins("UNIQUE") || begins("CONSTRAINT") {
+        schema.keys.extend(key(item));
+    } else if !["KEY", "INDEX", "FULLTEXT", "SPATIAL", "FOREIGN", "CHECK", "PERIOD"].iter().any(|it| begins(it)) {
+        schema.columns.extend(column(item));
     }
 }
 
@@ -200,6 +136,7 @@ fn column(item: &[(u32, Word)]) -> Option<Column> {
         changes_itself: follows("ON", "UPDATE"),
         is_not_null: follows("NOT", "NULL"),
         is_invisible: has("INVISIBLE"),
+        is_fixed: false,
     })
 }
 
@@ -223,7 +160,7 @@ fn kind_of(word: &Word) -> ColumnKind {
         _ if is_among(&BYTES) => ColumnKind::Bytes,
         _ if is_among(&GEOMETRY) => ColumnKind::Geometry,
         _ if word.is("BIT") => ColumnKind::Bits,
-        _ if word.is("FLOAT") => ColumnKind::Float,
+        _ if word.is("FLOAT") => ColumnKind::AsText,
         _ => ColumnKind::Exact,
     }
 }
@@ -233,7 +170,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> TableSchema {
-        TableSchema::read(text.as_bytes(), QuoteModes::default()).unwrap()
+        table_schema(text.as_bytes(), QuoteModes::default()).unwrap()
     }
 
     const ORDERS: &str = "\
@@ -270,8 +207,8 @@ CREATE TABLE `orders` (
         assert_eq!(those(|it| it.changes_itself), [0, 0, 0, 0, 0, 0, 1, 0]);
         assert_eq!(those(|it| it.is_invisible), [0, 0, 0, 0, 0, 1, 0, 0]);
         let kinds: Vec<_> = table.columns.iter().map(|it| it.kind).collect();
-        use ColumnKind::{Bits, Exact, Float, Text};
-        assert_eq!(kinds, [Exact, Text, Exact, Float, Exact, Bits, Exact, Text]);
+        use ColumnKind::{AsText, Bits, Exact, Text};
+        assert_eq!(kinds, [Exact, Text, Exact, AsText, Exact, Bits, Exact, Text]);
         let identifying: Vec<_> = table.identifying_keys().map(|key| key.columns.concat()).collect();
         assert_eq!(identifying, [b"idprice".to_vec(), b"priceat".to_vec()]);
         assert_eq!(table.keys.len(), 3);
@@ -291,9 +228,9 @@ CREATE TABLE `orders` (
     #[test]
     fn ansi_quotes_enclose_names() {
         let modes = QuoteModes { ansi_quotes: true, plain_backslash: false };
-        let table = TableSchema::read(b"CREATE TABLE \"t\" (\"a\" int, PRIMARY KEY (\"a\"))", modes);
+        let table = table_schema(b"CREATE TABLE \"t\" (\"a\" int, PRIMARY KEY (\"a\"))", modes);
         assert_eq!(table, None, "it does not end");
-        let table = TableSchema::read(b"CREATE TABLE \"t\" (\"a\" int, PRIMARY KEY (\"a\"));", modes).unwrap();
+        let table = table_schema(b"CREATE TABLE \"t\" (\"a\" int, PRIMARY KEY (\"a\"));", modes).unwrap();
         assert_eq!((table.columns.len(), table.keys.len()), (1, 1));
     }
 }

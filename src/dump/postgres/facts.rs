@@ -1,5 +1,6 @@
 //! What is learned of a dump besides its parts.
 
+use crate::dump::postgres::row_marks::RowMarks;
 use crate::dump::postgres::settings::Settings;
 use crate::dump::postgres::words::Words;
 
@@ -28,6 +29,8 @@ pub struct DumpFacts {
     /// How many tables it makes.
     pub tables: u64,
     pub settings: Settings,
+    /// How the beginning of a row is told; `None` where not all rows are read the same way.
+    pub row_marks: Option<RowMarks>,
     pub end: DumpEnd,
     /// What it is, if it is no text of PostgreSQL.
     pub other: Option<Other>,

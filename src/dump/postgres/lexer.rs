@@ -7,10 +7,11 @@ use memchr::{memchr, memmem};
 
 use crate::dump::carry::Carry;
 use crate::dump::postgres::ends::{
-    END_OF_ROWS_MAX_BYTES, dollar_tag, end_at, end_of_comment, end_of_escaped, end_of_rows,
+    Boundary, END_OF_ROWS_MAX_BYTES, EndedIn, INSERT_STOPS, ROUTINE_STOPS, STATEMENT_STOPS, Stops, dollar_tag, end_at,
+    end_of_comment, end_of_escaped, end_of_rows, next_stop,
 };
-use crate::dump::postgres::statement::{copies_from_here, makes_routine};
-use crate::dump::postgres::words::{Words, begins_with, is_word_byte};
+use crate::dump::postgres::statement::{copies_from_here, makes_routine, sets_backslash_escapes};
+use crate::dump::postgres::words::{begins_with, is_word_byte};
 
 /// What the lexer tells, in the order of the dump, to who wants to know it. Places are bytes from its beginning.
 pub trait Sink {
@@ -20,8 +21,11 @@ pub trait Sink {
     fn statement(&mut self, _start: u64, _text: &[u8]) {}
     /// The beginning of an `INSERT`, up to its first row.
     fn insert(&mut self, _start: u64, _text: &[u8]) {}
-    /// A row begins.
+    /// A row begins; the first one of an `INSERT` with its statement.
     fn row(&mut self, _start: u64) {}
+    /// The values of a row of an `INSERT`, with their parentheses, begin, and have ended before this place.
+    fn values(&mut self, _start: u64) {}
+    fn values_end(&mut self, _end: u64) {}
     /// A line for `psql` itself.
     fn command(&mut self, _start: u64, _text: &[u8]) {}
 }
@@ -54,14 +58,6 @@ enum Place {
     CopyRest,
 }
 
-/// What the last byte of a dump is part of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndedIn {
-    Nothing,
-    Statement,
-    Rows,
-}
-
 /// What of a statement the present place is part of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Inside {
@@ -77,24 +73,6 @@ enum Inside {
     /// Comments may stand in comments.
     Comment(u32),
 }
-
-/// Bytes at which the lexer has to look closer.
-type Stops = [bool; 256];
-
-const fn stops(bytes: &[u8]) -> Stops {
-    let mut stops = [false; 256];
-    let mut at = 0;
-    while at < bytes.len() {
-        stops[bytes[at] as usize] = true;
-        at += 1;
-    }
-    stops
-}
-
-const STATEMENT_STOPS: Stops = stops(b"'\"$-/;()");
-/// Of what makes a function: its body may be statements, with no quotes around them.
-const ROUTINE_STOPS: Stops = stops(b"'\"$-/;()bBcCeE");
-const INSERT_STOPS: Stops = stops(b"'\"$-/;()vV");
 
 /// The lexer.
 pub struct Lexer {
@@ -140,6 +118,32 @@ impl Default for Lexer {
 }
 
 impl Lexer {
+    /// One for what begins before a row of a `COPY`, or before a statement.
+    pub fn before(boundary: Boundary, backslash_escapes: bool) -> Lexer {
+        let place = if boundary == Boundary::Row { Place::CopyRow } else { Place::Between };
+        Lexer { place, backslash_escapes, ..Lexer::default() }
+    }
+
+    /// What the present place is before, if all before it was looked at.
+    pub fn boundary(&self) -> Option<Boundary> {
+        match self.place {
+            _ if !self.carry.is_empty() => None,
+            Place::Between => Some(Boundary::Statement),
+            Place::CopyRow => Some(Boundary::Row),
+            _ => None,
+        }
+    }
+
+    /// Where the first byte stands that was not looked at.
+    pub fn position(&self) -> u64 {
+        self.offset
+    }
+
+    /// Whether backslashes escape in all strings.
+    pub fn backslash_escapes(&self) -> bool {
+        self.backslash_escapes
+    }
+
     /// Takes the next piece of the dump.
     pub fn push(&mut self, piece: &[u8], sink: &mut impl Sink) {
         let mut carry = std::mem::take(&mut self.carry);
@@ -299,16 +303,8 @@ impl Lexer {
         let head = &self.head;
         self.place =
             if begins_with(head, b"COPY") && copies_from_here(head) { Place::CopyLine } else { Place::Between };
-        if begins_with(head, b"SET") {
-            self.follow_setting();
-        }
-    }
-
-    /// What a `SET` changes about strings.
-    fn follow_setting(&mut self) {
-        let mut words = Words::new(&self.head);
-        if words.pass("SET") && words.pass("standard_conforming_strings") {
-            self.backslash_escapes = words.any(|word| word.is("off") || word.text() == Some(b"off"));
+        if let Some(escapes) = sets_backslash_escapes(head) {
+            self.backslash_escapes = escapes;
         }
     }
 
@@ -363,14 +359,26 @@ impl Lexer {
                 if self.has_row {
                     sink.row(self.offset + at as u64);
                 }
+                sink.values(self.offset + at as u64);
                 self.has_row = true;
             }
             if at == bytes.len() {
                 break;
             }
+            let depth = self.depth;
             match self.look_closer(bytes, at, at_end)? {
-                Step::On(next) | Step::Values(next) => at = next,
+                Step::On(next) | Step::Values(next) => {
+                    if self.depth == 0 && depth > 0 {
+                        sink.values_end(self.offset + next as u64);
+                    }
+                    at = next;
+                }
                 Step::Ended(end) => {
+                    // DEFAULT VALUES: a row of a table without columns.
+                    if !self.has_row {
+                        sink.values(self.offset + end as u64);
+                        sink.values_end(self.offset + end as u64);
+                    }
                     self.place = Place::Between;
                     return Continue(end + 1);
                 }
@@ -478,8 +486,4 @@ enum Step {
     Ended(usize),
     /// Rows follow there.
     Values(usize),
-}
-
-fn next_stop(bytes: &[u8], at: usize, stops: &Stops) -> usize {
-    bytes[at..].iter().position(|&byte| stops[usize::from(byte)]).map_or(bytes.len(), |length| at + length)
 }

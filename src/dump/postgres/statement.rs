@@ -301,3 +301,10 @@ pub fn copies_from_here(statement: &[u8]) -> bool {
     }
     false
 }
+
+/// What it sets about strings: whether backslashes escape in all of them.
+pub fn sets_backslash_escapes(statement: &[u8]) -> Option<bool> {
+    let mut words = Words::new(statement);
+    let sets = words.pass_all(&["SET", "standard_conforming_strings"]);
+    sets.then(|| words.any(|word| word.is("off") || word.text() == Some(b"off")))
+}

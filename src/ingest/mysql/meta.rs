@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::dump::mysql::{CoordinatesOf, DumpFacts, Need, NeedKind, ROW_MARKS, RowMarks};
+use crate::dump::layout::ROW_MARKS;
+use crate::dump::mysql::{CoordinatesOf, DumpFacts, Need, NeedKind, RowMarks};
 use crate::ingest::dump::{Facts, NeedLine, json_file, needs_comment};
 
 /// `coordinates.json`: where replication would go on from this dump, and what made it.

@@ -1,8 +1,8 @@
 //! Layout: which file of a snapshot a part of a dump belongs to.
 
 use crate::dump::layout::{
-    DATA_FILE, DATABASE_FILE, GLOBALS_DIRECTORY, HEADER_FILE, META_DIRECTORY, SCHEMA_FILE, TABLES_DIRECTORY,
-    database_directory,
+    DATA_FILE, DATABASE_FILE, GLOBALS_DIRECTORY, HEADER_FILE, META_DIRECTORY, POST_FILE, SCHEMA_FILE,
+    SEQUENCES_DIRECTORY, TABLES_DIRECTORY, database_directory,
 };
 use crate::dump::name::{file_name, file_name_beside};
 use crate::dump::postgres::{Object, PartKind};
@@ -58,7 +58,7 @@ fn shelf_of(kind: PartKind) -> Shelf {
         PartKind::Operator => Shelf::OfSchema("operators"),
         PartKind::OperatorClass => Shelf::OfSchema("operator_classes"),
         PartKind::OperatorFamily => Shelf::OfSchema("operator_families"),
-        PartKind::Sequence => Shelf::OfSchema("sequences"),
+        PartKind::Sequence => Shelf::OfSchema(SEQUENCES_DIRECTORY),
         PartKind::TextSearchConfiguration => Shelf::OfSchema("text_search_configurations"),
         PartKind::TextSearchDictionary => Shelf::OfSchema("text_search_dictionaries"),
         PartKind::TextSearchParser => Shelf::OfSchema("text_search_parsers"),
@@ -67,7 +67,7 @@ fn shelf_of(kind: PartKind) -> Shelf {
         PartKind::View => Shelf::OfSchema("views"),
         PartKind::Table => Shelf::Table(SCHEMA_FILE),
         PartKind::Data => Shelf::Table(DATA_FILE),
-        PartKind::Post => Shelf::Table("post.sql"),
+        PartKind::Post => Shelf::Table(POST_FILE),
         PartKind::Attachment => Shelf::Table(ATTACHMENT_FILE),
     }
 }

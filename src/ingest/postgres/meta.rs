@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::dump::postgres::{DumpFacts, Need, NeedKind};
+use crate::dump::layout::ROW_MARKS;
+use crate::dump::postgres::{DumpFacts, Need, NeedKind, RowMarks};
 use crate::ingest::dump::{Facts, NeedLine, json_file, needs_comment};
 
 /// `coordinates.json`: that such dumps tell of no place in the log, and what made it.
@@ -24,6 +25,7 @@ pub fn facts(facts: &DumpFacts) -> Facts {
         ("program", facts.program.clone()),
         ("character_set", facts.character_set.clone()),
         ("tables", Some(facts.tables.to_string())),
+        (ROW_MARKS, facts.row_marks.map(RowMarks::to_words)),
     ]
 }
 

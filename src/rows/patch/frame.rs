@@ -3,6 +3,7 @@
 use crate::dump::layout::{HEADER_FILE, META_DIRECTORY};
 use crate::dump::mysql::{QuoteModes, setting};
 use crate::error::{Error, Result};
+use crate::rows::patch::mysql::modes;
 use crate::rows::side::DumpSide;
 
 /// What `mariadb-dump` takes where it is told nothing.
@@ -30,7 +31,7 @@ impl Settings {
         let header = dump.text(header.as_ref().and_then(|node| node.content()))?;
         let character_set = dump.fact("character_set").filter(|name| is_plain(name)).unwrap_or(USUAL_CHARACTER_SET);
         let time_zone = setting(&header, "TIME_ZONE").map(|zone| String::from_utf8_lossy(&zone).into_owned());
-        Ok(Settings { character_set: character_set.to_string(), time_zone, modes: dump.marks()?.modes })
+        Ok(Settings { character_set: character_set.to_string(), time_zone, modes: modes(dump)? })
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use crate::dump::mysql::{Column, ColumnKind, QuoteModes, TableSchema, meaning, quoted};
+use crate::dump::table::{Column, TableSchema};
 use crate::error::Result;
 use crate::rows::comparison::{Comparison, RowView};
 use crate::rows::difference::{RowChange, TableChange, required};
-use crate::rows::patch::frame::Frame;
+use crate::rows::patch::language::Language;
 use crate::rows::patch::{PatchCounts, TakeText};
 
 /// An INSERT of several rows is about as long.
@@ -14,12 +14,14 @@ const INSERT_BYTES: usize = 64 << 10;
 
 /// Writes the statements of one table.
 pub struct Statements<'s> {
-    table: &'s [u8],
+    language: Language,
+    /// The table in an `INSERT`, and in other statements.
+    table: Vec<u8>,
+    changed_table: Vec<u8>,
+    is_partitioned: bool,
     /// The side that is changed, and the one that it becomes.
     from: usize,
     to: usize,
-    modes: QuoteModes,
-    character_set: &'s str,
     /// What the table says of each column; by its number.
     columns: Vec<&'s Column>,
     /// The columns that rows are found by; all of them where nothing less tells a row from others.
@@ -47,13 +49,12 @@ impl<'s> Statements<'s> {
     pub fn new(
         comparison: &'s Comparison,
         schema: &'s TableSchema,
-        table: &'s [u8],
+        table: Vec<u8>,
         [from, to]: [usize; 2],
-        modes: QuoteModes,
-        frame: &'s Frame,
+        language: Language,
         has_own_key: bool,
     ) -> Result<Statements<'s>> {
-        let shown = String::from_utf8_lossy(table).into_owned();
+        let shown = String::from_utf8_lossy(&table).into_owned();
         let column =
             |name: &Vec<u8>| required(schema.column(name), &shown, "its rows have a column that its definition lacks");
         let columns: Vec<&Column> = comparison.columns().iter().map(column).collect::<Result<_>>()?;
@@ -65,17 +66,20 @@ impl<'s> Statements<'s> {
                 None => has_hidden_unique = true,
             }
         }
+        unique.extend((0..columns.len()).filter(|&column| columns[column].is_fixed));
         let stored = |column: &usize| !columns[*column].is_generated;
         let key = comparison.key().filter(|key| has_own_key && key.iter().all(stored));
         let is_found_by_key = key.is_some();
         let found_by = key.unwrap_or(comparison.common()).iter().copied().filter(stored).collect();
-        let character_set = frame.character_set();
+        let is_partitioned = schema.is_partitioned;
+        let changed_table = language.changed_table(&table, is_partitioned);
         Ok(Statements {
+            language,
             table,
+            changed_table,
+            is_partitioned,
             from,
             to,
-            modes,
-            character_set,
             columns,
             found_by,
             is_found_by_key,
@@ -128,15 +132,11 @@ impl<'s> Statements<'s> {
     }
 
     fn delete(&self, view: &RowView) -> Vec<u8> {
-        let mut text = b"DELETE FROM ".to_vec();
-        push_name(&mut text, self.table);
-        self.push_where(view, &mut text);
-        text
+        [b"DELETE FROM ", &self.changed_table[..], &self.one_row(view)].concat()
     }
 
     fn update(&self, row: &RowChange) -> Vec<u8> {
-        let mut text = b"UPDATE ".to_vec();
-        push_name(&mut text, self.table);
+        let mut text = [b"UPDATE ", &self.changed_table[..]].concat();
         let (Some(from), Some(to)) = (&row.sides[self.from], &row.sides[self.to]) else { return Vec::new() };
         let changed = row.changed();
         let is_set = |column: usize| {
@@ -149,93 +149,66 @@ impl<'s> Statements<'s> {
             let Some(literal) = to.literal(column) else { continue };
             text.extend_from_slice(separator);
             separator = b", ";
-            push_name(&mut text, &self.columns[column].name);
+            self.language.push_name(&self.columns[column].name, &mut text);
             text.push(b'=');
-            text.extend_from_slice(&self.literal(literal, to.modes));
+            text.extend_from_slice(&self.language.literal(literal, to.form));
         }
-        self.push_where(from, &mut text);
+        text.extend_from_slice(&self.one_row(from));
         text
     }
 
     fn add_to_insert(&self, view: &RowView, insert: &mut Vec<u8>, take: &mut TakeText) -> Result<()> {
-        let columns = || (0..self.columns.len()).filter(|&column| !self.columns[column].is_generated);
+        let columns: Vec<usize> = (0..self.columns.len())
+            .filter(|&column| !self.columns[column].is_generated && view.literal(column).is_some())
+            .collect();
+        if columns.is_empty() {
+            return take(&[b"INSERT INTO ", &self.table[..], b" DEFAULT VALUES;\n"].concat());
+        }
         if insert.len() > INSERT_BYTES {
             end_insert(insert, take)?;
         }
         if insert.is_empty() {
-            insert.extend_from_slice(b"INSERT INTO ");
-            push_name(insert, self.table);
-            let mut separator: &[u8] = b" (";
-            for column in columns().filter(|&column| view.literal(column).is_some()) {
-                insert.extend_from_slice(separator);
-                push_name(insert, &self.columns[column].name);
-                separator = b",";
-            }
-            insert.extend_from_slice(b") VALUES\n(");
+            self.begin_insert(&columns, insert);
         } else {
             insert.extend_from_slice(b",\n(");
         }
         let mut separator: &[u8] = b"";
-        for literal in columns().filter_map(|column| view.literal(column)) {
+        for literal in columns.iter().filter_map(|&column| view.literal(column)) {
             insert.extend_from_slice(separator);
-            insert.extend_from_slice(&self.literal(literal, view.modes));
+            insert.extend_from_slice(&self.language.literal(literal, view.form));
             separator = b",";
         }
         insert.push(b')');
         Ok(())
     }
 
-    /// A value as it stands in its dump, or the same as the patch reads it.
-    fn literal(&self, literal: &[u8], modes: QuoteModes) -> Vec<u8> {
-        let is_string = matches!(literal.first(), Some(b'\'' | b'"'));
-        match meaning(literal, modes) {
-            Some(bytes) if is_string && (modes != self.modes || literal[0] == b'"') => quoted(&bytes, self.modes),
-            _ => literal.to_vec(),
+    fn begin_insert(&self, columns: &[usize], insert: &mut Vec<u8>) {
+        insert.extend_from_slice(b"INSERT INTO ");
+        insert.extend_from_slice(&self.table);
+        let mut separator: &[u8] = b" (";
+        for &column in columns {
+            insert.extend_from_slice(separator);
+            self.language.push_name(&self.columns[column].name, insert);
+            separator = b",";
         }
+        insert.extend_from_slice(b")");
+        if columns.iter().any(|&column| self.columns[column].is_fixed) {
+            insert.extend_from_slice(self.language.overriding());
+        }
+        insert.extend_from_slice(b" VALUES\n(");
     }
 
-    fn push_where(&self, view: &RowView, text: &mut Vec<u8>) {
-        let mut separator: &[u8] = b" WHERE ";
+    /// That this row is meant, or one that is the same.
+    fn one_row(&self, view: &RowView) -> Vec<u8> {
+        let mut conditions: Vec<u8> = Vec::new();
         for &column in &self.found_by {
             let Some(literal) = view.literal(column) else { continue };
-            text.extend_from_slice(separator);
-            separator = b" AND ";
-            self.push_condition(column, literal, view.modes, text);
+            let separator: &[u8] = if conditions.is_empty() { b"" } else { b" AND " };
+            conditions.extend_from_slice(separator);
+            let (about, by_key) = (self.columns[column], self.is_found_by_key);
+            self.language.push_condition(about, literal, view.form, by_key, &mut conditions);
         }
-        // Of rows that are the same, any will do.
-        text.extend_from_slice(if self.is_found_by_key { b";\n" } else { b" LIMIT 1;\n" });
-    }
-
-    /// That a column holds exactly this value.
-    fn push_condition(&self, column: usize, literal: &[u8], modes: QuoteModes, text: &mut Vec<u8>) {
-        let about = self.columns[column];
-        let mut name = Vec::new();
-        push_name(&mut name, &about.name);
-        let Some(value) = meaning(literal, modes) else {
-            text.extend_from_slice(&name);
-            return text.extend_from_slice(b" IS NULL");
-        };
-        let parts: [&[u8]; 2] = match about.kind {
-            ColumnKind::Float => [b"CAST(", b" AS CHAR)="],
-            ColumnKind::Geometry => [b"HEX(", b")="],
-            ColumnKind::Bits => [b"", b"+0="],
-            // Collations take different strings for the same, which no key has twice.
-            ColumnKind::Text if !self.is_found_by_key => [b"HEX(CONVERT(", b""],
-            ColumnKind::Exact | ColumnKind::Text | ColumnKind::Bytes => [b"", b"="],
-        };
-        text.extend_from_slice(parts[0]);
-        text.extend_from_slice(&name);
-        text.extend_from_slice(parts[1]);
-        match about.kind {
-            ColumnKind::Float => text.extend_from_slice(&quoted(&value, self.modes)),
-            ColumnKind::Geometry => push_hexadecimal(text, &value),
-            ColumnKind::Bits => text.extend_from_slice(number_of(&value).to_string().as_bytes()),
-            ColumnKind::Text if !self.is_found_by_key => {
-                text.extend_from_slice(format!(" USING {}))=", self.character_set).as_bytes());
-                push_hexadecimal(text, &value);
-            }
-            _ => text.extend_from_slice(&self.literal(literal, modes)),
-        }
+        self.language.one_row(&self.changed_table, self.is_partitioned, &conditions, self.is_found_by_key)
     }
 }
 
@@ -245,27 +218,4 @@ fn end_insert(insert: &mut Vec<u8>, take: &mut TakeText) -> Result<()> {
     }
     insert.extend_from_slice(b";\n");
     take(&std::mem::take(insert))
-}
-
-/// A name in quotes.
-pub fn push_name(text: &mut Vec<u8>, name: &[u8]) {
-    text.push(b'`');
-    for &byte in name {
-        text.push(byte);
-        if byte == b'`' {
-            text.push(byte);
-        }
-    }
-    text.push(b'`');
-}
-
-fn push_hexadecimal(text: &mut Vec<u8>, bytes: &[u8]) {
-    text.push(b'\'');
-    bytes.iter().for_each(|byte| text.extend_from_slice(format!("{byte:02X}").as_bytes()));
-    text.push(b'\'');
-}
-
-/// The number that bits are.
-fn number_of(bits: &[u8]) -> u64 {
-    bits.iter().fold(0, |number, &byte| number << 8 | u64::from(byte))
 }

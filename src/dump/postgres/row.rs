@@ -1,0 +1,275 @@
+//! The values of a row, as they stand in a dump, and what they mean.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow::Continue;
+use std::ops::Range;
+
+use memchr::{memchr, memchr_iter};
+
+use crate::dump::postgres::ends::{Stops, end_at, end_of_escaped, next_stop, stops};
+use crate::dump::postgres::words::{Word, Words};
+
+const STOPS: Stops = stops(b"(),'\"");
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowForm {
+    /// Lines, with tabs between the values.
+    Copy,
+    /// As SQL has them. Backslashes may escape in all strings, or only in those that are marked.
+    Insert { backslash_escapes: bool },
+}
+
+/// Where the values of a row stand. False where it is none.
+pub fn split_row(row: &[u8], form: RowForm, values: &mut Vec<Range<usize>>) -> bool {
+    values.clear();
+    match form {
+        RowForm::Copy => {
+            let mut start = 0;
+            for tab in memchr_iter(b'\t', row) {
+                values.push(start..tab);
+                start = tab + 1;
+            }
+            values.push(start..row.len());
+            true
+        }
+        RowForm::Insert { backslash_escapes } => split_values(row, backslash_escapes, values),
+    }
+}
+
+/// The same of what stands between parentheses; of nothing, which has no values.
+fn split_values(row: &[u8], backslash_escapes: bool, values: &mut Vec<Range<usize>>) -> bool {
+    if row.is_empty() {
+        return true;
+    }
+    let (mut at, mut depth, mut start) = (0, 0u32, 1);
+    while at < row.len() {
+        at = next_stop(row, at, &STOPS);
+        let Some(&byte) = row.get(at) else { break };
+        at += 1;
+        match byte {
+            b'(' => depth += 1,
+            b',' if depth == 1 => {
+                values.push(trimmed(row, start..at - 1));
+                start = at;
+            }
+            b')' if depth == 1 => {
+                values.push(trimmed(row, start..at - 1));
+                return at == row.len();
+            }
+            b')' => depth = depth.saturating_sub(1),
+            b'\'' | b'"' => {
+                let is_marked = at > 1 && matches!(row[at - 2], b'e' | b'E');
+                let (end, is_ended) = match byte == b'\'' && (is_marked || backslash_escapes) {
+                    true => match end_of_escaped(row, at, true, byte) {
+                        Continue(end) => end,
+                        _ => return false,
+                    },
+                    false => end_at(memchr(byte, &row[at..]), row, at, 1),
+                };
+                if !is_ended {
+                    return false;
+                }
+                at = end;
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+fn trimmed(row: &[u8], mut range: Range<usize>) -> Range<usize> {
+    while range.start < range.end && row[range.start].is_ascii_whitespace() {
+        range.start += 1;
+    }
+    while range.start < range.end && row[range.end - 1].is_ascii_whitespace() {
+        range.end -= 1;
+    }
+    range
+}
+
+/// What a value means, whichever way it is written: the text that the server makes of it. `None` for NULL.
+pub fn meaning(literal: &[u8], form: RowForm) -> Option<Cow<'_, [u8]>> {
+    match form {
+        RowForm::Copy if literal == b"\\N" => None,
+        RowForm::Copy => Some(unescaped(literal)),
+        RowForm::Insert { backslash_escapes } => match literal {
+            [b'\'', inside @ .., b'\''] => Some(unquoted(inside, backslash_escapes)),
+            [b'e' | b'E', b'\'', inside @ .., b'\''] => Some(unquoted(inside, true)),
+            // Bits.
+            [b'b' | b'B', b'\'', inside @ .., b'\''] => Some(Cow::Borrowed(inside)),
+            _ if literal.eq_ignore_ascii_case(b"NULL") => None,
+            _ if literal.eq_ignore_ascii_case(b"true") => Some(Cow::Borrowed(b"t")),
+            _ if literal.eq_ignore_ascii_case(b"false") => Some(Cow::Borrowed(b"f")),
+            _ => Some(Cow::Borrowed(literal)),
+        },
+    }
+}
+
+/// A value of a `COPY`.
+fn unescaped(literal: &[u8]) -> Cow<'_, [u8]> {
+    let Some(first) = memchr(b'\\', literal) else { return Cow::Borrowed(literal) };
+    let (mut bytes, mut rest) = (literal[..first].to_vec(), &literal[first..]);
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        if byte == b'\\' {
+            rest = push_escaped(rest, &mut bytes);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    Cow::Owned(bytes)
+}
+
+/// Adds what the bytes behind a backslash mean; gives what follows them.
+fn push_escaped<'r>(rest: &'r [u8], bytes: &mut Vec<u8>) -> &'r [u8] {
+    let (digits, radix) = match rest {
+        [b'0'..=b'7', ..] => (rest.iter().take(3).take_while(|it| matches!(it, b'0'..=b'7')).count(), 8),
+        [b'x', digits @ ..] => (digits.iter().take(2).take_while(|it| it.is_ascii_hexdigit()).count(), 16),
+        _ => (0, 0),
+    };
+    let start = usize::from(radix == 16);
+    let number = std::str::from_utf8(&rest[start.min(rest.len())..][..digits]);
+    if let Some(number) = number.ok().filter(|_| digits > 0).and_then(|it| u32::from_str_radix(it, radix).ok()) {
+        bytes.push(number as u8);
+        return &rest[start + digits..];
+    }
+    let Some((&byte, behind)) = rest.split_first() else {
+        bytes.push(b'\\');
+        return rest;
+    };
+    bytes.push(match byte {
+        b'b' => 8,
+        b'f' => 12,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        b'v' => 11,
+        byte => byte,
+    });
+    behind
+}
+
+/// A string, given without its quotes.
+fn unquoted(inside: &[u8], escapes: bool) -> Cow<'_, [u8]> {
+    if !inside.iter().any(|&byte| byte == b'\'' || (escapes && byte == b'\\')) {
+        return Cow::Borrowed(inside);
+    }
+    let (mut bytes, mut rest) = (Vec::with_capacity(inside.len()), inside);
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        if escapes && byte == b'\\' {
+            rest = push_escaped(rest, &mut bytes);
+            continue;
+        }
+        bytes.push(byte);
+        if byte == b'\'' {
+            rest = rest.strip_prefix(b"'").unwrap_or(rest);
+        }
+    }
+    Cow::Owned(bytes)
+}
+
+/// A string of these bytes, which reads the same whatever is set.
+pub fn quoted(bytes: &[u8]) -> Vec<u8> {
+    let has_backslash = memchr(b'\\', bytes).is_some();
+    let mut literal = if has_backslash { b"E'".to_vec() } else { b"'".to_vec() };
+    for &byte in bytes {
+        literal.push(byte);
+        if matches!(byte, b'\'' | b'\\') {
+            literal.push(byte);
+        }
+    }
+    literal.push(b'\'');
+    literal
+}
+
+/// The columns that a `COPY` or an `INSERT` names in front of its rows, which `text` ends before.
+pub fn columns_of_rows(text: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut words = Words::new(text);
+    if !words.pass("COPY") {
+        words.pass_all(&["INSERT", "INTO"]);
+    }
+    words.qualified_name()?;
+    if !words.pass_symbol(b'(') {
+        return None;
+    }
+    let mut columns = Vec::new();
+    loop {
+        columns.push(words.next()?.name()?);
+        match words.next()? {
+            Word::Symbol(b',') => {}
+            _ => return Some(columns),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INSERT: RowForm = RowForm::Insert { backslash_escapes: false };
+    const OLD: RowForm = RowForm::Insert { backslash_escapes: true };
+
+    #[track_caller]
+    fn splits(row: &str, form: RowForm, expected: &[&str]) {
+        let mut values = Vec::new();
+        assert!(split_row(row.as_bytes(), form, &mut values), "{row}");
+        let found: Vec<&str> = values.into_iter().map(|range| &row[range]).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn rows_are_split_between_values() {
+        splits("1\ta\\tb\t\\N", RowForm::Copy, &["1", "a\\tb", "\\N"]);
+        splits("\t", RowForm::Copy, &["", ""]);
+        splits("(1, 'a''),(', NULL, E'\\'),(')", INSERT, &["1", "'a''),('", "NULL", "E'\\'),('"]);
+        splits("('\\', ',')", INSERT, &["'\\'", "','"]);
+        splits("('\\',', 'b')", OLD, &["'\\','", "'b'"]);
+        splits("(B'01', f(1, 2), -1.5e3)", INSERT, &["B'01'", "f(1, 2)", "-1.5e3"]);
+        splits("", INSERT, &[]);
+        for text in ["(", "(1", "(1,'a)", "(1))", "(1)x", "1,2"] {
+            assert!(!split_row(text.as_bytes(), INSERT, &mut Vec::new()), "{text}");
+        }
+    }
+
+    #[track_caller]
+    fn means(literal: &str, form: RowForm, expected: Option<&[u8]>) {
+        assert_eq!(meaning(literal.as_bytes(), form).as_deref(), expected, "{literal}");
+    }
+
+    #[test]
+    fn values_mean_the_same_whichever_way_they_are_written() {
+        means("\\N", RowForm::Copy, None);
+        means("\\\\N", RowForm::Copy, Some(b"\\N"));
+        means("a\\b\\f\\n\\r\\t\\v\\\\\\x41\\101\\.é", RowForm::Copy, Some("a\x08\x0c\n\r\t\x0b\\AA.é".as_bytes()));
+        means("\\", RowForm::Copy, Some(b"\\"));
+        means("\\\\x00ff", RowForm::Copy, Some(b"\\x00ff"));
+        means("NULL", RowForm::Copy, Some(b"NULL"));
+        means("NULL", INSERT, None);
+        means("'NULL'", INSERT, Some(b"NULL"));
+        means("'it''s \\'", INSERT, Some(b"it's \\"));
+        means("E'it''s \\\\ \\n'", INSERT, Some(b"it's \\ \n"));
+        means("'it''s \\\\'", OLD, Some(b"it's \\"));
+        means("true", INSERT, Some(b"t"));
+        means("B'0101'", INSERT, Some(b"0101"));
+        means("-1.50", INSERT, Some(b"-1.50"));
+    }
+
+    #[test]
+    fn strings_are_quoted_as_they_are_read() {
+        let bytes: Vec<u8> = (1..=255).collect();
+        assert_eq!(meaning(&quoted(&bytes), INSERT).unwrap(), bytes);
+        assert_eq!(meaning(&quoted(&bytes), OLD).unwrap(), bytes);
+        assert_eq!(quoted(b"it's"), b"'it''s'");
+    }
+
+    #[test]
+    fn the_columns_may_be_named() {
+        let columns = |text: &str| columns_of_rows(text.as_bytes());
+        assert_eq!(columns("COPY public.t (a, \"b\"\"c\") FROM stdin"), Some(vec![b"a".to_vec(), b"b\"c".to_vec()]));
+        assert_eq!(columns("COPY public.t  FROM stdin"), None);
+        assert_eq!(columns("INSERT INTO a.t (a) VALUES"), Some(vec![b"a".to_vec()]));
+        assert_eq!(columns("INSERT INTO a.t OVERRIDING SYSTEM VALUE VALUES"), None);
+    }
+}

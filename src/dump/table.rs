@@ -1,0 +1,90 @@
+//! Table: what a dump says of the columns and keys of a table, whatever database it is of.
+
+/// How values of a column are compared with what is written for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// As values of the column's type.
+    Exact,
+    /// The same, of a type that has only whole numbers.
+    Whole,
+    /// As the text that the server makes of them: none of their digits need be exact.
+    AsText,
+    /// As strings, by the column's collation.
+    Text,
+    /// As bytes.
+    Bytes,
+    Bits,
+    Geometry,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    pub name: Vec<u8>,
+    pub kind: ColumnKind,
+    /// Its value comes from others, or from the server.
+    pub is_generated: bool,
+    /// The server changes it with any other.
+    pub changes_itself: bool,
+    pub is_not_null: bool,
+    /// An `INSERT` without a list has no value for it.
+    pub is_invisible: bool,
+    /// It gets a value with its row, and no other.
+    pub is_fixed: bool,
+}
+
+/// A primary or a unique key. What is no column has no name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    pub is_primary: bool,
+    pub columns: Vec<Vec<u8>>,
+}
+
+/// A table, as a dump makes it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TableSchema {
+    pub name: Vec<u8>,
+    pub columns: Vec<Column>,
+    pub keys: Vec<Key>,
+    /// The number that the next row gets.
+    pub auto_increment: Option<Vec<u8>>,
+    /// Its rows are in other tables.
+    pub is_partitioned: bool,
+    /// It has the columns of other tables.
+    pub inherits: bool,
+    /// The words of the definition without that number, for comparison.
+    pub definition: Vec<u8>,
+}
+
+impl TableSchema {
+    pub fn column(&self, name: &[u8]) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The same with columns of these names, as far as they are missing: a table may have them from another one.
+    pub fn with_columns(mut self, names: &[Vec<u8>]) -> TableSchema {
+        for name in names.iter().filter(|_| self.inherits) {
+            if self.column(name).is_none() {
+                self.columns.push(Column {
+                    name: name.clone(),
+                    kind: ColumnKind::AsText,
+                    is_generated: false,
+                    changes_itself: false,
+                    is_not_null: false,
+                    is_invisible: false,
+                    is_fixed: false,
+                });
+            }
+        }
+        self
+    }
+
+    /// Keys that tell each row from all others: those without columns that may be NULL; the primary key first.
+    pub fn identifying_keys(&self) -> impl Iterator<Item = &Key> {
+        let is_identifying = |key: &&Key| {
+            key.is_primary || key.columns.iter().all(|name| self.column(name).is_some_and(|column| column.is_not_null))
+        };
+        let (primary, unique): (Vec<&Key>, Vec<&Key>) =
+            self.keys.iter().filter(is_identifying).partition(|key| key.is_primary);
+        primary.into_iter().chain(unique)
+    }
+}

@@ -1,0 +1,143 @@
+//! Comparing the rows of two dumps: what differs, and what brings one to the other.
+
+// Every test program uses its own part of this.
+#![allow(dead_code)]
+
+use yesterfs::error::Result;
+use yesterfs::progress::Recorder;
+use yesterfs::repository::snapshot::Snapshot;
+use yesterfs::rows::{
+    Direction, DumpSide, Operation, PatchWriter, RowDiffCounts, RowDiffOptions, changed_tables, diff_table,
+};
+
+use super::repository::TestRepository;
+
+pub const MIB: usize = 1 << 20;
+
+/// Numbers that look random and are the same in every run.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % sides
+    }
+}
+
+pub fn options() -> RowDiffOptions {
+    RowDiffOptions { key: None, memory_bytes: 64 * MIB, temporary_directory: std::env::temp_dir(), whole: false }
+}
+
+/// A row that differs: operation, key columns, and the values on both sides.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Change {
+    pub table: String,
+    pub operation: char,
+    pub before: String,
+    pub after: String,
+    pub changed: String,
+}
+
+/// What differs, and what finding it took.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub changes: Vec<Change>,
+    pub redefined: Vec<String>,
+    pub counts: Vec<RowDiffCounts>,
+    pub notes: Vec<String>,
+}
+
+impl Found {
+    pub fn bytes_read(&self) -> u64 {
+        self.counts.iter().map(|counts| counts.reading.bytes).sum()
+    }
+
+    /// Operation, values and changed columns of the changes of a table.
+    pub fn of(&self, table: &str) -> Vec<(char, &str, &str, &str)> {
+        let of_table = self.changes.iter().filter(|change| change.table == table);
+        of_table.map(|it| (it.operation, &*it.before, &*it.after, &*it.changed)).collect()
+    }
+}
+
+pub fn diff(place: &TestRepository, a: &Snapshot, b: &Snapshot, options: &RowDiffOptions) -> Result<Found> {
+    let monitor = Recorder::default();
+    let dumps = [DumpSide::new(&place.repository, a, &monitor)?, DumpSide::new(&place.repository, b, &monitor)?];
+    let pairs =
+        changed_tables(&place.repository, a.manifest.kind, [Some(&a.manifest.root), Some(&b.manifest.root)], &[])?;
+    let mut found = Found::default();
+    for pair in &pairs {
+        diff_table([&dumps[0], &dumps[1]], pair, options, &monitor, &mut |change| {
+            found.counts.push(change.counts);
+            if change.is_redefined() {
+                found.redefined.push(pair.name());
+            }
+            change.each(&mut |row| {
+                let text = |side: usize| {
+                    let view = row.sides[side].as_ref();
+                    view.map(|view| String::from_utf8_lossy(view.text()).into_owned()).unwrap_or_default()
+                };
+                let names = row.comparison.columns();
+                let changed =
+                    row.changed().into_iter().map(|column| String::from_utf8_lossy(&names[column]).into_owned());
+                found.changes.push(Change {
+                    table: pair.name(),
+                    operation: match row.operation() {
+                        Operation::Insert => '+',
+                        Operation::Delete => '-',
+                        Operation::Update => '*',
+                    },
+                    before: text(0),
+                    after: text(1),
+                    changed: changed.collect::<Vec<_>>().join(","),
+                });
+                Ok(())
+            })
+        })?;
+    }
+    found.notes = monitor.notes.into_inner().unwrap();
+    Ok(found)
+}
+
+/// What differs, found both ways: by chunks, and by reading all rows.
+#[track_caller]
+pub fn found(place: &TestRepository, a: &Snapshot, b: &Snapshot) -> Found {
+    let guided = diff(place, a, b, &options()).unwrap();
+    let whole = diff(place, a, b, &RowDiffOptions { whole: true, ..options() }).unwrap();
+    assert_eq!(guided.changes, whole.changes, "reading chunks that differ found other rows than reading all");
+    assert!(guided.bytes_read() <= 2 * whole.bytes_read());
+    guided
+}
+
+pub fn patch(place: &TestRepository, a: &Snapshot, b: &Snapshot, direction: Direction) -> Result<Vec<u8>> {
+    let monitor = Recorder::default();
+    let dumps = [DumpSide::new(&place.repository, a, &monitor)?, DumpSide::new(&place.repository, b, &monitor)?];
+    let pairs =
+        changed_tables(&place.repository, a.manifest.kind, [Some(&a.manifest.root), Some(&b.manifest.root)], &[])?;
+    let options = options();
+    let writer = PatchWriter { dumps: [&dumps[0], &dumps[1]], direction, options: &options, monitor: &monitor };
+    let mut text = Vec::new();
+    writer.write(&pairs, &mut |piece| {
+        text.extend_from_slice(piece);
+        Ok(())
+    })?;
+    Ok(text)
+}
+
+/// Lines of a dump in an order that does not depend on that of rows without a key.
+pub fn lines(dump: &[u8]) -> Vec<Vec<u8>> {
+    let line = |line: &[u8]| line.strip_suffix(b",").or(line.strip_suffix(b";")).unwrap_or(line).to_vec();
+    let mut lines: Vec<Vec<u8>> = dump.split(|&byte| byte == b'\n').map(line).collect();
+    lines.sort();
+    lines
+}
+
+#[track_caller]
+pub fn assert_same_dump(found: &[u8], expected: &[u8], what: &str, patch: &[u8]) {
+    let (found, expected) = (lines(found), lines(expected));
+    let differing = found.iter().zip(&expected).find(|(a, b)| a != b);
+    let shown = differing.map(|(a, b)| (String::from_utf8_lossy(a), String::from_utf8_lossy(b)));
+    let patch = String::from_utf8_lossy(&patch[..patch.len().min(20_000)]);
+    assert!(found == expected, "{what}: {shown:?}\n{patch}");
+}
