@@ -58,6 +58,8 @@ CREATE TABLE loose_rest PARTITION OF loose DEFAULT;
 CREATE TABLE parent (id integer PRIMARY KEY, text text);
 CREATE TABLE child (more text, PRIMARY KEY (id)) INHERITS (parent);
 CREATE TABLE nothing ();
+CREATE TABLE numbered (code text PRIMARY KEY, number integer GENERATED ALWAYS AS IDENTITY);
+INSERT INTO numbered VALUES ('a'), ('b'), ('c');
 CREATE TABLE large (id integer PRIMARY KEY, text text, number integer);
 CREATE TABLE longs (id integer PRIMARY KEY, text text);
 CREATE TABLE log (id serial PRIMARY KEY, text text);
@@ -170,7 +172,7 @@ fn step(dice: &mut Dice) -> String {
             format!("INSERT INTO keyless VALUES {values}")
         }
         12 => "INSERT INTO keyless (amount) VALUES (1.0), (1.00), (1); INSERT INTO keyless (exact) VALUES ('-0'), (0)".into(),
-        13 => "DELETE FROM keyless WHERE ctid = (SELECT ctid FROM keyless ORDER BY text LIMIT 1); INSERT INTO nothing DEFAULT VALUES".into(),
+        13 => "DELETE FROM keyless WHERE ctid = (SELECT ctid FROM keyless ORDER BY text LIMIT 1); INSERT INTO nothing DEFAULT VALUES; UPDATE numbered SET number = DEFAULT WHERE code = 'b'".into(),
         14 => format!("UPDATE keyless SET text = text || 'x' WHERE number > {}; DELETE FROM nothing WHERE ctid = (SELECT min(ctid) FROM nothing)", number(dice)),
         15 => format!("INSERT INTO slots VALUES ({}, {}, {})", id(dice), id(dice), id(dice)),
         // Rows that exchange what must be unique.
@@ -418,6 +420,27 @@ fn tables_are_read_from_their_first_row_where_nothing_tells_of_others() {
     // The same rows in two forms.
     let [a, b] = [made_dump(KEYED, &rows(false), KEY), inserts(&rows(true))].map(|dump| ingest(&place, &dump));
     assert_eq!(found(&place, &a, &b).changes.len(), 1);
+}
+
+#[test]
+fn what_follows_the_rows_is_none() {
+    let place = TestRepository::new();
+    let mut dice = Dice(3);
+    let rows: Vec<String> =
+        (0..5000).map(|id| format!("{id}\t{:016x} {:016x}", dice.roll(1 << 50), dice.roll(1 << 50))).collect();
+    // It is longer than chunks, and only its end differs.
+    let dump = |end: &str| {
+        let names: Vec<String> = (0..900).map(|id| format!("t{id:05}_{:016x}", id * 0x9e37_79b9_u64)).collect();
+        let behind = format!(
+            "ALTER TABLE public.t\n{}\n{end} TRIGGER ALL;\n",
+            names.iter().map(|it| format!("/* {it} */\n")).collect::<String>()
+        );
+        let dump = String::from_utf8(made_dump(KEYED, &rows, KEY)).unwrap();
+        dump.replacen("\\.\n\n", &format!("\\.\n\n{behind}"), 1).into_bytes()
+    };
+    let [a, b] = ["ENABLE", "DISABLE"].map(|end| ingest(&place, &dump(end)));
+    let differences = found(&place, &a, &b);
+    assert!(differences.changes.is_empty(), "{:?}", differences.changes);
 }
 
 #[test]
