@@ -8,7 +8,7 @@ use yesterfs::compressed::recipe::{RecipeMaker, RecipeReader};
 use yesterfs::compressed::{UnwrapLimit, Unwrapper, Wrapping};
 use yesterfs::dump::backup::BackupFile;
 use yesterfs::dump::mongo::{Archive, Documents, Metadata, OplogReader, Prelude};
-use yesterfs::dump::mysql::{self, MysqlDump, QuoteModes, Renamer, RowEvent, RowMarks, RowReader, TableSchema};
+use yesterfs::dump::mysql::{self, MysqlDump, QuoteModes, Renamer, RowEvent, RowMarks, RowReader, table_schema};
 use yesterfs::dump::postgres::{self, PostgresDump};
 use yesterfs::id::{ChunkId, WriterId, WriterObject, hash};
 use yesterfs::repository::catalog::Catalog;
@@ -144,7 +144,7 @@ pub fn mysql_table(data: &[u8]) {
     let modes = quote_modes(data);
     let _ = mysql::trigger_names(data, modes);
     let _ = mysql::setting(data, "sql_mode");
-    let schema = TableSchema::read(data, modes);
+    let schema = table_schema(data, modes);
     if let Some(schema) = &schema {
         schema.columns.iter().for_each(|column| assert!(schema.column(&column.name).is_some()));
         let _ = schema.identifying_keys().count();

@@ -1,7 +1,7 @@
 //! Rows: which rows of a table two snapshots do not both have, and what brings one to the other. What two snapshots share is
 //! not read: only chunks that differ are, and as much around them as the rows in them take.
 //!
-//! 1. `tables`: the directories of tables that differ. `side`: what each side says of its columns. `form`: how rows stand in the
+//! 1. `tables`, `collections`: the files of tables that differ, and of collections of MongoDB. `side`: what each side says of its columns. `form`: how rows stand in the
 //!    dumps of each database; nothing else here knows that, but what writes statements.
 //! 2. `gaps`: the ranges of both `data.sql` that are not shared. `reading`: the rows in them.
 //! 3. `window`: drops what is the same and in the same order. `join`: finds what belongs together by key, in memory or in files.
@@ -9,6 +9,7 @@
 //!
 //! One row by its key: `locate` looks for its place, `find` gives it, `history` follows it through the snapshots of a source.
 
+mod collections;
 mod comparison;
 mod difference;
 mod find;

@@ -140,7 +140,7 @@ fn a_directory_is_kept_as_it_is() {
     assert_eq!(facts, ["8.2.11", "mongodump 100.18.0", "16", "2035"]);
     assert!(found.fact("consistency").unwrap().starts_with("none: it was dumped without --oplog"));
     let collections = found.text("_meta/collections");
-    assert!(collections.contains("98693 300 shop/orders.bson\n"), "{collections}");
+    assert!(collections.contains("98693 300 410 shop/orders.bson\n"), "{collections}");
     assert_eq!(collections.lines().count(), 16);
     assert!(found.text("_meta/status.json").contains("\"status\": \"complete\""));
     let permissions = |path: &str| found.nodes[path].permissions;

@@ -62,6 +62,7 @@ const DOORS: [(&str, &[&str]); 31] = [
         "serde_json",
         &[
             "src/cli",
+            "src/dump/mongo/id_text.rs",
             "src/dump/mongo/metadata.rs",
             "src/ingest/dump/meta.rs",
             "src/ingest/mongo/meta.rs",

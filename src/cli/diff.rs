@@ -33,7 +33,7 @@ Output:
   *deleting    only in A
   hf           a further name of a file, whose first name follows where that is new
   A summary goes to standard error.
-  With --rows: a line a table, with how many rows were inserted, deleted and updated.
+  With --rows: a line a table or collection, with how many rows were inserted, deleted and updated.
 
 Exit status:
   0  no difference

@@ -10,7 +10,7 @@ use yesterfs::error::{Error, Result};
 use yesterfs::progress::Monitor;
 use yesterfs::repository::catalog::Catalog;
 use yesterfs::repository::snapshot::{Snapshot, check_label};
-use yesterfs::rows::{DumpSide, HistoryStep, RowView, row_history};
+use yesterfs::rows::{HistoryStep, RowView, has_statements, row_history};
 
 use super::diff::row_record;
 use super::exit::{CommandResult, Failure, Outcome};
@@ -74,7 +74,7 @@ impl History {
     /// Those that may have the row, the newest first.
     fn snapshots(&self, catalog: &Catalog) -> CommandResult<Vec<Arc<Snapshot>>> {
         let of = |source: &str| -> Vec<Arc<Snapshot>> {
-            catalog.choices(source).rev().filter(|snapshot| DumpSide::has_rows(snapshot)).cloned().collect()
+            catalog.choices(source).rev().filter(|snapshot| has_statements(snapshot)).cloned().collect()
         };
         let with_rows: Vec<&str> = catalog.sources().into_iter().filter(|source| !of(source).is_empty()).collect();
         if let Some(source) = &self.source {

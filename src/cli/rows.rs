@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use clap::Args;
 use yesterfs::error::{Error, Result};
 use yesterfs::progress::Monitor;
-use yesterfs::rows::{DumpSide, FoundRow, find_rows};
+use yesterfs::repository::snapshot::SnapshotKind;
+use yesterfs::rows::{DumpSide, FoundRow, RowForm, find_rows};
 
 use super::diff::row_record;
 use super::exit::{CommandResult, Failure, Outcome};
@@ -20,7 +21,8 @@ Examples:
   yesterfs rows shop@yesterday shop.orders --key 42 --sql | mariadb shop
   yesterfs rows shop shop.positions --key 42,3 --json
   yesterfs rows shop shop.customers --by email --key ann@example.org
-  yesterfs rows shop public.orders --key 42 --sql | psql shop";
+  yesterfs rows shop public.orders --key 42 --sql | psql shop
+  yesterfs rows shop shop.users --key 507f1f77bcf86cd799439011 --json";
 
 /// Print a row of a dump by its key
 ///
@@ -36,7 +38,7 @@ pub struct Rows {
     /// The table: shop.orders; of PostgreSQL shop.public.orders, or as much of it as names one table
     table: OsString,
 
-    /// The value of its key, or of each column of it
+    /// The value of its key, or of each column of it; of MongoDB the _id: the digits of an ObjectId, a number, text, or Extended JSON
     #[arg(long, value_delimiter = ',', required = true, value_name = "VALUE", allow_hyphen_values = true)]
     key: Vec<OsString>,
 
@@ -58,6 +60,12 @@ pub fn run(args: Rows, invocation: &Invocation) -> CommandResult {
     let repository = invocation.open(terminal.clone())?;
     let target = invocation.target(&repository, &args.snapshot)?;
     let dump = DumpSide::new(&repository, &target.snapshot, terminal.as_ref())?;
+    if args.sql && dump.kind() == SnapshotKind::Mongo {
+        return Err(Failure::Usage {
+            problem: "MongoDB has no SQL",
+            hint: "with --json the document is Extended JSON",
+        });
+    }
     let bytes = |words: &[OsString]| words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
     let (by, values) = (args.by.as_deref().map(bytes), bytes(&args.key));
     let (mut output, mut printed) = (Output::default(), Ok(()));
@@ -87,6 +95,9 @@ impl Rows {
         }
         if self.sql {
             return output.line(found.insert());
+        }
+        if found.row.form == RowForm::Document {
+            return output.line(printable(&found.row.form.shown_row(found.row.text())));
         }
         for column in columns {
             if let Some(literal) = found.row.literal(column) {

@@ -8,6 +8,9 @@ pub const DUMP_FILE: &str = "dump.sql";
 /// What is told about the dump.
 pub const META_DIRECTORY: &str = "_meta";
 
+/// Beside it, of MongoDB: a line for each collection.
+pub const COLLECTIONS_FILE: &str = "collections";
+
 /// What is in no database.
 pub const GLOBALS_DIRECTORY: &str = "_globals";
 

@@ -4,8 +4,12 @@
 mod archive;
 mod bson;
 mod crc64;
+mod decimal;
+mod document_reader;
 mod documents;
 mod export;
+mod extended_json;
+mod id_text;
 mod metadata;
 mod name;
 mod oplog;
@@ -13,11 +17,18 @@ mod oplog;
 use std::fmt;
 
 pub use self::archive::{Archive, ArchiveEnd, ArchiveHeader, CollectionEnd, Event, MAGIC};
-pub use self::documents::{DOCUMENT_MAX_BYTES, Documents};
+pub use self::bson::{changed_fields, id_element, key_of_element};
+pub use self::document_reader::DocumentReader;
+pub use self::documents::{DOCUMENT_MAX_BYTES, DocumentCounts, Documents};
 pub use self::export::{Export, ExportEnd, ExportForm};
+pub use self::extended_json::{element_json, extended_json, shown_document, shown_element};
+pub use self::id_text::{IdText, WantedJson};
 pub use self::metadata::{Metadata, Prelude};
-pub use self::name::collection_file_name;
+pub use self::name::{collection_file_name, collection_of_file};
 pub use self::oplog::{OplogReader, OplogTime, OplogWindow};
+
+/// What the file of a collection's documents ends with.
+pub const DOCUMENTS_SUFFIX: &str = ".bson";
 
 /// In front of the name of the collection that holds the documents of a time series.
 pub const BUCKETS_PREFIX: &str = "system.buckets.";

@@ -56,6 +56,21 @@ pub struct TableSchema {
 }
 
 impl TableSchema {
+    /// That of a collection of documents: what tells one from the others, and all of it.
+    pub fn of_documents() -> TableSchema {
+        let column = |name: &str| Column {
+            name: name.into(),
+            kind: ColumnKind::Exact,
+            is_generated: false,
+            changes_itself: false,
+            is_not_null: true,
+            is_invisible: false,
+            is_fixed: false,
+        };
+        let key = Key { is_primary: true, columns: vec![b"_id".to_vec()] };
+        TableSchema { columns: vec![column("_id"), column("document")], keys: vec![key], ..TableSchema::default() }
+    }
+
     pub fn column(&self, name: &[u8]) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
     }

@@ -9,10 +9,9 @@ use crate::error::{Error, Result};
 use crate::progress::{Counters, Monitor, Problem};
 use crate::repository::Repository;
 use crate::repository::node::Node;
-use crate::repository::snapshot::Snapshot;
+use crate::repository::snapshot::{Snapshot, SnapshotKind};
 use crate::rows::{
-    Direction, DumpSide, PatchWriter, RowDiffOptions, changed_databases, changed_table, changed_tables_of,
-    has_statements, unnamed_file,
+    Direction, DumpSide, PatchWriter, RowDiffOptions, changed_databases, changed_table, changed_tables_of, unnamed_file,
 };
 use crate::view::RowPatches;
 
@@ -30,7 +29,7 @@ fn roots(pair: [&Snapshot; 2]) -> [Option<&Node>; 2] {
 
 impl RowPatches for RowDiffs {
     fn are_comparable(&self, pair: [&Snapshot; 2]) -> bool {
-        pair.into_iter().all(has_statements)
+        pair.into_iter().all(|snapshot| snapshot.manifest.kind == SnapshotKind::Mysql)
     }
 
     fn databases(&self, repository: &Repository, pair: [&Snapshot; 2]) -> Result<Vec<Vec<u8>>> {

@@ -171,7 +171,7 @@ impl Comparison {
     pub fn push_key(&self, side: usize, row: &[u8], key: &mut Vec<u8>) -> Result<()> {
         let view = self.view(side, row)?;
         for &column in &self.key {
-            let value = view.literal(column).and_then(|literal| view.form.meaning(literal));
+            let value = view.literal(column).and_then(|literal| view.form.key(literal));
             push_value(key, value.as_deref());
         }
         Ok(())

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use crate::dump::mongo::changed_fields;
 use crate::dump::table::TableSchema;
 use crate::error::{Error, Result};
 use crate::progress::Monitor;
 use crate::rows::comparison::{Comparison, RowView, is_same_value};
+use crate::rows::form::RowForm;
 use crate::rows::gaps;
 use crate::rows::join::{Join, JoinCounts, Joined};
 use crate::rows::reading::{Reading, ReadingCounts};
@@ -70,6 +72,14 @@ impl RowChange<'_> {
     pub fn changed(&self) -> Vec<usize> {
         let [Some(a), Some(b)] = &self.sides else { return Vec::new() };
         self.comparison.common().iter().copied().filter(|&column| !is_same_value(a, b, column)).collect()
+    }
+
+    /// The names of these columns; of a document, of its fields at the top.
+    pub fn changed_names(&self) -> Vec<Vec<u8>> {
+        match &self.sides {
+            [Some(a), Some(b)] if a.form == RowForm::Document => changed_fields(a.text(), b.text()),
+            _ => self.changed().into_iter().map(|column| self.comparison.columns()[column].clone()).collect(),
+        }
     }
 
     /// The row, as the newer side has it that has it at all.

@@ -2,10 +2,13 @@
 
 use std::cell::Cell;
 
+use crate::dump::mongo::{IdText, WantedJson};
 use crate::dump::table::TableSchema;
 use crate::error::{Error, Result};
 use crate::progress::Monitor;
+use crate::repository::snapshot::SnapshotKind;
 use crate::rows::comparison::{Comparison, RowView};
+use crate::rows::key::push_value;
 use crate::rows::locate::{Locator, NEAR_BYTES, ReadRow, wanted_key};
 use crate::rows::patch::Language;
 use crate::rows::side::{DumpSide, TableSide};
@@ -73,10 +76,15 @@ pub fn find_rows(
     let name = pair.name();
     let side = TableSide::open(dump, pair.sides[1].as_ref(), &name)?;
     let comparison = Comparison::new(&name, [side.columns(), side.columns()], key)?;
-    let wanted = wanted_key(&comparison, &name, values)?;
+    let is_document = dump.kind() == SnapshotKind::Mongo;
+    let wanted = match is_document {
+        true => Wanted::document(&values.join(&b','))?,
+        false => Wanted::Keys(vec![wanted_key(&comparison, &name, values)?]),
+    };
+    let by = comparison.key().and_then(|key| key.first()).copied().unwrap_or_default();
     let table = side.schema.as_ref().map(|schema| schema.name.clone()).or_else(|| pair.table()).unwrap_or_default();
-    let locator = Locator { dump, side: &side, comparison: &comparison, name: &name, wanted, monitor };
-    let search = Search { locator, pair, table, is_unique: key.is_none() };
+    let locator = Locator { dump, side: &side, comparison: &comparison, name: &name, wanted: Vec::new(), monitor };
+    let search = Search { locator, pair, table, wanted, is_unique: key.is_none(), by };
     search.run(give)
 }
 
@@ -84,17 +92,58 @@ struct Search<'s> {
     locator: Locator<'s>,
     pair: &'s TablePair,
     table: Vec<u8>,
+    wanted: Wanted,
     is_unique: bool,
+    /// The first column of the key.
+    by: usize,
+}
+
+/// What a row is looked for by.
+enum Wanted {
+    /// It has one of these keys.
+    Keys(Vec<Vec<u8>>),
+    /// What tells a document from others is this JSON.
+    Json(WantedJson),
+}
+
+impl Wanted {
+    /// A document's `_id`, as JSON or as plain text.
+    fn document(text: &[u8]) -> Result<Wanted> {
+        let shown = || String::from_utf8_lossy(text).into_owned();
+        let ids = match IdText::read(text) {
+            Some(IdText::Keys(ids)) => ids,
+            Some(IdText::Json(json)) => return Ok(Wanted::Json(json)),
+            None => return Err(Error::invalid("key", shown(), "it begins like JSON and is none")),
+        };
+        let key = |id: Vec<u8>| {
+            let mut key = Vec::new();
+            push_value(&mut key, Some(&id));
+            key
+        };
+        Ok(Wanted::Keys(ids.into_iter().map(key).collect()))
+    }
+
+    fn is_met(&self, key: &[u8], row: &RowView, by: usize) -> bool {
+        match self {
+            Wanted::Keys(keys) => keys.iter().any(|wanted| wanted == key),
+            Wanted::Json(wanted) => row.literal(by).is_some_and(|id| wanted.is_of(id)),
+        }
+    }
 }
 
 impl Search<'_> {
     fn run(&self, give: &mut dyn FnMut(&FoundRow) -> Result<()>) -> Result<bool> {
         let size = self.locator.side.data.size;
-        let place = if self.is_unique { self.locator.place_in_order()? } else { None };
-        if let Some(start) = place {
+        let mut was_looked_for = false;
+        let keys = if let (Wanted::Keys(keys), true) = (&self.wanted, self.is_unique) { &keys[..] } else { &[] };
+        for key in keys {
+            let Some(start) = self.locator.place_in_order(key)? else { break };
+            was_looked_for = true;
             if self.scan(start, size.min(start + 2 * NEAR_BYTES), give)? {
                 return Ok(true);
             }
+        }
+        if was_looked_for {
             self.locator.note_disorder();
         } else if size > NEAR_BYTES {
             self.locator.note_no_order();
@@ -104,14 +153,16 @@ impl Search<'_> {
 
     /// Reads from the beginning, or from a row, up to where the row is found, or to `end`.
     fn scan(&self, start: u64, end: u64, give: &mut dyn FnMut(&FoundRow) -> Result<()>) -> Result<bool> {
-        let Locator { side, comparison, wanted, .. } = &self.locator;
+        let Locator { side, comparison, .. } = &self.locator;
         let found = Cell::new(false);
-        let mut take = |row: ReadRow| -> Result<()> {
-            if row.key == *wanted && !self.is_done(&found) {
+        let mut take = |read: ReadRow| -> Result<()> {
+            if self.is_done(&found) {
+                return Ok(());
+            }
+            let row = comparison.view(1, read.stored)?;
+            if self.wanted.is_met(read.key, &row, self.by) {
                 found.set(true);
-                let row = comparison.view(1, row.stored)?;
-                let schema = side.schema.as_ref();
-                let schema_name = self.pair.schema();
+                let (schema, schema_name) = (side.schema.as_ref(), self.pair.schema());
                 give(&FoundRow { pair: self.pair, comparison, schema, schema_name, table: &self.table, row })?;
             }
             Ok(())

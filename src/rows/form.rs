@@ -3,15 +3,19 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::dump::mongo::{self, DocumentReader};
 use crate::dump::mysql::{self, QuoteModes};
 use crate::dump::postgres::{self, Boundary};
 use crate::dump::table::ColumnKind;
+use crate::store::chunker::ChunkSizes;
 
 /// How rows stand in a dump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowForm {
     Mysql(QuoteModes),
     Postgres(postgres::RowForm),
+    /// A document of MongoDB. Its values are the element that tells it from others, and all of it.
+    Document,
 }
 
 /// A value of a row.
@@ -29,6 +33,11 @@ impl RowForm {
         match self {
             RowForm::Mysql(modes) => mysql::split_row(row, modes, values),
             RowForm::Postgres(form) => postgres::split_row(row, form, values),
+            RowForm::Document => {
+                values.clear();
+                values.extend([mongo::id_element(row).unwrap_or(0..row.len()), 0..row.len()]);
+                true
+            }
         }
     }
 
@@ -37,6 +46,31 @@ impl RowForm {
         match self {
             RowForm::Mysql(modes) => mysql::meaning(literal, modes),
             RowForm::Postgres(form) => postgres::meaning(literal, form),
+            RowForm::Document => Some(Cow::Borrowed(literal)),
+        }
+    }
+
+    /// What stands for a value in a key.
+    pub fn key(self, literal: &[u8]) -> Option<Cow<'_, [u8]>> {
+        match self {
+            RowForm::Document => Some(Cow::Owned(mongo::key_of_element(literal))),
+            _ => self.meaning(literal),
+        }
+    }
+
+    /// A row, for people.
+    pub fn shown_row(self, row: &[u8]) -> Cow<'_, [u8]> {
+        match self {
+            RowForm::Document => Cow::Owned(mongo::shown_document(row).into_bytes()),
+            _ => Cow::Borrowed(row),
+        }
+    }
+
+    /// A value of a key, likewise.
+    pub fn shown_key(self, literal: &[u8]) -> Cow<'_, [u8]> {
+        match self {
+            RowForm::Document => Cow::Owned(mongo::shown_element(literal).into_bytes()),
+            _ => Cow::Borrowed(literal),
         }
     }
 
@@ -45,6 +79,7 @@ impl RowForm {
         let is_number = match self {
             RowForm::Mysql(_) => mysql::is_number(literal),
             RowForm::Postgres(_) => kind == Some(ColumnKind::Whole),
+            RowForm::Document => false,
         };
         match self.meaning(literal) {
             None => Value::Null,
@@ -67,6 +102,8 @@ pub enum Marks {
     Mysql(mysql::RowMarks),
     /// Each line in this range is a row, and what follows it ends them.
     Lines(Range<u64>),
+    /// The longest document has so many bytes: chunks that leave room for one more end with a document.
+    Documents(u64),
 }
 
 impl Marks {
@@ -78,6 +115,7 @@ impl Marks {
                 Marks::Mysql(marks)
             }
             (Marks::Lines(_), Marks::Lines(_)) => self.clone(),
+            (Marks::Documents(a), Marks::Documents(b)) => Marks::Documents(*a.max(b)),
             _ => Marks::Unknown,
         }
     }
@@ -85,7 +123,7 @@ impl Marks {
     /// Where the last row of `text` begins that this tells of. `text` is among rows.
     pub fn last_row(&self, text: &[u8]) -> Option<usize> {
         match self {
-            Marks::Unknown => None,
+            Marks::Unknown | Marks::Documents(_) => None,
             Marks::Mysql(marks) => marks.last_row(text),
             Marks::Lines(_) => postgres::RowMarks::last_row(text),
         }
@@ -94,7 +132,7 @@ impl Marks {
     /// Where the first row of `text` begins that this tells of, likewise.
     pub fn first_row(&self, text: &[u8]) -> Option<usize> {
         match self {
-            Marks::Unknown => None,
+            Marks::Unknown | Marks::Documents(_) => None,
             Marks::Mysql(marks) => marks.first_row(text),
             Marks::Lines(_) => postgres::RowMarks::first_row(text),
         }
@@ -106,6 +144,7 @@ impl Marks {
             Marks::Unknown => false,
             Marks::Mysql(marks) => marks.lines || marks.brackets,
             Marks::Lines(_) => true,
+            Marks::Documents(longest) => longest < &(ChunkSizes::SMALL.max_bytes as u64),
         }
     }
 
@@ -113,7 +152,7 @@ impl Marks {
     pub fn range(&self) -> Range<u64> {
         match self {
             Marks::Lines(range) => range.clone(),
-            Marks::Unknown | Marks::Mysql(_) => 0..u64::MAX,
+            Marks::Unknown | Marks::Mysql(_) | Marks::Documents(_) => 0..u64::MAX,
         }
     }
 }
@@ -130,12 +169,14 @@ pub enum Told<'a> {
 pub enum RowReader {
     Mysql(Box<mysql::RowReader>),
     Postgres(Box<postgres::RowReader>),
+    Documents(DocumentReader),
 }
 
 impl RowReader {
     /// One for rows of this form that begins at the beginning, or before a row.
     pub fn new(form: RowForm, within_rows: bool) -> RowReader {
         match form {
+            RowForm::Document => RowReader::Documents(DocumentReader::default()),
             RowForm::Mysql(modes) => RowReader::Mysql(Box::new(mysql::RowReader::new(modes, within_rows))),
             RowForm::Postgres(form) => {
                 let backslash_escapes = form == postgres::RowForm::Insert { backslash_escapes: true };
@@ -144,11 +185,12 @@ impl RowReader {
         }
     }
 
-    /// Takes the next piece. False where a row is longer than any can be.
+    /// Takes the next piece. False where a row is longer than any can be, or is none.
     pub fn push<E>(&mut self, piece: &[u8], tell: &mut impl FnMut(Told) -> Result<(), E>) -> Result<bool, E> {
         match self {
             RowReader::Mysql(reader) => reader.push(piece, &mut |event| tell(of_mysql(event))),
             RowReader::Postgres(reader) => reader.push(piece, &mut |event| tell(of_postgres(event))),
+            RowReader::Documents(reader) => reader.push(piece, &mut |start, text| tell(Told::Row { start, text })),
         }
     }
 
@@ -157,6 +199,7 @@ impl RowReader {
         match self {
             RowReader::Mysql(reader) => reader.is_before_row().then_some(Boundary::Row),
             RowReader::Postgres(reader) => reader.boundary(),
+            RowReader::Documents(reader) => reader.is_between().then_some(Boundary::Row),
         }
     }
 
@@ -165,6 +208,7 @@ impl RowReader {
         match self {
             RowReader::Mysql(reader) => reader.finish(&mut |event| tell(of_mysql(event))),
             RowReader::Postgres(reader) => reader.finish(&mut |event| tell(of_postgres(event))),
+            RowReader::Documents(reader) => Ok(reader.is_between()),
         }
     }
 }

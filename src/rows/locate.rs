@@ -5,8 +5,9 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::progress::{Counters, Monitor};
 use crate::rows::comparison::Comparison;
-use crate::rows::form::{RowForm, RowReader, Told};
+use crate::rows::form::{Marks, RowForm, RowReader, Told};
 use crate::rows::key::push_value;
+use crate::rows::nearby::Nearby;
 use crate::rows::side::{DumpSide, PIECE_BYTES, TableSide};
 
 /// So near to each other the places are between which a row is read for.
@@ -117,7 +118,7 @@ impl Locator<'_> {
             {
                 return Ok(place);
             }
-            match self.place_in_order()? {
+            match self.place_in_order(&self.wanted)? {
                 None => self.note_no_order(),
                 Some(start) => match self.stretch(start, size.min(start + 2 * NEAR_BYTES))? {
                     Some(place) => return Ok(place),
@@ -165,7 +166,7 @@ impl Locator<'_> {
 
     /// Where a row begins that is not far before the wanted one, if the table is in the order of its key; `None` where it is
     /// so small that all of it is near, or where nothing tells where rows begin.
-    pub fn place_in_order(&self) -> Result<Option<u64>> {
+    pub fn place_in_order(&self, wanted: &[u8]) -> Result<Option<u64>> {
         let size = self.side.data.size;
         if size <= NEAR_BYTES || !self.side.marks.are_known() {
             return Ok(None);
@@ -174,7 +175,7 @@ impl Locator<'_> {
         while high - low > NEAR_BYTES {
             let middle = low + (high - low) / 2;
             match self.row_behind(middle)? {
-                Some((start, key)) if key <= self.wanted && start < high => low = start,
+                Some((start, key)) if key[..] <= *wanted && start < high => low = start,
                 _ => high = middle,
             }
         }
@@ -186,7 +187,7 @@ impl Locator<'_> {
         let mut text = Vec::new();
         self.dump.repository.contents()?.read(&self.side.data, place, PIECE_BYTES / 4, &mut text)?;
         Counters::add(&self.monitor.counters().bytes_read, text.len() as u64);
-        let Some(at) = self.side.marks.first_row(&text) else { return Ok(None) };
+        let Some(at) = self.row_in(&text, place)? else { return Ok(None) };
         if !self.side.marks.range().contains(&(place + at as u64)) {
             return Ok(None);
         }
@@ -201,6 +202,14 @@ impl Locator<'_> {
             Ok(())
         })?;
         Ok(key.map(|key| (place + at as u64, key)))
+    }
+
+    /// Where the first row begins that is sure to, in the text from a place on.
+    fn row_in(&self, text: &[u8], place: u64) -> Result<Option<usize>> {
+        let Marks::Documents(longest) = self.side.marks else { return Ok(self.side.marks.first_row(text)) };
+        let mut bytes = Nearby::new(self.dump.repository.chunks()?, &self.side.data);
+        let start = bytes.document_behind(place, text.len() as u64, longest)?;
+        Ok(start.map(|start| (start - place) as usize).filter(|at| *at < text.len()))
     }
 
     /// Gives the rows from the beginning, or from a row, up to `end`, until that is enough.

@@ -6,9 +6,14 @@ use crate::id::ChunkId;
 use crate::repository::content::{Content, ContentBody, ExtentSource};
 use crate::repository::content_reader::{ContentReader, PlacedExtent, part_of};
 use crate::store::ChunkStore;
+use crate::store::chunker::ChunkSizes;
 
 /// Extents that are looked up at a time.
 const EXTENTS: usize = 256;
+
+/// The first look back for a chunk that ends with a document; each next one is this many times as long.
+const FIRST_LOOK_BYTES: u64 = 128 << 10;
+const LOOK_FACTOR: u64 = 8;
 
 /// Reads one content.
 pub struct Nearby<'t> {
@@ -16,6 +21,16 @@ pub struct Nearby<'t> {
     chunks: &'t ChunkStore,
     /// Extents that follow one another.
     placed: Vec<PlacedExtent>,
+}
+
+/// Those of these extents, but for the last one, that are sure to end with a document. Chunks of dumps end where the next document
+/// begins, if that leaves them no longer than they may be (`docs/format.md` section 3), or where a hole begins.
+fn sure_ends(placed: &[PlacedExtent], longest: u64) -> impl Iterator<Item = &PlacedExtent> {
+    let is_chunk = |placed: &PlacedExtent| matches!(placed.extent.source, ExtentSource::Chunk { offset: 0, .. });
+    let has_room =
+        move |placed: &PlacedExtent| placed.extent.length.saturating_add(longest) <= ChunkSizes::SMALL.max_bytes as u64;
+    let pairs = placed.windows(2).filter(move |two| is_chunk(&two[0]) && is_chunk(&two[1]) && has_room(&two[0]));
+    pairs.map(|two| &two[0])
 }
 
 impl<'t> Nearby<'t> {
@@ -41,6 +56,33 @@ impl<'t> Nearby<'t> {
         let from = self.placed.partition_point(|placed| placed.end() <= start);
         let behind = self.placed.partition_point(|placed| placed.start < end);
         Ok(&self.placed[from.min(behind)..behind])
+    }
+
+    /// So many bytes before a place a document is sure to begin, or to end, of which the longest has so many bytes; none within
+    /// the last `most` bytes.
+    pub fn document_before(&mut self, place: u64, most: u64, longest: u64) -> Result<Option<u64>> {
+        let mut length = FIRST_LOOK_BYTES;
+        loop {
+            let taken = most.min(length);
+            let from = place - taken;
+            // With what follows the last one.
+            let placed = self.extents(from, taken + 1)?;
+            let within = |placed: &PlacedExtent| placed.start >= from && placed.end() <= place;
+            let found = sure_ends(placed, longest).filter(|placed| within(placed)).last();
+            if let Some(found) = found {
+                return Ok(Some(place - found.end()));
+            }
+            if taken == most {
+                return Ok(None);
+            }
+            length *= LOOK_FACTOR;
+        }
+    }
+
+    /// Where the first document is sure to begin behind a place, and not far from it.
+    pub fn document_behind(&mut self, place: u64, most: u64, longest: u64) -> Result<Option<u64>> {
+        let placed = self.extents(place, most)?;
+        Ok(sure_ends(placed, longest).next().map(PlacedExtent::end))
     }
 
     /// Appends bytes of the content.

@@ -3,7 +3,7 @@
 //! Rows change in one transaction: first rows go, then rows change in columns that no unique key has, then rows come. So no
 //! row ever meets another one with a value that must be unique: what changes in such a column goes and comes again.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::Monitor;
 use crate::repository::snapshot::SnapshotKind;
 use crate::rows::difference::{RowDiffOptions, TableChange, diff_table};
@@ -67,10 +67,13 @@ impl PatchWriter<'_> {
     /// # Errors
     /// [`crate::Error::Invalid`] where statements cannot tell what to change; those of reading, and of `take`.
     pub fn write(&self, pairs: &[TablePair], take: &mut TakeText) -> Result<PatchCounts> {
-        if pairs.is_empty() {
-            return Ok(PatchCounts::default());
-        }
         match self.dumps[0].kind() {
+            SnapshotKind::Mongo => {
+                let manifest = &self.dumps[0].snapshot.manifest;
+                let name = format!("{}@{}", manifest.source, manifest.name);
+                Err(Error::invalid("snapshot", name, "MongoDB has no SQL; --json tells each document before and after"))
+            }
+            _ if pairs.is_empty() => Ok(PatchCounts::default()),
             SnapshotKind::Postgres => self.write_postgres(pairs, take),
             _ => self.write_mysql(pairs, take),
         }

@@ -198,6 +198,9 @@ impl<'t, 's> Reading<'t, 's> {
         if least > 0 {
             return Ok(Some(least));
         }
+        if let Marks::Documents(longest) = self.marks {
+            return self.readers[0].bytes.document_before(start, shared.min(LOOK_BACK_MAX_BYTES), longest);
+        }
         let back = self.row_in_text_before(gap, shared)?;
         Ok(back.filter(|back| *back <= most))
     }

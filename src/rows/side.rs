@@ -37,6 +37,7 @@ pub struct DumpSide<'a> {
 pub enum DumpMarks {
     Mysql(mysql::RowMarks),
     Postgres(postgres::RowMarks),
+    Mongo,
 }
 
 impl DumpMarks {
@@ -45,6 +46,7 @@ impl DumpMarks {
         match self {
             DumpMarks::Mysql(marks) => mysql::table_schema(schema, marks.modes),
             DumpMarks::Postgres(_) => postgres::table_schema(schema, post),
+            DumpMarks::Mongo => Some(TableSchema::of_documents()),
         }
     }
 
@@ -64,25 +66,21 @@ impl DumpMarks {
             DumpMarks::Postgres(postgres::RowMarks { backslash_escapes, .. }) => {
                 RowForm::Postgres(postgres::RowForm::Insert { backslash_escapes })
             }
+            DumpMarks::Mongo => RowForm::Document,
         }
     }
 }
 
 /// Whether a snapshot is of a dump whose tables statements can change.
 pub fn has_statements(snapshot: &Snapshot) -> bool {
-    snapshot.manifest.kind == SnapshotKind::Mysql
+    matches!(snapshot.manifest.kind, SnapshotKind::Mysql | SnapshotKind::Postgres)
 }
 
 impl<'a> DumpSide<'a> {
-    /// Whether a snapshot has rows that can be told apart.
-    pub fn has_rows(snapshot: &Snapshot) -> bool {
-        matches!(snapshot.manifest.kind, SnapshotKind::Mysql | SnapshotKind::Postgres)
-    }
-
     /// # Errors
     /// [`Error::Invalid`] where the snapshot is of anything else.
     pub fn new(repository: &'a Repository, snapshot: &'a Snapshot, monitor: &'a dyn Monitor) -> Result<DumpSide<'a>> {
-        if !DumpSide::has_rows(snapshot) {
+        if matches!(snapshot.manifest.kind, SnapshotKind::Directory | SnapshotKind::Stream) {
             let name = format!("{}@{}", snapshot.manifest.source, snapshot.manifest.name);
             return Err(Error::invalid("snapshot", name, "only dumps of databases have rows that can be told apart"));
         }
@@ -100,6 +98,9 @@ impl<'a> DumpSide<'a> {
 
     /// How the beginnings of rows are told. Where the ingest did not say, the whole dump has to be read for it.
     pub fn marks(&self) -> Result<DumpMarks> {
+        if self.kind() == SnapshotKind::Mongo {
+            return Ok(DumpMarks::Mongo);
+        }
         if let Some(words) = self.fact(ROW_MARKS) {
             return Ok(match self.kind() {
                 SnapshotKind::Postgres => DumpMarks::Postgres(postgres::RowMarks::from_words(words)),
@@ -194,9 +195,11 @@ impl TableSide {
             return Err(Error::invalid("table", table, "its first row is none"));
         }
         let schema = schema.map(|schema| schema.with_columns(&names));
+        let longest = files.and_then(|files| files.longest);
         let of_table = match marks {
             DumpMarks::Mysql(marks) => Marks::Mysql(marks),
             DumpMarks::Postgres(marks) => first.lines(dump, &data, marks)?.map_or(Marks::Unknown, Marks::Lines),
+            DumpMarks::Mongo => longest.map_or(Marks::Unknown, Marks::Documents),
         };
         Ok(TableSide { schema, data, names, has_list: first.names.is_some(), form: first.form, marks: of_table })
     }

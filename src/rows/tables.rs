@@ -12,6 +12,7 @@ use crate::repository::entry_cursor::EntryCursor;
 use crate::repository::node::{DirectoryRoot, Node};
 use crate::repository::pairs::{PagesMet, next_pair};
 use crate::repository::snapshot::SnapshotKind;
+use crate::rows::collections::Collections;
 
 /// The files of a table that matter here, on one side.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct TableFiles {
     pub triggers: Option<Content>,
     /// Its constraints and indexes, where these come behind the rows.
     pub post: Option<Content>,
+    /// The bytes of the longest row, where that is known.
+    pub longest: Option<u64>,
 }
 
 /// A table that two snapshots do not both have in the same form.
@@ -36,6 +39,11 @@ pub struct TablePair {
 }
 
 impl TablePair {
+    /// One of this name in these directories.
+    pub(super) fn new(directories: Vec<Vec<u8>>, table: Vec<u8>, sides: [Option<TableFiles>; 2]) -> TablePair {
+        TablePair { directories, table, sides }
+    }
+
     /// `shop.orders`, or `shop.public.orders`, for people.
     pub fn name(&self) -> String {
         let shown = |file: &Vec<u8>| {
@@ -99,7 +107,8 @@ impl TablePair {
     }
 
     fn differs(&self) -> bool {
-        self.sides[0] != self.sides[1]
+        let [Some(a), Some(b)] = &self.sides else { return true };
+        (&a.schema, &a.data, &a.triggers, &a.post) != (&b.schema, &b.data, &b.triggers, &b.post)
     }
 }
 
@@ -119,7 +128,13 @@ pub fn changed_tables(
     roots: [Option<&Node>; 2],
     wanted: &[Vec<u8>],
 ) -> Result<Vec<TablePair>> {
-    let pairs = if wanted.is_empty() {
+    let pairs = if kind == SnapshotKind::Mongo {
+        let collections = Collections::new(repository, roots)?;
+        match wanted.is_empty() {
+            true => collections.all()?,
+            false => wanted.iter().map(|name| collections.named(name)).collect::<Result<_>>()?,
+        }
+    } else if wanted.is_empty() {
         let mut found = Vec::new();
         add_tables(repository, roots, &mut Vec::new(), levels(kind), &mut found)?;
         found
@@ -215,10 +230,10 @@ fn add_tables_in(
 }
 
 /// Takes a name, and the directories of this name.
-type TakePair<'t> = dyn FnMut(&[u8], [Option<Node>; 2]) -> Result<()> + 't;
+pub(super) type TakePair<'t> = dyn FnMut(&[u8], [Option<Node>; 2]) -> Result<()> + 't;
 
 /// Gives the directories of two directories that differ, by name.
-fn each_pair(repository: &Repository, sides: [Option<&Node>; 2], each: &mut TakePair) -> Result<()> {
+pub(super) fn each_pair(repository: &Repository, sides: [Option<&Node>; 2], each: &mut TakePair) -> Result<()> {
     let chunks = repository.chunks()?;
     let nothing = DirectoryRoot::default();
     let mut cursors =
@@ -246,6 +261,7 @@ fn files(repository: &Repository, table: Option<&Node>) -> Result<Option<TableFi
         data: content(DATA_FILE)?,
         triggers: content(TRIGGERS_FILE)?,
         post: content(POST_FILE)?,
+        longest: None,
     }))
 }
 
@@ -319,7 +335,7 @@ fn add_named(
 }
 
 /// The names of directories that one of two directories has, or both.
-fn directories_in(repository: &Repository, roots: [Option<&Node>; 2]) -> Result<BTreeSet<Vec<u8>>> {
+pub(super) fn directories_in(repository: &Repository, roots: [Option<&Node>; 2]) -> Result<BTreeSet<Vec<u8>>> {
     let mut names = BTreeSet::new();
     for root in roots {
         each_pair(repository, [root, None], &mut |name, _| {

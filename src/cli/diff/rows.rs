@@ -11,7 +11,7 @@ use yesterfs::error::{Error, ErrorKind};
 use yesterfs::progress::{Monitor, Problem};
 use yesterfs::repository::snapshot::SnapshotKind;
 use yesterfs::rows::{
-    Comparison, Direction, DumpSide, Operation, PatchWriter, RowChange, RowDiffOptions, RowView, TableChange,
+    Comparison, Direction, DumpSide, Operation, PatchWriter, RowChange, RowDiffOptions, RowForm, RowView, TableChange,
     TablePair, Value, changed_tables, diff_table,
 };
 
@@ -111,6 +111,10 @@ pub fn run(args: &Diff, invocation: &Invocation) -> CommandResult {
     }
     let mut pairs =
         changed_tables(&repository, dumps[0].kind(), [Some(&targets[0].node), Some(&targets[1].node)], &wanted)?;
+    if args.rows.sql && dumps[0].kind() == SnapshotKind::Mongo {
+        let hint = "with --json each document is told as it was and as it is";
+        return Err(Failure::Usage { problem: "MongoDB has no SQL", hint });
+    }
     if args.rows.sql && wanted.is_empty() {
         // What a server tells of itself is not to be made by statements.
         pairs.retain(|pair| !pair.is_of_server());
@@ -310,14 +314,14 @@ fn print_text(name: &str, row: &RowChange, is_first: bool, output: &mut Output) 
     if let (Some(key), Some(view)) = (comparison.key(), row.latest()) {
         let value = |&column: &usize| {
             let literal = view.literal(column).unwrap_or_default();
-            [&comparison.columns()[column], &b"="[..], literal].concat()
+            [&comparison.columns()[column], &b"="[..], &view.form.shown_key(literal)].concat()
         };
         let values: Vec<Vec<u8>> = key.iter().map(value).collect();
         output.line(printable(&[b"@@ ", &values.join(&b", "[..])[..], b" @@"].concat()))?;
     }
     for (mark, side) in ["-", "+"].iter().zip(&row.sides) {
         if let Some(view) = side {
-            output.line(format!("{mark}{}", printable(view.text())))?;
+            output.line(format!("{mark}{}", printable(&view.form.shown_row(view.text()))))?;
         }
     }
     Ok(())
@@ -341,7 +345,7 @@ fn row_change_record(table: &str, row: &RowChange) -> Record {
         Some(view) => record.put_record(name, row_record(row.comparison, view, &all)),
         None => record,
     });
-    let changed = row.changed().into_iter().map(|column| String::from_utf8_lossy(&names[column]).into_owned());
+    let changed = row.changed_names().into_iter().map(|name| String::from_utf8_lossy(&name).into_owned());
     match row.operation() {
         Operation::Update => record.put("changed", changed.collect::<Vec<_>>()),
         _ => record,
@@ -351,6 +355,9 @@ fn row_change_record(table: &str, row: &RowChange) -> Record {
 /// Some columns of a row: whole numbers as numbers, NULL as null, all else as text.
 pub fn row_record(comparison: &Comparison, view: &RowView, columns: &[usize]) -> Record {
     let names = comparison.columns();
+    if view.form == RowForm::Document {
+        return document_record(view, columns);
+    }
     let present = columns.iter().filter_map(|&column| Some((&names[column], comparison.value(view, column)?)));
     present.fold(Record::default(), |record, (name, value)| {
         let name = String::from_utf8_lossy(name);
@@ -366,4 +373,15 @@ pub fn row_record(comparison: &Comparison, view: &RowView, columns: &[usize]) ->
             _ => record.put_bytes(&name, &bytes),
         }
     })
+}
+
+/// A document, or only what tells it from others, as canonical Extended JSON.
+fn document_record(view: &RowView, columns: &[usize]) -> Record {
+    let value = |text: &[u8]| serde_json::from_slice(text).unwrap_or_default();
+    match (value(&view.form.shown_row(view.text())), columns) {
+        (serde_json::Value::Object(fields), [_, _, ..]) => {
+            fields.into_iter().fold(Record::default(), |record, (name, value)| record.put(&name, value))
+        }
+        _ => Record::default().put("_id", value(&view.form.shown_key(view.literal(0).unwrap_or_default()))),
+    }
 }

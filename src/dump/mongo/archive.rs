@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use crate::dump::mongo::bson::{Value, field, text};
 use crate::dump::mongo::crc64::Crc64;
-use crate::dump::mongo::documents::{Framing, Step};
+use crate::dump::mongo::documents::{DocumentCounts, Framing, Step};
 use crate::dump::mongo::{BUCKETS_PREFIX, Fault, TIME_SERIES};
 
 /// How every archive begins.
@@ -43,7 +43,7 @@ pub struct CollectionEnd {
     pub database: Vec<u8>,
     pub name: Vec<u8>,
     pub kind: Option<String>,
-    pub documents: u64,
+    pub counts: DocumentCounts,
     pub bytes: u64,
 }
 
@@ -127,7 +127,7 @@ impl Archive {
                     }
                     if let Some(collection) = owner {
                         let listed = &mut self.collections[collection].end;
-                        listed.documents += 1;
+                        listed.counts.add(word);
                         tell(Event::Document { collection, start: listed.bytes + (at - run) as u64 })?;
                     }
                     at += count;

@@ -1,10 +1,19 @@
 //! Bson: what stands at the top of a document. What is nested in it is passed over.
 
+use std::collections::HashMap;
+use std::ops::Range;
+
 /// A field at the top of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field<'d> {
     pub name: &'d [u8],
     pub value: Value<'d>,
+    /// The byte that says of which type it is.
+    pub kind: u8,
+    /// The value as it stands in the document.
+    pub raw: &'d [u8],
+    /// The same with type and name in front.
+    pub element: &'d [u8],
 }
 
 /// Its value.
@@ -32,13 +41,21 @@ pub fn text<'d>(document: &'d [u8], name: &str) -> Option<&'d [u8]> {
 }
 
 /// The fields at the top of a document, in order, as far as it is well-formed.
+#[derive(Clone)]
 pub struct Fields<'d> {
     rest: &'d [u8],
+    /// The zero was met that ends a document.
+    has_ended: bool,
 }
 
 impl<'d> Fields<'d> {
     pub fn new(document: &'d [u8]) -> Fields<'d> {
-        Fields { rest: document.get(4..).unwrap_or_default() }
+        Fields { rest: document.get(4..).unwrap_or_default(), has_ended: false }
+    }
+
+    /// Whether all fields were given, and the document ended there.
+    pub fn are_all(&self) -> bool {
+        self.has_ended && self.rest.is_empty()
     }
 
     fn take(&mut self, count: usize) -> Option<&'d [u8]> {
@@ -111,13 +128,77 @@ impl<'d> Iterator for Fields<'d> {
     type Item = Field<'d>;
 
     fn next(&mut self) -> Option<Field<'d>> {
+        let element = self.rest;
         let kind = self.take(1)?[0];
         if kind == 0 {
+            self.has_ended = true;
             return None;
         }
         let name = self.zero_ended()?;
-        Some(Field { name, value: self.value(kind)? })
+        let before = self.rest;
+        let value = self.value(kind)?;
+        let raw = &before[..before.len() - self.rest.len()];
+        let element = &element[..element.len() - self.rest.len()];
+        Some(Field { name, value, kind, raw, element })
     }
+}
+
+/// The field that tells a document from all others of its collection.
+const ID: &[u8] = b"_id";
+
+/// Where the element stands that tells a document from all others: its type, name and value. It need not be the first.
+pub fn id_element(document: &[u8]) -> Option<Range<usize>> {
+    let mut fields = Fields::new(document);
+    loop {
+        let start = document.len() - fields.rest.len();
+        let field = fields.next()?;
+        if field.name == ID {
+            return Some(start..start + field.element.len());
+        }
+    }
+}
+
+/// What such an element means: whole numbers are the same in whichever type they are, all else is what it is.
+pub fn key_of_element(element: &[u8]) -> Vec<u8> {
+    let document = [&[0; 4], element, &[0]].concat();
+    let field = Fields::new(&document).next().filter(|field| field.element.len() == element.len());
+    let Some(field) = field else { return element.to_vec() };
+    let whole = match (field.value, field.kind) {
+        (Value::Int(number), _) => Some(number.to_string()),
+        (_, 0x01) => field.raw.first_chunk().map(|bytes| f64::from_le_bytes(*bytes)).and_then(whole_number),
+        _ => None,
+    };
+    whole.map_or_else(|| [&[field.kind], field.raw].concat(), String::into_bytes)
+}
+
+/// The digits of a number that has none behind the point, and is exact.
+fn whole_number(number: f64) -> Option<String> {
+    const EXACT_MAX: f64 = (1u64 << 53) as f64;
+    (number.fract() == 0.0 && number.abs() <= EXACT_MAX).then(|| (number as i64).to_string())
+}
+
+/// The names of the fields at the top that two documents do not both have with the same value: those of the second in their
+/// order, then those that only the first has.
+pub fn changed_fields(a: &[u8], b: &[u8]) -> Vec<Vec<u8>> {
+    let of = |document| Fields::new(document).map(|field| (field.name, (field.kind, field.raw)));
+    let (before, after): (HashMap<_, _>, HashMap<_, _>) = (of(a).collect(), of(b).collect());
+    let changed = of(b).filter(|(name, value)| before.get(name) != Some(value));
+    let gone = of(a).filter(|(name, _)| !after.contains_key(name));
+    changed.chain(gone).map(|(name, _)| name.to_vec()).collect()
+}
+
+/// The key of an object id that is given by its digits.
+pub fn object_id(digits: &str) -> Option<Vec<u8>> {
+    let is_id = digits.len() == 24 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+    let bytes: Option<Vec<u8>> = is_id.then(|| (0..24).step_by(2).map(byte).collect()).flatten();
+    bytes.map(|bytes| [&[0x07], &bytes[..]].concat())
+}
+
+/// The key of a string.
+pub fn text_id(text: &[u8]) -> Vec<u8> {
+    let length = (text.len() as u32 + 1).to_le_bytes();
+    [&[0x02], &length[..], text, &[0]].concat()
 }
 
 #[cfg(test)]
@@ -140,8 +221,7 @@ mod tests {
             kinds.extend(value);
             let first = document[4..].split(|&byte| byte == 0).next().unwrap();
             kinds.insert(first[0]);
-            let second = Fields { rest: &document[4..] };
-            let mut second = second;
+            let mut second = Fields::new(document);
             second.next();
             kinds.insert(second.rest[0]);
             (rest, documents) = (behind, documents + 1);
@@ -170,5 +250,28 @@ mod tests {
         assert_eq!(field(b"\x0c\0\0\0\x10n\0\x07\0\0\0\0", "n"), Some(Value::Int(7)));
         assert_eq!(text(b"\x0f\0\0\0\x02t\0\x03\0\0\0ab\0\0", "t"), Some(&b"ab"[..]));
         assert_eq!(text(b"\x0c\0\0\0\x10t\0\x07\0\0\0\0", "t"), None);
+    }
+
+    #[test]
+    fn documents_are_told_apart_by_their_ids() {
+        let int = b"\x10_id\0\x07\0\0\0";
+        let document = [&b"\x1f\0\0\0\x02a\0\x02\0\0\0x\0"[..], int, b"\0"].concat();
+        assert_eq!(&document[id_element(&document).unwrap()], int);
+        assert_eq!(id_element(b"\x0c\0\0\0\x10n\0\x07\0\0\0\0"), None);
+        let long = b"\x12_id\0\x07\0\0\0\0\0\0\0";
+        let double = [&b"\x01_id\0"[..], &7f64.to_le_bytes()].concat();
+        let half = [&b"\x01_id\0"[..], &7.5f64.to_le_bytes()].concat();
+        for element in [&int[..], long, &double] {
+            assert_eq!(key_of_element(element), b"7");
+        }
+        assert_ne!(key_of_element(&half), b"7");
+        let text = b"\x02_id\0\x02\0\0\x007\0";
+        assert_eq!(key_of_element(text), text_id(b"7"));
+        let id = b"\x07_id\0Pz\x1fw\xbc\xf8l\xd7\x99C\x90\x11";
+        assert_eq!(Some(key_of_element(id)), object_id("507a1f77bcf86cd799439011"));
+        assert_eq!((object_id("507a1f77bcf86cd79943901"), object_id("507a1f77bcf86cd79943901x")), (None, None));
+        let other = [&b"\x1f\0\0\0\x02b\0\x02\0\0\0x\0"[..], int, b"\0"].concat();
+        assert_eq!(changed_fields(&document, &other), [b"b", b"a"]);
+        assert!(changed_fields(&document, &document).is_empty());
     }
 }

@@ -6,7 +6,23 @@ use crate::dump::mongo::Fault;
 pub const DOCUMENT_MAX_BYTES: usize = 17 << 20;
 
 /// An empty one: its length, and a zero at the end.
-const DOCUMENT_MIN_BYTES: usize = 5;
+pub(super) const DOCUMENT_MIN_BYTES: usize = 5;
+
+/// The documents of a collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DocumentCounts {
+    pub documents: u64,
+    /// Bytes of the longest.
+    pub longest: u64,
+}
+
+impl DocumentCounts {
+    /// One more, which begins with these bytes.
+    pub(super) fn add(&mut self, word: u32) {
+        self.documents += 1;
+        self.longest = self.longest.max(word.into());
+    }
+}
 
 /// What the next bytes are.
 pub(super) enum Step {
@@ -89,7 +105,7 @@ impl Framing {
 #[derive(Default)]
 pub struct Documents {
     framing: Framing,
-    count: u64,
+    counts: DocumentCounts,
     fault: Option<Fault>,
 }
 
@@ -100,10 +116,10 @@ impl Documents {
             let (count, step) = self.framing.step(piece);
             piece = &piece[count..];
             match step {
-                Step::Word(_) => match self.framing.begin() {
+                Step::Word(word) => match self.framing.begin() {
                     Ok(()) => {
                         begins(self.framing.at - 4);
-                        self.count += 1;
+                        self.counts.add(word);
                     }
                     Err(fault) => self.fault = Some(fault),
                 },
@@ -113,10 +129,10 @@ impl Documents {
         }
     }
 
-    /// Tells that nothing follows: how many documents there were, and what is wrong.
-    pub fn finish(self) -> (u64, Option<Fault>) {
+    /// Tells that nothing follows: which documents there were, and what is wrong.
+    pub fn finish(self) -> (DocumentCounts, Option<Fault>) {
         let cut = self.framing.is_inside().then(|| Fault::new(self.framing.at, "it ends within a document"));
-        (self.count, self.fault.or(cut))
+        (self.counts, self.fault.or(cut))
     }
 }
 
@@ -129,8 +145,8 @@ mod tests {
     fn read(bytes: &[u8], piece: usize) -> (Vec<u64>, u64, Option<Fault>) {
         let (mut documents, mut begins) = (Documents::default(), Vec::new());
         bytes.chunks(piece).for_each(|piece| documents.push(piece, &mut |at| begins.push(at)));
-        let (count, fault) = documents.finish();
-        (begins, count, fault)
+        let (counts, fault) = documents.finish();
+        (begins, counts.documents, fault)
     }
 
     #[test]
@@ -146,6 +162,14 @@ mod tests {
             let whole = begins.iter().filter(|&&begin| begin + 4 <= cut as u64).count();
             assert_eq!(count, whole as u64, "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn the_longest_document_is_known() {
+        let (mut documents, (begins, ..)) = (Documents::default(), read(ORDERS, usize::MAX));
+        documents.push(ORDERS, &mut |_| {});
+        let longest = begins.windows(2).map(|two| two[1] - two[0]).max().unwrap();
+        assert_eq!(documents.finish().0, DocumentCounts { documents: 300, longest });
     }
 
     #[test]

@@ -40,6 +40,22 @@ pub fn collection_file_name(collection: &[u8], suffix: &str) -> Vec<u8> {
     name
 }
 
+/// The collection that a file is named after, given without its suffix; of a name that was too long, what is left of it.
+pub fn collection_of_file(stem: &[u8]) -> Vec<u8> {
+    let (mut name, mut rest) = (Vec::with_capacity(stem.len()), stem);
+    while let Some((&byte, behind)) = rest.split_first() {
+        let digits = behind.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped = digits.filter(|_| byte == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        name.push(match (escaped, byte) {
+            (Some(escaped), _) => escaped,
+            (None, b'+') => b' ',
+            (None, byte) => byte,
+        });
+        rest = if escaped.is_some() { &behind[2..] } else { behind };
+    }
+    name
+}
+
 /// Six bits a character, none to fill up.
 fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
     for three in bytes.chunks(3) {
@@ -55,6 +71,10 @@ mod tests {
     #[test]
     fn names_are_those_of_mongodump() {
         let name = |name: &str| String::from_utf8(collection_file_name(name.as_bytes(), ".bson")).unwrap();
+        for collection in ["orders", "with space", "slash/é%$x+", "$admin.system.users", "..", "%"] {
+            let file = name(collection);
+            assert_eq!(collection_of_file(file.strip_suffix(".bson").unwrap().as_bytes()), collection.as_bytes());
+        }
         assert_eq!(name("orders"), "orders.bson");
         assert_eq!(name("with space"), "with+space.bson");
         assert_eq!(name("dots.in.name"), "dots.in.name.bson");

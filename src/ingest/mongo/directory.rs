@@ -4,14 +4,16 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::dump::mongo::{BUCKETS_PREFIX, Documents, Metadata, OplogReader, Prelude, TIME_SERIES, VIEW};
+use crate::dump::mongo::{
+    BUCKETS_PREFIX, DOCUMENTS_SUFFIX, Documents, Metadata, OplogReader, Prelude, TIME_SERIES, VIEW,
+};
 use crate::error::{Error, Result};
 use crate::ingest::dump::{Ending, InputEnd};
 use crate::ingest::input::StreamInput;
 use crate::ingest::mongo::fault_in;
 use crate::ingest::mongo::files::{MongoDump, MongoFile, Program};
 use crate::ingest::mongo::layout::{
-    DOCUMENTS_SUFFIX, FilePath, METADATA_SUFFIX, OPLOG_FILE, RESERVED, database_directory, path_of, shown,
+    FilePath, METADATA_SUFFIX, OPLOG_FILE, RESERVED, database_directory, path_of, shown,
 };
 use crate::ingest::mongo::originals::{KeptOriginal, Originals};
 use crate::ingest::mongo::plain_file::{PlainFile, Seen};
@@ -171,7 +173,7 @@ impl Stored {
         if let Some(at) = cut_at {
             self.note(format!("{}: its compressed data is cut off after {at} bytes", shown(&path)));
         }
-        let (count, fault) = seen.documents.map(Documents::finish).unzip();
+        let (counts, fault) = seen.documents.map(Documents::finish).unzip();
         if let Some(fault) = fault.flatten() {
             self.note(fault_in(&shown(&path), &fault));
         }
@@ -187,7 +189,7 @@ impl Stored {
         } else if let Some(prelude) = Prelude::read(&json) {
             self.prelude = prelude;
         }
-        self.files.push(MongoFile { path, content, documents: count });
+        self.files.push(MongoFile { path, content, documents: counts });
     }
 
     /// What shows that the dump is not whole; the first of it is kept.

@@ -1,7 +1,7 @@
 //! What `mongoexport` wrote: a file for each collection.
 
 use crate::compressed::Wrapping;
-use crate::dump::mongo::{Export, ExportForm, Prelude, collection_file_name};
+use crate::dump::mongo::{DocumentCounts, Export, ExportEnd, ExportForm, Prelude, collection_file_name};
 use crate::error::{Error, Result};
 use crate::ingest::dump::{Ending, InputEnd, Verdict};
 use crate::ingest::input::{OpenInput, StreamInput};
@@ -167,7 +167,7 @@ impl Stored {
             self.ended = ended;
         }
         self.note(end.as_ref().and_then(|end| Some(fault_in(&shown(&path), end.fault.as_ref()?))));
-        self.files.push(MongoFile { path, content, documents: end.map(|end| end.documents) });
+        self.files.push(MongoFile { path, content, documents: end.map(counts) });
     }
 
     /// What shows that not all is whole; the first of it is kept.
@@ -189,4 +189,9 @@ impl Stored {
             ended,
         }
     }
+}
+
+/// The documents of an export, of which none is BSON.
+fn counts(end: ExportEnd) -> DocumentCounts {
+    DocumentCounts { documents: end.documents, longest: 0 }
 }

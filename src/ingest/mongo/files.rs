@@ -1,7 +1,7 @@
 //! MongoFiles: the files of a snapshot of MongoDB, and what each is made of.
 
-use crate::dump::layout::META_DIRECTORY;
-use crate::dump::mongo::{OplogWindow, Prelude};
+use crate::dump::layout::{COLLECTIONS_FILE, META_DIRECTORY};
+use crate::dump::mongo::{DocumentCounts, OplogWindow, Prelude};
 use crate::error::{Error, Result};
 use crate::id::Hasher;
 use crate::ingest::dump::{DumpTree, Ending, InputEnd, Verdict, status};
@@ -20,8 +20,8 @@ use crate::store::DataLane;
 pub struct MongoFile {
     pub path: FilePath,
     pub content: Content,
-    /// How many documents it has, where it is made of documents.
-    pub documents: Option<u64>,
+    /// Which documents it has, where it is made of documents.
+    pub documents: Option<DocumentCounts>,
 }
 
 impl MongoFile {
@@ -112,7 +112,7 @@ impl MongoFiles<'_, '_> {
         let mut order: Vec<&MongoFile> = dump.files.iter().collect();
         order.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         let mut made = vec![
-            self.made_file("collections", meta::collection_lines(&order), &mut lane)?,
+            self.made_file(COLLECTIONS_FILE, meta::collection_lines(&order), &mut lane)?,
             self.made_file("coordinates.json", std::iter::once(meta::coordinates(dump)), &mut lane)?,
             self.made_file("status.json", std::iter::once(status(verdict, dump.ended.exit)), &mut lane)?,
         ];

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use crate::dump::mongo::DocumentCounts;
 use crate::ingest::dump::{Verdict, facts as facts_of, json_file};
 use crate::ingest::mongo::container::ContainerPart;
 use crate::ingest::mongo::files::{MongoDump, MongoFile, Program};
@@ -13,16 +14,20 @@ use crate::ingest::mongo::layout::{FRAME_PATH, path_of};
 pub const OPLOG_LAST: &str = "oplog_last";
 
 /// A line of numbers and a file.
-fn line(bytes: u64, documents: u64, path: &[Vec<u8>]) -> Vec<u8> {
-    let mut line = format!("{bytes} {documents} ").into_bytes();
+fn line(numbers: &[u64], path: &[Vec<u8>]) -> Vec<u8> {
+    let mut line: Vec<u8> = numbers.iter().flat_map(|number| format!("{number} ").into_bytes()).collect();
     line.extend_from_slice(&path.join(&b'/'));
     line.push(b'\n');
     line
 }
 
-/// A line for each collection: its bytes, its documents, its file.
+/// A line for each collection: its bytes, its documents, the bytes of the longest if it is BSON, its file.
 pub fn collection_lines(files: &[&MongoFile]) -> impl Iterator<Item = Vec<u8>> {
-    files.iter().filter_map(|file| Some(line(file.content.size, file.documents?, &file.path)))
+    files.iter().filter_map(|file| {
+        let DocumentCounts { documents, longest } = file.documents?;
+        let numbers = [file.content.size, documents, longest];
+        Some(line(if longest > 0 { &numbers } else { &numbers[..2] }, &file.path))
+    })
 }
 
 /// A line for each part of an archive, in its order: its length, the documents that begin in it, its file.
@@ -30,7 +35,7 @@ pub fn part_lines(files: &[MongoFile], parts: &[ContainerPart]) -> impl Iterator
     let frame = path_of(&FRAME_PATH);
     parts.iter().map(move |part| {
         let path = part.file().map_or(&frame, |file| &files[file].path);
-        line(part.length, part.documents.into(), path)
+        line(&[part.length, part.documents.into()], path)
     })
 }
 
@@ -66,7 +71,7 @@ fn program(dump: &MongoDump) -> Option<String> {
 pub fn facts(dump: &MongoDump, verdict: &Verdict) -> BTreeMap<String, String> {
     let window = dump.oplog.flatten();
     let collections = || dump.files.iter().filter(|file| file.is_collection());
-    let documents: u64 = collections().filter_map(|file| file.documents).sum();
+    let documents: u64 = collections().filter_map(|file| file.documents).map(|counts| counts.documents).sum();
     let told = vec![
         ("collections", Some(collections().count().to_string())),
         ("documents", Some(documents.to_string())),

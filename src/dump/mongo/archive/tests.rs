@@ -122,7 +122,7 @@ fn a_genuine_archive_is_taken_apart() {
     assert!(told.bytes[&orders] == ORDERS && told.metadata[orders] == ORDERS_METADATA);
     let listed = &end.collections[orders];
     assert_eq!(
-        (listed.documents, listed.bytes, listed.kind.as_deref()),
+        (listed.counts.documents, listed.bytes, listed.kind.as_deref()),
         (300, ORDERS.len() as u64, Some("collection"))
     );
     for lengths in [&[1][..], &[3], &[4096], &[7, 1, 400]] {
@@ -138,7 +138,7 @@ fn mixed_collections_come_apart_and_every_cut_shows() {
     let numbers = |numbers: &[i32]| numbers.iter().flat_map(|it| number(*it)).collect::<Vec<u8>>();
     assert_eq!((&told.bytes[&0], &told.bytes[&1]), (&numbers(&[1, 2, 4]), &numbers(&[3, 5, 6])));
     assert_eq!((&told.begins[&0], &told.begins[&1]), (&vec![0, 14, 28], &vec![0, 14, 28]));
-    assert_eq!((&told.ended, end.collections[2].documents), (&vec![2, 0, 1], 0));
+    assert_eq!((&told.ended, end.collections[2].counts.documents), (&vec![2, 0, 1], 0));
     for cut in 0..archive.len() {
         let fault = fault(&archive[..cut]).unwrap_or_else(|| panic!("nothing is missing of {cut} bytes"));
         assert!(fault.what.starts_with("it ends") && fault.at == cut as u64, "{cut}: {fault}");
