@@ -6,9 +6,11 @@ use std::process::Command;
 use std::sync::Arc;
 
 use support::dumped::{in_database, kept_incomplete, options, reader};
+use support::postgres::Postgres;
 use support::repository::{TestRepository, now};
 use yesterfs::error::{Error, ErrorKind, Result};
 use yesterfs::ingest::mysql::ingest_mysql;
+use yesterfs::ingest::postgres::ingest_postgres;
 use yesterfs::progress::{Counters, Recorder};
 use yesterfs::repository::snapshot::Snapshot;
 use yesterfs::rows::{DumpSide, find_rows, row_history};
@@ -50,7 +52,7 @@ struct History {
     notes: Vec<String>,
 }
 
-fn try_history(place: &TestRepository, key: &str) -> Result<History> {
+fn try_history(place: &TestRepository, table: &str, key: &str) -> Result<History> {
     let (monitor, mut history) = (Recorder::default(), History::default());
     let snapshots: Vec<Arc<Snapshot>> = place.repository.catalog().choices("shop").rev().cloned().collect();
     let values: Vec<Vec<u8>> = key.split(',').map(|value| value.as_bytes().to_vec()).collect();
@@ -65,7 +67,7 @@ fn try_history(place: &TestRepository, key: &str) -> Result<History> {
         history.bytes.push(Counters::get(&monitor.counters.bytes_read));
         Ok(())
     };
-    row_history(&place.repository, &snapshots, b"shop.t", &values, &monitor, &mut give)?;
+    row_history(&place.repository, &snapshots, table.as_bytes(), &values, &monitor, &mut give)?;
     history.bytes_in_all = Counters::get(&monitor.counters.bytes_read);
     history.notes = monitor.notes.into_inner().unwrap();
     Ok(history)
@@ -73,7 +75,7 @@ fn try_history(place: &TestRepository, key: &str) -> Result<History> {
 
 #[track_caller]
 fn history(place: &TestRepository, key: &str) -> History {
-    try_history(place, key).unwrap()
+    try_history(place, "shop.t", key).unwrap()
 }
 
 #[test]
@@ -202,6 +204,34 @@ fn a_table_that_nothing_orders_is_scanned_and_that_is_said() {
 }
 
 #[test]
+fn rows_of_postgres_are_followed_alike() {
+    let (server, place) = (Postgres::start(), TestRepository::new());
+    server.run(
+        "postgres",
+        "CREATE TABLE t (id int PRIMARY KEY, state text, more text);
+         INSERT INTO t SELECT id, 'new', repeat(md5(id::text), 4) FROM generate_series(1, 20000) id",
+    );
+    let ingest = || {
+        // In the order of the key, as few tables stay.
+        server.run("postgres", "CLUSTER t USING t_pkey");
+        let options = in_database(Some("shop"), options(reader(&server.dump("pg_dump", &["postgres"]))));
+        ingest_postgres(&place.repository, options, &now, &Recorder::default()).unwrap();
+    };
+    ingest(); // 0
+    server.run("postgres", "UPDATE t SET state = 'paid' WHERE id = 777");
+    ingest(); // 1
+    server.run("postgres", "UPDATE t SET state = 'moved' WHERE id > 19000; DELETE FROM t WHERE id = 5");
+    ingest(); // 2
+    server.run("postgres", "DELETE FROM t WHERE id = 777; INSERT INTO t VALUES (5, NULL, 'again')");
+    ingest(); // 3
+    let found = try_history(&place, "shop.public.t", "777").unwrap();
+    assert_eq!(found.steps, ["3: paid > -", "1: new > paid", "0: - > new (oldest)"], "{found:?}");
+    assert!(found.bytes_in_all < 3 * MIB, "{found:?}");
+    assert_eq!(try_history(&place, "t", "5").unwrap().steps, ["3: - > \\N", "2: new > -", "0: - > new (oldest)"]);
+    assert!(try_history(&place, "t", "20001").unwrap().steps.is_empty());
+}
+
+#[test]
 fn tables_come_go_and_are_made_in_another_way() {
     let place = TestRepository::new();
     let other =
@@ -215,7 +245,7 @@ fn tables_come_go_and_are_made_in_another_way() {
     let found = history(&place, "1");
     assert_eq!(found.steps, ["4: 'a' > 'a'", "3: - > 'a'", "2: 'a' > -", "1: - > 'a' (oldest)"]);
     assert!(found.notes[0].contains("shop.t has another key"), "{found:?}");
-    let error = try_history(&place, "1,2").unwrap_err();
+    let error = try_history(&place, "shop.t", "1,2").unwrap_err();
     assert!(error.to_string().contains("the key of shop.t is id"), "{error}");
     let snapshots: Vec<Arc<Snapshot>> = place.repository.catalog().choices("shop").rev().cloned().collect();
     let missing =

@@ -26,8 +26,8 @@ pub use self::mydumper::is_mydumper;
 /// Makes one snapshot of one dump, or of several. An input that is a directory which `mydumper` wrote must be the only one.
 ///
 /// # Errors
-/// [`Error::Incomplete`](crate::Error::Incomplete) where one is not whole and need not be kept,
-/// [`Error::Command`](crate::Error::Command) where there is none, [`Error::Invalid`](crate::Error::Invalid) where two dump the
+/// [`Error::Incomplete`] where one is not whole and need not be kept,
+/// [`Error::Command`] where there is none, [`Error::Invalid`] where two dump the
 /// same database.
 pub fn ingest_mysql(
     repository: &Repository,
