@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use support::mounted::{Stage, drop_caches, errno, need, need_root, run, within};
 use support::noise;
@@ -131,6 +132,13 @@ fn counts_of_reading(stage: &Stage, bytes: &[u8]) -> BTreeMap<String, u64> {
     let root = mount.latest("lake");
     let (read, counts) = mount.counted(|| fs::read(root.join("file")).unwrap());
     assert!(read == bytes);
+    // What was begun ahead of the reader may end behind it.
+    let mut decoded = None;
+    within(Duration::from_secs(20), "reading ahead ends", || {
+        std::thread::sleep(Duration::from_millis(200));
+        let before = decoded.replace(mount.counts()["decoded"]);
+        before == decoded
+    });
     let (_, again) = mount.counted(|| fs::read(root.join("file")).unwrap());
     assert_eq!((again["read"], again["decoded"]), (0, 0), "{again:?}");
     mount.unmount();
