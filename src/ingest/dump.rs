@@ -14,6 +14,7 @@ mod verdict;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 pub use self::meta::STATUS_REASON;
 pub use self::original::OriginalPolicy;
@@ -232,6 +233,12 @@ impl DumpReading<'_, '_> {
     /// The root of the snapshot before.
     pub fn before(&self) -> Option<&Node> {
         self.parent.map(|parent| &parent.manifest.root)
+    }
+
+    /// What keeps a file of this name as it came.
+    pub fn keeper(&self, name: Vec<u8>) -> OriginalKeeper<'_, '_> {
+        let (session, before, monitor) = (self.session, self.before(), self.monitor);
+        OriginalKeeper { session, before, monitor, name, has_failed: AtomicBool::new(false) }
     }
 
     fn manifest(&self, kind: SnapshotKind, common: IngestOptions, made: MadeTree) -> Manifest {

@@ -1,13 +1,16 @@
 //! Original: what is kept of a dump that came compressed, besides the dump. A recipe is made while the compressed bytes come, and
 //! proven at once, so that they need not be kept until then.
 
-use std::sync::mpsc::Receiver;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
 
-use crate::compressed::Wrapping;
 use crate::compressed::recipe::{RecipeMaker, RecipeReader};
+use crate::compressed::{UnwrapLimit, Wrapping};
 use crate::dump::layout::{ORIGINAL_DIRECTORY, RECIPE_SUFFIX};
 use crate::error::{Error, Result};
+use crate::ingest::input::OpenInput;
 use crate::ingest::older_content;
+use crate::progress::Monitor;
 use crate::repository::content::{ChunkClass, Content};
 use crate::repository::content_reader::ContentReader;
 use crate::repository::content_writer::ContentWriter;
@@ -70,13 +73,36 @@ pub struct OriginalKeeper<'a, 'r> {
     pub session: &'a WriteSession<'r>,
     /// The root of the snapshot before.
     pub before: Option<&'a Node>,
+    pub monitor: &'a dyn Monitor,
     /// The file's name.
     pub name: Vec<u8>,
-    /// Whether nobody wants it any more.
-    pub is_given_up: &'a (dyn Fn() -> bool + Sync),
+    /// What was in it could not be stored: nobody wants it any more.
+    pub has_failed: AtomicBool,
 }
 
 impl OriginalKeeper<'_, '_> {
+    /// Has `store` store what is in an input, which is the file `text` from `start` on, and keeps meanwhile what it is unwrapped
+    /// from.
+    pub fn beside<T>(
+        &self,
+        mut input: OpenInput,
+        (wrapping, limit): (Wrapping, UnwrapLimit),
+        form: KeptForm,
+        queue: EncodeQueue,
+        (text, start): (&[u8], u64),
+        store: impl FnOnce(OpenInput) -> Result<T>,
+    ) -> Result<(T, Original)> {
+        std::thread::scope(|scope| {
+            let (listener, pieces) = sync_channel(PIECES_WAITING_MAX);
+            let keeping = scope.spawn(|| self.keep(form, pieces, queue, text, start));
+            input.unwrap_as(wrapping, limit, Some(listener));
+            let stored = store(input);
+            self.has_failed.store(stored.is_err(), Ordering::Relaxed);
+            let original = keeping.join().unwrap_or(Err(Error::Interrupted));
+            Ok((stored?, original?))
+        })
+    }
+
     /// Keeps what comes, which is the file `text` from `start` on.
     pub fn keep(
         &self,
@@ -92,6 +118,10 @@ impl OriginalKeeper<'_, '_> {
         }
     }
 
+    fn is_given_up(&self) -> bool {
+        self.monitor.is_cancelled() || self.has_failed.load(Ordering::Relaxed)
+    }
+
     fn keep_file(&self, pieces: Receiver<Vec<u8>>, queue: EncodeQueue) -> Result<Original> {
         let content = self.store(&self.name, Some(queue), |write| pieces.iter().try_for_each(|piece| write(&piece)))?;
         Ok(Original { name: self.name.clone(), file: self.name.clone(), content, is_poor: false })
@@ -103,16 +133,17 @@ impl OriginalKeeper<'_, '_> {
         let content = self.store(&name, Some(queue), |write| {
             let (mut recipe, mut length) = (Vec::new(), 0);
             let mut maker = RecipeMaker::new(text, start, &mut recipe);
+            let is_given_up = || self.is_given_up();
             for piece in pieces {
                 length += piece.len() as u64;
-                maker.push(&piece, self.is_given_up, &mut recipe);
-                if (self.is_given_up)() {
+                maker.push(&piece, &is_given_up, &mut recipe);
+                if is_given_up() {
                     return Err(Error::Interrupted);
                 }
                 write(&recipe)?;
                 recipe.clear();
             }
-            is_poor = maker.finish(self.is_given_up, &mut recipe) > length / MISSED_MAX;
+            is_poor = maker.finish(&is_given_up, &mut recipe) > length / MISSED_MAX;
             write(&recipe)
         })?;
         Ok(Original { name, file: self.name.clone(), content, is_poor })

@@ -1,14 +1,12 @@
 //! Reading: the dumps of a snapshot are read one after the other, and stored as one text.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
 
 use crate::compressed::Wrapping;
 use crate::dump::layout::DUMP_FILE;
 use crate::dump::name::file_name;
 use crate::error::{Error, Result};
-use crate::ingest::dump::original::{Original, OriginalKeeper, PIECES_WAITING_MAX};
+use crate::ingest::dump::original::Original;
 use crate::ingest::dump::verdict::{InputEnd, Verdict};
 use crate::ingest::dump::{DumpFormat, DumpInput, DumpReading, DumpRules, Notes, PartList};
 use crate::ingest::input::OpenInput;
@@ -116,23 +114,10 @@ impl TextReading<'_, '_> {
             }
             return self.read_plain(open, name, start, fallback_database, dumps, writer);
         };
-        let has_failed = AtomicBool::new(false);
-        let is_given_up = || self.reading.monitor.is_cancelled() || has_failed.load(Ordering::Relaxed);
-        let name_kept = name_kept(file, wrapping, &dumps.originals);
-        let keeper = OriginalKeeper {
-            session: self.reading.session,
-            before: self.reading.before(),
-            name: name_kept,
-            is_given_up: &is_given_up,
-        };
-        let original = std::thread::scope(|scope| {
-            let (listener, pieces) = sync_channel(PIECES_WAITING_MAX);
-            let keeping = scope.spawn(|| keeper.keep(form, pieces, queue, DUMP_FILE.as_bytes(), start));
-            open.unwrap_as(wrapping, self.rules.unwrap_limit, Some(listener));
-            let read = self.read_plain(open, name, start, fallback_database, dumps, writer);
-            has_failed.store(read.is_err(), Ordering::Relaxed);
-            let original = keeping.join().unwrap_or(Err(Error::Interrupted));
-            read.and(original)
+        let keeper = self.reading.keeper(name_kept(file, wrapping, &dumps.originals));
+        let unwrapping = (wrapping, self.rules.unwrap_limit);
+        let ((), original) = keeper.beside(open, unwrapping, form, queue, (DUMP_FILE.as_bytes(), start), |open| {
+            self.read_plain(open, name, start, fallback_database, dumps, writer)
         })?;
         dumps.originals.push(original);
         Ok(())
@@ -186,16 +171,9 @@ impl TextReading<'_, '_> {
         if dumps.originals.iter().any(|original| original.is_poor) {
             self.reading.session.publish_all((self.reading.clock)())?;
         }
-        let is_given_up = || self.reading.monitor.is_cancelled();
         let mut settled = Vec::new();
         for original in std::mem::take(&mut dumps.originals) {
-            let keeper = OriginalKeeper {
-                session: self.reading.session,
-                before: self.reading.before(),
-                name: original.file.clone(),
-                is_given_up: &is_given_up,
-            };
-            settled.push(keeper.settle(original, &dumps.content)?);
+            settled.push(self.reading.keeper(original.file.clone()).settle(original, &dumps.content)?);
         }
         settled.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(StoredDumps { originals: settled, ..dumps })

@@ -1,12 +1,9 @@
 //! Originals: what becomes of compressed files besides what was in them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
-
 use crate::compressed::{UnwrapLimit, Wrapping};
 use crate::dump::layout::ORIGINAL_DIRECTORY;
-use crate::error::{Error, Result};
-use crate::ingest::dump::{DumpReading, Original, OriginalKeeper, OriginalPolicy, PIECES_WAITING_MAX};
+use crate::error::Result;
+use crate::ingest::dump::{DumpReading, Original, OriginalKeeper, OriginalPolicy};
 use crate::ingest::input::OpenInput;
 use crate::ingest::mongo::files::MongoFile;
 use crate::ingest::mongo::layout::FilePath;
@@ -45,32 +42,21 @@ impl Originals<'_, '_> {
             input.unwrap_as(wrapping, self.limit, None);
             return Ok((store(input)?, None));
         };
-        let has_failed = AtomicBool::new(false);
-        let is_given_up = || self.reading.monitor.is_cancelled() || has_failed.load(Ordering::Relaxed);
-        let keeper = self.keeper(&path, &is_given_up);
-        let (stored, original) = std::thread::scope(|scope| {
-            let (listener, pieces) = sync_channel(PIECES_WAITING_MAX);
-            let (keeper, lent, text) = (&keeper, queue.clone(), text.join(&b'/'));
-            let keeping = scope.spawn(move || keeper.keep(form, pieces, lent, &text, 0));
-            input.unwrap_as(wrapping, self.limit, Some(listener));
-            let stored = store(input);
-            has_failed.store(stored.is_err(), Ordering::Relaxed);
-            (stored, keeping.join().unwrap_or(Err(Error::Interrupted)))
-        });
-        Ok((stored?, Some(KeptOriginal { path, text, original: original? })))
+        let (keeper, unwrapping) = (self.keeper(&path), (wrapping, self.limit));
+        let of_text = text.join(&b'/');
+        let (stored, original) = keeper.beside(input, unwrapping, form, queue.clone(), (&of_text, 0), store)?;
+        Ok((stored, Some(KeptOriginal { path, text, original })))
     }
 
     /// The file to be kept, once what was in it was published.
     pub fn settle(&self, kept: KeptOriginal, text: &Content) -> Result<MongoFile> {
-        let is_given_up = || self.reading.monitor.is_cancelled();
-        let Original { name, content, .. } = self.keeper(&kept.path, &is_given_up).settle(kept.original, text)?;
+        let Original { name, content, .. } = self.keeper(&kept.path).settle(kept.original, text)?;
         let mut path: FilePath = name.split(|&byte| byte == b'/').map(<[u8]>::to_vec).collect();
         path.insert(0, ORIGINAL_DIRECTORY.into());
         Ok(MongoFile { path, content, documents: None })
     }
 
-    fn keeper<'k>(&'k self, path: &FilePath, is_given_up: &'k (dyn Fn() -> bool + Sync)) -> OriginalKeeper<'k, 'k> {
-        let DumpReading { session, .. } = self.reading;
-        OriginalKeeper { session, before: self.reading.before(), name: path.join(&b'/'), is_given_up }
+    fn keeper(&self, path: &FilePath) -> OriginalKeeper<'_, '_> {
+        self.reading.keeper(path.join(&b'/'))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use crate::dump::layout::DUMP_FILE;
 use crate::error::{Error, Result};
-use crate::ingest::dump::{KeptForm, Original, OriginalKeeper, OriginalPolicy, PIECES_WAITING_MAX, TextReading};
+use crate::ingest::dump::{KeptForm, Original, OriginalPolicy, PIECES_WAITING_MAX, TextReading};
 use crate::ingest::mysql::mydumper::text::JoinedFile;
 use crate::ingest::mysql::mydumper::{Found, without_wrapping};
 use crate::store::EncodeQueue;
@@ -45,13 +45,7 @@ fn keep(
     (form, start): (KeptForm, u64),
     queue: EncodeQueue,
 ) -> Result<Original> {
-    let is_given_up = || texts.reading.monitor.is_cancelled();
-    let keeper = OriginalKeeper {
-        session: texts.reading.session,
-        before: texts.reading.before(),
-        name: name.to_vec(),
-        is_given_up: &is_given_up,
-    };
+    let keeper = texts.reading.keeper(name.to_vec());
     std::thread::scope(|scope| {
         let (sender, pieces) = sync_channel(PIECES_WAITING_MAX);
         let reading = scope.spawn(move || read(found, name, sender));
