@@ -2,7 +2,6 @@
 
 use bzip2::{Decompress, Status};
 
-use crate::compressed::Step;
 use crate::compressed::frames::{FrameDecoder, FrameStep};
 
 /// Before a digit that tells how large blocks are.
@@ -26,15 +25,13 @@ impl FrameDecoder for BzipDecoder {
 
     fn decode(&mut self, input: &[u8], out: &mut [u8]) -> Result<FrameStep, String> {
         let decoder = self.decoder.get_or_insert_with(|| Decompress::new(false));
-        let (before_in, before_out) = (decoder.total_in(), decoder.total_out());
+        let before = [decoder.total_in(), decoder.total_out()];
         let status = decoder.decompress(input, out).map_err(|error| error.to_string())?;
-        // Counts of one step are no more than the slices hold.
-        let taken = (decoder.total_in() - before_in) as usize;
-        let given = (decoder.total_out() - before_out) as usize;
+        let after = [decoder.total_in(), decoder.total_out()];
         let is_end = status == Status::StreamEnd;
         if is_end {
             self.decoder = None;
         }
-        Ok(FrameStep { step: Step { taken, given }, is_end })
+        Ok(FrameStep::between(before, after, is_end))
     }
 }

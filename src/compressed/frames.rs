@@ -21,6 +21,15 @@ pub struct FrameStep {
     pub is_end: bool,
 }
 
+impl FrameStep {
+    /// One between two counts of bytes that were taken and given in all.
+    pub fn between(before: [u64; 2], after: [u64; 2], is_end: bool) -> FrameStep {
+        // No more than the slices of a step hold.
+        let [taken, given] = [0, 1].map(|count| (after[count] - before[count]) as usize);
+        FrameStep { step: Step { taken, given }, is_end }
+    }
+}
+
 /// Reads frames.
 #[derive(Default)]
 pub struct FrameReader<D> {

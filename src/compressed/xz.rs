@@ -36,16 +36,14 @@ impl FrameDecoder for XzDecoder {
             Some(decoder) => decoder,
             none => none.insert(Stream::new_stream_decoder(MEMORY_MAX_BYTES, 0).map_err(reason)?),
         };
-        let (before_in, before_out) = (decoder.total_in(), decoder.total_out());
+        let before = [decoder.total_in(), decoder.total_out()];
         let status = decoder.process(input, out, Action::Run).map_err(reason)?;
-        // Counts of one step are no more than the slices hold.
-        let taken = (decoder.total_in() - before_in) as usize;
-        let given = (decoder.total_out() - before_out) as usize;
+        let after = [decoder.total_in(), decoder.total_out()];
         let is_end = status == Status::StreamEnd;
         if is_end {
             self.decoder = None;
         }
-        Ok(FrameStep { step: Step { taken, given }, is_end })
+        Ok(FrameStep::between(before, after, is_end))
     }
 }
 
