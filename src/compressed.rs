@@ -57,6 +57,12 @@ impl Wrapping {
             Wrapping::Lz4 => ".lz4",
         }
     }
+
+    /// The name of a file without what tells how it is compressed, and that.
+    pub fn split_name(name: &[u8]) -> (&[u8], Option<Wrapping>) {
+        let told = Wrapping::ALL.into_iter().find_map(|it| Some((name.strip_suffix(it.suffix().as_bytes())?, it)));
+        told.map_or((name, None), |(plain, wrapping)| (plain, Some(wrapping)))
+    }
 }
 
 /// How much may come out of a compressed file.

@@ -210,9 +210,10 @@ pub fn stem_of_dump(file: &Path, suffixes: &[&str]) -> Option<String> {
     Some(String::from_utf8_lossy(stem).into_owned())
 }
 
-/// A name without what tells how a file is compressed.
+/// A name without what tells how a file is compressed, unless it is nothing else.
 pub fn without_wrapping(name: &[u8]) -> &[u8] {
-    without_suffix(name, &Wrapping::ALL.map(Wrapping::suffix))
+    let (plain, _) = Wrapping::split_name(name);
+    if plain.is_empty() { name } else { plain }
 }
 
 /// A name without the first of these that it ends with, unless it is nothing else.

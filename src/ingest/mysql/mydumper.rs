@@ -36,17 +36,11 @@ const METADATA_MAX_BYTES: u64 = 64 << 20;
 /// Whether this is such a directory.
 pub fn is_mydumper(directory: &Path) -> bool {
     let is_one = |name: &[u8]| {
-        let (plain, _) = without_wrapping(name);
+        let (plain, _) = Wrapping::split_name(name);
         is_metadata(name) || is_partial_metadata(name) || plain.ends_with(b"-schema-create.sql")
     };
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     directory.is_dir() && entries.map(|entry| entry.file_name()).any(|name| is_one(name.as_bytes()))
-}
-
-/// A name without what tells how a file is compressed, and that.
-fn without_wrapping(name: &[u8]) -> (&[u8], Option<Wrapping>) {
-    let found = Wrapping::ALL.into_iter().find(|wrapping| name.ends_with(wrapping.suffix().as_bytes()));
-    (&name[..name.len() - found.map_or(0, |wrapping| wrapping.suffix().len())], found)
 }
 
 /// Makes one snapshot of one such directory.
@@ -74,7 +68,7 @@ pub fn ingest(
 
 /// The files that are ranges of the dump, in order of names. Compressed ones are not.
 fn members(files: Vec<JoinedFile>) -> Vec<StoredMember> {
-    let is_plain = |file: &JoinedFile| without_wrapping(&file.name).1.is_none();
+    let is_plain = |file: &JoinedFile| Wrapping::split_name(&file.name).1.is_none();
     let member = |file: JoinedFile| StoredMember { name: file.name, ranges: file.ranges };
     let mut members: Vec<StoredMember> = files.into_iter().filter(is_plain).map(member).collect();
     members.sort_by(|a, b| a.name.cmp(&b.name));
@@ -103,7 +97,7 @@ impl Found {
                 return Err(refuse(&entry.path(), "mydumper writes only files into the directory of a dump"));
             }
             let name = entry.file_name().as_bytes().to_vec();
-            let (plain, wrapping) = without_wrapping(&name);
+            let (plain, wrapping) = Wrapping::split_name(&name);
             if plain.ends_with(b".dat") {
                 let reason = "its rows are for LOAD DATA, which is not taken: dump without --load-data and --csv";
                 return Err(refuse(&entry.path(), reason));

@@ -3,11 +3,12 @@
 use std::io::Read;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
+use crate::compressed::Wrapping;
 use crate::dump::layout::DUMP_FILE;
 use crate::error::{Error, Result};
 use crate::ingest::dump::{KeptForm, Original, OriginalPolicy, PIECES_WAITING_MAX, TextReading};
+use crate::ingest::mysql::mydumper::Found;
 use crate::ingest::mysql::mydumper::text::JoinedFile;
-use crate::ingest::mysql::mydumper::{Found, without_wrapping};
 use crate::store::EncodeQueue;
 
 /// Bytes that are read at once.
@@ -31,7 +32,7 @@ pub fn keep_originals(
 /// The form of one that is compressed, and where what is in it begins in the dump. No recipe is of one between whose statements
 /// something was put.
 fn how_to_keep(policy: OriginalPolicy, file: &JoinedFile) -> Option<(KeptForm, u64)> {
-    let form = policy.form(without_wrapping(&file.name).1?)?;
+    let form = policy.form(Wrapping::split_name(&file.name).1?)?;
     Some(match &file.ranges[..] {
         [range] => (form, range.start),
         _ => (KeptForm::File, 0),
