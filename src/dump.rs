@@ -7,4 +7,6 @@ pub mod mongo;
 pub mod mysql;
 pub mod name;
 pub mod postgres;
+mod stops;
 pub mod table;
+mod values;

@@ -21,7 +21,7 @@ mod words;
 pub use self::facts::{Coordinates, CoordinatesOf, DumpEnd, DumpFacts, Session};
 pub use self::part::{Need, NeedKind, Part, PartKind};
 pub use self::rename::Renamer;
-pub use self::row::{columns_of_insert, is_number, meaning, quoted, same_meaning, split_row};
+pub use self::row::{columns_of_insert, is_number, meaning, quoted, split_row};
 pub use self::row_marks::RowMarks;
 pub use self::row_reader::{RowEvent, RowReader};
 pub use self::starts::StatementStarts;

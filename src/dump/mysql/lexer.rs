@@ -8,8 +8,9 @@ use memchr::memchr;
 
 use crate::dump::carry::Carry;
 use crate::dump::mysql::modes::ModeTracker;
-use crate::dump::mysql::scan::{Stops, begins_with, end_of_comment, end_of_quotes, is_word_byte, next_stop};
+use crate::dump::mysql::scan::{begins_with, end_of_comment, end_of_quotes, is_word_byte};
 use crate::dump::mysql::words::QuoteModes;
+use crate::dump::stops::{Stops, next_stop};
 
 /// What the lexer tells, in the order of the dump, to who wants to know it. Places are bytes from its beginning.
 pub trait Sink {

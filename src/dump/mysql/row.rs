@@ -4,56 +4,17 @@ use std::borrow::Cow;
 use std::ops::ControlFlow::Continue;
 use std::ops::Range;
 
-use crate::dump::mysql::scan::{Stops, end_of_quotes, next_stop};
+use crate::dump::mysql::scan::end_of_quotes;
 use crate::dump::mysql::words::{QuoteModes, Word, Words};
-
-const STOPS: Stops = {
-    let mut stops = [false; 256];
-    stops[b'(' as usize] = true;
-    stops[b')' as usize] = true;
-    stops[b',' as usize] = true;
-    stops[b'\'' as usize] = true;
-    stops[b'"' as usize] = true;
-    stops
-};
+use crate::dump::values::split_values;
 
 /// Where the values of a row stand, given with its parentheses. False where it is none.
 pub fn split_row(row: &[u8], modes: QuoteModes, values: &mut Vec<Range<usize>>) -> bool {
     values.clear();
-    let (mut at, mut depth, mut start) = (0, 0u32, 1);
-    while at < row.len() {
-        at = next_stop(row, at, &STOPS);
-        let Some(&byte) = row.get(at) else { break };
-        at += 1;
-        match byte {
-            b'(' => depth += 1,
-            b',' if depth == 1 => {
-                values.push(trimmed(row, start..at - 1));
-                start = at;
-            }
-            b')' if depth == 1 => {
-                values.push(trimmed(row, start..at - 1));
-                return at == row.len();
-            }
-            b')' => depth = depth.saturating_sub(1),
-            b'\'' | b'"' => match end_of_quotes(row, at, true, byte, modes.escapes(byte)) {
-                Continue((end, true)) => at = end,
-                _ => return false,
-            },
-            _ => {}
-        }
-    }
-    false
-}
-
-fn trimmed(row: &[u8], mut range: Range<usize>) -> Range<usize> {
-    while range.start < range.end && row[range.start].is_ascii_whitespace() {
-        range.start += 1;
-    }
-    while range.start < range.end && row[range.end - 1].is_ascii_whitespace() {
-        range.end -= 1;
-    }
-    range
+    split_values(row, values, |at, quote| match end_of_quotes(row, at, true, quote, modes.escapes(quote)) {
+        Continue((end, true)) => Some(end),
+        _ => None,
+    })
 }
 
 /// What a value means, whichever way it is written: its bytes, or the text of a number. `None` for NULL.
@@ -79,11 +40,6 @@ pub fn meaning(literal: &[u8], modes: QuoteModes) -> Option<Cow<'_, [u8]>> {
 pub fn is_number(literal: &[u8]) -> bool {
     let digits = literal.strip_prefix(b"-").unwrap_or(literal);
     digits.first().is_some_and(u8::is_ascii_digit) && !matches!(digits, [b'0', b'x' | b'X', ..])
-}
-
-/// Whether both mean the same.
-pub fn same_meaning(a: (&[u8], QuoteModes), b: (&[u8], QuoteModes)) -> bool {
-    (a.0 == b.0 && a.1 == b.1) || meaning(a.0, a.1) == meaning(b.0, b.1)
 }
 
 /// The bytes of a string, given with its quotes.
@@ -233,9 +189,9 @@ mod tests {
         means(b"_binary '\\0a'", USUAL, Some(b"\0a"));
         means(b"-0", USUAL, Some(b"-0"));
         means(b"1.50", USUAL, Some(b"1.50"));
-        assert!(same_meaning((b"0x6127", USUAL), (b"'a\\''", USUAL)));
-        assert!(!same_meaning((b"'\\\\'", USUAL), (b"'\\\\'", PLAIN)));
-        assert!(same_meaning((b"'\\\\'", USUAL), (b"'\\'", PLAIN)));
+        assert_eq!(meaning(b"0x6127", USUAL), meaning(b"'a\\''", USUAL));
+        assert_ne!(meaning(b"'\\\\'", USUAL), meaning(b"'\\\\'", PLAIN));
+        assert_eq!(meaning(b"'\\\\'", USUAL), meaning(b"'\\'", PLAIN));
     }
 
     #[test]

@@ -4,9 +4,6 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 use memchr::{memchr, memchr2};
 
-/// Bytes at which somebody has to look closer.
-pub type Stops = [bool; 256];
-
 /// Whether the first word is this one, given in upper case.
 pub fn begins_with(rest: &[u8], word: &str) -> bool {
     rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
@@ -16,12 +13,6 @@ pub fn begins_with(rest: &[u8], word: &str) -> bool {
 /// Whether a word goes on with this byte.
 pub fn is_word_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
-}
-
-/// The first of these bytes from `at` on; the end where there is none.
-#[inline]
-pub fn next_stop(bytes: &[u8], at: usize, stops: &Stops) -> usize {
-    bytes[at..].iter().position(|&byte| stops[usize::from(byte)]).map_or(bytes.len(), |length| at + length)
 }
 
 /// Where a string goes on that the present place is in, and whether it has ended there. (A doubled quote ends one string and

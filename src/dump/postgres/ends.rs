@@ -6,6 +6,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use memchr::memchr2;
 
 use crate::dump::postgres::words::is_word_byte;
+use crate::dump::stops::{Stops, stops};
 
 /// What the last byte of a dump is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,28 +25,10 @@ pub enum Boundary {
     Row,
 }
 
-/// Bytes at which the lexer has to look closer.
-pub type Stops = [bool; 256];
-
-pub const fn stops(bytes: &[u8]) -> Stops {
-    let mut stops = [false; 256];
-    let mut at = 0;
-    while at < bytes.len() {
-        stops[bytes[at] as usize] = true;
-        at += 1;
-    }
-    stops
-}
-
 pub const STATEMENT_STOPS: Stops = stops(b"'\"$-/;()");
 /// Of what makes a function: its body may be statements, with no quotes around them.
 pub const ROUTINE_STOPS: Stops = stops(b"'\"$-/;()bBcCeE");
 pub const INSERT_STOPS: Stops = stops(b"'\"$-/;()vV");
-
-/// The first of these bytes from `at` on; the end where there is none.
-pub fn next_stop(bytes: &[u8], at: usize, stops: &Stops) -> usize {
-    bytes[at..].iter().position(|&byte| stops[usize::from(byte)]).map_or(bytes.len(), |length| at + length)
-}
 
 /// The tag that a string between dollars begins with.
 pub fn dollar_tag(rest: &[u8]) -> Option<&[u8]> {

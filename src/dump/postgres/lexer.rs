@@ -7,11 +7,12 @@ use memchr::{memchr, memmem};
 
 use crate::dump::carry::Carry;
 use crate::dump::postgres::ends::{
-    Boundary, END_OF_ROWS_MAX_BYTES, EndedIn, INSERT_STOPS, ROUTINE_STOPS, STATEMENT_STOPS, Stops, dollar_tag, end_at,
-    end_of_comment, end_of_escaped, end_of_rows, next_stop,
+    Boundary, END_OF_ROWS_MAX_BYTES, EndedIn, INSERT_STOPS, ROUTINE_STOPS, STATEMENT_STOPS, dollar_tag, end_at,
+    end_of_comment, end_of_escaped, end_of_rows,
 };
 use crate::dump::postgres::statement::{copies_from_here, makes_routine, sets_backslash_escapes};
 use crate::dump::postgres::words::{begins_with, is_word_byte};
+use crate::dump::stops::{Stops, next_stop};
 
 /// What the lexer tells, in the order of the dump, to who wants to know it. Places are bytes from its beginning.
 pub trait Sink {

@@ -6,10 +6,9 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr_iter};
 
-use crate::dump::postgres::ends::{Stops, end_at, end_of_escaped, next_stop, stops};
+use crate::dump::postgres::ends::{end_at, end_of_escaped};
 use crate::dump::postgres::words::{Word, Words};
-
-const STOPS: Stops = stops(b"(),'\"");
+use crate::dump::values::split_values;
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,59 +32,24 @@ pub fn split_row(row: &[u8], form: RowForm, values: &mut Vec<Range<usize>>) -> b
             values.push(start..row.len());
             true
         }
-        RowForm::Insert { backslash_escapes } => split_values(row, backslash_escapes, values),
+        RowForm::Insert { backslash_escapes } => split_sql(row, backslash_escapes, values),
     }
 }
 
 /// The same of what stands between parentheses; of nothing, which has no values.
-fn split_values(row: &[u8], backslash_escapes: bool, values: &mut Vec<Range<usize>>) -> bool {
-    if row.is_empty() {
-        return true;
-    }
-    let (mut at, mut depth, mut start) = (0, 0u32, 1);
-    while at < row.len() {
-        at = next_stop(row, at, &STOPS);
-        let Some(&byte) = row.get(at) else { break };
-        at += 1;
-        match byte {
-            b'(' => depth += 1,
-            b',' if depth == 1 => {
-                values.push(trimmed(row, start..at - 1));
-                start = at;
-            }
-            b')' if depth == 1 => {
-                values.push(trimmed(row, start..at - 1));
-                return at == row.len();
-            }
-            b')' => depth = depth.saturating_sub(1),
-            b'\'' | b'"' => {
-                let is_marked = at > 1 && matches!(row[at - 2], b'e' | b'E');
-                let (end, is_ended) = match byte == b'\'' && (is_marked || backslash_escapes) {
-                    true => match end_of_escaped(row, at, true, byte) {
-                        Continue(end) => end,
-                        _ => return false,
-                    },
-                    false => end_at(memchr(byte, &row[at..]), row, at, 1),
-                };
-                if !is_ended {
-                    return false;
-                }
-                at = end;
-            }
-            _ => {}
-        }
-    }
-    false
-}
-
-fn trimmed(row: &[u8], mut range: Range<usize>) -> Range<usize> {
-    while range.start < range.end && row[range.start].is_ascii_whitespace() {
-        range.start += 1;
-    }
-    while range.start < range.end && row[range.end - 1].is_ascii_whitespace() {
-        range.end -= 1;
-    }
-    range
+fn split_sql(row: &[u8], backslash_escapes: bool, values: &mut Vec<Range<usize>>) -> bool {
+    let end_of_string = |at: usize, quote: u8| {
+        let is_marked = at > 1 && matches!(row[at - 2], b'e' | b'E');
+        let (end, is_ended) = match quote == b'\'' && (is_marked || backslash_escapes) {
+            true => match end_of_escaped(row, at, true, quote) {
+                Continue(end) => end,
+                _ => return None,
+            },
+            false => end_at(memchr(quote, &row[at..]), row, at, 1),
+        };
+        is_ended.then_some(end)
+    };
+    row.is_empty() || split_values(row, values, end_of_string)
 }
 
 /// What a value means, whichever way it is written: the text that the server makes of it. `None` for NULL.
