@@ -15,7 +15,7 @@ use yesterfs::repository::metadata::FileType;
 use super::entry::type_name;
 use super::exit::{CommandResult, Failure, Outcome};
 use super::invocation::{Invocation, SnapshotPath, lossy};
-use super::output::{Output, Record, counted, human_size, printable};
+use super::output::{Output, Record, counted, human_size, printable, printed};
 use super::progress::{Show, stderr_line};
 use super::walk::join;
 
@@ -100,16 +100,11 @@ pub fn run(args: Diff, invocation: &Invocation) -> CommandResult {
         return Err(Error::NotFound { what: "path", name: lossy(path) }.into());
     }
     let options = DiffOptions { root_name: root_name(&args), own_directory: own_directory(invocation) };
-    let mut output = Output::default();
-    let mut printed = Ok(());
-    let mut emit = |change: Change| {
-        printed = args.print(&change, &mut output);
-        // Why it stops is told by what could not be printed.
-        if printed.is_ok() { Ok(()) } else { Err(Error::Interrupted) }
-    };
+    let (mut output, mut failed) = (Output::default(), Ok(()));
+    let mut emit = |change: Change| printed(&mut failed, args.print(&change, &mut output));
     let result = diff(&a, &b, &options, terminal.as_ref(), &mut emit);
     terminal.finish();
-    printed?;
+    failed?;
     let summary = result?;
     args.print_summary(&summary, invocation, &mut output)?;
     output.flush()?;

@@ -13,11 +13,12 @@ use yesterfs::repository::snapshot::{Snapshot, check_label};
 use yesterfs::rows::{HistoryStep, RowView, has_statements, row_history};
 
 use super::diff::row_record;
-use super::exit::{CommandResult, Failure, Outcome};
+use super::exit::{CommandResult, Failure};
 use super::hint;
-use super::invocation::{Invocation, lossy, snapshot_name};
-use super::output::{Output, Record, printable};
+use super::invocation::{Invocation, snapshot_name};
+use super::output::{Output, Record, printable, printed};
 use super::progress::Show;
+use super::rows::end_of_search;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,10 +27,10 @@ Examples:
 
 /// Print all versions of a row of a dump, the newest first
 ///
-/// Tells of each snapshot of a source in which the row changed what is other than in the one before it: the row was inserted, updated in some columns, or
-/// deleted. The oldest snapshot that has the row has nothing before it, and the row is only seen there. Snapshots that are known
-/// to be incomplete are left out. Where two snapshots share what lies around the row, it is not read; where the rows around its
-/// place are in the order of their keys, a row that is not among them is taken to be nowhere.
+/// Tells of each snapshot of a source in which the row changed what is other than in the one before it: the row was inserted,
+/// updated in some columns, or deleted. The oldest snapshot that has the row has nothing before it, and the row is only seen
+/// there. Snapshots that are known to be incomplete are left out. Where two snapshots share what lies around the row, it is not
+/// read; where the rows around its place are in the order of their keys, a row that is not among them is taken to be nowhere.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES, allow_missing_positional = true)]
 pub struct History {
@@ -53,34 +54,32 @@ pub fn run(args: History, invocation: &Invocation) -> CommandResult {
     let repository = invocation.open(terminal.clone())?;
     let snapshots = args.snapshots(&repository.catalog())?;
     let values: Vec<Vec<u8>> = args.key.iter().map(|value| value.as_bytes().to_vec()).collect();
-    let (mut output, mut printed) = (Output::default(), Ok(()));
-    let mut give = |step: &HistoryStep| -> Result<()> {
-        printed = args.print(step, &mut output);
-        if printed.is_ok() { Ok(()) } else { Err(Error::Interrupted) }
-    };
+    let (mut output, mut failed) = (Output::default(), Ok(()));
+    let mut give = |step: &HistoryStep| -> Result<()> { printed(&mut failed, args.print(step, &mut output)) };
     let monitor: &dyn Monitor = terminal.as_ref();
     let result = row_history(&repository, &snapshots, args.table.as_bytes(), &values, monitor, &mut give);
     terminal.finish();
-    printed?;
+    failed?;
     output.flush()?;
-    if result? {
-        return Ok(Outcome::Done);
-    }
-    let name = args.key.iter().map(|value| lossy(value)).collect::<Vec<_>>().join(",");
-    Err(Failure::Library(Error::NotFound { what: "row", name }))
+    end_of_search(result?, &args.key)
+}
+
+/// Snapshots of a source that have rows which can be followed, the newest first.
+fn with_rows<'c>(catalog: &'c Catalog, source: &'c str) -> impl Iterator<Item = &'c Arc<Snapshot>> {
+    catalog.choices(source).rev().filter(|snapshot| has_statements(snapshot))
 }
 
 impl History {
     /// Those that may have the row, the newest first.
     fn snapshots(&self, catalog: &Catalog) -> CommandResult<Vec<Arc<Snapshot>>> {
-        let of = |source: &str| -> Vec<Arc<Snapshot>> {
-            catalog.choices(source).rev().filter(|snapshot| has_statements(snapshot)).cloned().collect()
-        };
-        let with_rows: Vec<&str> = catalog.sources().into_iter().filter(|source| !of(source).is_empty()).collect();
+        let of = |source: &str| -> Vec<Arc<Snapshot>> { with_rows(catalog, source).cloned().collect() };
+        let mut sources = catalog.sources();
+        sources.retain(|source| with_rows(catalog, source).next().is_some());
+        let sources = Vec::from_iter(sources);
         if let Some(source) = &self.source {
             check_label("source", source)?;
         }
-        match (&self.source, with_rows.as_slice()) {
+        match (&self.source, sources.as_slice()) {
             (Some(source), sources) if sources.contains(&source.as_str()) => Ok(of(source)),
             (None, [only]) => Ok(of(only)),
             (None, [_, _, ..]) => {

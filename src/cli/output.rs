@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use yesterfs::error::Error;
 use yesterfs::time::Timestamp;
 
 /// Lines are gathered up to this many bytes before they are written.
@@ -50,6 +51,14 @@ impl Drop for Output {
     fn drop(&mut self) {
         let _ = self.flush();
     }
+}
+
+/// Stops a verb that cannot print what it gives; why that is stays in `failed`, apart from the errors of the library.
+pub fn printed(failed: &mut io::Result<()>, result: io::Result<()>) -> yesterfs::Result<()> {
+    result.map_err(|error| {
+        *failed = Err(error);
+        Error::Interrupted
+    })
 }
 
 /// Writes `bytes` to standard output at once.

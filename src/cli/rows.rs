@@ -12,7 +12,7 @@ use yesterfs::rows::{DumpSide, FoundRow, RowForm, find_rows};
 use super::diff::row_record;
 use super::exit::{CommandResult, Failure, Outcome};
 use super::invocation::{Invocation, lossy};
-use super::output::{Output, Record, printable};
+use super::output::{Output, Record, printable, printed};
 use super::progress::Show;
 
 const EXAMPLES: &str = "\
@@ -68,20 +68,22 @@ pub fn run(args: Rows, invocation: &Invocation) -> CommandResult {
     }
     let bytes = |words: &[OsString]| words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
     let (by, values) = (args.by.as_deref().map(bytes), bytes(&args.key));
-    let (mut output, mut printed) = (Output::default(), Ok(()));
-    let mut give = |found: &FoundRow| -> Result<()> {
-        printed = args.print(found, &mut output);
-        if printed.is_ok() { Ok(()) } else { Err(Error::Interrupted) }
-    };
+    let (mut output, mut failed) = (Output::default(), Ok(()));
+    let mut give = |found: &FoundRow| -> Result<()> { printed(&mut failed, args.print(found, &mut output)) };
     let monitor: &dyn Monitor = terminal.as_ref();
     let result = find_rows(&dump, args.table.as_bytes(), by.as_deref(), &values, monitor, &mut give);
     terminal.finish();
-    printed?;
+    failed?;
     output.flush()?;
-    if result? {
+    end_of_search(result?, &args.key)
+}
+
+/// How a search ends for a row of this key.
+pub fn end_of_search(is_found: bool, key: &[OsString]) -> CommandResult {
+    if is_found {
         return Ok(Outcome::Done);
     }
-    let name = args.key.iter().map(|value| lossy(value)).collect::<Vec<_>>().join(",");
+    let name = key.iter().map(|value| lossy(value)).collect::<Vec<_>>().join(",");
     Err(Failure::Library(Error::NotFound { what: "row", name }))
 }
 

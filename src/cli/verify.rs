@@ -6,13 +6,12 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use yesterfs::error::Error;
 use yesterfs::repository::drill::Drill;
 use yesterfs::verify::{DrillServer, VerifiedTable, VerifyOptions, verify};
 
 use super::exit::{CommandResult, Failure, Outcome};
 use super::invocation::{Invocation, clock, processors};
-use super::output::{Output, Record, counted, human_duration, printable};
+use super::output::{Output, Record, counted, human_duration, printable, printed};
 use super::progress::{Show, Terminal};
 use super::snapshots::drill_record;
 
@@ -100,14 +99,11 @@ pub fn run(args: Verify, invocation: &Invocation) -> CommandResult {
         memory_bytes: args.memory.saturating_mul(1 << 20),
         threads: processors(args.threads),
     };
-    let (mut output, mut printed) = (Output::default(), Ok(()));
-    let mut tell = |table: &VerifiedTable| {
-        printed = args.print(table, &mut output);
-        if printed.is_ok() { Ok(()) } else { Err(Error::Interrupted) }
-    };
+    let (mut output, mut failed) = (Output::default(), Ok(()));
+    let mut tell = |table: &VerifiedTable| printed(&mut failed, args.print(table, &mut output));
     let result = verify(&repository, &target.snapshot, &options, &clock, terminal.as_ref(), &mut tell);
     terminal.finish();
-    printed?;
+    failed?;
     let drill = result?;
     if args.json {
         output.record(&drill_record(Record::new("verify"), &drill).put("seconds", terminal.elapsed_seconds()))?;

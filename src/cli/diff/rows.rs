@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use yesterfs::dump::table::TableSchema;
-use yesterfs::error::{Error, ErrorKind};
+use yesterfs::error::ErrorKind;
 use yesterfs::progress::{Monitor, Problem};
 use yesterfs::repository::snapshot::SnapshotKind;
 use yesterfs::rows::{
@@ -18,7 +18,7 @@ use yesterfs::rows::{
 use super::{Diff, is_live};
 use crate::cli::exit::{CommandResult, Failure, Outcome};
 use crate::cli::invocation::Invocation;
-use crate::cli::output::{Output, Record, counted, printable};
+use crate::cli::output::{Output, Record, counted, printable, printed};
 use crate::cli::progress::{Show, stderr_line};
 
 /// How rows are shown.
@@ -146,23 +146,13 @@ struct Printer<'p> {
     totals: Totals,
 }
 
-/// Runs `print`, whose failure is told apart from those of the library.
-fn printed(failed: &mut Option<io::Error>, result: io::Result<()>) -> yesterfs::Result<()> {
-    result.map_err(|error| {
-        *failed = Some(error);
-        Error::Interrupted
-    })
-}
-
 impl Printer<'_> {
     fn patch(&mut self, dumps: [&DumpSide; 2], pairs: &[TablePair], invocation: &Invocation) -> CommandResult<()> {
         let direction = if self.args.rows.reverse { Direction::Reverse } else { Direction::Forward };
         let writer = PatchWriter { dumps, direction, options: self.options, monitor: self.monitor };
-        let (output, mut failed) = (&mut self.output, None);
+        let (output, mut failed) = (&mut self.output, Ok(()));
         let result = writer.write(pairs, &mut |text| printed(&mut failed, output.bytes(text)));
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
+        failed?;
         let counts = result?;
         self.totals.problems = counts.left_out;
         self.totals.tables = counts.inserted + counts.deleted + counts.updated + counts.remade;
@@ -178,19 +168,14 @@ impl Printer<'_> {
 
     fn tables(&mut self, dumps: [&DumpSide; 2], pairs: &[TablePair]) -> CommandResult<()> {
         for pair in pairs {
-            let mut failed = None;
+            let mut failed = Ok(());
             let result = match self.is_one_sided(pair) {
-                true => self.one_sided(pair).map_err(|error| {
-                    failed = Some(error);
-                    Error::Interrupted
-                }),
+                true => printed(&mut failed, self.one_sided(pair)),
                 false => {
                     diff_table(dumps, pair, self.options, self.monitor, &mut |change| self.table(change, &mut failed))
                 }
             };
-            if let Some(error) = failed {
-                return Err(error.into());
-            }
+            failed?;
             match result {
                 Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Corrupt) => {
                     self.totals.problems += 1;
@@ -228,7 +213,7 @@ impl Printer<'_> {
         self.output.line(printable(format!("{}: only in {side}", pair.name()).as_bytes()))
     }
 
-    fn table(&mut self, change: &TableChange, failed: &mut Option<io::Error>) -> yesterfs::Result<()> {
+    fn table(&mut self, change: &TableChange, failed: &mut io::Result<()>) -> yesterfs::Result<()> {
         let name = change.pair.name();
         let mut rows = [0; 3];
         let is_text = self.args.rows.format == Format::Text && !self.args.json;
