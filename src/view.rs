@@ -184,7 +184,9 @@ impl View {
                 if name == b".." {
                     return self.attributes(directory.parent).map(Lookup::Found);
                 }
-                if let Some(rows) = self.differences.rows(self, &directory).filter(|_| name == row_patches::ROWS) {
+                if name == row_patches::ROWS
+                    && let Some(rows) = self.differences.rows(self, &directory)
+                {
                     return self.enter(rows).map(Lookup::Found);
                 }
                 let found = self.differences.child(self, &directory, name)?;

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::repository::Repository;
 use crate::repository::snapshot::Snapshot;
 use crate::view::difference::Part;
-use crate::view::inode::{DifferencePlace, not_a};
+use crate::view::inode::{DifferencePlace, Place, not_a};
 use crate::view::recent::Recent;
 use crate::view::virtual_entry::{VirtualEntry, VirtualKind};
 use crate::view::{Attributes, Child, Seek, View};
@@ -175,7 +175,7 @@ impl View {
 
     /// Whether the attributes of an open file are still to be found out, by [`View::completed_attributes`], which takes long.
     pub fn is_incomplete(&self, ino: u64) -> bool {
-        let Some(patches) = &self.patches else { return false };
+        let Some(patches) = self.patches.as_ref().filter(|_| Place::of(ino) == Place::Virtual) else { return false };
         let is_patch = || self.virtual_entries.get(ino).is_ok_and(|entry| entry.is_patch());
         is_patch() && patches.known(ino).is_none()
     }
