@@ -35,6 +35,9 @@ use self::row_marks::RowMarksFinder;
 use self::statement::{Belongs, Remark, definer_of_trigger, needs_of_table, remark, statement};
 use self::words::{Words, undoubled};
 
+/// The databases that a server has of its own.
+pub const SERVER_DATABASES: [&[u8]; 4] = [b"mysql", b"sys", b"performance_schema", b"information_schema"];
+
 /// What the reader tells, in the order of the dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {

@@ -4,6 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dump::layout::{DATA_FILE, POST_FILE, SCHEMA_FILE, TABLES_DIRECTORY, TRIGGERS_FILE};
+use crate::dump::mysql::SERVER_DATABASES;
 use crate::dump::name::{file_name, name_of_file, split_at_dots};
 use crate::error::{Error, Result};
 use crate::repository::Repository;
@@ -80,8 +81,7 @@ impl TablePair {
 
     /// Whether it is one of the server's own.
     pub fn is_of_server(&self) -> bool {
-        let own = [&b"mysql"[..], b"sys", b"performance_schema", b"information_schema"];
-        self.directories.len() == 1 && own.contains(&&*self.directories[0])
+        self.directories.len() == 1 && SERVER_DATABASES.contains(&&*self.directories[0])
     }
 
     /// Where its directory is in a snapshot.

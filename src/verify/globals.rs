@@ -8,8 +8,8 @@ use crate::dump::layout::DUMP_FILE;
 use crate::error::{Error, Result};
 use crate::progress::Monitor;
 use crate::repository::Repository;
-use crate::repository::node::Node;
 use crate::repository::snapshot::Snapshot;
+use crate::verify::lines::content_of;
 
 /// So many are looked for; more stand in no dump but one that means harm.
 const GLOBALS_MAX: usize = 10_000;
@@ -26,10 +26,11 @@ pub struct MissingGlobals {
 
 /// What a snapshot's dump needs and does not make.
 pub fn missing_globals(repository: &Repository, snapshot: &Snapshot, monitor: &dyn Monitor) -> Result<MissingGlobals> {
-    let dump = repository.tree()?.lookup_path(&snapshot.manifest.root, DUMP_FILE.as_bytes())?;
-    let Some(content) = dump.as_ref().and_then(Node::content) else { return Ok(MissingGlobals::default()) };
+    let Some(content) = content_of(repository, snapshot, DUMP_FILE.as_bytes())? else {
+        return Ok(MissingGlobals::default());
+    };
     let mut found = Finder::default();
-    repository.contents()?.each_piece(content, 1, |piece| {
+    repository.contents()?.each_piece(&content, 1, |piece| {
         if monitor.is_cancelled() {
             return Err(Error::Interrupted);
         }

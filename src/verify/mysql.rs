@@ -9,6 +9,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::dump::layout::RESERVED;
+use crate::dump::mysql::SERVER_DATABASES;
 use crate::dump::name::name_of_file;
 use crate::error::{Error, Result};
 use crate::load::ServerUrl;
@@ -26,8 +27,8 @@ const PACKAGE: &str = "mariadb-server";
 /// Directories that the paths of many users lack.
 const USUAL_PLACES: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/usr/libexec"];
 
-/// Where the server's own tables are.
-const OF_SERVER: [&[u8]; 4] = [b"mysql", b"sys", b"performance_schema", b"information_schema"];
+/// Where the server's users are.
+const USERS_DATABASE: &[u8] = b"mysql";
 
 /// Nothing but the socket, nothing that outlives the drill, and times as the dump tells them.
 const SERVER_OPTIONS: [&str; 12] = [
@@ -159,7 +160,7 @@ impl Engine for MysqlEngine {
     }
 
     fn is_to_be_restarted(&self, repository: &Repository, snapshot: &Snapshot) -> Result<bool> {
-        let users = repository.tree()?.lookup_path(&snapshot.manifest.root, OF_SERVER[0])?;
+        let users = repository.tree()?.lookup_path(&snapshot.manifest.root, USERS_DATABASE)?;
         Ok(users.is_some_and(|node| node.directory().is_some()))
     }
 
@@ -202,7 +203,7 @@ fn databases_of(tree: TreeReader, root: &Node) -> Result<Vec<(Vec<u8>, Node)>> {
         let is_ours = RESERVED.iter().any(|name| name.as_bytes() == &*entry.name);
         if let Some(name) = name_of_file(&entry.name)
             && !is_ours
-            && !OF_SERVER.contains(&&*name)
+            && !SERVER_DATABASES.contains(&&*name)
             && entry.node.directory().is_some()
         {
             databases.push((name, entry.node));
