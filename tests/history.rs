@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::process::Command;
 use std::sync::Arc;
 
 use support::dumped::{in_database, kept_incomplete, options, reader};
@@ -256,14 +255,6 @@ fn tables_come_go_and_are_made_in_another_way() {
     assert!(matches!(error, Error::NotFound { what: "table", .. }) && error.kind() == ErrorKind::NotFound, "{error}");
 }
 
-/// Runs the program; gives what it prints, what it tells, and how it ends.
-fn yesterfs(place: &TestRepository, arguments: &[&str]) -> (String, String, Option<i32>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
-    let output = command.arg("--repo").arg(place.path("repo")).args(arguments).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (text(output.stdout), text(output.stderr), output.status.code())
-}
-
 #[test]
 fn the_command_line_shows_the_newest_first() {
     let place = TestRepository::new();
@@ -281,7 +272,7 @@ fn the_command_line_shows_the_newest_first() {
         make(two, &["(41,'x')"]),
         make(three, &["(41,'x',NULL)", "(42,'it''s',NULL)"]),
     ];
-    let (text, told, code) = yesterfs(&place, &["history", "shop", "shop.t", "--key", "42"]);
+    let (text, told, code) = place.yesterfs(&["history", "shop", "shop.t", "--key", "42"]);
     let [first, _, paid, gone, again] = &names;
     let expected = format!(
         "{again}: inserted\n    id: 42\n    state: 'it''s'\n    note: NULL\n\
@@ -291,12 +282,12 @@ fn the_command_line_shows_the_newest_first() {
     );
     assert_eq!((text, told, code), (expected, String::new(), Some(0)));
     // A column that came is told; the source can be left out where there is but one.
-    let (text, ..) = yesterfs(&place, &["history", "shop.t", "--key", "41"]);
+    let (text, ..) = place.yesterfs(&["history", "shop.t", "--key", "41"]);
     assert!(
         text.starts_with(&format!("{again}: updated\n    note: no such column -> NULL\n{gone}: inserted\n")),
         "{text}"
     );
-    let (json, ..) = yesterfs(&place, &["history", "shop", "shop.t", "--key", "42", "--json"]);
+    let (json, ..) = place.yesterfs(&["history", "shop", "shop.t", "--key", "42", "--json"]);
     let lines: Vec<&str> = json.lines().collect();
     assert_eq!(lines.len(), 4);
     assert!(lines[2].starts_with(r#"{"type":"version","snapshot":""#), "{json}");
@@ -306,7 +297,7 @@ fn the_command_line_shows_the_newest_first() {
     assert!(lines.iter().zip(ops).all(|(line, op)| line.contains(&format!(r#""op":"{op}""#))), "{json}");
 
     let failed = |words: &[&str], part: &str| {
-        let (_, told, code) = yesterfs(&place, &[&["history"], words].concat());
+        let (_, told, code) = place.yesterfs(&[&["history"], words].concat());
         assert!(told.contains(part) && code == Some(2), "{words:?}: {told}");
     };
     failed(&["shop", "shop.t", "--key", "43"], "no row \"43\"");

@@ -9,23 +9,21 @@ use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
 use support::mongo::{
-    Block, Collection, MongoServer, by_turns, collection, document, files_of, fixture, number, pack, prelude, text,
-    write_files,
+    Block, Collection, Dumped, MongoServer, by_turns, collection, document, files_of, fixture, number, pack, prelude,
+    text, write_files,
 };
 use support::mounted::Stage;
 use support::noise;
 use support::repository::{TestRepository, now};
-use support::stored::{assert_sound, stored_tree};
+use support::stored::assert_sound;
 use yesterfs::compressed::UnwrapLimit;
 use yesterfs::error::{Error, Result};
 use yesterfs::ingest::IngestOptions;
 use yesterfs::ingest::dump::OriginalPolicy;
-use yesterfs::ingest::mongo::{MongoInput, MongoOptions, ingest_mongo};
+use yesterfs::ingest::mongo::{MongoInput, MongoOptions};
 use yesterfs::ingest::stream::StreamInput;
-use yesterfs::progress::Recorder;
 use yesterfs::rebuild::rebuild_original;
-use yesterfs::repository::node::Node;
-use yesterfs::repository::snapshot::{Manifest, SnapshotKind, SnapshotSpec, SnapshotStatus};
+use yesterfs::repository::snapshot::{SnapshotKind, SnapshotSpec, SnapshotStatus};
 
 const ARCHIVE: &str = "_original/dump.archive";
 
@@ -49,38 +47,18 @@ fn directory(path: &Path) -> MongoInput {
     MongoInput::Directory(path.to_path_buf())
 }
 
-/// A snapshot's files by path, and its manifest.
-struct Dumped {
-    files: BTreeMap<String, Vec<u8>>,
-    nodes: BTreeMap<String, Node>,
-    manifest: Manifest,
-}
-
-fn try_dump(place: &TestRepository, options: MongoOptions) -> Result<Dumped> {
-    let snapshot = ingest_mongo(&place.repository, options, &now, &Recorder::default())?.snapshot;
-    let (mut files, mut nodes) = (BTreeMap::new(), BTreeMap::new());
-    for (path, (node, bytes)) in stored_tree(&place.repository, &snapshot)? {
-        let path = String::from_utf8(path).unwrap();
-        if node.content().is_some() {
-            files.insert(path.clone(), bytes);
-        }
-        nodes.insert(path, node);
-    }
-    Ok(Dumped { files, nodes, manifest: snapshot.manifest.clone() })
-}
-
 #[track_caller]
 fn dumped(place: &TestRepository, input: MongoInput) -> Dumped {
-    try_dump(place, options(input)).unwrap()
+    Dumped::of(place, options(input)).unwrap()
 }
 
 /// Why a dump is refused. Kept nevertheless, nothing of it is lost.
 #[track_caller]
 fn refused(place: &TestRepository, archive_bytes: &[u8]) -> String {
-    let Err(Error::Incomplete { reason, .. }) = try_dump(place, options(archive(archive_bytes))) else {
+    let Err(Error::Incomplete { reason, .. }) = Dumped::of(place, options(archive(archive_bytes))) else {
         panic!("it is taken for complete");
     };
-    let kept = try_dump(place, MongoOptions { keep_incomplete: true, ..options(archive(archive_bytes)) }).unwrap();
+    let kept = Dumped::of(place, MongoOptions { keep_incomplete: true, ..options(archive(archive_bytes)) }).unwrap();
     assert_eq!((kept.manifest.status, kept.fact("status_reason")), (SnapshotStatus::Incomplete, Some(reason.as_str())));
     kept.assert_parts_are(archive_bytes);
     reason
@@ -95,14 +73,6 @@ impl Dumped {
             .filter(|(path, _)| is_member(path))
             .map(|(path, bytes)| (path.clone(), bytes.clone()))
             .collect()
-    }
-
-    fn text(&self, path: &str) -> String {
-        String::from_utf8(self.files[path].clone()).unwrap()
-    }
-
-    fn fact(&self, name: &str) -> Option<&str> {
-        self.manifest.facts.get(name).map(String::as_str)
     }
 
     /// Asserts that the parts, each taken from its file, are the archive, and that it can be read as a whole.
@@ -299,7 +269,7 @@ fn a_compressed_directory_becomes_a_plain_one() {
     let plain = files_of(&fixture("directory"));
     dumped(&place, directory(&fixture("directory")));
     let without = MongoOptions { original: OriginalPolicy::Drop, ..options(directory(&fixture("directory-gzip"))) };
-    let found = try_dump(&place, without).unwrap();
+    let found = Dumped::of(&place, without).unwrap();
     assert_eq!((found.members(), found.manifest.status), (plain.clone(), SnapshotStatus::Complete));
     assert!(found.manifest.bytes_new < 4096, "{} new bytes", found.manifest.bytes_new);
     assert_eq!((found.fact("server_version"), found.fact("documents")), (Some("8.2.11"), Some("2035")));
@@ -312,7 +282,7 @@ fn a_compressed_directory_becomes_a_plain_one() {
 
     // Or it can be made again.
     let rebuild = MongoOptions { original: OriginalPolicy::Rebuild, ..options(directory(&fixture("directory-gzip"))) };
-    let found = try_dump(&place, rebuild).unwrap();
+    let found = Dumped::of(&place, rebuild).unwrap();
     assert!(found.files.contains_key("_original/shop/orders.bson.gz.recipe"), "{:?}", found.files.keys());
     for (path, bytes) in &compressed {
         assert!(rebuilt(&place, path) == *bytes, "{path} is another one");
@@ -334,15 +304,15 @@ fn a_compressed_directory_becomes_a_plain_one() {
     let mut cut = compressed["shop/orders.bson.gz"].clone();
     cut.truncate(20_000);
     write_files(&at, &BTreeMap::from([("shop/orders.bson.gz".to_string(), cut.clone())]));
-    let Err(Error::Incomplete { reason, .. }) = try_dump(&place, options(directory(&at))) else { panic!("taken") };
+    let Err(Error::Incomplete { reason, .. }) = Dumped::of(&place, options(directory(&at))) else { panic!("taken") };
     assert!(reason.starts_with("shop/orders.bson: its compressed data is cut off after 20000 bytes"), "{reason}");
-    let kept = try_dump(&place, MongoOptions { keep_incomplete: true, ..options(directory(&at)) }).unwrap();
+    let kept = Dumped::of(&place, MongoOptions { keep_incomplete: true, ..options(directory(&at)) }).unwrap();
     assert!(kept.files["_original/shop/orders.bson.gz"] == cut);
     assert!(plain["shop/orders.bson"].starts_with(&kept.files["shop/orders.bson"]));
     // One is damaged.
     cut[10_000] ^= 1;
     write_files(&at, &BTreeMap::from([("shop/orders.bson.gz".to_string(), cut)]));
-    let error = try_dump(&place, options(directory(&at))).err().unwrap().to_string();
+    let error = Dumped::of(&place, options(directory(&at))).err().unwrap().to_string();
     assert!(error.contains("orders.bson.gz") || error.contains("orders.bson:"), "{error}");
 }
 
@@ -352,7 +322,7 @@ fn a_compressed_archive_is_taken_apart() {
     let compressed = std::fs::read(fixture("all.archive.gz")).unwrap();
     let plain = gzip("-d", &compressed);
     let rebuild = MongoOptions { original: OriginalPolicy::Rebuild, ..options(archive(&compressed)) };
-    let found = try_dump(&place, rebuild).unwrap();
+    let found = Dumped::of(&place, rebuild).unwrap();
     assert!(found.files["_original/dump.archive.gz.recipe"].len() < compressed.len() / 3);
     assert!(rebuilt(&place, "dump.archive.gz") == compressed);
     assert!(try_rebuild(&place, None).unwrap() == compressed, "what came is the compressed one");
@@ -363,21 +333,21 @@ fn a_compressed_archive_is_taken_apart() {
     found.assert_parts_are(&plain);
     assert!(found.files["_original/dump.archive.gz"] == compressed);
     let without = MongoOptions { original: OriginalPolicy::Drop, ..options(archive(&piped(&["zstd", "-3"], &plain))) };
-    let found = try_dump(&place, without).unwrap();
+    let found = Dumped::of(&place, without).unwrap();
     found.assert_parts_are(&plain);
     assert!(!found.files.contains_key("_original/dump.archive.zst"));
     let without = MongoOptions { original: OriginalPolicy::Drop, ..options(archive(&compressed)) };
-    let found = try_dump(&place, without).unwrap();
+    let found = Dumped::of(&place, without).unwrap();
     assert!(!found.files.contains_key("_original/dump.archive.gz"));
     // Cut short, of another kind, and more than may be.
-    let Err(Error::Incomplete { reason, .. }) = try_dump(&place, options(archive(&compressed[..50_000]))) else {
+    let Err(Error::Incomplete { reason, .. }) = Dumped::of(&place, options(archive(&compressed[..50_000]))) else {
         panic!("taken");
     };
     assert_eq!(reason, "its compressed data is cut off after 50000 bytes");
-    let error = try_dump(&place, options(archive(&gzip("-1", b"CREATE TABLE a (b INT)")))).err().unwrap().to_string();
+    let error = Dumped::of(&place, options(archive(&gzip("-1", b"CREATE TABLE a (b INT)")))).err().unwrap().to_string();
     assert!(error.contains("it is no archive of mongodump"), "{error}");
     let little = MongoOptions { unwrap_limit: UnwrapLimit::Bytes(100_000), ..options(archive(&compressed)) };
-    let error = try_dump(&place, little).err().unwrap().to_string();
+    let error = Dumped::of(&place, little).err().unwrap().to_string();
     assert!(error.contains("more than 100000 bytes come out of it"), "{error}");
 }
 
@@ -501,13 +471,13 @@ fn what_is_no_dump_is_refused() {
         (b"", "command \"standard input\" produced nothing; no snapshot was made"),
         (&noise(1, 100_000), "it is no archive of mongodump"),
     ] {
-        let error = try_dump(&place, options(archive(bytes))).err().unwrap().to_string();
+        let error = Dumped::of(&place, options(archive(bytes))).err().unwrap().to_string();
         assert!(error.contains(expected), "{error}");
     }
     let at = place.path("dump");
     let files = |paths: &[&str]| paths.iter().map(|path| (path.to_string(), Vec::new())).collect();
     write_files(&at, &files(&["readme"]));
-    let refused = |input| try_dump(&place, options(input)).err().unwrap().to_string();
+    let refused = |input| Dumped::of(&place, options(input)).err().unwrap().to_string();
     assert!(refused(directory(&at)).contains("no collections are in it"));
     write_files(&at, &files(&["orders.bson"]));
     assert!(refused(directory(&at)).contains("name the one above"));
@@ -538,11 +508,11 @@ fn a_directory_that_is_not_whole_is_refused() {
         change(&mut files);
         let at = place.path(&format!("dump{at}"));
         write_files(&at, &files);
-        let Err(Error::Incomplete { reason, .. }) = try_dump(&place, options(directory(&at))) else {
+        let Err(Error::Incomplete { reason, .. }) = Dumped::of(&place, options(directory(&at))) else {
             panic!("taken: {expected}");
         };
         assert!(reason.starts_with(expected), "{reason}");
-        let kept = try_dump(&place, MongoOptions { keep_incomplete: true, ..options(directory(&at)) }).unwrap();
+        let kept = Dumped::of(&place, MongoOptions { keep_incomplete: true, ..options(directory(&at)) }).unwrap();
         assert_eq!((kept.members(), kept.manifest.status), (files, SnapshotStatus::Incomplete));
     }
 }
@@ -621,7 +591,7 @@ fn many_collections_may_be_open_but_not_any_number() {
     }
     let order: Vec<usize> = (0..300).collect();
     let bytes = pack(&listed, &by_turns(&listed, &order, 7));
-    let error = try_dump(&place, options(archive(&bytes))).err().unwrap().to_string();
+    let error = Dumped::of(&place, options(archive(&bytes))).err().unwrap().to_string();
     assert!(error.contains("more than 256 collections have begun and not ended"), "{error}");
     // One after the other there may be any number.
     let blocks = (0..300).flat_map(|at| [Block::Documents(at, 40), Block::End(at)]).collect::<Vec<_>>();
@@ -657,7 +627,7 @@ fn an_archive_of_endless_blocks_is_refused() {
     let blocks = pack(&[one], &[Block::Documents(0, 1)])[prelude.len()..].to_vec();
     let endless = Endless { prelude: Cursor::new(prelude), blocks, at: 0 };
     let input = MongoInput::Archive(StreamInput::Reader(Box::new(endless)));
-    let error = try_dump(&place, options(input)).err().unwrap().to_string();
+    let error = Dumped::of(&place, options(input)).err().unwrap().to_string();
     assert!(error.contains("it has more than 4194304 parts"), "{error}");
 }
 
@@ -685,11 +655,11 @@ fn the_status_of_a_command_counts() {
     let found = dumped(&place, shell(cat.clone()));
     assert_eq!(found.manifest.status, SnapshotStatus::Complete);
     let failed = || shell(format!("{cat}; exit 3"));
-    let Err(Error::Incomplete { reason, .. }) = try_dump(&place, options(failed())) else { panic!("taken") };
+    let Err(Error::Incomplete { reason, .. }) = Dumped::of(&place, options(failed())) else { panic!("taken") };
     assert!(reason.contains("its command failed with exit status: 3"), "{reason}");
-    let kept = try_dump(&place, MongoOptions { keep_incomplete: true, ..options(failed()) }).unwrap();
+    let kept = Dumped::of(&place, MongoOptions { keep_incomplete: true, ..options(failed()) }).unwrap();
     assert!(kept.text("_meta/status.json").contains("\"exit_status\": 3"));
-    let error = try_dump(&place, options(shell("exit 4".into()))).err().unwrap().to_string();
+    let error = Dumped::of(&place, options(shell("exit 4".into()))).err().unwrap().to_string();
     assert!(error.contains("failed with exit status: 4"), "{error}");
 }
 
@@ -739,7 +709,7 @@ proptest! {
         if let Some(byte) = bytes.get_mut(at) {
             *byte ^= 1 << (flip >> 29);
         }
-        let kept = try_dump(&place, MongoOptions { keep_incomplete: true, ..options(archive(&bytes)) }).unwrap();
+        let kept = Dumped::of(&place, MongoOptions { keep_incomplete: true, ..options(archive(&bytes)) }).unwrap();
         kept.assert_parts_are(&bytes);
     }
 }

@@ -2,28 +2,25 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
 use proptest::prelude::*;
-use support::mongo::{MongoServer, fixture};
+use support::mongo::{Dumped, MongoServer, fixture};
 use support::mounted::Stage;
-use support::repository::{TestRepository, now};
-use support::stored::{assert_sound, stored_tree};
+use support::repository::TestRepository;
+use support::stored::assert_sound;
 use yesterfs::compressed::UnwrapLimit;
 use yesterfs::dump::mongo::ExportForm;
 use yesterfs::error::{Error, Result};
 use yesterfs::ingest::IngestOptions;
 use yesterfs::ingest::dump::OriginalPolicy;
-use yesterfs::ingest::mongo::{ExportInput, ExportOf, MongoInput, MongoOptions, ingest_mongo};
+use yesterfs::ingest::mongo::{ExportInput, ExportOf, MongoInput, MongoOptions};
 use yesterfs::ingest::stream::StreamInput;
-use yesterfs::progress::Recorder;
 use yesterfs::repository::content::{ContentBody, ExtentSource};
 use yesterfs::repository::content_reader::ContentReader;
-use yesterfs::repository::node::Node;
-use yesterfs::repository::snapshot::{Manifest, SnapshotStatus};
+use yesterfs::repository::snapshot::SnapshotStatus;
 
 const CSV: ExportForm = ExportForm::Csv { has_names: true };
 
@@ -82,50 +79,27 @@ fn options(exports: Vec<ExportInput>) -> MongoOptions {
     }
 }
 
-/// A snapshot's files by path, and its manifest.
-struct Exported {
-    files: BTreeMap<String, Vec<u8>>,
-    nodes: BTreeMap<String, Node>,
-    manifest: Manifest,
-}
-
-impl Exported {
-    fn fact(&self, name: &str) -> &str {
-        self.manifest.facts.get(name).map_or("", String::as_str)
+impl Dumped {
+    /// A fact; nothing where there is none.
+    fn told(&self, name: &str) -> &str {
+        self.fact(name).unwrap_or_default()
     }
-
-    fn text(&self, path: &str) -> String {
-        String::from_utf8(self.files[path].clone()).unwrap()
-    }
-}
-
-fn try_export(place: &TestRepository, options: MongoOptions) -> Result<Exported> {
-    let snapshot = ingest_mongo(&place.repository, options, &now, &Recorder::default())?.snapshot;
-    let (mut files, mut nodes) = (BTreeMap::new(), BTreeMap::new());
-    for (path, (node, bytes)) in stored_tree(&place.repository, &snapshot)? {
-        let path = String::from_utf8(path).unwrap();
-        if node.content().is_some() {
-            files.insert(path.clone(), bytes);
-        }
-        nodes.insert(path, node);
-    }
-    Ok(Exported { files, nodes, manifest: snapshot.manifest.clone() })
 }
 
 #[track_caller]
-fn exported(place: &TestRepository, exports: Vec<ExportInput>) -> Exported {
-    try_export(place, options(exports)).unwrap()
+fn exported(place: &TestRepository, exports: Vec<ExportInput>) -> Dumped {
+    Dumped::of(place, options(exports)).unwrap()
 }
 
 /// Why an export is refused. Kept nevertheless, nothing of it is lost.
 #[track_caller]
 fn refused(place: &TestRepository, form: ExportForm, bytes: &[u8]) -> String {
     let input = || vec![export("orders", Some(form), reader(bytes))];
-    let Err(Error::Incomplete { reason, .. }) = try_export(place, options(input())) else {
+    let Err(Error::Incomplete { reason, .. }) = Dumped::of(place, options(input())) else {
         panic!("it is taken for complete");
     };
-    let kept = try_export(place, MongoOptions { keep_incomplete: true, ..options(input()) }).unwrap();
-    assert_eq!((kept.manifest.status, kept.fact("status_reason")), (SnapshotStatus::Incomplete, reason.as_str()));
+    let kept = Dumped::of(place, MongoOptions { keep_incomplete: true, ..options(input()) }).unwrap();
+    assert_eq!((kept.manifest.status, kept.told("status_reason")), (SnapshotStatus::Incomplete, reason.as_str()));
     assert!(kept.files[&format!("shop/orders{}", form.suffix())] == bytes);
     reason
 }
@@ -148,9 +122,9 @@ fn exports_of_every_form_are_kept_as_they_are() {
         let path = format!("shop/{file}");
         assert!(found.files[&path] == bytes, "{path}");
         let collections = format!("{} {documents} {path}\n", bytes.len());
-        assert_eq!((found.fact("documents"), found.text("_meta/collections")), (documents, collections));
-        assert_eq!((found.fact("collections"), found.manifest.status), ("1", status), "{path} {form:?}");
-        assert!(found.fact("consistency").starts_with("none: others may have written"), "{:?}", found.manifest.facts);
+        assert_eq!((found.told("documents"), found.text("_meta/collections")), (documents, collections));
+        assert_eq!((found.told("collections"), found.manifest.status), ("1", status), "{path} {form:?}");
+        assert!(found.told("consistency").starts_with("none: others may have written"), "{:?}", found.manifest.facts);
         let permissions = |path: &str| found.nodes[path].permissions;
         assert_eq!((permissions("shop"), permissions(&path)), (0o700, 0o600));
     }
@@ -162,7 +136,7 @@ fn an_export_is_complete_where_its_command_or_its_array_ends_well() {
     let place = TestRepository::new();
     let orders = real("orders.json");
     let by_command = |bytes: &[u8], then: &str| {
-        try_export(&place, options(vec![export("orders", None, printing(&place, bytes, then))]))
+        Dumped::of(&place, options(vec![export("orders", None, printing(&place, bytes, then))]))
     };
     let found = by_command(&orders, "exit 0").unwrap();
     assert_eq!(found.manifest.status, SnapshotStatus::Complete);
@@ -175,8 +149,8 @@ fn an_export_is_complete_where_its_command_or_its_array_ends_well() {
     let json = Some(ExportForm::Json);
     // An empty collection, and nothing at all.
     let found = exported(&place, vec![export("orders", json, shell("exit 0"))]);
-    assert_eq!((found.manifest.status, found.fact("documents")), (SnapshotStatus::Complete, "0"));
-    let error = try_export(&place, options(vec![export("orders", json, reader(b""))])).err().unwrap().to_string();
+    assert_eq!((found.manifest.status, found.told("documents")), (SnapshotStatus::Complete, "0"));
+    let error = Dumped::of(&place, options(vec![export("orders", json, reader(b""))])).err().unwrap().to_string();
     assert!(error.contains("standard input\" produced nothing"), "{error}");
 
     let cut = orders.len() - 100;
@@ -203,19 +177,19 @@ fn several_exports_make_one_snapshot() {
     };
     let found = exported(&place, both("true"));
     assert!(found.files["shop/orders.json"] == orders && found.files["shop/users.csv"] == users);
-    assert_eq!((found.manifest.status, found.fact("documents")), (SnapshotStatus::Complete, "499"));
+    assert_eq!((found.manifest.status, found.told("documents")), (SnapshotStatus::Complete, "499"));
     assert_eq!(found.text("_meta/collections").lines().count(), 2);
-    let error = try_export(&place, options(both("exit 4"))).err().unwrap().to_string();
+    let error = Dumped::of(&place, options(both("exit 4"))).err().unwrap().to_string();
     assert!(error.contains("\"the users\": its command failed with exit status: 4"), "{error}");
     // One that nobody watched leaves all unverified.
     let mut inputs = both("true");
     inputs.push(export("more", None, reader(b"{}\n")));
     assert_eq!(exported(&place, inputs).manifest.status, SnapshotStatus::Unverified);
     let twice = vec![export("orders", None, reader(b"{}\n")), export("orders", None, reader(b"[]\n"))];
-    let error = try_export(&place, options(twice)).err().unwrap().to_string();
+    let error = Dumped::of(&place, options(twice)).err().unwrap().to_string();
     assert!(error.contains("shop/orders.json") && error.contains("two collections make this file"), "{error}");
     let unknown = vec![export("orders", None, reader(b"{}\n")), export("users", None, reader(&users))];
-    let error = try_export(&place, options(unknown)).err().unwrap().to_string();
+    let error = Dumped::of(&place, options(unknown)).err().unwrap().to_string();
     assert!(error.contains("\"the users\"") && error.contains("--format"), "{error}");
 }
 
@@ -242,10 +216,10 @@ fn compressed_exports_are_unwrapped() {
         // Its first byte is looked for behind the compression.
         let found = exported(&place, vec![export("orders", None, reader(&wrapped))]);
         assert!(found.files["shop/orders.json"] == orders, "{program}");
-        assert_eq!((found.manifest.status, found.fact("documents")), (SnapshotStatus::Complete, "300"));
+        assert_eq!((found.manifest.status, found.told("documents")), (SnapshotStatus::Complete, "300"));
         assert!(found.files.contains_key(&format!("_original/shop/orders.json{suffix}")), "{:?}", found.files.keys());
         let input = export("orders", None, reader(&wrapped[..wrapped.len() - 20]));
-        let error = try_export(&place, options(vec![input])).err().unwrap().to_string();
+        let error = Dumped::of(&place, options(vec![input])).err().unwrap().to_string();
         assert!(error.contains("its compressed data is cut off"), "{error}");
     }
 }
@@ -256,7 +230,7 @@ fn nightly_exports_of_a_server_cost_what_changed() {
     server.client(&["fill", "20000"]);
     let night = || export("orders", None, StreamInput::Command(server.client_command(&["export", "orders"])));
     let first = exported(&place, vec![night()]);
-    assert_eq!((first.manifest.status, first.fact("documents")), (SnapshotStatus::Complete, "20000"));
+    assert_eq!((first.manifest.status, first.told("documents")), (SnapshotStatus::Complete, "20000"));
     server.client(&["change", "1"]);
     let second = exported(&place, vec![night()]);
     println!("{} bytes, then {}", first.manifest.bytes_stored, second.manifest.bytes_stored);
@@ -413,7 +387,7 @@ proptest! {
         let at = flip as usize % bytes.len();
         bytes[at] ^= 1 << (flip >> 29);
         let input = vec![export("orders", Some(form), reader(&bytes))];
-        let kept = try_export(&place, MongoOptions { keep_incomplete: true, ..options(input) }).unwrap();
+        let kept = Dumped::of(&place, MongoOptions { keep_incomplete: true, ..options(input) }).unwrap();
         let path = format!("shop/orders{}", form.suffix());
         prop_assert!(kept.files[&path] == bytes);
     }

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use support::mariadb::MariaDb;
 use support::repository::{TestRepository, now};
-use support::rows::{Dice, MIB, assert_same_dump, diff, found, options, patch};
+use support::rows::{
+    Dice, MIB, assert_any_bytes_are_understood_or_invalid, assert_same_dump, diff, found, options, patch,
+};
 use yesterfs::error::{Error, ErrorKind};
 use yesterfs::ingest::dump::{DumpInput, DumpOptions, DumpRules};
 use yesterfs::ingest::mysql::ingest_mysql;
@@ -472,21 +474,7 @@ fn what_cannot_be_understood_is_an_error() {
         assert_eq!(found.of("shop.t"), [('-', "(3,'c')", "", "")], "{end}");
         assert!(found.notes.iter().any(|note| note.contains("end in the middle on side B")), "{:?}", found.notes);
     }
-    // Any bytes.
-    let mut dice = Dice(9);
-    for _ in 0..40 {
-        let mut bytes = whole.clone();
-        for _ in 0..20 {
-            let at = dice.roll(bytes.len() as u64) as usize;
-            bytes[at] = dice.roll(256) as u8;
-        }
-        let broken = ingest(&place, &bytes);
-        for (a, b) in [(&first, &broken), (&broken, &first)] {
-            if let Err(error) = diff(&place, a, b, &options()) {
-                assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
-            }
-        }
-    }
+    assert_any_bytes_are_understood_or_invalid(&place, &first, &whole, ingest);
     let key = Some(vec![b"nothing".to_vec()]);
     let two = ingest(&place, &made_dump(KEYED, &rows(&["(1,'b')"]), false));
     let error = diff(&place, &first, &two, &RowDiffOptions { key, ..options() }).unwrap_err();
@@ -625,14 +613,6 @@ fn a_row_is_found_by_its_key() {
     }
 }
 
-/// Runs the program; gives what it prints, what it tells, and how it ends.
-fn yesterfs(place: &TestRepository, arguments: &[&str]) -> (String, String, Option<i32>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
-    let output = command.arg("--repo").arg(place.path("repo")).args(arguments).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (text(output.stdout), text(output.stderr), output.status.code())
-}
-
 #[test]
 fn the_command_line_shows_rows_in_every_form() {
     let place = TestRepository::new();
@@ -640,7 +620,7 @@ fn the_command_line_shows_rows_in_every_form() {
     ingest(&place, &dump(&["(1,'a')", "(2,NULL)", "(3,'\\r\u{1}é')"]));
     ingest(&place, &dump(&["(1,'b')", "(3,'\\r\u{1}é')", "(10,'it''s')"]));
     let (a, b) = ("shop@latest~1", "shop");
-    let run = |arguments: &[&str]| yesterfs(&place, &[&["diff", a, b, "--rows"], arguments].concat());
+    let run = |arguments: &[&str]| place.yesterfs(&[&["diff", a, b, "--rows"], arguments].concat());
     assert_eq!(run(&[]), ("shop.t: 1 row inserted, 1 deleted, 1 updated\n".into(), String::new(), Some(1)));
     assert_eq!(run(&["shop.t"]).0, run(&[]).0);
     let (text, told, code) = run(&["--format", "text"]);
@@ -671,14 +651,14 @@ fn the_command_line_shows_rows_in_every_form() {
     let (undo, _, _) = run(&["--sql", "--reverse"]);
     assert!(undo.contains("DELETE FROM `t` WHERE `id`=10;\nUPDATE `t` SET `text`='a' WHERE `id`=1;\nINSERT INTO `t` (`id`,`text`) VALUES\n(2,NULL);\n"), "{undo}");
 
-    assert_eq!(yesterfs(&place, &["diff", b, b, "--rows"]), (String::new(), String::new(), Some(0)));
-    assert_eq!(yesterfs(&place, &["diff", b, b, "--rows", "--sql"]).0, "");
+    assert_eq!(place.yesterfs(&["diff", b, b, "--rows"]), (String::new(), String::new(), Some(0)));
+    assert_eq!(place.yesterfs(&["diff", b, b, "--rows", "--sql"]).0, "");
     let (_, told, code) = run(&["shop.nothing"]);
     assert!(told.contains("no table \"shop.nothing\"") && code == Some(2), "{told}");
-    let (_, told, code) = yesterfs(&place, &["diff", "./somewhere", b, "--rows"]);
+    let (_, told, code) = place.yesterfs(&["diff", "./somewhere", b, "--rows"]);
     assert!(told.contains("directories have no rows") && code == Some(2), "{told}");
 
-    let rows = |arguments: &[&str]| yesterfs(&place, &[&["rows", "shop", "shop.t", "--key"], arguments].concat());
+    let rows = |arguments: &[&str]| place.yesterfs(&[&["rows", "shop", "shop.t", "--key"], arguments].concat());
     assert_eq!(rows(&["10"]), ("id: 10\ntext: 'it''s'\n".into(), String::new(), Some(0)));
     assert_eq!(rows(&["10", "--sql"]).0, "INSERT INTO `t` (`id`,`text`) VALUES (10,'it''s');\n");
     assert_eq!(rows(&["1", "--json"]).0, "{\"type\":\"row\",\"table\":\"shop.t\",\"row\":{\"id\":1,\"text\":\"b\"}}\n");

@@ -3,7 +3,6 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -137,14 +136,6 @@ fn what_cannot_be_understood_is_an_error() {
     assert!(error.to_string().contains("MongoDB has no SQL"), "{error}");
 }
 
-/// Runs the program; gives what it prints, what it tells, and how it ends.
-fn yesterfs(place: &TestRepository, arguments: &[&str]) -> (String, String, Option<i32>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
-    let output = command.arg("--repo").arg(place.path("repo")).args(arguments).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (text(output.stdout), text(output.stderr), output.status.code())
-}
-
 /// What the real program dumped, changed by hand: the second document of every type is gone, and one has another value.
 fn two_dumps(place: &TestRepository) -> Vec<u8> {
     let directory = fixture("directory");
@@ -167,8 +158,7 @@ fn two_dumps(place: &TestRepository) -> Vec<u8> {
 fn the_command_line_shows_documents_in_every_form() {
     let place = TestRepository::new();
     two_dumps(&place);
-    let run =
-        |arguments: &[&str]| yesterfs(&place, &[&["diff", "shop@latest~1", "shop", "--rows"], arguments].concat());
+    let run = |arguments: &[&str]| place.yesterfs(&[&["diff", "shop@latest~1", "shop", "--rows"], arguments].concat());
     let counts = "shop.types: 0 rows inserted, 1 deleted, 1 updated\n";
     assert_eq!(run(&[]), (counts.into(), String::new(), Some(1)));
     assert_eq!(run(&["shop.types"]).0, counts);
@@ -190,7 +180,7 @@ fn the_command_line_shows_documents_in_every_form() {
     let (_, told, code) = run(&["shop.nothing"]);
     assert!(told.contains("no collection \"shop.nothing\"") && code == Some(2), "{told}");
 
-    let rows = |arguments: &[&str]| yesterfs(&place, &[&["rows", "shop", "shop.types", "--key"], arguments].concat());
+    let rows = |arguments: &[&str]| place.yesterfs(&[&["rows", "shop", "shop.types", "--key"], arguments].concat());
     assert_eq!(
         rows(&["int32"]),
         ("{\"_id\":\"int32\",\"v\":{\"$numberInt\":\"2147483647\"}}\n".into(), String::new(), Some(0))

@@ -2,14 +2,15 @@
 
 mod support;
 
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use support::dumped::{in_database, kept_incomplete, options as dump_options, reader};
 use support::postgres::Postgres;
 use support::repository::{TestRepository, now};
-use support::rows::{Dice, MIB, assert_same_dump, diff, found, options, patch};
+use support::rows::{
+    Dice, MIB, assert_any_bytes_are_understood_or_invalid, assert_same_dump, diff, found, options, patch,
+};
 use yesterfs::error::{Error, ErrorKind};
 use yesterfs::ingest::postgres::ingest_postgres;
 use yesterfs::progress::Recorder;
@@ -491,21 +492,7 @@ fn what_cannot_be_understood_is_an_error() {
         assert_eq!(found.of("shop.public.t"), [('-', "3\tc", "", "")], "{end}");
         assert!(found.notes.iter().any(|note| note.contains("end in the middle on side B")), "{:?}", found.notes);
     }
-    // Any bytes.
-    let mut dice = Dice(9);
-    for _ in 0..40 {
-        let mut bytes = whole.clone();
-        for _ in 0..20 {
-            let at = dice.roll(bytes.len() as u64) as usize;
-            bytes[at] = dice.roll(256) as u8;
-        }
-        let broken = ingest(&place, &bytes);
-        for (a, b) in [(&first, &broken), (&broken, &first)] {
-            if let Err(error) = diff(&place, a, b, &options()) {
-                assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
-            }
-        }
-    }
+    assert_any_bytes_are_understood_or_invalid(&place, &first, &whole, ingest);
 }
 
 #[test]
@@ -528,7 +515,7 @@ fn what_a_patch_cannot_do_is_told() {
     let differences = found(&place, &a, &b);
     assert_eq!(differences.redefined, ["shop.public.customers", "shop.public.longs", "shop.public.new"]);
     assert_eq!(differences.of("shop.public.customers"), []);
-    let (text, told, code) = yesterfs(&place, &["diff", "shop@latest~1", "shop", "--rows", "--sql"]);
+    let (text, told, code) = place.yesterfs(&["diff", "shop@latest~1", "shop", "--rows", "--sql"]);
     assert_eq!(code, Some(3));
     for reason in
         ["customers\" is not usable: it is defined in another way", "longs\" is not usable: only one dump has it"]
@@ -573,18 +560,10 @@ fn several_databases_are_patched_one_after_the_other() {
         assert_eq!(server.run(database, "SELECT * FROM t"), "1|a\n", "{database}");
     }
     // Part of a name is enough where it is the only one.
-    let run = |table: &str| yesterfs(&place, &["diff", "shop@latest~1", "shop", "--rows", table]);
+    let run = |table: &str| place.yesterfs(&["diff", "shop@latest~1", "shop", "--rows", table]);
     assert_eq!(run("shop.public.t").0, "shop.public.t: 1 row inserted, 0 deleted, 1 updated\n");
     let (_, told, code) = run("t");
     assert!(told.contains("\"t\" is ambiguous: it fits shop.public.t, ") && code == Some(2), "{told}");
-}
-
-/// Runs the program; gives what it prints, what it tells, and how it ends.
-fn yesterfs(place: &TestRepository, arguments: &[&str]) -> (String, String, Option<i32>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
-    let output = command.arg("--repo").arg(place.path("repo")).args(arguments).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (text(output.stdout), text(output.stderr), output.status.code())
 }
 
 #[test]
@@ -593,8 +572,7 @@ fn the_command_line_shows_rows_in_every_form() {
     let dump = |rows: &[&str]| made_dump(KEYED, &rows.iter().map(|row| row.to_string()).collect::<Vec<_>>(), KEY);
     ingest(&place, &dump(&["1\ta", "2\t\\N", "3\t\\r\u{1}é"]));
     ingest(&place, &dump(&["1\tb\\\\", "3\t\\r\u{1}é", "10\tit's"]));
-    let run =
-        |arguments: &[&str]| yesterfs(&place, &[&["diff", "shop@latest~1", "shop", "--rows"], arguments].concat());
+    let run = |arguments: &[&str]| place.yesterfs(&[&["diff", "shop@latest~1", "shop", "--rows"], arguments].concat());
     let counts = "shop.public.t: 1 row inserted, 1 deleted, 1 updated\n";
     assert_eq!(run(&[]), (counts.into(), String::new(), Some(1)));
     for name in ["shop.public.t", "public.t", "t"] {
@@ -619,7 +597,7 @@ fn the_command_line_shows_rows_in_every_form() {
     assert!(sql.starts_with("BEGIN;\n") && sql.ends_with(statements) && code == Some(1), "{sql}");
     assert_eq!(told, "1 row inserted, 1 deleted, 1 updated\n");
 
-    let rows = |arguments: &[&str]| yesterfs(&place, &[&["rows", "shop", "t", "--key"], arguments].concat());
+    let rows = |arguments: &[&str]| place.yesterfs(&[&["rows", "shop", "t", "--key"], arguments].concat());
     assert_eq!(rows(&["10"]), ("id: 10\ntext: it's\n".into(), String::new(), Some(0)));
     assert_eq!(rows(&["10", "--sql"]).0, "INSERT INTO \"public\".\"t\" (\"id\",\"text\") VALUES ('10','it''s');\n");
     assert_eq!(

@@ -13,8 +13,46 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
+use yesterfs::error::Result;
+use yesterfs::ingest::mongo::{MongoOptions, ingest_mongo};
+use yesterfs::progress::Recorder;
+use yesterfs::repository::node::Node;
+use yesterfs::repository::snapshot::Manifest;
 
 use super::mounted::within;
+use super::repository::{TestRepository, now};
+use super::stored::stored_tree;
+
+/// A snapshot's files by path, and its manifest.
+pub struct Dumped {
+    pub files: BTreeMap<String, Vec<u8>>,
+    pub nodes: BTreeMap<String, Node>,
+    pub manifest: Manifest,
+}
+
+impl Dumped {
+    /// What an ingest makes.
+    pub fn of(place: &TestRepository, options: MongoOptions) -> Result<Dumped> {
+        let snapshot = ingest_mongo(&place.repository, options, &now, &Recorder::default())?.snapshot;
+        let (mut files, mut nodes) = (BTreeMap::new(), BTreeMap::new());
+        for (path, (node, bytes)) in stored_tree(&place.repository, &snapshot)? {
+            let path = String::from_utf8(path).unwrap();
+            if node.content().is_some() {
+                files.insert(path.clone(), bytes);
+            }
+            nodes.insert(path, node);
+        }
+        Ok(Dumped { files, nodes, manifest: snapshot.manifest.clone() })
+    }
+
+    pub fn fact(&self, name: &str) -> Option<&str> {
+        self.manifest.facts.get(name).map(String::as_str)
+    }
+
+    pub fn text(&self, path: &str) -> String {
+        String::from_utf8(self.files[path].clone()).unwrap()
+    }
+}
 
 const START_MAX: Duration = Duration::from_secs(120);
 

@@ -1,6 +1,7 @@
 //! A repository in a temporary directory, and what tests do with it.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
@@ -72,6 +73,14 @@ impl TestRepository {
     /// A path beside the repository.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// Runs the program; gives what it prints, what it tells, and how it ends.
+    pub fn yesterfs(&self, arguments: &[&str]) -> (String, String, Option<i32>) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
+        let output = command.arg("--repo").arg(self.path("repo")).args(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (text(output.stdout), text(output.stderr), output.status.code())
     }
 
     /// The repository opened once more, as another process would.

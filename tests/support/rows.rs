@@ -3,7 +3,9 @@
 // Every test program uses its own part of this.
 #![allow(dead_code)]
 
-use yesterfs::error::Result;
+use std::sync::Arc;
+
+use yesterfs::error::{ErrorKind, Result};
 use yesterfs::progress::Recorder;
 use yesterfs::repository::snapshot::Snapshot;
 use yesterfs::rows::{
@@ -98,6 +100,30 @@ pub fn diff(place: &TestRepository, a: &Snapshot, b: &Snapshot, options: &RowDif
     }
     found.notes = monitor.notes.into_inner().unwrap();
     Ok(found)
+}
+
+/// Asserts that a dump of which some bytes are any others is compared with the first one, or refused as invalid.
+#[track_caller]
+pub fn assert_any_bytes_are_understood_or_invalid(
+    place: &TestRepository,
+    first: &Snapshot,
+    whole: &[u8],
+    ingest: fn(&TestRepository, &[u8]) -> Arc<Snapshot>,
+) {
+    let mut dice = Dice(9);
+    for _ in 0..40 {
+        let mut bytes = whole.to_vec();
+        for _ in 0..20 {
+            let at = dice.roll(bytes.len() as u64) as usize;
+            bytes[at] = dice.roll(256) as u8;
+        }
+        let broken = ingest(place, &bytes);
+        for (a, b) in [(first, &*broken), (&*broken, first)] {
+            if let Err(error) = diff(place, a, b, &options()) {
+                assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+            }
+        }
+    }
 }
 
 /// What differs, found both ways: by chunks, and by reading all rows.
