@@ -42,6 +42,12 @@ pub fn file_name_beside(name: &[u8], reserved: &[&str]) -> Vec<u8> {
     out
 }
 
+/// A name between quotes, of which those in it are doubled, as SQL has it.
+pub fn quoted_name(name: &[u8], quote: u8) -> Vec<u8> {
+    let doubled = name.iter().flat_map(|&byte| std::iter::repeat_n(byte, if byte == quote { 2 } else { 1 }));
+    std::iter::once(quote).chain(doubled).chain([quote]).collect()
+}
+
 /// The name that a file name of [`file_name`] without suffix stands for; `None` where it ends early.
 pub fn name_of_file(file: &[u8]) -> Option<Vec<u8>> {
     let (mut name, mut rest) = (Vec::with_capacity(file.len()), file);

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
+use crate::dump::name::quoted_name;
 use crate::error::{Error, Result};
 use crate::load::ServerUrl;
 use crate::progress::Monitor;
@@ -119,11 +120,11 @@ impl Engine for PostgresEngine {
         monitor: &dyn Monitor,
     ) -> Result<()> {
         let missing = missing_globals(repository, snapshot, monitor)?;
-        let role = |name: &Vec<u8>| [b"CREATE ROLE ", &quoted(name)[..], b" SUPERUSER;\n"].concat();
+        let role = |name: &Vec<u8>| [b"CREATE ROLE ", &quoted_name(name, b'"')[..], b" SUPERUSER;\n"].concat();
         let mut text: Vec<u8> = missing.roles.iter().flat_map(role).collect();
         for name in &missing.tablespaces {
             // In the data directory, which not all versions can.
-            let space = quoted(name);
+            let space = quoted_name(name, b'"');
             let statements: [&[u8]; 3] =
                 [b"SET allow_in_place_tablespaces = on; CREATE TABLESPACE ", &space, b" LOCATION '';\n"];
             text.extend(statements.concat());
@@ -159,10 +160,4 @@ impl Engine for PostgresEngine {
         });
         Ok(words)
     }
-}
-
-/// A name in double quotes.
-fn quoted(name: &[u8]) -> Vec<u8> {
-    let escape = |&byte: &u8| if byte == b'"' { vec![byte; 2] } else { vec![byte] };
-    [b"\"", &name.iter().flat_map(escape).collect::<Vec<u8>>()[..], b"\""].concat()
 }

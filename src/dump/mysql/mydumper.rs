@@ -10,7 +10,7 @@ pub use self::metadata::{MydumperMetadata, TableRows};
 
 use crate::dump::mysql::lexer::{Lexer, Sink};
 use crate::dump::mysql::words::{QuoteModes, Words};
-use crate::dump::name::file_name;
+use crate::dump::name::{file_name, quoted_name};
 
 /// What comes before all files, of which that with the first rows begins so: what `myloader` sets for its sessions, and the
 /// character set and the time zone that the rows are in, as their files set them.
@@ -100,8 +100,7 @@ impl Titles {
 
 /// A statement that makes a database the present one.
 pub fn use_database(name: &[u8]) -> Vec<u8> {
-    let quoted = name.iter().flat_map(|&byte| if byte == b'`' { vec![byte; 2] } else { vec![byte] });
-    b"USE `".iter().copied().chain(quoted).chain(*b"`;\n").collect()
+    [b"USE ", &quoted_name(name, b'`')[..], b";\n"].concat()
 }
 
 /// Whether a file that begins so makes something.

@@ -7,6 +7,7 @@ use std::ops::Range;
 use crate::codec::DecodeError;
 use crate::dump::mysql::lexer::{Lexer, Sink};
 use crate::dump::mysql::words::{QuoteModes, Word, Words};
+use crate::dump::name::quoted_name;
 use crate::id::hash;
 
 /// Bytes that may wait for the end of their statement. Rows do not wait.
@@ -134,7 +135,7 @@ impl Edits {
     fn table(&mut self, start: u64, words: &mut Words) {
         let from = words.place();
         if words.qualified_name().is_some_and(|(_, name)| name == self.old) {
-            let new = quoted(&self.new);
+            let new = quoted_name(&self.new, b'`');
             self.list.push((start + from as u64..start + words.end() as u64, new));
         }
     }
@@ -144,16 +145,11 @@ impl Edits {
         let mut ahead = words.clone();
         let from = ahead.place();
         if let Some(name) = ahead.next().and_then(|word| word.name().map(Cow::into_owned)) {
-            let new = quoted(&dependent_name(&name, &self.old, &self.new));
+            let new = quoted_name(&dependent_name(&name, &self.old, &self.new), b'`');
             self.list.push((start + from as u64..start + ahead.end() as u64, new));
             *words = ahead;
         }
     }
-}
-
-fn quoted(name: &[u8]) -> Vec<u8> {
-    let doubled = name.iter().flat_map(|&byte| std::iter::repeat_n(byte, if byte == b'`' { 2 } else { 1 }));
-    std::iter::once(b'`').chain(doubled).chain(std::iter::once(b'`')).collect()
 }
 
 /// As servers do when a table is renamed: what begins with its old name begins with the new one then. The rest gets the new

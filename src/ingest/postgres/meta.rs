@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::dump::layout::ROW_MARKS;
+use crate::dump::name::quoted_name;
 use crate::dump::postgres::{DumpFacts, Need, NeedKind, RowMarks};
 use crate::ingest::dump::{Facts, NeedLine, json_file, needs_comment};
 
@@ -59,6 +60,5 @@ pub fn make_schema(name: &[u8]) -> Vec<u8> {
     if name.is_empty() || name == b"public" {
         return b"\n".to_vec();
     }
-    let quoted: Vec<u8> = name.iter().flat_map(|&byte| if byte == b'"' { vec![byte; 2] } else { vec![byte] }).collect();
-    [b"CREATE SCHEMA IF NOT EXISTS \"", &quoted[..], b"\";\n\n"].concat()
+    [b"CREATE SCHEMA IF NOT EXISTS ", &quoted_name(name, b'"')[..], b";\n\n"].concat()
 }

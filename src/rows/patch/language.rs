@@ -1,6 +1,7 @@
 //! Language: how statements of each database say what they have in common.
 
 use crate::dump::mysql::{self, QuoteModes};
+use crate::dump::name::quoted_name;
 use crate::dump::postgres;
 use crate::dump::table::{Column, ColumnKind};
 use crate::rows::form::RowForm;
@@ -28,14 +29,7 @@ impl Language {
     /// A name in quotes.
     pub fn push_name(&self, name: &[u8], text: &mut Vec<u8>) {
         let quote = if *self == Language::Postgres { b'"' } else { b'`' };
-        text.push(quote);
-        for &byte in name {
-            text.push(byte);
-            if byte == quote {
-                text.push(byte);
-            }
-        }
-        text.push(quote);
+        text.extend(quoted_name(name, quote));
     }
 
     /// The name of a table, with that of its schema.
