@@ -9,7 +9,9 @@ use yesterfs::compressed::{UnwrapLimit, Unwrapper, Wrapping};
 use yesterfs::dump::backup::BackupFile;
 use yesterfs::dump::mongo::{Archive, Documents, Metadata, OplogReader, Prelude};
 use yesterfs::dump::mysql::{self, MysqlDump, QuoteModes, Renamer, RowEvent, RowMarks, RowReader, table_schema};
+use yesterfs::dump::postgres::archive::{ArchiveForm, CustomArchive, DirectoryArchive, TarArchive};
 use yesterfs::dump::postgres::{self, PostgresDump};
+use yesterfs::dump::unpack::{ArchiveReader, DirectoryReader, Output};
 use yesterfs::id::{ChunkId, WriterId, WriterObject, hash};
 use yesterfs::repository::catalog::Catalog;
 use yesterfs::repository::content::{Content, Extent};
@@ -29,11 +31,12 @@ use yesterfs::store::segment::{SegmentRef, read_segment, segment_key};
 /// A parser, and its name, which is that of its corpus and of its target.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     ("mysql_dump", mysql_dump),
     ("mysql_rows", mysql_rows),
     ("mysql_table", mysql_table),
     ("postgres_dump", postgres_dump),
+    ("postgres_archive", postgres_archive),
     ("mongo_documents", mongo_documents),
     ("mongo_archive", mongo_archive),
     ("mongo_metadata", mongo_metadata),
@@ -177,6 +180,49 @@ pub fn postgres_dump(data: &[u8]) {
     let mut statements = postgres::StatementStarts::default();
     data.chunks(piece_length(data)).for_each(|piece| statements.push(piece, &mut |_, _| {}));
     statements.finish(&mut |_, _| {});
+}
+
+/// Itself, and its text where it is whole; `None` where more comes out than may. How far damaged data is read depends on pieces.
+type ReadArchive = Option<(Vec<u8>, Option<Vec<u8>>)>;
+
+fn read_archive(data: &[u8], length: usize) -> ReadArchive {
+    let (key, limit) = ("key".to_string(), UnwrapLimit::Bytes(1 << 20));
+    let mut reader: Box<dyn ArchiveReader> = match ArchiveForm::of(data) {
+        Some(ArchiveForm::Tar) => Box::new(TarArchive::new(key)),
+        _ => Box::new(CustomArchive::new(key, limit)),
+    };
+    let (mut text, mut archive) = (Vec::new(), Vec::new());
+    let mut tell = |output: Output| {
+        if let Output::Shared(bytes) | Output::Text(bytes) = output {
+            text.extend_from_slice(bytes);
+        }
+        if let Output::Shared(bytes) | Output::Frame(bytes) = output {
+            archive.extend_from_slice(bytes);
+        }
+        Ok(())
+    };
+    if data.chunks(length).any(|piece| reader.push(piece, &mut tell).is_err()) {
+        return None;
+    }
+    let is_whole = reader.finish(&mut tell).ok()?.fault.is_none();
+    Some((archive, is_whole.then_some(text)))
+}
+
+pub fn postgres_archive(data: &[u8]) {
+    let whole = read_archive(data, data.len().max(1));
+    assert!(whole.as_ref().is_none_or(|(archive, _)| archive == data), "an archive is another one");
+    assert!(whole == read_archive(data, piece_length(data)), "other pieces make another text");
+    // The same bytes as every file of a directory.
+    let mut directory = DirectoryArchive::new("key".into());
+    let mut tell = |_: Output| Ok(());
+    for _ in 0..100 {
+        if directory.next_file().is_none() {
+            break;
+        }
+        let read = directory.begin_file(&mut tell).and_then(|()| directory.push(data, &mut tell));
+        assert!(read.and_then(|()| directory.end_file(&mut tell)).is_ok());
+    }
+    assert!(Box::new(directory).finish(&mut tell).is_ok());
 }
 
 pub fn mongo_documents(data: &[u8]) {

@@ -1,5 +1,5 @@
 //! Compressed files: bytes in, plain bytes out. Nothing here reads, writes or knows of a repository. The door to what inflates gzip,
-//! bzip2 and xz, and to streams of Zstandard and LZ4.
+//! zlib, bzip2 and xz, and to streams of Zstandard and LZ4.
 
 use std::fmt;
 
@@ -8,6 +8,7 @@ use self::frames::{FrameDecoder, FrameReader};
 use self::gzip::GzipReader;
 use self::lz4::Lz4Decoder;
 use self::xz::XzDecoder;
+use self::zlib::ZlibReader;
 use self::zstandard::ZstdDecoder;
 
 mod bzip;
@@ -17,6 +18,7 @@ mod gzip;
 mod lz4;
 pub mod recipe;
 mod xz;
+mod zlib;
 mod zstandard;
 
 /// How a file is compressed.
@@ -82,7 +84,8 @@ pub const UNSUSPICIOUS_BYTES: u64 = 256 << 20;
 pub const RATIO_MAX: u64 = 200;
 
 impl UnwrapLimit {
-    fn allows(self, taken: u64, given: u64) -> bool {
+    /// Whether so many bytes may have come out of so many.
+    pub fn allows(self, taken: u64, given: u64) -> bool {
         match self {
             UnwrapLimit::Bytes(most) => given <= most,
             UnwrapLimit::NoBomb => given <= UNSUSPICIOUS_BYTES || given / RATIO_MAX <= taken,
@@ -136,6 +139,7 @@ pub struct Unwrapper {
 
 enum Format {
     Gzip(Box<GzipReader>),
+    Zlib(Box<ZlibReader>),
     Zstd(Box<FrameReader<ZstdDecoder>>),
     Bzip2(Box<FrameReader<BzipDecoder>>),
     Xz(Box<FrameReader<XzDecoder>>),
@@ -154,6 +158,11 @@ impl Unwrapper {
         Unwrapper { format, limit, taken: 0, given: 0 }
     }
 
+    /// Unwraps one stream of zlib, which is no file by itself.
+    pub fn of_zlib(limit: UnwrapLimit) -> Unwrapper {
+        Unwrapper { format: Format::Zlib(Box::default()), limit, taken: 0, given: 0 }
+    }
+
     /// Takes some of `input` and gives some plain bytes. Only where it gives fewer than there is room for, and all was taken,
     /// more input is needed.
     pub fn step(&mut self, input: &[u8], out: &mut [u8]) -> Result<Step, UnwrapError> {
@@ -162,6 +171,7 @@ impl Unwrapper {
             let (rest, room, at) = (&input[done.taken..], &mut out[done.given..], self.taken);
             let step = match &mut self.format {
                 Format::Gzip(reader) => reader.step(rest, room, at)?,
+                Format::Zlib(reader) => reader.step(rest, room, at)?,
                 Format::Zstd(reader) => reader.step(rest, room, at)?,
                 Format::Bzip2(reader) => reader.step(rest, room, at)?,
                 Format::Xz(reader) => reader.step(rest, room, at)?,
@@ -183,6 +193,7 @@ impl Unwrapper {
     pub fn finish(&self) -> Result<Option<u64>, UnwrapError> {
         let is_whole = match &self.format {
             Format::Gzip(reader) => reader.is_between_members(),
+            Format::Zlib(reader) => reader.has_ended(),
             Format::Zstd(reader) => reader.is_between_frames(self.taken)?,
             Format::Bzip2(reader) => reader.is_between_frames(self.taken)?,
             Format::Xz(reader) => reader.is_between_frames(self.taken)?,

@@ -9,4 +9,5 @@ pub mod name;
 pub mod postgres;
 mod stops;
 pub mod table;
+pub mod unpack;
 mod values;

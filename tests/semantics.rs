@@ -344,7 +344,7 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
 /// Those of section 11.
 const PROMISES_OF_POSTGRES: &[(&str, &str)] = &[
     (
-        "`yesterfs ingest postgres` makes this of what `pg_dump` or `pg_dumpall` printed as text:",
+        "`yesterfs ingest postgres` makes this of what `pg_dump` or `pg_dumpall` printed as text, or `pg_dump` wrote for `pg_restore`:",
         "a_dump_becomes_directories",
     ),
     (
@@ -389,8 +389,42 @@ const PROMISES_OF_POSTGRES: &[(&str, &str)] = &[
         "a_dump_that_names_no_database_gets_one",
     ),
     (
-        "What `pg_dump` writes for `pg_restore` (`-Fc`, `-Fd`, `-Ft`) is no text and makes no snapshot.",
-        "an_incomplete_dump_makes_no_snapshot_unless_it_is_to_be_kept",
+        "Of what `pg_dump` writes for `pg_restore` (`-Fd`, `-Ft`, `-Fc`), `dump.sql` is the text that `pg_restore --file=-` makes of it, but for the key of `\\restrict`, and all else is made of that.",
+        "an_archive_is_the_text_that_pg_restore_makes_of_it",
+    ),
+    ("Such an archive names its database itself.", "an_archive_is_loaded_into_a_server_again"),
+    (
+        "`_original` has the archive, byte for byte, under the name of its file, else as `dump.tar` or `dump.custom`; of a directory, its files.",
+        "an_archive_is_the_text_that_pg_restore_makes_of_it",
+    ),
+    (
+        "Rows that stand in it uncompressed, in a directory or tar, are not stored twice: `_original/NAME` is put together of `dump.sql` and, for tar, of `_meta/frame`; that of tar was read again before there was a snapshot.",
+        "archives_and_text_of_one_database_cost_as_much_as_one_of_them",
+    ),
+    (
+        "Of compressed files in a directory is kept what `--original` says (section 10), and the file itself where no recipe can be made.",
+        "files_of_a_directory_may_be_compressed_in_every_way",
+    ),
+    (
+        "An archive of `-Fc` is kept as it came, whether its rows are compressed or not; `--original drop` keeps no archive of any form.",
+        "archives_and_text_of_one_database_cost_as_much_as_one_of_them",
+    ),
+    ("An archive that was compressed once more is kept as it came.", "an_archive_that_was_compressed_again_is_kept_so"),
+    (
+        "An archive is complete if all data that its table of contents tells of is there, each to its end, and behind tar's members its last blocks.",
+        "archives_that_end_anywhere_or_are_damaged_are_never_whole_and_never_lost",
+    ),
+    (
+        "What `--keep-incomplete` keeps of one that is not has the archive as it came, and the text up to what is missing.",
+        "an_archive_that_is_not_whole_makes_no_snapshot_unless_it_is_to_be_kept",
+    ),
+    (
+        "More plain bytes in an archive of `-Fc` than `--max-unwrapped` allows are an error.",
+        "more_bytes_than_may_come_out_of_an_archive_are_an_error",
+    ),
+    (
+        "A table of contents may have 8 million entries and a gigabyte; it is held in memory.",
+        "tables_of_contents_have_limits",
     ),
     (
         "A dump is complete if its last line says so, and each dump in it has its last line; where it has `\\restrict`, also \

@@ -37,7 +37,7 @@ const DOORS: [(&str, &[&str]); 31] = [
         ],
     ),
     ("fastcdc", &["src/store/chunker.rs"]),
-    ("flate2", &["src/compressed/gzip.rs"]),
+    ("flate2", &["src/compressed/gzip.rs", "src/compressed/zlib.rs"]),
     ("fluent_uri", &["src/load/server.rs"]),
     ("fuser", &["src/mount"]),
     ("getrandom", &["src/id.rs"]),

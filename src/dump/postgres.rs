@@ -1,6 +1,7 @@
 //! PostgresDump: reads what `pg_dump` and `pg_dumpall` print as text, and says which part of it is about what. Whatever it does
 //! not understand belongs to the part before it, so that the parts, in order, are the dump.
 
+pub mod archive;
 mod ends;
 mod facts;
 mod lexer;
@@ -20,7 +21,7 @@ mod words;
 use std::collections::HashMap;
 
 pub use self::ends::Boundary;
-pub use self::facts::{DumpEnd, DumpFacts, Other};
+pub use self::facts::{DumpEnd, DumpFacts};
 pub use self::part::{Need, NeedKind, Object, Part, PartKind};
 pub use self::row::{RowForm, columns_of_rows, meaning, quoted, split_row};
 pub use self::row_marks::RowMarks;
@@ -30,7 +31,7 @@ pub use self::starts::StatementStarts;
 pub use self::table::{owns_sequence, sequence_value, table_schema};
 
 use self::ends::EndedIn;
-use self::facts::BEGINNING_BYTES;
+use self::facts::{BEGINNING_BYTES, is_of_mysql};
 use self::lexer::{Lexer, Sink};
 use self::needs::{needs, roles};
 use self::remark::{Remark, Title, connected_to, remark};
@@ -76,7 +77,7 @@ impl PostgresDump {
         telling.settle();
         self.sections.facts.end = self.sections.end(ended_in);
         self.sections.facts.row_marks = self.sections.row_marks.finish();
-        self.sections.facts.other = Other::beginning_with(&self.beginning);
+        self.sections.facts.is_of_mysql = is_of_mysql(&self.beginning);
         self.sections.facts
     }
 }

@@ -1,6 +1,9 @@
 //! What ingests of all kinds of database dumps do alike: the dump is stored as it is, and the files of databases and tables
 //! beside it are ranges of it. `docs/semantics.md` section 10 shows the tree. What is known of one kind of dump is a `DumpFormat`.
 
+mod archive;
+mod container;
+mod directory;
 mod dump_tree;
 mod files;
 mod meta;
@@ -19,10 +22,13 @@ use std::sync::atomic::AtomicBool;
 pub use self::meta::STATUS_REASON;
 pub use self::original::OriginalPolicy;
 
+pub(super) use self::container::Container;
 pub(super) use self::dump_tree::DumpTree;
 pub(super) use self::meta::{Facts, facts, json_file, status};
 pub(super) use self::needs::{NeedLine, needs_comment};
-pub(super) use self::original::{KeptForm, Original, OriginalKeeper, PIECES_WAITING_MAX};
+pub(super) use self::original::{
+    KeptForm, Original, OriginalKeeper, PIECES_WAITING_MAX, WrappedOriginal, unwrap_and_listen,
+};
 pub(super) use self::part_list::{PartList, Place};
 pub(super) use self::ranges::{extents_of, store_chunk};
 pub(super) use self::reading::{StoredDumps, StoredMember, TextReading};
@@ -30,7 +36,9 @@ pub(super) use self::verdict::{Ending, InputEnd, Verdict};
 
 use self::files::DumpFiles;
 use crate::compressed::UnwrapLimit;
+use crate::dump::unpack::{ArchiveEnd, ArchiveReader, DirectoryReader};
 use crate::error::Result;
+use crate::id::hash;
 use crate::ingest::input::StreamInput;
 use crate::ingest::{IngestOptions, IngestReport};
 use crate::progress::{Counters, Monitor};
@@ -85,6 +93,17 @@ pub(super) trait DumpFormat: Sized {
 
     /// What reads a dump that begins there in the text of all. Places that it tells count from the beginning of that.
     fn beginning_at(start: u64, rules: &DumpRules) -> Self;
+    /// What makes text of a dump that begins so, if it is an archive. The key keeps a client from running what a server slipped
+    /// into it.
+    fn archive(_first: &[u8], _key: &str, _rules: &DumpRules) -> Option<Box<dyn ArchiveReader>> {
+        None
+    }
+    /// The same of a directory.
+    fn directory(_key: &str) -> Option<Box<dyn DirectoryReader>> {
+        None
+    }
+    /// The text was made of this.
+    fn note_archive(&mut self, _archive: ArchiveEnd) {}
     /// Takes the next piece of the dump, of any length.
     fn push(&mut self, piece: &[u8], notes: &mut Notes);
     /// Nothing follows.
@@ -155,7 +174,7 @@ pub(super) fn ingest_dump<F: DumpFormat>(
     let DumpOptions { common, inputs, rules, threads } = options;
     make_snapshot(repository, F::KIND, F::COMMAND, common, clock, monitor, |reading| {
         let origin = inputs.iter().map(|input| input.input.describe()).collect::<Vec<_>>().join("\n");
-        let texts = TextReading { reading, rules };
+        let texts = TextReading { reading, rules, key: key_of(repository) };
         let dumps = texts.store::<F>(inputs, threads).and_then(|dumps| texts.settle(dumps))?;
         write_tree(reading, &dumps, origin)
     })
@@ -174,6 +193,12 @@ pub(super) fn write_tree<F: DumpFormat>(
     let told = meta::facts_of_all(dumps.inputs.iter().map(|input| input.format.facts()));
     let facts = meta::facts(told, Some(dumps.parts.rows()), &verdict);
     Ok(MadeTree { origin, root, files, verdict, facts })
+}
+
+/// What no server knows that is dumped into this repository, and is always the same.
+fn key_of(repository: &Repository) -> String {
+    let digest = hash(&[b"restrict ", &repository.id().0[..]].concat());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What becomes a snapshot.

@@ -130,6 +130,8 @@ pub(super) struct OpenInput {
     /// Bytes that were looked at, and are still to be read.
     first: Vec<u8>,
     wrapped: Option<Wrapped>,
+    /// Bytes of what is in it that were looked at.
+    looked_at: Vec<u8>,
 }
 
 enum Source {
@@ -139,7 +141,12 @@ enum Source {
 
 impl OpenInput {
     fn new(described: String, source: Source) -> OpenInput {
-        OpenInput { described, source, first: Vec::new(), wrapped: None }
+        OpenInput { described, source, first: Vec::new(), wrapped: None, looked_at: Vec::new() }
+    }
+
+    /// What it is called.
+    pub fn described(&self) -> &str {
+        &self.described
     }
 
     /// Looks at the first bytes: how they are compressed, if they are. To be asked once, before all else.
@@ -181,6 +188,21 @@ impl OpenInput {
     /// bytes as they come.
     pub fn unwrap_as(&mut self, wrapping: Wrapping, limit: UnwrapLimit, listener: Option<SyncSender<Vec<u8>>>) {
         self.wrapped = Some(Wrapped::new(wrapping, limit, listener));
+    }
+
+    /// Looks at the first bytes of what is in it. Nothing may have been read before.
+    pub fn beginning(&mut self, count: usize, is_given_up: &dyn Fn() -> bool) -> Result<Vec<u8>> {
+        let mut first = vec![0; count];
+        let mut length = 0;
+        while length < count {
+            match self.read(&mut first[length..], is_given_up)? {
+                0 => break,
+                got => length += got,
+            }
+        }
+        first.truncate(length);
+        self.looked_at.clone_from(&first);
+        Ok(first)
     }
 
     /// Where compressed data ended before its end, if it did. Known once all was read.
@@ -241,6 +263,9 @@ impl OpenInput {
 
     /// Reads some bytes; 0 are the end.
     pub fn read(&mut self, room: &mut [u8], is_given_up: &dyn Fn() -> bool) -> Result<usize> {
+        if !self.looked_at.is_empty() {
+            return Ok(take_first(&mut self.looked_at, room));
+        }
         let Some(mut wrapped) = self.wrapped.take() else { return self.read_as_it_is(room, is_given_up) };
         let given = loop {
             let given = wrapped.give(room).map_err(|error| self.failed(format!("cannot be unwrapped: {error}")))?;
@@ -257,10 +282,7 @@ impl OpenInput {
     /// The same of bytes as they come.
     fn read_as_it_is(&mut self, room: &mut [u8], is_given_up: &dyn Fn() -> bool) -> Result<usize> {
         if !self.first.is_empty() {
-            let count = room.len().min(self.first.len());
-            room[..count].copy_from_slice(&self.first[..count]);
-            self.first.drain(..count);
-            return Ok(count);
+            return Ok(take_first(&mut self.first, room));
         }
         self.read_source(room, is_given_up)
     }
@@ -294,6 +316,14 @@ impl OpenInput {
             }
         }
     }
+}
+
+/// Moves the first bytes into `room`.
+fn take_first(bytes: &mut Vec<u8>, room: &mut [u8]) -> usize {
+    let count = room.len().min(bytes.len());
+    room[..count].copy_from_slice(&bytes[..count]);
+    bytes.drain(..count);
+    count
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ use crate::ingest::input::StreamInput;
 use crate::ingest::{IngestOptions, IngestReport};
 use crate::progress::Monitor;
 use crate::repository::Repository;
-use crate::repository::snapshot::{SnapshotKind, SnapshotStatus};
+use crate::repository::snapshot::SnapshotKind;
 use crate::time::Clock;
 
 /// What a dump of MongoDB is, or comes from.
@@ -110,13 +110,7 @@ pub fn ingest_mongo(
 
 /// How whole a dump is: its command tells first, then what was found in it.
 fn judge(dump: &MongoDump) -> Verdict {
-    let verdict = Verdict::of(dump.ending, &dump.ended);
-    match &dump.fault {
-        Some(fault) if verdict.status != SnapshotStatus::Incomplete => {
-            Verdict { status: SnapshotStatus::Incomplete, reason: Some(fault.clone()) }
-        }
-        _ => verdict,
-    }
+    Verdict::of(dump.ending, &dump.ended).with_fault(dump.fault.as_deref())
 }
 
 /// What is wrong with one file of a dump.

@@ -8,7 +8,9 @@ use std::collections::HashMap;
 
 use self::layout::{ATTACHMENT_FILE, place_of};
 use self::roles::Roles;
-use crate::dump::postgres::{DumpEnd, DumpFacts, Event, Need, NeedKind, Object, Other, PartKind, PostgresDump};
+use crate::dump::postgres::archive::{ArchiveForm, CustomArchive, DirectoryArchive, TarArchive};
+use crate::dump::postgres::{DumpEnd, DumpFacts, Event, Need, NeedKind, Object, PartKind, PostgresDump};
+use crate::dump::unpack::{ArchiveEnd, ArchiveReader, DirectoryReader};
 use crate::error::Result;
 use crate::ingest::IngestReport;
 use crate::ingest::dump::{
@@ -43,6 +45,7 @@ struct Postgres {
     learned: Learned,
     /// Once the dump has ended.
     facts: DumpFacts,
+    archive: ArchiveEnd,
 }
 
 #[derive(Default)]
@@ -136,6 +139,21 @@ impl DumpFormat for Postgres {
         Postgres { learned: Learned { start, ..Learned::default() }, ..Postgres::default() }
     }
 
+    fn archive(first: &[u8], key: &str, rules: &DumpRules) -> Option<Box<dyn ArchiveReader>> {
+        Some(match ArchiveForm::of(first)? {
+            ArchiveForm::Custom => Box::new(CustomArchive::new(key.into(), rules.unwrap_limit)),
+            ArchiveForm::Tar => Box::new(TarArchive::new(key.into())),
+        })
+    }
+
+    fn directory(key: &str) -> Option<Box<dyn DirectoryReader>> {
+        Some(Box::new(DirectoryArchive::new(key.into())))
+    }
+
+    fn note_archive(&mut self, archive: ArchiveEnd) {
+        self.archive = archive;
+    }
+
     fn push(&mut self, piece: &[u8], notes: &mut Notes) {
         self.dump.push(piece, &mut |event| self.learned.note(event, notes));
     }
@@ -146,12 +164,8 @@ impl DumpFormat for Postgres {
     }
 
     fn ending(&self) -> Ending {
-        match self.facts.other {
-            Some(Other::Archive) => {
-                return Ending::Cut("it is an archive, of which \"pg_restore --file=-\" makes text");
-            }
-            Some(Other::Mysql) => return Ending::Cut("it is a dump of MySQL or MariaDB"),
-            None => {}
+        if self.facts.is_of_mysql {
+            return Ending::Cut("it is a dump of MySQL or MariaDB");
         }
         match self.facts.end {
             DumpEnd::InStatement => Ending::Cut("it ends within a statement"),
@@ -163,11 +177,11 @@ impl DumpFormat for Postgres {
     }
 
     fn database(&self) -> Option<&[u8]> {
-        None
+        self.archive.database.as_deref()
     }
 
     fn facts(&self) -> Facts {
-        meta::facts(&self.facts)
+        meta::facts(&self.facts, self.archive.form.as_deref())
     }
 
     fn coordinates(&self) -> Vec<u8> {

@@ -152,6 +152,27 @@ impl Postgres {
         succeed(command.output().unwrap(), "pg_basebackup");
     }
 
+    /// A path that nothing has yet, and that its programs may write to.
+    pub fn new_path(&self, stem: &str) -> PathBuf {
+        let directory = self.directory.path();
+        (0..).map(|number| directory.join(format!("{stem}-{number}"))).find(|path| !path.exists()).unwrap()
+    }
+
+    /// The text that `pg_restore` makes of an archive.
+    #[track_caller]
+    pub fn text_of(&self, archive: &Path) -> Vec<u8> {
+        let mut command = Command::new(self.programs.join("pg_restore"));
+        succeed(command.arg("--file=-").arg(archive).output().unwrap(), "pg_restore").stdout
+    }
+
+    /// What it lists of an archive.
+    #[track_caller]
+    pub fn list_of(&self, archive: &Path) -> String {
+        let mut command = Command::new(self.programs.join("pg_restore"));
+        let output = succeed(command.arg("--list").arg(archive).output().unwrap(), "pg_restore");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Runs a script; gives what it prints. The first error ends it. `:'space'` is an empty directory.
     #[track_caller]
     pub fn run(&self, database: &str, sql: impl AsRef<[u8]>) -> String {

@@ -1,6 +1,9 @@
 //! `yesterfs ingest postgres`
 
+use std::path::Path;
+
 use clap::Args;
+use yesterfs::dump::postgres::archive::TOC_FILE;
 use yesterfs::ingest::dump::DumpRules;
 use yesterfs::ingest::postgres::ingest_postgres;
 
@@ -12,14 +15,17 @@ const EXAMPLES: &str = "\
 Examples:
   yesterfs ingest postgres --source shop --database shop -- pg_dump shop
   yesterfs ingest postgres --source cluster -- pg_dumpall
-  yesterfs ingest postgres --source shop shop.sql";
+  yesterfs ingest postgres --source shop shop.sql
+  yesterfs ingest postgres --source shop /var/backups/shop.dir";
 
-/// Make a snapshot of a dump of PostgreSQL, as text
+/// Make a snapshot of a dump of PostgreSQL
 ///
 /// The snapshot holds dump.sql, the dump as it is, and every table, view, function, type, sequence and all else of it as files
 /// that take no room of their own. tables/NAME/restore.sql loads one table into any database, with its rows, sequences,
-/// indexes, constraints, triggers and privileges. _meta tells how many rows each part has. A dump that is cut short, or whose
-/// command fails, makes no snapshot. Passwords in command lines are not kept.
+/// indexes, constraints, triggers and privileges. _meta tells how many rows each part has. Of what pg_dump writes for
+/// pg_restore, be it a directory (-Fd), tar (-Ft) or one file (-Fc), dump.sql is the text that pg_restore makes of it, and
+/// _original has the archive. A dump that is cut short, or whose command fails, makes no snapshot. Passwords in command lines
+/// are not kept.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Postgres {
@@ -28,5 +34,6 @@ pub struct Postgres {
 }
 
 pub fn run(args: Postgres, invocation: &Invocation) -> CommandResult {
-    args.dump.run(ingest_postgres, DumpRules::default(), |_| false, invocation)
+    let is_archive = |directory: &Path| directory.join(TOC_FILE).is_file();
+    args.dump.run(ingest_postgres, DumpRules::default(), is_archive, invocation)
 }

@@ -32,37 +32,19 @@ pub struct DumpFacts {
     /// How the beginning of a row is told; `None` where not all rows are read the same way.
     pub row_marks: Option<RowMarks>,
     pub end: DumpEnd,
-    /// What it is, if it is no text of PostgreSQL.
-    pub other: Option<Other>,
+    /// It is a dump of MySQL or MariaDB.
+    pub is_of_mysql: bool,
 }
 
-/// What may be taken for a dump of PostgreSQL as text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Other {
-    /// What `pg_dump` writes for `pg_restore`.
-    Archive,
-    /// A dump of MySQL or MariaDB.
-    Mysql,
-}
-
-/// What others begin with.
-const BEGINNINGS: [(&[u8], Other); 6] = [
-    (b"PGDMP", Other::Archive),
-    (b"toc.dat\0", Other::Archive),
-    (b"-- MySQL dump ", Other::Mysql),
-    (b"-- MariaDB dump ", Other::Mysql),
-    (b"/*!999999\\-", Other::Mysql),
-    (b"/*M!999999\\-", Other::Mysql),
-];
+/// What dumps of MySQL and MariaDB begin with.
+const BEGINNINGS_OF_MYSQL: [&[u8]; 4] = [b"-- MySQL dump ", b"-- MariaDB dump ", b"/*!999999\\-", b"/*M!999999\\-"];
 
 /// So many bytes tell what begins with them.
 pub const BEGINNING_BYTES: usize = 16;
 
-impl Other {
-    /// What begins with these bytes.
-    pub fn beginning_with(bytes: &[u8]) -> Option<Other> {
-        BEGINNINGS.iter().find(|(beginning, _)| bytes.starts_with(beginning)).map(|(_, other)| *other)
-    }
+/// Whether a dump of MySQL or MariaDB begins so.
+pub fn is_of_mysql(first: &[u8]) -> bool {
+    BEGINNINGS_OF_MYSQL.iter().any(|beginning| first.starts_with(beginning))
 }
 
 impl DumpFacts {

@@ -37,11 +37,11 @@ pub(super) struct DumpFiles<'a, 'r> {
 /// A file, in the order of paths.
 enum File<'p> {
     /// Its content is known.
-    Made { path: [Vec<u8>; 2], content: Content },
+    Made { path: Vec<Vec<u8>>, content: Content },
     /// The dump.
     Dump,
     /// A file that the dump was put together of.
-    Member { path: [Vec<u8>; 2], ranges: &'p [Range<u64>] },
+    Member { path: Vec<Vec<u8>>, ranges: &'p [Range<u64>] },
     /// Parts of the dump.
     Parts(&'p [u32]),
     /// What restores the object that these parts make.
@@ -98,12 +98,16 @@ impl DumpFiles<'_, '_> {
             self.made_file("parts", meta::part_lines(&dump.parts), lane)?,
             self.made_file("status.json", status, lane)?,
         ];
+        files.extend(dump.frames.iter().map(|(name, content)| {
+            let path = vec![META_DIRECTORY.into(), name.clone().into_bytes()];
+            File::Made { path, content: content.clone() }
+        }));
         files.extend(dump.originals.iter().map(|original| {
-            let path = [ORIGINAL_DIRECTORY.into(), original.name.clone()];
-            File::Made { path, content: original.content.clone() }
+            let content = original.content.clone();
+            File::Made { path: original_path(&original.name), content }
         }));
         files.extend(dump.members.iter().map(|member| {
-            let path = [ORIGINAL_DIRECTORY.into(), member.name.clone()];
+            let path = original_path(&member.name);
             File::Member { path, ranges: &member.ranges }
         }));
         files.sort_by(|a, b| a.path(&dump.parts).cmp(&b.path(&dump.parts)));
@@ -117,7 +121,7 @@ impl DumpFiles<'_, '_> {
         lane: &mut DataLane,
     ) -> Result<File<'p>> {
         let chunks = self.session.chunks().store();
-        let path = [META_DIRECTORY.into(), name.into()];
+        let path: Vec<Vec<u8>> = vec![META_DIRECTORY.into(), name.into()];
         let previous = older_content(chunks, self.before, &path.join(&b'/'));
         let previous = previous.as_ref().map(|content| Predecessor::new(chunks, content));
         let mut writer = ContentWriter::new(lane, self.session, ChunkClass::Small, previous);
@@ -197,6 +201,12 @@ fn pieces_of_restore(made_of: &[RestorePiece]) -> Vec<Piece> {
         }
     }
     pieces
+}
+
+/// The path of what is kept under this name, which may have directories in front.
+fn original_path(name: &[u8]) -> Vec<Vec<u8>> {
+    let below = name.split(|&byte| byte == b'/').map(<[u8]>::to_vec);
+    std::iter::once(ORIGINAL_DIRECTORY.into()).chain(below).collect()
 }
 
 fn pieces_of_ranges(ranges: &[Range<u64>]) -> Vec<Piece> {

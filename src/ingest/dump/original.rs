@@ -68,6 +68,23 @@ pub struct Original {
     pub is_poor: bool,
 }
 
+/// A compressed file that is to be kept, while what is in it is read.
+pub struct WrappedOriginal<'a> {
+    pub form: KeptForm,
+    /// Its bytes as they come.
+    pub pieces: Receiver<Vec<u8>>,
+    /// The file of the snapshot that has what is in it, from `text_at` on.
+    pub text: &'a [u8],
+    pub text_at: u64,
+}
+
+/// Unwraps an input from now on, and gives what comes of it as it is. Whoever wants that takes it meanwhile: reading waits for it.
+pub fn unwrap_and_listen(input: &mut OpenInput, (wrapping, limit): (Wrapping, UnwrapLimit)) -> Receiver<Vec<u8>> {
+    let (listener, pieces) = sync_channel(PIECES_WAITING_MAX);
+    input.unwrap_as(wrapping, limit, Some(listener));
+    pieces
+}
+
 /// Keeps one.
 pub struct OriginalKeeper<'a, 'r> {
     pub session: &'a WriteSession<'r>,
@@ -81,22 +98,17 @@ pub struct OriginalKeeper<'a, 'r> {
 }
 
 impl OriginalKeeper<'_, '_> {
-    /// Has `store` store what is in an input, which is the file `text` from `start` on, and keeps meanwhile what it is unwrapped
-    /// from.
+    /// Has `store` store what is in a compressed file, and keeps that meanwhile.
     pub fn beside<T>(
         &self,
-        mut input: OpenInput,
-        (wrapping, limit): (Wrapping, UnwrapLimit),
-        form: KeptForm,
+        wrapped: WrappedOriginal,
         queue: EncodeQueue,
-        (text, start): (&[u8], u64),
-        store: impl FnOnce(OpenInput) -> Result<T>,
+        store: impl FnOnce() -> Result<T>,
     ) -> Result<(T, Original)> {
+        let WrappedOriginal { form, pieces, text, text_at } = wrapped;
         std::thread::scope(|scope| {
-            let (listener, pieces) = sync_channel(PIECES_WAITING_MAX);
-            let keeping = scope.spawn(|| self.keep(form, pieces, queue, text, start));
-            input.unwrap_as(wrapping, limit, Some(listener));
-            let stored = store(input);
+            let keeping = scope.spawn(|| self.keep(form, pieces, queue, text, text_at));
+            let stored = store();
             self.has_failed.store(stored.is_err(), Ordering::Relaxed);
             let original = keeping.join().unwrap_or(Err(Error::Interrupted));
             Ok((stored?, original?))

@@ -2,14 +2,15 @@
 
 use std::ops::Range;
 
-use crate::compressed::Wrapping;
 use crate::dump::layout::DUMP_FILE;
 use crate::dump::name::file_name;
+use crate::dump::unpack::{ArchiveReader, Output};
 use crate::error::{Error, Result};
-use crate::ingest::dump::original::Original;
+use crate::ingest::dump::archive::{Assembly, AssemblyWriter, frame_name, older_frame};
+use crate::ingest::dump::original::{KeptForm, Original, WrappedOriginal, unwrap_and_listen};
 use crate::ingest::dump::verdict::{InputEnd, Verdict};
-use crate::ingest::dump::{DumpFormat, DumpInput, DumpReading, DumpRules, Notes, PartList};
-use crate::ingest::input::OpenInput;
+use crate::ingest::dump::{DumpFormat, DumpInput, DumpReading, DumpRules, Ending, Notes, OriginalPolicy, PartList};
+use crate::ingest::input::{OpenInput, StreamInput};
 use crate::ingest::older_content;
 use crate::progress::Counters;
 use crate::repository::content::{ChunkClass, Content};
@@ -18,10 +19,15 @@ use crate::repository::predecessor::Predecessor;
 use crate::repository::session::WriteSession;
 use crate::store::EncodeQueue;
 
+/// So many bytes tell whether a dump is an archive.
+const BEGINNING_BYTES: usize = 16;
+
 /// Reads the dumps of one ingest.
 pub struct TextReading<'a, 'r> {
     pub reading: &'a DumpReading<'a, 'r>,
     pub rules: DumpRules,
+    /// What no server knows that is dumped.
+    pub key: String,
 }
 
 /// Dumps that were stored, one after the other.
@@ -32,6 +38,10 @@ pub struct StoredDumps<F> {
     pub originals: Vec<Original>,
     /// Files that the text was put together of, in order of names.
     pub members: Vec<StoredMember>,
+    /// Files that are to be put together.
+    pub assemblies: Vec<Assembly>,
+    /// What of them is no text, with its name.
+    pub frames: Vec<(String, Content)>,
 }
 
 /// A file whose bytes are ranges of the text.
@@ -62,6 +72,57 @@ impl<F> StoredDumps<F> {
     pub fn verdict(&self) -> Verdict {
         Verdict::of_all(self.inputs.iter().map(|input| (input.name.as_str(), &input.verdict)))
     }
+
+    /// Where the text of the next input begins.
+    fn end(&self) -> u64 {
+        self.inputs.last().map_or(0, |last| last.start + last.length)
+    }
+
+    /// Whether something of this name is kept.
+    fn keeps(&self, name: &[u8]) -> bool {
+        let originals = self.originals.iter().map(|original| &original.file);
+        let members = self.members.iter().map(|member| &member.name);
+        originals.chain(members).chain(self.assemblies.iter().map(|assembly| &assembly.name)).any(|kept| kept == name)
+    }
+
+    /// How many files are kept.
+    pub fn kept(&self) -> usize {
+        self.originals.len() + self.members.len() + self.assemblies.len()
+    }
+}
+
+/// An input that is to be read.
+pub(super) struct PresentInput {
+    pub name: String,
+    /// The name of its file, or what it is called.
+    pub file: Option<Vec<u8>>,
+    pub fallback_database: String,
+    /// Where its text begins.
+    pub start: u64,
+}
+
+/// The text of one input.
+pub(super) struct InputText<F> {
+    pub format: F,
+    pub length: u64,
+    pub ended: InputEnd,
+    /// What shows that its archive is not whole.
+    pub fault: Option<String>,
+}
+
+/// Where the text of an input goes.
+pub(super) struct TextSink<'t, 'l, 'w, 'a, 's, 'r> {
+    pub writer: &'t mut ContentWriter<'l, 'w, 'a, 's, WriteSession<'r>>,
+    pub queue: EncodeQueue,
+}
+
+impl TextSink<'_, '_, '_, '_, '_, '_> {
+    /// Takes some text, which `format` reads first.
+    pub fn write<F: DumpFormat>(&mut self, bytes: &[u8], format: &mut F, parts: &mut PartList) -> Result<()> {
+        let (_, marks) = self.writer.room_and_marks();
+        format.push(bytes, &mut Notes { list: parts, marks: Some(marks) });
+        self.writer.write(bytes)
+    }
 }
 
 impl TextReading<'_, '_> {
@@ -78,14 +139,17 @@ impl TextReading<'_, '_> {
             inputs: Vec::new(),
             originals: Vec::new(),
             members: Vec::new(),
+            assemblies: Vec::new(),
+            frames: Vec::new(),
         };
         std::thread::scope(|scope| {
             let queue = EncodeQueue::start(scope, self.reading.session.chunks(), threads);
             let mut lane = self.reading.session.chunks().data_lane(Some(queue.clone()));
             let mut writer = ContentWriter::new(&mut lane, self.reading.session, ChunkClass::Small, previous)
                 .with_relatives(&self.reading.relatives);
+            let mut sink = TextSink { writer: &mut writer, queue };
             for input in inputs {
-                self.read(input, &mut dumps, &mut writer, queue.clone())?;
+                self.read(input, &mut dumps, &mut sink)?;
             }
             dumps.content = writer.finish()?;
             lane.release()
@@ -94,86 +158,176 @@ impl TextReading<'_, '_> {
     }
 
     /// Reads one input, and what is kept of it as it came.
-    fn read<F: DumpFormat>(
-        &self,
-        input: DumpInput,
-        dumps: &mut StoredDumps<F>,
-        writer: &mut ContentWriter<WriteSession>,
-        queue: EncodeQueue,
-    ) -> Result<()> {
+    fn read<F: DumpFormat>(&self, input: DumpInput, dumps: &mut StoredDumps<F>, sink: &mut TextSink) -> Result<()> {
         let DumpInput { name, input, fallback_database } = input;
         let file = name.as_deref().map(str::as_bytes).or(input.file_name()).map(<[u8]>::to_vec);
         let name = name.unwrap_or_else(|| input.describe());
-        let mut open = input.open()?;
-        let wrapping = open.wrapping(&|| self.reading.monitor.is_cancelled())?;
-        let start = dumps.inputs.last().map_or(0, |last| last.start + last.length);
+        let present = PresentInput { name, file, fallback_database, start: dumps.end() };
+        dumps.parts.begin_input();
+        let text = match input {
+            StreamInput::File(path) if path.is_dir() => self.read_directory(&path, &present, dumps, sink)?,
+            input => self.read_open(input.open()?, &present, dumps, sink)?,
+        };
+        self.end_input(present, text, dumps)
+    }
+
+    fn read_open<F: DumpFormat>(
+        &self,
+        mut open: OpenInput,
+        present: &PresentInput,
+        dumps: &mut StoredDumps<F>,
+        sink: &mut TextSink,
+    ) -> Result<InputText<F>> {
+        let is_given_up = || self.reading.monitor.is_cancelled();
+        let wrapping = open.wrapping(&is_given_up)?;
         let form = wrapping.and_then(|wrapping| self.rules.original.form(wrapping));
         let (Some(wrapping), Some(form)) = (wrapping, form) else {
             if let Some(wrapping) = wrapping {
                 open.unwrap_as(wrapping, self.rules.unwrap_limit, None);
             }
-            return self.read_plain(open, name, start, fallback_database, dumps, writer);
+            return self.read_plain(open, present, self.rules.original != OriginalPolicy::Drop, dumps, sink);
         };
-        let keeper = self.reading.keeper(name_kept(file, wrapping, &dumps.originals));
-        let unwrapping = (wrapping, self.rules.unwrap_limit);
-        let ((), original) = keeper.beside(open, unwrapping, form, queue, (DUMP_FILE.as_bytes(), start), |open| {
-            self.read_plain(open, name, start, fallback_database, dumps, writer)
-        })?;
+        let pieces = unwrap_and_listen(&mut open, (wrapping, self.rules.unwrap_limit));
+        let first = open.beginning(BEGINNING_BYTES, &is_given_up)?;
+        // A recipe would be told against an archive, which is not kept besides.
+        let form = if F::archive(&first, &self.key, &self.rules).is_some() { KeptForm::File } else { form };
+        let file = present.file.as_deref().unwrap_or(DUMP_FILE.as_bytes());
+        let keeper = self.reading.keeper(name_kept(file, wrapping.suffix().as_bytes(), dumps));
+        let wrapped = WrappedOriginal { form, pieces, text: DUMP_FILE.as_bytes(), text_at: present.start };
+        let (text, original) =
+            keeper.beside(wrapped, sink.queue.clone(), || self.read_plain(open, present, false, dumps, sink))?;
         dumps.originals.push(original);
-        Ok(())
+        Ok(text)
     }
 
-    /// Reads what is in one input.
+    /// Reads what is in an input: text, or an archive, which is kept besides where that is told.
     fn read_plain<F: DumpFormat>(
         &self,
-        mut input: OpenInput,
-        name: String,
-        start: u64,
-        fallback_database: String,
+        mut open: OpenInput,
+        present: &PresentInput,
+        keeps: bool,
         dumps: &mut StoredDumps<F>,
-        writer: &mut ContentWriter<WriteSession>,
-    ) -> Result<()> {
+        sink: &mut TextSink,
+    ) -> Result<InputText<F>> {
+        let first = open.beginning(BEGINNING_BYTES, &|| self.reading.monitor.is_cancelled())?;
+        let Some(archive) = F::archive(&first, &self.key, &self.rules) else {
+            return self.read_text(open, present, &mut dumps.parts, sink);
+        };
+        let file = present.file.as_deref().unwrap_or(archive.usual_name().as_bytes());
+        let kept = keeps.then(|| name_kept(file, b"", dumps));
+        let kept = kept.map(|name| (name, dumps.assemblies.iter().filter_map(Assembly::frame).count()));
+        let (text, assembly) = self.read_archive(archive, open, present, kept, &mut dumps.parts, sink)?;
+        dumps.assemblies.extend(assembly);
+        Ok(text)
+    }
+
+    /// Reads text.
+    fn read_text<F: DumpFormat>(
+        &self,
+        mut input: OpenInput,
+        present: &PresentInput,
+        parts: &mut PartList,
+        sink: &mut TextSink,
+    ) -> Result<InputText<F>> {
         let is_given_up = || self.reading.monitor.is_cancelled();
-        let (counters, parts) = (self.reading.monitor.counters(), &mut dumps.parts);
-        let mut format = F::beginning_at(start, &self.rules);
+        let (session, clock) = (self.reading.session, self.reading.clock);
+        let mut format = F::beginning_at(present.start, &self.rules);
         let mut length = 0;
-        parts.begin_input();
-        input.store(
-            writer,
-            self.reading.session,
-            counters,
-            self.reading.clock,
-            &is_given_up,
-            &mut |piece, marks| {
-                length += piece.len() as u64;
-                format.push(piece, &mut Notes { list: parts, marks: Some(marks) });
-            },
-        )?;
-        format.finish(&mut Notes { list: parts, marks: None });
-        let exit = input.ended(&is_given_up)?;
-        if length == 0 {
+        let counters = self.reading.monitor.counters();
+        input.store(sink.writer, session, counters, clock, &is_given_up, &mut |piece, marks| {
+            length += piece.len() as u64;
+            format.push(piece, &mut Notes { list: parts, marks: Some(marks) });
+        })?;
+        self.end_text(input, InputText { format, length, ended: InputEnd::default(), fault: None }, parts)
+    }
+
+    /// Nothing follows in an input.
+    fn end_text<F: DumpFormat>(
+        &self,
+        mut input: OpenInput,
+        mut text: InputText<F>,
+        parts: &mut PartList,
+    ) -> Result<InputText<F>> {
+        text.format.finish(&mut Notes { list: parts, marks: None });
+        let exit = input.ended(&|| self.reading.monitor.is_cancelled())?;
+        if text.length == 0 && text.fault.is_none() {
             return Err(input.failed(
                 exit.filter(|exit| !exit.success())
                     .map_or_else(|| "produced nothing".to_string(), |exit| format!("failed with {exit}")),
             ));
         }
-        let ended = InputEnd { exit, cut_at: input.cut_at() };
-        let verdict = Verdict::of(format.ending(), &ended);
+        text.ended = InputEnd { exit, cut_at: input.cut_at() };
+        Ok(text)
+    }
+
+    /// Makes text of an archive, and takes down what that is put together of where it is `kept`, under this
+    /// name, with what is no text in the frame of this number.
+    fn read_archive<F: DumpFormat>(
+        &self,
+        mut archive: Box<dyn ArchiveReader>,
+        mut input: OpenInput,
+        present: &PresentInput,
+        kept: Option<(Vec<u8>, usize)>,
+        parts: &mut PartList,
+        sink: &mut TextSink,
+    ) -> Result<(InputText<F>, Option<Assembly>)> {
+        let mut lane = self.reading.session.chunks().data_lane(Some(sink.queue.clone()));
+        let older = kept.as_ref().and_then(|(name, frame)| older_frame(self.reading, name, Some(*frame)));
+        let mut assembly =
+            kept.map(|(name, _)| AssemblyWriter::new(self.reading.session, &mut lane, name, older.as_ref()));
+        let mut format = F::beginning_at(present.start, &self.rules);
+        let mut length = 0;
+        let mut tell = |output: Output| {
+            if let Some(assembly) = &mut assembly {
+                assembly.note(output, present.start + length)?;
+            }
+            let (Output::Shared(bytes) | Output::Text(bytes)) = output else { return Ok(()) };
+            length += bytes.len() as u64;
+            sink.write(bytes, &mut format, parts)
+        };
+        self.each_piece(&mut input, &mut |piece| archive.push(piece, &mut tell))?;
+        let end = archive.finish(&mut tell)?;
+        let fault = end.fault.clone();
+        format.note_archive(end);
+        let assembly = assembly.map(AssemblyWriter::finish).transpose()?;
+        lane.release()?;
+        let text = self.end_text(input, InputText { format, length, ended: InputEnd::default(), fault }, parts)?;
+        Ok((text, assembly))
+    }
+
+    /// Takes note of an input that was read.
+    fn end_input<F: DumpFormat>(
+        &self,
+        present: PresentInput,
+        text: InputText<F>,
+        dumps: &mut StoredDumps<F>,
+    ) -> Result<()> {
+        let PresentInput { name, fallback_database, start, .. } = present;
+        let InputText { format, length, ended, fault } = text;
+        // What an archive tells comes first: text of one that is not whole is not either.
+        let ending = if fault.is_some() { Ending::Marked } else { format.ending() };
+        let verdict = Verdict::of(ending, &ended).with_fault(fault.as_deref());
         verdict.accept(&name, self.rules.keep_incomplete)?;
         let named = self.rules.database.as_deref().map(str::as_bytes).or(format.database());
-        parts.end_input(start + length, named.unwrap_or(fallback_database.as_bytes()));
+        dumps.parts.end_input(start + length, named.unwrap_or(fallback_database.as_bytes()));
         dumps.inputs.push(StoredInput { name, start, length, format, ended, verdict });
         dumps.refuse_databases_told_twice()
     }
 
-    /// Puts files in the place of recipes that are of little use.
+    /// Puts files together, and in the place of recipes that are of little use.
     pub fn settle<F>(&self, mut dumps: StoredDumps<F>) -> Result<StoredDumps<F>> {
-        if dumps.originals.iter().any(|original| original.is_poor) {
+        if !dumps.assemblies.is_empty() || dumps.originals.iter().any(|original| original.is_poor) {
             self.reading.session.publish_all((self.reading.clock)())?;
         }
         let mut settled = Vec::new();
         for original in std::mem::take(&mut dumps.originals) {
             settled.push(self.reading.keeper(original.file.clone()).settle(original, &dumps.content)?);
+        }
+        for assembly in std::mem::take(&mut dumps.assemblies) {
+            if let Some(frame) = assembly.frame() {
+                dumps.frames.push((frame_name(dumps.frames.len()), frame.clone()));
+            }
+            settled.push(assembly.assemble(self.reading, &dumps.content)?);
         }
         settled.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(StoredDumps { originals: settled, ..dumps })
@@ -200,14 +354,13 @@ impl<F> StoredDumps<F> {
 }
 
 /// The name for what is kept of an input: that of its file, which is made another one where it is taken.
-fn name_kept(file: Option<Vec<u8>>, wrapping: Wrapping, kept: &[Original]) -> Vec<u8> {
-    let suffix = wrapping.suffix().as_bytes();
-    let mut name = file.unwrap_or_else(|| DUMP_FILE.as_bytes().to_vec());
+fn name_kept<F>(file: &[u8], suffix: &[u8], dumps: &StoredDumps<F>) -> Vec<u8> {
+    let mut name = file.to_vec();
     if !name.ends_with(suffix) {
         name.extend_from_slice(suffix);
     }
-    if kept.iter().any(|kept| kept.file == file_name(&name, "")) {
-        name = [format!("{}-", kept.len() + 1).as_bytes(), &name].concat();
+    if dumps.keeps(&file_name(&name, "")) {
+        name = [format!("{}-", dumps.kept() + 1).as_bytes(), &name].concat();
     }
     file_name(&name, "")
 }

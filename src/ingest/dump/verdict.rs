@@ -61,6 +61,14 @@ impl Verdict {
         Verdict { status, reason }
     }
 
+    /// The same, where this shows that it is not whole.
+    pub fn with_fault(self, fault: Option<&str>) -> Verdict {
+        match fault.filter(|_| self.status != SnapshotStatus::Incomplete) {
+            Some(fault) => Verdict { status: SnapshotStatus::Incomplete, reason: Some(fault.into()) },
+            None => self,
+        }
+    }
+
     /// Judges several by the worst of them.
     pub fn of_all<'v>(verdicts: impl Iterator<Item = (&'v str, &'v Verdict)> + Clone) -> Verdict {
         let is_alone = verdicts.clone().count() == 1;

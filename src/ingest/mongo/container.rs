@@ -1,22 +1,11 @@
 //! Container: an archive put together again out of the files that it was taken apart into, which costs a list of extents.
 
-use std::ops::ControlFlow;
-
-use crate::error::{Error, Result};
-use crate::id::{ChunkId, Hasher};
-use crate::ingest::dump::{DumpReading, extents_of, store_chunk};
+use crate::error::Result;
+use crate::id::Hasher;
+use crate::ingest::dump::{Container, DumpReading};
 use crate::ingest::mongo::files::MongoFile;
 use crate::ingest::mongo::layout::CONTAINER_PATH;
-use crate::ingest::older_content;
-use crate::repository::content::{ChunkClass, Content, ContentBody, Extent, ExtentSource};
-use crate::repository::content_reader::ContentReader;
-use crate::repository::content_writer::{ExtentWriter, page_hints};
-use crate::repository::predecessor::Predecessor;
-use crate::repository::session::WriteSession;
-use crate::store::DataLane;
-
-/// Threads that read an archive again to compare it.
-const VERIFY_THREADS: usize = 2;
+use crate::repository::content::Content;
 
 /// A stretch of an archive: the next so many bytes of a file, or of the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,78 +37,26 @@ impl ContainerPart {
 }
 
 /// What an archive is put together of. All of it must have been published.
-pub struct Container<'a, 'r> {
+pub struct MongoContainer<'a, 'r> {
     pub reading: &'a DumpReading<'a, 'r>,
     pub frame: &'a Content,
     pub files: &'a [MongoFile],
 }
 
-impl Container<'_, '_> {
+impl MongoContainer<'_, '_> {
     /// The archive, once it was read again and is what came in.
     pub fn rebuild(&self, parts: &[ContainerPart], came_in: &Hasher) -> Result<Content> {
-        let content = self.join(parts)?;
-        self.reading.session.publish_all((self.reading.clock)())?;
-        self.verify(&content, came_in)?;
-        Ok(content)
-    }
-
-    fn join(&self, parts: &[ContainerPart]) -> Result<Content> {
-        let session = self.reading.session;
-        let chunks = session.chunks().store();
-        let older = older_content(chunks, self.reading.before(), CONTAINER_PATH.join("/").as_bytes());
-        let older = older.as_ref().map(|content| Predecessor::new(chunks, content));
-        let hints = page_hints(&older);
-        let mut lane = session.chunks().data_lane(None);
-        let mut writer = ExtentWriter::new(session, ChunkClass::Small);
+        let path = CONTAINER_PATH.join("/");
+        let container = Container { reading: self.reading, path: path.as_bytes() };
         let mut ends = vec![0; self.files.len() + 1];
-        for part in parts {
-            let end = &mut ends[part.file().map_or(self.files.len(), |file| file)];
+        let content = container.join(parts.iter().map(|part| {
+            let end = &mut ends[part.file().unwrap_or(self.files.len())];
             let range = *end..*end + part.length;
             *end = range.end;
-            let content = part.file().map_or(self.frame, |file| &self.files[file].content);
-            if let ContentBody::Inline(bytes) = &content.body {
-                let bytes = &bytes[range.start as usize..range.end as usize];
-                push_little(&mut writer, bytes, &mut lane, &hints)?;
-                continue;
-            }
-            for extent in extents_of(chunks, content, range) {
-                writer.push(extent?, &hints)?;
-            }
-        }
-        lane.release()?;
-        writer.finish(&hints)
+            (part.file().map_or(self.frame, |file| &self.files[file].content), range)
+        }))?;
+        self.reading.session.publish_all((self.reading.clock)())?;
+        container.verify(&content, came_in)?;
+        Ok(content)
     }
-
-    /// # Errors
-    /// [`Error::Corrupt`] where it reads as something else than what came in.
-    fn verify(&self, content: &Content, came_in: &Hasher) -> Result<()> {
-        let reader = ContentReader::new(self.reading.session.chunks().store());
-        let mut hasher = Hasher::default();
-        reader.stream(content, VERIFY_THREADS, |_, bytes| -> Result<_> {
-            if self.reading.monitor.is_cancelled() {
-                return Err(Error::Interrupted);
-            }
-            hasher.update(bytes);
-            Ok(ControlFlow::Continue(()))
-        })?;
-        if hasher.finish() == came_in.finish() {
-            return Ok(());
-        }
-        Err(Error::corrupt(CONTAINER_PATH.join("/"), "put together again, the archive is another one"))
-    }
-}
-
-/// Adds bytes of a content so short that it has no chunks.
-fn push_little(
-    writer: &mut ExtentWriter<WriteSession>,
-    bytes: &[u8],
-    lane: &mut DataLane,
-    hints: &crate::repository::page::PageHints,
-) -> Result<()> {
-    if bytes.is_empty() {
-        return Ok(());
-    }
-    store_chunk(lane, bytes)?;
-    let source = ExtentSource::Chunk { id: ChunkId::of(bytes), offset: 0 };
-    writer.push(Extent { length: bytes.len() as u64, source }, hints)
 }

@@ -5,7 +5,7 @@ use crate::dump::mongo::{DocumentCounts, OplogWindow, Prelude};
 use crate::error::{Error, Result};
 use crate::id::Hasher;
 use crate::ingest::dump::{DumpTree, Ending, InputEnd, Verdict, status};
-use crate::ingest::mongo::container::{Container, ContainerPart};
+use crate::ingest::mongo::container::{ContainerPart, MongoContainer};
 use crate::ingest::mongo::layout::{CONTAINER_PATH, FRAME_PATH, FilePath, OPLOG_FILE, path_of, shown};
 use crate::ingest::mongo::meta;
 use crate::ingest::mongo::originals::{KeptOriginal, Originals};
@@ -78,7 +78,7 @@ impl MongoFiles<'_, '_> {
         reading.session.publish_all((reading.clock)())?;
         let MongoDump { mut files, archive, originals, .. } = dump;
         if let Some(StoredArchive { frame, parts, hasher }) = archive {
-            let container = Container { reading, frame: &frame, files: &files };
+            let container = MongoContainer { reading, frame: &frame, files: &files };
             made.push(MongoFile {
                 path: path_of(&CONTAINER_PATH),
                 content: container.rebuild(&parts, &hasher)?,

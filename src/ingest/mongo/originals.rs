@@ -3,7 +3,7 @@
 use crate::compressed::{UnwrapLimit, Wrapping};
 use crate::dump::layout::ORIGINAL_DIRECTORY;
 use crate::error::Result;
-use crate::ingest::dump::{DumpReading, Original, OriginalKeeper, OriginalPolicy};
+use crate::ingest::dump::{DumpReading, Original, OriginalKeeper, OriginalPolicy, WrappedOriginal, unwrap_and_listen};
 use crate::ingest::input::OpenInput;
 use crate::ingest::mongo::files::MongoFile;
 use crate::ingest::mongo::layout::FilePath;
@@ -42,9 +42,9 @@ impl Originals<'_, '_> {
             input.unwrap_as(wrapping, self.limit, None);
             return Ok((store(input)?, None));
         };
-        let (keeper, unwrapping) = (self.keeper(&path), (wrapping, self.limit));
-        let of_text = text.join(&b'/');
-        let (stored, original) = keeper.beside(input, unwrapping, form, queue.clone(), (&of_text, 0), store)?;
+        let pieces = unwrap_and_listen(&mut input, (wrapping, self.limit));
+        let wrapped = WrappedOriginal { form, pieces, text: &text.join(&b'/'), text_at: 0 };
+        let (stored, original) = self.keeper(&path).beside(wrapped, queue.clone(), || store(input))?;
         Ok((stored, Some(KeptOriginal { path, text, original })))
     }
 

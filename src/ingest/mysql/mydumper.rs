@@ -56,7 +56,7 @@ pub fn ingest(
         let found = Found::in_directory(directory)?;
         found.incomplete().map_or(Ok(()), |verdict| verdict.accept(&found.origin(), rules.keep_incomplete))?;
         Counters::add(&monitor.counters().bytes_expected, found.bytes);
-        let texts = TextReading { reading, rules: rules.clone() };
+        let texts = TextReading { reading, rules: rules.clone(), key: String::new() };
         let (mut dumps, files) = found.store(&texts, threads)?;
         dumps.originals = keep_originals(&texts, &found, &files, threads)?;
         let mut dumps = texts.settle(dumps)?;

@@ -19,9 +19,10 @@ pub fn coordinates(facts: &DumpFacts) -> Vec<u8> {
     }))
 }
 
-/// The facts of a snapshot.
-pub fn facts(facts: &DumpFacts) -> Facts {
+/// The facts of a snapshot of a dump, which was an archive of this form, if it was one.
+pub fn facts(facts: &DumpFacts, archive: Option<&str>) -> Facts {
     vec![
+        ("archive", archive.map(str::to_string)),
         ("server_version", facts.server_version.clone()),
         ("program", facts.program.clone()),
         ("character_set", facts.character_set.clone()),

@@ -1,0 +1,41 @@
+//! ZlibReader: one stream of zlib (RFC 1950).
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+use crate::compressed::{Step, UnwrapError};
+
+/// Reads one stream.
+pub struct ZlibReader {
+    inflate: Decompress,
+    has_ended: bool,
+}
+
+impl Default for ZlibReader {
+    fn default() -> ZlibReader {
+        ZlibReader { inflate: Decompress::new(true), has_ended: false }
+    }
+}
+
+impl ZlibReader {
+    /// Takes and gives some; `at` is where `input` begins.
+    pub fn step(&mut self, input: &[u8], out: &mut [u8], at: u64) -> Result<Step, UnwrapError> {
+        if self.has_ended {
+            return if input.is_empty() { Ok(Step::default()) } else { Err(UnwrapError::Trailing { at }) };
+        }
+        let (before_in, before_out) = (self.inflate.total_in(), self.inflate.total_out());
+        let status = self.inflate.decompress(input, out, FlushDecompress::None);
+        // Counts stay far below what `usize` holds.
+        let taken = (self.inflate.total_in() - before_in) as usize;
+        let given = (self.inflate.total_out() - before_out) as usize;
+        let status = status.map_err(|error| UnwrapError::Damaged {
+            at: at + taken as u64,
+            reason: error.message().unwrap_or("no valid code").to_string(),
+        })?;
+        self.has_ended = status == Status::StreamEnd;
+        Ok(Step { taken, given })
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+}
