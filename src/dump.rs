@@ -6,6 +6,7 @@ pub mod layout;
 pub mod mongo;
 pub mod mysql;
 pub mod name;
+pub mod part_line;
 pub mod postgres;
 mod stops;
 pub mod table;

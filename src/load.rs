@@ -7,6 +7,7 @@ mod loader;
 mod mysql;
 mod postgres;
 mod server;
+mod steps;
 mod tables;
 mod text;
 

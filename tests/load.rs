@@ -152,3 +152,100 @@ fn a_load_that_fails_says_where() {
     let message = refused(&restore_into(&stage, &server.url(""), &["--to", "/tmp"]), 2);
     assert!(message.contains("cannot be used with"), "{message}");
 }
+
+/// Three tables that are worth a client each, many that are not, and what must come behind rows.
+const WIDE: &str = "
+CREATE DATABASE wide;
+USE wide;
+CREATE TABLE journal (id INT PRIMARY KEY AUTO_INCREMENT, what VARCHAR(20));
+CREATE TABLE a (id INT PRIMARY KEY, text VARCHAR(300), parent INT, FOREIGN KEY (parent) REFERENCES c (id));
+CREATE TABLE b (id INT PRIMARY KEY, text VARCHAR(300));
+CREATE TABLE c (id INT PRIMARY KEY, text VARCHAR(300));
+INSERT INTO a SELECT seq, REPEAT(MD5(seq), 8), seq FROM seq_1_to_20000;
+INSERT INTO b SELECT id, text FROM a;
+INSERT INTO c SELECT id, text FROM a;
+CREATE TRIGGER a_journal AFTER INSERT ON a FOR EACH ROW INSERT INTO journal (what) VALUES (NEW.id);
+INSERT INTO a VALUES (20001, 'last', 1);
+CREATE VIEW rows_of_a AS SELECT COUNT(*) AS count FROM a;
+CREATE PROCEDURE count_a() SELECT COUNT(*) FROM a;
+CREATE EVENT yearly ON SCHEDULE EVERY 1 YEAR DO DELETE FROM a;
+";
+
+/// A client that takes down its arguments; and reads how many were given text.
+fn counting_client(stage: &Stage) -> (String, impl Fn() -> usize) {
+    let (client, log) = (stage.path("client"), stage.path("client.log"));
+    let script = format!("#!/bin/sh\necho \"$*\" >> '{}'\nexec mariadb \"$@\"\n", log.display());
+    std::fs::write(&client, script).unwrap();
+    std::fs::set_permissions(&client, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let fed = move || {
+        let lines = std::fs::read_to_string(&log).unwrap();
+        std::fs::remove_file(&log).unwrap();
+        lines.lines().filter(|line| !line.contains("--execute")).count()
+    };
+    (client.to_str().unwrap().to_string(), fed)
+}
+
+#[test]
+fn several_clients_load_the_rows_of_one_dump() {
+    let (server, stage) = (MariaDb::start(), Stage::new());
+    let small: String =
+        (0..300).map(|n| format!("CREATE TABLE t{n} (id INT); INSERT INTO t{n} VALUES ({n});")).collect();
+    server.run("", format!("SET foreign_key_checks = 0;{WIDE}{small}"));
+    let databases = ["--routines", "--events", "--databases", "wide"];
+    let (dump, plain) = (server.dump(&databases), plain_dump(&server, &databases));
+    assert!(
+        plain.contains("EVENT `yearly`") && plain.contains("PROCEDURE `count_a`"),
+        "the dump lacks what it should have"
+    );
+    ingest(&stage, &dump);
+    let (client, clients) = counting_client(&stage);
+    let load_with = |threads: &str| {
+        let other = MariaDb::start();
+        restored(&restore(&stage, &other, &["--client", &client, "--threads", threads]));
+        assert_eq!(plain_dump(&other, &databases), plain);
+        clients()
+    };
+    // One for what is no row, one for each of the large tables, one for all others.
+    assert_eq!(load_with("3"), 5);
+    assert_eq!(load_with("1"), 1);
+    // What one session does not log, no other may; and with foreign keys the order matters.
+    let text = String::from_utf8_lossy(&server.dump(&["wide", "b", "c"])).into_owned();
+    let unlogged = text.replacen("/*!40101 SET NAMES", "SET @@SESSION.SQL_LOG_BIN=0;\n/*!40101 SET NAMES", 1);
+    let checked = text.replacen("FOREIGN_KEY_CHECKS=0", "FOREIGN_KEY_CHECKS=1", 1);
+    for (text, expected) in [(&text, 3), (&unlogged, 1), (&checked, 1)] {
+        ingest(&stage, text.as_bytes());
+        let url = server.url("wide_restored");
+        restored(&restore_into(&stage, &url, &["--client", &client, "--threads", "2", "--overwrite"]));
+        assert_eq!(clients(), expected);
+        assert_eq!(plain_dump(&server, &["wide_restored", "b", "c"]), plain_dump(&server, &["wide", "b", "c"]));
+    }
+    assert_ne!((&text, &text), (&unlogged, &checked));
+}
+
+#[test]
+fn rows_that_fail_are_named_and_nothing_follows_them() {
+    let (server, stage) = (MariaDb::start(), Stage::new());
+    server.run("", format!("SET foreign_key_checks = 0;{WIDE}"));
+    let dump = server.dump(&["--skip-extended-insert", "--routines", "--databases", "wide"]);
+    let text = String::from_utf8_lossy(&dump).into_owned();
+    let damaged = text.replace("INSERT INTO `b` VALUES\n(15000,", "INSERT INTO `b` VALUES\n(14999,");
+    let damaged = damaged.replace("INSERT INTO `b` VALUES (15000,", "INSERT INTO `b` VALUES (14999,");
+    assert_ne!(damaged, text);
+    ingest(&stage, damaged.as_bytes());
+    let other = MariaDb::start();
+    let message = refused(&restore(&stage, &other, &["--threads", "2"]), 6);
+    for part in ["loading the rows of wide.b", "Duplicate entry '14999'", "in the statement: INSERT INTO `b` VALUES"] {
+        assert!(message.contains(part), "{part} is not in {message}");
+    }
+    assert_eq!(
+        other.run("wide", "SELECT COUNT(*) FROM information_schema.routines WHERE routine_schema = 'wide'").trim(),
+        "0"
+    );
+    // What comes in order is told, too.
+    let damaged =
+        text.replace("CREATE DEFINER=`root`@`localhost` PROCEDURE", "CREATE DEFINER=`root`@`localhost` PROCEDUR");
+    assert_ne!(damaged, text);
+    ingest(&stage, damaged.as_bytes());
+    let message = refused(&restore(&stage, &MariaDb::start(), &["--threads", "2"]), 6);
+    assert!(message.contains("loading the dump") && message.contains("PROCEDUR `count_a`"), "{message}");
+}

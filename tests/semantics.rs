@@ -318,6 +318,12 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "a_whole_dump_comes_back_into_another_server",
     ),
     (
+        "Of a whole dump of MySQL several clients (`--threads`) load rows of different tables, once all tables are made \
+         and before triggers, routines, events, views and what else is behind them; one client alone loads dumps that \
+         check foreign keys meanwhile, or that are not to be logged.",
+        "several_clients_load_the_rows_of_one_dump",
+    ),
+    (
         "It replaces nothing that the server has, unless `--overwrite` says so: it looks before it changes anything.",
         "a_whole_dump_comes_back_into_another_server",
     ),
@@ -331,7 +337,8 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "one_table_comes_back_into_another_database_or_in_place",
     ),
     (
-        "A load that fails tells the client's error and the statement; what came before that statement is loaded.",
+        "A load that fails tells the client's error and the statement; what came before that statement is loaded, and \
+         what other clients were given meanwhile.",
         "a_load_that_fails_says_where",
     ),
     (

@@ -8,7 +8,10 @@ pub const DUMP_FILE: &str = "dump.sql";
 /// What is told about the dump.
 pub const META_DIRECTORY: &str = "_meta";
 
-/// Beside it, of MongoDB: a line for each collection.
+/// Beside it, the list of the dump's parts: a [`PartLine`](crate::dump::part_line::PartLine) for each.
+pub const PARTS_FILE: &str = "parts";
+
+/// Of MongoDB: a line for each collection.
 pub const COLLECTIONS_FILE: &str = "collections";
 
 /// What is in no database.
@@ -34,8 +37,12 @@ pub const TRIGGERS_FILE: &str = "triggers.sql";
 /// What comes behind the rows of a table of PostgreSQL: constraints, indexes, triggers.
 pub const POST_FILE: &str = "post.sql";
 
-/// The directory of a schema that has a file for each sequence.
+/// The directory of a schema, or of a database of MySQL, that has a file for each sequence.
 pub const SEQUENCES_DIRECTORY: &str = "sequences";
+
+/// The directory of views, and the file of what stands for a view of MySQL until all that it needs is there.
+pub const VIEWS_DIRECTORY: &str = "views";
+pub const STUB_FILE: &str = "stub.sql";
 
 /// The fact of a snapshot that tells by what a row is found without reading all before it.
 pub const ROW_MARKS: &str = "row_marks";

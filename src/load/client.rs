@@ -4,12 +4,19 @@
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::error::{Error, Result};
 
 /// What is kept of complaints.
 const COMPLAINTS_MAX_BYTES: usize = 64 << 10;
+
+/// What a client prints to show how far it is.
+pub const MARK: &str = "yesterfs: all of this was run";
+
+/// Bytes that are read of what a client prints.
+const PRINTED_BYTES: usize = 4 << 10;
 
 /// A program and the arguments that lead it to the server.
 pub struct Client {
@@ -23,6 +30,35 @@ pub struct Client {
 pub struct Complaint {
     /// What it said, or how it ended.
     pub text: String,
+}
+
+/// A client that runs what it is given.
+pub struct Feed<'c> {
+    client: &'c Client,
+    stdin: ChildStdin,
+    /// Tells of each mark that the client printed, and ends when the client does.
+    marks: Receiver<()>,
+}
+
+impl Feed<'_> {
+    /// Gives it more text; `Break` where it has ended.
+    pub fn take(&mut self, piece: &[u8]) -> Result<ControlFlow<()>> {
+        match self.stdin.write_all(piece) {
+            Ok(()) => Ok(ControlFlow::Continue(())),
+            // It has ended, and says why.
+            Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+            Err(cause) => Err(self.client.failed("writing to it", cause.to_string())),
+        }
+    }
+
+    /// Waits until it has run all that it was given, of which a statement that prints [`MARK`] was the last; `Break` where it
+    /// has ended.
+    pub fn wait(&self) -> ControlFlow<()> {
+        match self.marks.recv() {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    }
 }
 
 /// Takes pieces of text, and tells whether more are wanted.
@@ -54,27 +90,26 @@ impl Client {
     pub fn feed(
         &self,
         arguments: &[OsString],
-        give: impl FnOnce(Taker<'_>) -> Result<()>,
+        give: impl FnOnce(&mut Feed) -> Result<()>,
     ) -> Result<Result<(), Complaint>> {
         let mut command = self.command();
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|cause| self.cannot_start(&cause))?;
-        // Both were asked for above.
-        let (Some(mut stdin), Some(stderr)) = (child.stdin.take(), child.stderr.take()) else {
+        // All were asked for above.
+        let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
             return Err(self.cannot_start(&io::ErrorKind::BrokenPipe.into()));
         };
         let (given, complaints) = std::thread::scope(|scope| {
+            let (sender, marks) = sync_channel(1);
+            scope.spawn(move || pass_on_marks(stdout, &sender));
             let reader = scope.spawn(move || read_complaints(stderr));
-            let given = give(&mut |piece| match stdin.write_all(piece) {
-                Ok(()) => Ok(ControlFlow::Continue(())),
-                // It has ended, and says why.
-                Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
-                Err(cause) => Err(self.failed("writing to it", cause.to_string())),
-            });
+            let mut feed = Feed { client: self, stdin, marks };
+            let given = give(&mut feed);
             if given.is_err() {
                 stop(&mut child);
             }
-            drop(stdin);
+            drop(feed);
             (given, reader.join().unwrap_or_default())
         });
         let status = child.wait().map_err(|cause| self.failed("waiting for it", cause.to_string()))?;
@@ -105,6 +140,25 @@ impl Client {
 fn stop(child: &mut Child) {
     // It may have ended already.
     let _ = child.kill();
+}
+
+/// Reads to the end, so that the client never waits, and tells of each [`MARK`].
+fn pass_on_marks(mut stdout: ChildStdout, marks: &SyncSender<()>) {
+    let (mut printed, mut piece) = (Vec::new(), vec![0; PRINTED_BYTES]);
+    while let Ok(got @ 1..) = stdout.read(&mut piece) {
+        printed.extend_from_slice(&piece[..got]);
+        let mut done = 0;
+        while let Some(at) = find(&printed[done..], MARK.as_bytes()) {
+            done += at + MARK.len();
+            // Who waits for none takes none.
+            let _ = marks.try_send(());
+        }
+        printed.drain(..done.max(printed.len().saturating_sub(MARK.len() - 1)));
+    }
+}
+
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len()).position(|window| window == wanted)
 }
 
 /// Reads to the end, so that the client never waits, and keeps the last of it: some clients repeat the statement first.

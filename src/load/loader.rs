@@ -1,12 +1,13 @@
 //! Loader: gives texts to clients, several at the same time.
 
 use std::ffi::OsString;
+use std::ops::ControlFlow;
 use std::sync::Mutex;
 
 use crate::error::{Error, Result};
-use crate::load::client::{Client, Taker};
+use crate::load::client::{Client, Complaint, Feed};
 use crate::load::failure::{StatementLines, failed_statement};
-use crate::load::text::SqlText;
+use crate::load::text::{SqlText, Stretch};
 use crate::progress::{Counters, Monitor};
 
 /// One text on its way to the server.
@@ -29,7 +30,7 @@ pub struct Loader<'a> {
 
 impl Load<'_> {
     pub fn bytes(&self) -> u64 {
-        self.text.content.size
+        self.text.bytes()
     }
 }
 
@@ -60,16 +61,42 @@ impl Loader<'_> {
     }
 
     fn run(&self, load: &Load<'_>) -> Result<()> {
-        let complaint = self.client.feed(&load.arguments, |take: Taker<'_>| {
-            load.text.each_piece(&mut |piece| {
-                if self.monitor.is_cancelled() {
-                    return Err(Error::Interrupted);
+        let complaint =
+            self.client.feed(&load.arguments, |feed| load.text.each_piece(&mut |piece| self.give(feed, piece)))?;
+        complaint.or_else(|complaint| self.tell(load, &complaint))
+    }
+
+    /// One client takes all of a text, and stays while what is to come before the rest of it is loaded by others: `between` is
+    /// called behind each statement of it, which prints [`MARK`](crate::load::client::MARK).
+    pub fn run_in_steps(&self, load: &Load<'_>, mut between: impl FnMut() -> Result<()>) -> Result<()> {
+        Counters::add(&self.monitor.counters().bytes_expected, load.bytes());
+        let complaint = self.client.feed(&load.arguments, |feed| {
+            for stretch in &load.text.made_of {
+                if load.text.stretch(stretch, &mut |piece| self.give(feed, piece))?.is_break() {
+                    break;
                 }
-                Counters::add(&self.monitor.counters().bytes, piece.len() as u64);
-                take(piece)
-            })
+                if matches!(stretch, Stretch::Statement(_)) {
+                    if feed.wait().is_break() {
+                        break;
+                    }
+                    between()?;
+                }
+            }
+            Ok(())
         })?;
-        let Err(complaint) = complaint else { return Ok(()) };
+        complaint.or_else(|complaint| self.tell(load, &complaint))
+    }
+
+    fn give(&self, feed: &mut Feed, piece: &[u8]) -> Result<ControlFlow<()>> {
+        if self.monitor.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        Counters::add(&self.monitor.counters().bytes, piece.len() as u64);
+        feed.take(piece)
+    }
+
+    /// Tells what a client complained about.
+    fn tell(&self, load: &Load<'_>, complaint: &Complaint) -> Result<()> {
         let statement = failed_statement(&load.text, &complaint.text, self.lines)?;
         let statement = statement.map(|text| format!(", in the statement: {text}")).unwrap_or_default();
         Err(self.client.failed(&format!("loading {}", load.what), format!("{}{statement}", complaint.text)))

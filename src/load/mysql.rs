@@ -1,27 +1,36 @@
 //! Loading into MySQL and MariaDB.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 
+use crate::dump::layout::database_directory;
 use crate::dump::name::split_at_dots;
 use crate::error::{Error, Result};
 use crate::load::client::Client;
 use crate::load::failure::StatementLines;
 use crate::load::loader::{Load, Loader};
 use crate::load::server::MysqlUrl;
-use crate::load::tables::{DumpTables, FoundTable, TableName, from_hex, text_of};
-use crate::load::text::{Change, SqlText};
+use crate::load::steps::DumpSteps;
+use crate::load::tables::{Database, DumpTables, FoundTable, TableName, from_hex, text_of};
+use crate::load::text::SqlText;
 use crate::load::{LoadOptions, LoadReport};
 use crate::progress::Monitor;
 use crate::repository::Repository;
-use crate::repository::snapshot::Snapshot;
+use crate::repository::snapshot::{Snapshot, SnapshotStatus};
 
 /// The programs that are looked for.
 const CLIENTS: [&str; 2] = ["mariadb", "mysql"];
 
 /// `--binary-mode` lets strings hold any byte, and the text no commands to the client; files of this machine are not given
-/// to the server.
-const ARGUMENTS: [&str; 5] =
-    ["--batch", "--skip-column-names", "--binary-mode", "--local-infile=0", "--max-allowed-packet=1073741824"];
+/// to the server; what it prints is printed at once.
+const ARGUMENTS: [&str; 6] = [
+    "--batch",
+    "--unbuffered",
+    "--skip-column-names",
+    "--binary-mode",
+    "--local-infile=0",
+    "--max-allowed-packet=1073741824",
+];
 
 /// One run.
 struct Run<'a> {
@@ -85,18 +94,44 @@ impl<'a> Run<'a> {
         }
         self.make_database(database.as_deref())?;
         let bytes = content.size;
-        let text = SqlText {
-            contents: self.repository.contents()?,
-            content,
-            change: Change::None,
-            threads: self.options.threads,
+        let arguments = database.clone().map(OsString::from).into_iter().collect();
+        let text = SqlText::whole(self.repository.contents()?, content, self.options.threads);
+        let mut load = Load { what: "the dump".into(), text, arguments };
+        let Some(mut steps) = self.steps(&load.text, snapshot)? else {
+            self.loader.run_all(vec![load])?;
+            return Ok(LoadReport { tables: None, bytes });
         };
-        self.loader.run_all(vec![Load {
-            what: "the dump".into(),
-            text,
-            arguments: database.map(OsString::from).into_iter().collect(),
-        }])?;
+        load.text.made_of = steps.in_order();
+        let places = self.places(database.as_deref())?;
+        self.loader.run_in_steps(&load, || self.loader.run_all(steps.next_loads(&places)))?;
         Ok(LoadReport { tables: None, bytes })
+    }
+
+    /// The steps in which several clients load it, if they can.
+    fn steps(&self, dump: &SqlText<'a>, snapshot: &Snapshot) -> Result<Option<DumpSteps<'a>>> {
+        // Of a table that is cut off, what sets the session back would end the statement.
+        if self.options.threads < 2 || snapshot.manifest.status == SnapshotStatus::Incomplete {
+            return Ok(None);
+        }
+        let parts = self.tables.parts(&snapshot.manifest.root)?;
+        parts.map(|parts| DumpSteps::plan(dump.contents, &dump.content, &parts)).transpose()
+    }
+
+    /// Where databases go, by the file names of their directories.
+    fn places(&self, unnamed: Option<&str>) -> Result<HashMap<Vec<u8>, String>> {
+        let mut places = HashMap::new();
+        for database in self.tables.databases() {
+            let place = self.place_of_database(database, unnamed)?;
+            places.insert(database_directory(&database.name), text_of(&place)?);
+        }
+        Ok(places)
+    }
+
+    fn place_of_database(&self, database: &Database, unnamed: Option<&str>) -> Result<Vec<u8>> {
+        Ok(match (self.tables.is_named(database)?, unnamed) {
+            (false, Some(unnamed)) => unnamed.as_bytes().to_vec(),
+            _ => database.name.clone(),
+        })
     }
 
     /// The database for what the dump names none for.
@@ -116,11 +151,7 @@ impl<'a> Run<'a> {
     fn refuse_present_tables(&self, unnamed: Option<&str>) -> Result<()> {
         let mut places = Vec::new();
         for database in self.tables.databases() {
-            let goes_to = match (self.tables.is_named(database)?, unnamed) {
-                (false, Some(unnamed)) => unnamed.as_bytes().to_vec(),
-                _ => database.name.clone(),
-            };
-            places.push((goes_to, &database.name));
+            places.push((self.place_of_database(database, unnamed)?, &database.name));
         }
         let list: Vec<String> = places.iter().map(|(place, _)| literal(place)).collect();
         if list.is_empty() {
@@ -151,12 +182,9 @@ impl<'a> Run<'a> {
         let mut loads = Vec::new();
         for PlacedTable { what, found, database, table } in placed {
             self.make_database(Some(&database))?;
-            let change = match found.name.table == table.as_bytes() {
-                true => Change::None,
-                false => Change::Rename { old: found.name.table.to_vec(), new: table.into_bytes() },
-            };
-            let contents = self.repository.contents()?;
-            let text = SqlText { contents, content: found.content, change, threads: 1 };
+            let mut text = SqlText::whole(self.repository.contents()?, found.content, 1);
+            let is_renamed = found.name.table != table.as_bytes();
+            text.rename = is_renamed.then(|| [found.name.table.to_vec(), table.into_bytes()]);
             loads.push(Load { what: what.to_string(), text, arguments: vec![database.into()] });
         }
         let report = LoadReport { tables: Some(loads.len() as u64), bytes: loads.iter().map(Load::bytes).sum() };

@@ -9,7 +9,7 @@ use crate::load::failure::StatementLines;
 use crate::load::loader::{Load, Loader};
 use crate::load::server::PostgresUrl;
 use crate::load::tables::{DumpTables, TableName, from_hex, text_of};
-use crate::load::text::{Change, SqlText};
+use crate::load::text::{SqlText, Stretch};
 use crate::load::{LoadOptions, LoadReport};
 use crate::progress::Monitor;
 use crate::repository::Repository;
@@ -85,8 +85,7 @@ impl Run<'_> {
             self.make_database(database)?;
         }
         let bytes = content.size;
-        let contents = self.repository.contents()?;
-        let text = SqlText { contents, content, change: Change::None, threads: self.options.threads };
+        let text = SqlText::whole(self.repository.contents()?, content, self.options.threads);
         let arguments = self.fed_in(database.as_deref().unwrap_or(MAINTENANCE_DATABASE));
         self.loader.run_all(vec![Load { what: "the dump".into(), text, arguments }])?;
         Ok(LoadReport { tables: None, bytes })
@@ -109,11 +108,11 @@ impl Run<'_> {
         let mut loads = Vec::new();
         for PlacedTable { what, content, database, schema, table } in placed {
             self.make_database(&database)?;
-            let change = match self.options.overwrite {
-                true => Change::Begin(format!("DROP TABLE IF EXISTS {}.{};\n", quoted(&schema), quoted(&table)).into()),
-                false => Change::None,
-            };
-            let text = SqlText { contents: self.repository.contents()?, content, change, threads: 1 };
+            let mut text = SqlText::whole(self.repository.contents()?, content, 1);
+            if self.options.overwrite {
+                let statement = format!("DROP TABLE IF EXISTS {}.{};\n", quoted(&schema), quoted(&table));
+                text.made_of.insert(0, Stretch::Statement(statement.into()));
+            }
             let mut arguments = self.fed_in(&database);
             // All of the table, or nothing.
             arguments.push("--single-transaction".into());

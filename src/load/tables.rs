@@ -1,6 +1,8 @@
 //! Tables of a dump's snapshot: found by name, or listed.
 
-use crate::dump::layout::{DATABASE_FILE, DUMP_FILE, RESERVED, RESTORE_FILE, TABLES_DIRECTORY};
+use crate::dump::layout::{
+    DATABASE_FILE, DUMP_FILE, META_DIRECTORY, PARTS_FILE, RESERVED, RESTORE_FILE, TABLES_DIRECTORY,
+};
 use crate::dump::name::{file_name, name_of_file};
 use crate::error::{Error, Result};
 use crate::repository::content::Content;
@@ -53,6 +55,13 @@ impl<'a> DumpTables<'a> {
         let node = self.tree.lookup_path(root, DUMP_FILE.as_bytes())?;
         node.and_then(|node| node.content().cloned())
             .ok_or_else(|| Error::corrupt("the snapshot", "it has no dump.sql"))
+    }
+
+    /// The list of its parts.
+    pub fn parts(&self, root: &Node) -> Result<Option<Content>> {
+        let path = [META_DIRECTORY.as_bytes(), PARTS_FILE.as_bytes()].join(&b'/');
+        let node = self.tree.lookup_path(root, &path)?;
+        Ok(node.and_then(|node| node.content().cloned()))
     }
 
     pub fn databases(&self) -> &[Database] {

@@ -1,4 +1,6 @@
-//! SqlText: the SQL that a client is given: a file of a snapshot, perhaps with its table renamed.
+//! SqlText: the SQL that a client is given: a file of a snapshot, or stretches of one, perhaps with its table renamed.
+
+use std::ops::{ControlFlow, Range};
 
 use crate::dump::mysql::Renamer;
 use crate::error::{Error, Result};
@@ -10,48 +12,102 @@ use crate::repository::content_reader::ContentReader;
 /// `--binary-mode` forbids too.
 const SANDBOX_LINES: [&[u8]; 2] = [br"/*M!999999\-", br"/*!999999\-"];
 
-/// What is other than in the file.
-pub enum Change {
-    None,
-    /// The name of the table.
-    Rename {
-        old: Vec<u8>,
-        new: Vec<u8>,
-    },
-    /// A statement comes first.
-    Begin(Vec<u8>),
+/// Bytes of a stretch that are read at once.
+const PIECE_BYTES: usize = 512 << 10;
+
+/// What a text is made of, in order.
+#[derive(Debug, Clone)]
+pub enum Stretch {
+    Statement(Vec<u8>),
+    /// Bytes of the file.
+    Of(Range<u64>),
 }
 
 /// A text that can be read again and again.
 pub struct SqlText<'a> {
     pub contents: ContentReader<'a>,
     pub content: Content,
-    pub change: Change,
+    pub made_of: Vec<Stretch>,
+    /// The table's name there, and the one that it gets.
+    pub rename: Option<[Vec<u8>; 2]>,
     /// Threads that decode.
     pub threads: usize,
 }
 
-impl SqlText<'_> {
+impl<'a> SqlText<'a> {
+    /// All of a file as it is.
+    pub fn whole(contents: ContentReader<'a>, content: Content, threads: usize) -> SqlText<'a> {
+        let made_of = vec![Stretch::Of(0..content.size)];
+        SqlText { contents, content, made_of, rename: None, threads }
+    }
+
+    pub fn bytes(&self) -> u64 {
+        let bytes = |stretch: &Stretch| match stretch {
+            Stretch::Statement(text) => text.len() as u64,
+            Stretch::Of(range) => range.end - range.start,
+        };
+        self.made_of.iter().map(bytes).sum()
+    }
+
     /// Gives all of it to `take`, until that has seen enough.
     pub fn each_piece(&self, take: Taker<'_>) -> Result<()> {
-        let mut renamer = match &self.change {
-            Change::Rename { old, new } => Some(Renamer::new(old, new)),
-            Change::Begin(statement) if take(statement)?.is_break() => return Ok(()),
-            Change::Begin(_) | Change::None => None,
+        let Some([old, new]) = &self.rename else {
+            return self.each_stretch(take).map(|_| ());
         };
-        let mut is_first = true;
-        let mut renamed = Vec::new();
-        self.contents.each_piece(&self.content, self.threads, |piece| {
-            let piece = if std::mem::take(&mut is_first) { without_sandbox_line(piece) } else { piece };
-            let Some(renamer) = &mut renamer else { return take(piece) };
+        let (mut renamer, mut renamed) = (Renamer::new(old, new), Vec::new());
+        let flow = self.each_stretch(&mut |piece| {
             renamed.clear();
             renamer.push(piece, &mut renamed).map_err(|error| Error::corrupt("the dump", error.reason))?;
             take(&renamed)
         })?;
-        let Some(renamer) = renamer else { return Ok(()) };
+        if flow.is_break() {
+            return Ok(());
+        }
         renamed.clear();
         renamer.finish(&mut renamed);
         take(&renamed).map(|_| ())
+    }
+
+    fn each_stretch(&self, take: Taker<'_>) -> Result<ControlFlow<()>> {
+        for stretch in &self.made_of {
+            if self.stretch(stretch, take)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Gives one stretch of it to `take`.
+    pub fn stretch(&self, stretch: &Stretch, take: Taker<'_>) -> Result<ControlFlow<()>> {
+        let range = match stretch {
+            Stretch::Statement(text) => return take(text),
+            Stretch::Of(range) => range,
+        };
+        let mut is_first = range.start == 0;
+        let mut flow = ControlFlow::Continue(());
+        let mut give = |piece: &[u8]| {
+            let piece = if std::mem::take(&mut is_first) { without_sandbox_line(piece) } else { piece };
+            flow = take(piece)?;
+            Ok(flow)
+        };
+        match *range == (0..self.content.size) {
+            true => self.contents.each_piece(&self.content, self.threads, give)?,
+            false => self.each_piece_in(range, &mut give)?,
+        }
+        Ok(flow)
+    }
+
+    fn each_piece_in(&self, range: &Range<u64>, take: Taker<'_>) -> Result<()> {
+        let (mut piece, mut at) = (Vec::new(), range.start);
+        while at < range.end {
+            piece.clear();
+            self.contents.read(&self.content, at, PIECE_BYTES.min((range.end - at) as usize), &mut piece)?;
+            at += piece.len() as u64;
+            if take(&piece)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

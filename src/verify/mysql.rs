@@ -8,7 +8,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::dump::layout::RESERVED;
+use crate::dump::layout::{RESERVED, VIEWS_DIRECTORY};
 use crate::dump::mysql::SERVER_DATABASES;
 use crate::dump::name::name_of_file;
 use crate::error::{Error, Result};
@@ -184,7 +184,7 @@ impl Engine for MysqlEngine {
         let (tree, mut databases) = (repository.tree()?, Vec::new());
         for (name, node) in databases_of(tree, &snapshot.manifest.root)? {
             // A view that cannot be asked, since its definer is not there say, would end the dump.
-            for view in names_in(tree, &node, b"views")? {
+            for view in names_in(tree, &node, VIEWS_DIRECTORY.as_bytes())? {
                 words.push(option(b"--ignore-table=", &[&name[..], b".", &view].concat()));
             }
             databases.push(OsString::from_vec(name));

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::dump::layout::{DUMP_FILE, META_DIRECTORY, ORIGINAL_DIRECTORY, RESTORE_FILE};
+use crate::dump::layout::{DUMP_FILE, META_DIRECTORY, ORIGINAL_DIRECTORY, PARTS_FILE, RESTORE_FILE};
 use crate::error::Result;
 use crate::id::ChunkId;
 use crate::ingest::dump::dump_tree::DumpTree;
@@ -95,7 +95,7 @@ impl DumpFiles<'_, '_> {
         let mut files = vec![
             self.made_file("coordinates.json", coordinates, lane)?,
             self.made_file("inputs", meta::input_lines(&dump.inputs), lane)?,
-            self.made_file("parts", meta::part_lines(&dump.parts), lane)?,
+            self.made_file(PARTS_FILE, meta::part_lines(&dump.parts), lane)?,
             self.made_file("status.json", status, lane)?,
         ];
         files.extend(dump.frames.iter().map(|(name, content)| {

@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 
 use serde_json::json;
 
+use crate::dump::part_line::PartLine;
 use crate::ingest::dump::part_list::PartList;
 use crate::ingest::dump::reading::StoredInput;
 use crate::ingest::dump::verdict::Verdict;
@@ -59,15 +60,8 @@ pub fn json_file(value: &serde_json::Value) -> Vec<u8> {
 /// One line of `parts` for each part, in the order of the dump: its length, its rows, its file.
 pub fn part_lines(parts: &PartList) -> impl Iterator<Item = Vec<u8>> + '_ {
     parts.all().iter().map(|part| {
-        let mut line = format!("{} {}", part.length, part.rows).into_bytes();
-        let mut between = b' ';
-        for name in parts.path(part) {
-            line.push(between);
-            line.extend_from_slice(name);
-            between = b'/';
-        }
-        line.push(b'\n');
-        line
+        let path = parts.path(part).collect::<Vec<_>>().join(&b'/');
+        PartLine { length: part.length, rows: part.rows, path: &path }.line()
     })
 }
 

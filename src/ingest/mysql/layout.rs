@@ -1,8 +1,8 @@
 //! Layout: which file of a snapshot a part of a dump belongs to.
 
 use crate::dump::layout::{
-    DATA_FILE, DATABASE_FILE, GLOBALS_DIRECTORY, HEADER_FILE, META_DIRECTORY, SCHEMA_FILE, TABLES_DIRECTORY,
-    TRIGGERS_FILE, database_directory,
+    DATA_FILE, DATABASE_FILE, GLOBALS_DIRECTORY, HEADER_FILE, META_DIRECTORY, SCHEMA_FILE, SEQUENCES_DIRECTORY,
+    STUB_FILE, TABLES_DIRECTORY, TRIGGERS_FILE, VIEWS_DIRECTORY, database_directory,
 };
 use crate::dump::mysql::{Part, PartKind};
 use crate::dump::name::file_name;
@@ -38,14 +38,14 @@ fn shelf_of(kind: PartKind) -> Shelf {
         PartKind::Schema => own_directory(&[TABLES_DIRECTORY], SCHEMA_FILE),
         PartKind::Data => own_directory(&[TABLES_DIRECTORY], DATA_FILE),
         PartKind::Triggers => own_directory(&[TABLES_DIRECTORY], TRIGGERS_FILE),
-        PartKind::ViewStub => own_directory(&["views"], "stub.sql"),
-        PartKind::View => own_directory(&["views"], "view.sql"),
+        PartKind::ViewStub => own_directory(&[VIEWS_DIRECTORY], STUB_FILE),
+        PartKind::View => own_directory(&[VIEWS_DIRECTORY], "view.sql"),
         PartKind::Procedure => own_file(&["routines", "procedures"]),
         PartKind::Function => own_file(&["routines", "functions"]),
         PartKind::Package => own_file(&["routines", "packages"]),
         PartKind::PackageBody => own_file(&["routines", "package-bodies"]),
         PartKind::Event => own_file(&["events"]),
-        PartKind::Sequence => own_file(&["sequences"]),
+        PartKind::Sequence => own_file(&[SEQUENCES_DIRECTORY]),
     }
 }
 

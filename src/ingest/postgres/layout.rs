@@ -2,7 +2,7 @@
 
 use crate::dump::layout::{
     DATA_FILE, DATABASE_FILE, GLOBALS_DIRECTORY, HEADER_FILE, META_DIRECTORY, POST_FILE, SCHEMA_FILE,
-    SEQUENCES_DIRECTORY, TABLES_DIRECTORY, database_directory,
+    SEQUENCES_DIRECTORY, TABLES_DIRECTORY, VIEWS_DIRECTORY, database_directory,
 };
 use crate::dump::name::{file_name, file_name_beside};
 use crate::dump::postgres::{Object, PartKind};
@@ -64,7 +64,7 @@ fn shelf_of(kind: PartKind) -> Shelf {
         PartKind::TextSearchParser => Shelf::OfSchema("text_search_parsers"),
         PartKind::TextSearchTemplate => Shelf::OfSchema("text_search_templates"),
         PartKind::Type => Shelf::OfSchema("types"),
-        PartKind::View => Shelf::OfSchema("views"),
+        PartKind::View => Shelf::OfSchema(VIEWS_DIRECTORY),
         PartKind::Table => Shelf::Table(SCHEMA_FILE),
         PartKind::Data => Shelf::Table(DATA_FILE),
         PartKind::Post => Shelf::Table(POST_FILE),

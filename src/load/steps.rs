@@ -1,0 +1,263 @@
+//! Steps: a dump of MySQL in the order in which several clients load it. One client gets all but the rows, and stays, as what it
+//! was told holds for its session. Rows come from any number of clients, once all tables are made that can be, and before all that
+//! would see them come: triggers, events, views.
+
+use std::collections::HashMap;
+use std::ops::{ControlFlow, Range};
+use std::rc::Rc;
+
+use crate::dump::layout::{
+    DATA_FILE, DATABASE_FILE, HEADER_FILE, META_DIRECTORY, SCHEMA_FILE, SEQUENCES_DIRECTORY, STUB_FILE,
+    TABLES_DIRECTORY, VIEWS_DIRECTORY,
+};
+use crate::dump::mysql::MysqlDump;
+use crate::dump::name::name_of_file;
+use crate::dump::part_line::PartLine;
+use crate::error::{Error, Result};
+use crate::load::client::MARK;
+use crate::load::loader::Load;
+use crate::load::text::{SqlText, Stretch};
+use crate::repository::content::Content;
+use crate::repository::content_reader::ContentReader;
+
+/// Rows of so many bytes are worth a client of their own, which has to be started.
+const GROUP_BYTES: u64 = 4 << 20;
+
+/// A dump, in steps.
+pub struct DumpSteps<'a> {
+    contents: ContentReader<'a>,
+    dump: Content,
+    steps: std::vec::IntoIter<Step>,
+}
+
+/// What is loaded before the next step begins: stretches of the dump, by the client that stays, then rows, by any, then other
+/// stretches, by the one that stays.
+#[derive(Debug, Default)]
+struct Step {
+    in_order: Vec<Range<u64>>,
+    at_once: Vec<TableRows>,
+    behind: Vec<Range<u64>>,
+}
+
+/// The rows of one table.
+#[derive(Debug)]
+struct TableRows {
+    /// The names of the directories of its database and of itself.
+    table: [Vec<u8>; 2],
+    /// What sets up a session for it.
+    session: Rc<[u8]>,
+    ranges: Vec<Range<u64>>,
+}
+
+impl TableRows {
+    fn bytes(&self) -> u64 {
+        self.ranges.iter().map(|range| range.end - range.start).sum()
+    }
+}
+
+impl<'a> DumpSteps<'a> {
+    /// Reads the list of the parts of a dump.
+    pub fn plan(contents: ContentReader<'a>, dump: &Content, parts: &Content) -> Result<DumpSteps<'a>> {
+        let corrupt = |reason: &str| Error::corrupt("_meta/parts", reason);
+        let mut header_text = |range: &Range<u64>| {
+            let mut text = Vec::new();
+            let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+            contents.read(dump, range.start, length, &mut text).map(|()| text)
+        };
+        let (mut planner, mut rest) = (Planner::default(), Vec::new());
+        contents.each_piece(parts, 1, |piece| {
+            rest.extend_from_slice(piece);
+            let end = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            for line in rest[..end].split_inclusive(|&byte| byte == b'\n') {
+                let part =
+                    PartLine::parse(&line[..line.len() - 1]).ok_or_else(|| corrupt("a line tells of no part"))?;
+                planner.push(&part, &mut header_text)?;
+            }
+            rest.drain(..end);
+            Ok::<_, Error>(ControlFlow::Continue(()))
+        })?;
+        let Planner { mut steps, step, end, .. } = planner;
+        steps.push(step);
+        match end == dump.size && rest.is_empty() {
+            true => Ok(DumpSteps { contents, dump: dump.clone(), steps: steps.into_iter() }),
+            false => Err(corrupt("its parts are not all of the dump")),
+        }
+    }
+
+    /// What the client that stays gets: behind each statement that tells how far it is come the rows of a step.
+    pub fn in_order(&self) -> Vec<Stretch> {
+        let mut made_of = Vec::new();
+        for step in self.steps.as_slice() {
+            made_of.extend(step.in_order.iter().cloned().map(Stretch::Of));
+            if !step.at_once.is_empty() {
+                made_of.push(Stretch::Statement(format!("SELECT '{MARK}';\n").into()));
+            }
+            made_of.extend(step.behind.iter().cloned().map(Stretch::Of));
+        }
+        made_of
+    }
+
+    /// The rows of the next step that has some, the largest first. `places` tells where databases go.
+    pub fn next_loads(&mut self, places: &HashMap<Vec<u8>, String>) -> Vec<Load<'a>> {
+        let Some(step) = self.steps.find(|step| !step.at_once.is_empty()) else { return Vec::new() };
+        let groups = groups_of(step.at_once);
+        groups.into_iter().map(|group| self.load(&group, places)).collect()
+    }
+
+    fn load(&self, group: &[TableRows], places: &HashMap<Vec<u8>, String>) -> Load<'a> {
+        let name = |file: &[u8]| String::from_utf8_lossy(&name_of_file(file).unwrap_or_default()).into_owned();
+        // There is one at least.
+        let [database, first] = &group[0].table;
+        let place = places.get(database).cloned().unwrap_or_else(|| name(database));
+        let what = match group.len() {
+            1 => format!("the rows of {}.{}", name(database), name(first)),
+            more => format!("the rows of {more} tables of {}", name(database)),
+        };
+        let of = |rows: &TableRows| {
+            let ranges = rows.ranges.iter().cloned().map(Stretch::Of);
+            std::iter::once(Stretch::Statement(rows.session.to_vec())).chain(ranges).collect::<Vec<_>>()
+        };
+        let made_of = group.iter().flat_map(of).collect();
+        let text = SqlText { contents: self.contents, content: self.dump.clone(), made_of, rename: None, threads: 1 };
+        Load { what, text, arguments: vec![place.into()] }
+    }
+}
+
+/// Tables that one client loads one after the other. The largest come first, so that no client is busy long after the others.
+fn groups_of(mut tables: Vec<TableRows>) -> Vec<Vec<TableRows>> {
+    tables.sort_by(|a, b| a.table[0].cmp(&b.table[0]).then(b.bytes().cmp(&a.bytes())));
+    let mut groups: Vec<(u64, Vec<TableRows>)> = Vec::new();
+    for rows in tables {
+        let bytes = rows.bytes();
+        match groups.last_mut() {
+            Some((so_far, group)) if *so_far + bytes <= GROUP_BYTES && group[0].table[0] == rows.table[0] => {
+                *so_far += bytes;
+                group.push(rows);
+            }
+            _ => groups.push((bytes, vec![rows])),
+        }
+    }
+    groups.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+/// The settings of a session that this text sets up, if it lets tables be loaded in any order, and its clients see what all see.
+fn free_session(header: &[u8]) -> Option<Rc<[u8]>> {
+    let mut dump = MysqlDump::default();
+    dump.push(header, &mut |_| {});
+    let settings = dump.finish(&mut |_| {}).session.settings;
+    let has = |text: &[u8], word: &[u8]| text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word));
+    // Who does not log what it loads must do so in all sessions.
+    let is_free = has(&settings, b"FOREIGN_KEY_CHECKS=0") && !has(header, b"SQL_LOG_BIN");
+    is_free.then(|| settings.into())
+}
+
+/// What a part of a dump is, to those who load it.
+enum Way<'p> {
+    /// Begins a dump.
+    Header,
+    Database,
+    /// Rows do not matter to it.
+    BesideRows,
+    /// Makes this table of this database, or is about its rows.
+    Schema([&'p [u8]; 2]),
+    Rows([&'p [u8]; 2]),
+    Triggers,
+    /// May need all that was before it.
+    BehindRows,
+}
+
+impl<'p> Way<'p> {
+    fn of(path: &'p [u8]) -> Way<'p> {
+        let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').collect();
+        let is = |name: &[u8], known: &str| name == known.as_bytes();
+        match names[..] {
+            [top, file] if is(top, META_DIRECTORY) && is(file, HEADER_FILE) => Way::Header,
+            // The server itself reads these.
+            [database, ..] if is(database, "mysql") => Way::BehindRows,
+            [_, file] if is(file, DATABASE_FILE) => Way::Database,
+            [_, directory, _] if is(directory, SEQUENCES_DIRECTORY) => Way::BesideRows,
+            [_, directory, _, file] if is(directory, VIEWS_DIRECTORY) && is(file, STUB_FILE) => Way::BesideRows,
+            [database, directory, table, file] if is(directory, TABLES_DIRECTORY) => match file {
+                file if is(file, SCHEMA_FILE) => Way::Schema([database, table]),
+                file if is(file, DATA_FILE) => Way::Rows([database, table]),
+                _ => Way::Triggers,
+            },
+            _ => Way::BehindRows,
+        }
+    }
+}
+
+/// Puts steps together out of the parts of a dump.
+#[derive(Default)]
+struct Planner {
+    steps: Vec<Step>,
+    /// What sets up sessions for the rows that come; `None` where those come in order.
+    session: Option<Rc<[u8]>>,
+    step: Step,
+    /// Where tables are among those of the step.
+    places: HashMap<[Vec<u8>; 2], usize>,
+    end: u64,
+}
+
+impl Planner {
+    /// Takes the next part; `read` reads a stretch of the dump.
+    fn push(&mut self, part: &PartLine, read: &mut impl FnMut(&Range<u64>) -> Result<Vec<u8>>) -> Result<()> {
+        let range = self.end..self.end + part.length;
+        self.end = range.end;
+        match (Way::of(part.path), &self.session) {
+            (Way::Rows(table), Some(session)) => {
+                let session = session.clone();
+                self.push_rows(table.map(<[u8]>::to_vec), session, range);
+                return Ok(());
+            }
+            (Way::Triggers, _) if self.has_rows() => {
+                extend(&mut self.step.behind, range);
+                return Ok(());
+            }
+            // Triggers are made under the collation that their database had once.
+            (Way::Database, _) if self.has_rows() && read(&range)?.trim_ascii().starts_with(b"ALTER DATABASE ") => {
+                extend(&mut self.step.behind, range);
+                return Ok(());
+            }
+            (Way::Header, _) => {
+                self.end_step();
+                self.session = free_session(&read(&range)?);
+            }
+            (Way::Schema(table), _) if self.places.contains_key(&table.map(<[u8]>::to_vec)) => self.end_step(),
+            (Way::BehindRows | Way::Database, _) => self.end_step(),
+            (Way::Schema(_) | Way::BesideRows | Way::Rows(_) | Way::Triggers, _) => {}
+        }
+        extend(&mut self.step.in_order, range);
+        Ok(())
+    }
+
+    fn has_rows(&self) -> bool {
+        !self.step.at_once.is_empty()
+    }
+
+    fn push_rows(&mut self, table: [Vec<u8>; 2], session: Rc<[u8]>, range: Range<u64>) {
+        let rows = &mut self.step.at_once;
+        let place = *self.places.entry(table.clone()).or_insert(rows.len());
+        match rows.get_mut(place) {
+            Some(rows) => extend(&mut rows.ranges, range),
+            None => rows.push(TableRows { table, session, ranges: vec![range] }),
+        }
+    }
+
+    /// What comes must wait for the rows that came, if any did.
+    fn end_step(&mut self) {
+        if self.has_rows() {
+            self.places.clear();
+            self.steps.push(std::mem::take(&mut self.step));
+        }
+    }
+}
+
+/// Adds a stretch; one that goes on where the last one ended lengthens it.
+fn extend(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
+    match ranges.last_mut() {
+        Some(last) if last.end == range.start => last.end = range.end,
+        _ => ranges.push(range),
+    }
+}
