@@ -37,4 +37,6 @@ pub use self::patch::{Direction, PatchCounts, PatchWriter};
 pub use self::reading::ReadingCounts;
 pub use self::run::unnamed_file;
 pub use self::side::{DumpSide, has_statements};
-pub use self::tables::{TablePair, changed_databases, changed_table, changed_tables, changed_tables_of};
+pub use self::tables::{
+    TablePair, changed_directories, changed_table, changed_tables, changed_tables_of, is_changed_directory, levels,
+};

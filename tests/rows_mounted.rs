@@ -9,6 +9,7 @@ use std::process::Command;
 use rustix::io::Errno;
 use support::mariadb::MariaDb;
 use support::mounted::{Mount, Stage, errno, names};
+use support::postgres::Postgres;
 
 /// A server with two databases, of which three tables are going to differ.
 fn server() -> MariaDb {
@@ -156,5 +157,66 @@ fn a_patch_that_cannot_be_written_fails_and_the_log_says_why() {
     assert!(mount.log().contains("cannot write the patch"), "{}", mount.log());
     assert_eq!(errno(fs::metadata(rows.join("shop/same.sql.part"))), Some(Errno::NOENT));
     assert_eq!(errno(fs::metadata(rows.join("nowhere"))), Some(Errno::NOENT));
+    mount.unmount();
+}
+
+/// Two schemas of PostgreSQL have tables that are going to differ, and one has none.
+const OF_POSTGRES: &str = r#"
+CREATE SCHEMA "od/d"; CREATE SCHEMA quiet; CREATE TABLE quiet.idle (id integer PRIMARY KEY); INSERT INTO quiet.idle VALUES (1);
+CREATE TABLE orders (id serial PRIMARY KEY, note text);
+INSERT INTO orders (note) SELECT repeat(md5(i::text), 1 + i % 4) FROM generate_series(1, 20000) i;
+CREATE TABLE "od/d"."A.b" (id integer PRIMARY KEY, "N" text); INSERT INTO "od/d"."A.b" VALUES (1, E'\\.\n''');
+CREATE TABLE altered (id integer PRIMARY KEY); CREATE TABLE same (id integer PRIMARY KEY);
+"#;
+
+const CHANGES_OF_POSTGRES: &str = r#"
+UPDATE orders SET note = reverse(note) WHERE id % 1000 = 7; DELETE FROM orders WHERE id = 500;
+INSERT INTO orders (note) VALUES ('new'); UPDATE "od/d"."A.b" SET "N" = NULL; ALTER TABLE altered ADD more text;
+"#;
+
+#[test]
+fn patches_for_postgresql_are_in_their_schemas() {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    server.make_empty("shop");
+    let ingest = || {
+        let dump = stage.path("dump.sql");
+        fs::write(&dump, server.dump("pg_dump", &["--create", "shop"])).unwrap();
+        stage.succeed(&["ingest", "postgres", "--source", "shop", dump.to_str().unwrap()]);
+    };
+    server.run("shop", OF_POSTGRES);
+    ingest();
+    server.run("shop", CHANGES_OF_POSTGRES);
+    ingest();
+    let mount = stage.mount();
+    let rows = rows(&mount);
+    let list = || support::mounted::run(Command::new("ls").arg("-lR").arg(&rows));
+    list();
+    let (_, counts) = mount.counted(list);
+    assert_eq!(counts["decoded"], 0, "{counts:?}");
+    assert_eq!(names(&rows), ["shop"]);
+    assert_eq!(names(rows.join("shop")), ["od%2Fd", "public"], "only schemas with changes");
+    assert_eq!(names(rows.join("shop/public")), ["altered.sql", "orders.sql"]);
+    assert_eq!(names(rows.join("shop/od%2Fd")), ["A.b.sql"]);
+    for missing in
+        ["nowhere", "shop/nowhere", "shop/quiet", "shop/public/same.sql", "shop/public/orders", "shop/orders.sql"]
+    {
+        assert_eq!(errno(fs::metadata(rows.join(missing))), Some(Errno::NOENT), "{missing}");
+    }
+
+    let content = |server: &Postgres| support::postgres::content(server, "shop", &["--exclude-table=altered"]);
+    let after = content(&server);
+    for (file, table) in [("public/orders.sql", "shop.public.orders"), ("od%2Fd/A.b.sql", "shop.od/d.A.b")] {
+        let patches = [["shop", "shop~1"], ["shop~1", "shop"]].map(|[a, b]| {
+            let found = fs::read(mount.path(&format!("diff/{a}..{b}/rows/shop/{file}"))).unwrap();
+            assert!(!found.is_empty() && found == patch(&stage, [a, b], table), "{table}");
+            found
+        });
+        server.run("shop", &patches[0]);
+        assert_ne!(content(&server), after);
+        server.run("shop", &patches[1]);
+        assert_eq!(content(&server), after);
+    }
+    assert_eq!(errno(fs::read(rows.join("shop/public/altered.sql"))), Some(Errno::INVAL));
+    assert!(mount.log().contains("defined in another way"), "{}", mount.log());
     mount.unmount();
 }

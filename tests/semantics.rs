@@ -142,7 +142,14 @@ const PROMISES: &[(&str, &str)] = &[
          path it is found again.",
         "a_difference_left_behind_is_found_again_by_its_path",
     ),
-    ("`diff/A..B/rows` is there where both are dumps of MySQL or MariaDB.", "only_dumps_have_rows"),
+    (
+        "`diff/A..B/rows` is there where both are dumps of MySQL or MariaDB, or both of PostgreSQL.",
+        "only_dumps_have_rows",
+    ),
+    (
+        "Its files are `DATABASE/TABLE.sql`, and of PostgreSQL `DATABASE/SCHEMA/TABLE.sql`.",
+        "patches_for_postgresql_are_in_their_schemas",
+    ),
     ("It lists the tables that differ, and computes nothing for that.", "listing_computes_nothing"),
     (
         "A file in it has a size of 0 until it is read for the first time: then the statements are written, into a file \

@@ -25,7 +25,7 @@ What it shows:
   ids/ID                      snapshots by id
   tags/TAG/SOURCE/NAME        snapshots by tag
   diff/A..B/                  what differs between two snapshots
-  diff/A..B/rows/DATABASE/    for dumps: TABLE.sql, the statements that make B of A
+  diff/A..B/rows/DATABASE/    for dumps: TABLE.sql, the statements that make B of A; of PostgreSQL SCHEMA/TABLE.sql
 
 Examples:
   yesterfs mount /mnt/yester

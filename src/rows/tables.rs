@@ -113,7 +113,7 @@ impl TablePair {
 }
 
 /// Directories between the root and those of tables.
-fn levels(kind: SnapshotKind) -> usize {
+pub fn levels(kind: SnapshotKind) -> usize {
     if kind == SnapshotKind::Postgres { 2 } else { 1 }
 }
 
@@ -144,43 +144,78 @@ pub fn changed_tables(
     Ok(pairs.into_iter().filter(TablePair::differs).collect())
 }
 
-/// The directories of databases that have tables that may differ, in dumps without schemas.
-pub fn changed_databases(repository: &Repository, roots: [Option<&Node>; 2]) -> Result<Vec<Vec<u8>>> {
-    let mut found = Vec::new();
-    each_pair(repository, roots, &mut |database, sides| {
-        let [a, b] = tables_of(repository, [sides[0].as_ref(), sides[1].as_ref()])?;
-        let page = |node: Option<Node>| node.and_then(|node| node.directory().map(|root| root.page));
-        if page(a) != page(b) {
-            found.push(database.to_vec());
+/// The names of the directories in the one at `path` that have tables that may differ: of databases, or of schemas.
+pub fn changed_directories(
+    repository: &Repository,
+    kind: SnapshotKind,
+    roots: [Option<&Node>; 2],
+    path: &[Vec<u8>],
+) -> Result<Vec<Vec<u8>>> {
+    let (nodes, mut found) = (nodes_at(repository, roots, path)?, Vec::new());
+    let further = levels(kind).saturating_sub(path.len() + 1);
+    each_pair(repository, nodes.each_ref().map(Option::as_ref), &mut |name, sides| {
+        if leads_to_changes(repository, sides.each_ref().map(Option::as_ref), further)? {
+            found.push(name.to_vec());
         }
         Ok(())
     })?;
     Ok(found)
 }
 
-/// The tables that differ of a database, which is named as its directory.
+/// Whether the directory at `path`, of a database or a schema, has tables that may differ.
+pub fn is_changed_directory(
+    repository: &Repository,
+    kind: SnapshotKind,
+    roots: [Option<&Node>; 2],
+    path: &[Vec<u8>],
+) -> Result<bool> {
+    let nodes = nodes_at(repository, roots, path)?;
+    leads_to_changes(repository, nodes.each_ref().map(Option::as_ref), levels(kind).saturating_sub(path.len()))
+}
+
+/// Whether tables may differ so many levels further down.
+fn leads_to_changes(repository: &Repository, sides: [Option<&Node>; 2], levels: usize) -> Result<bool> {
+    if levels == 0 {
+        let page = |node: Option<Node>| node.and_then(|node| node.directory().map(|root| root.page));
+        let [a, b] = tables_of(repository, sides)?.map(page);
+        return Ok(a != b);
+    }
+    let mut found = false;
+    each_pair(repository, sides, &mut |_, sides| {
+        found = found || leads_to_changes(repository, sides.each_ref().map(Option::as_ref), levels - 1)?;
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// The tables that differ of a database or a schema, which is named by directories.
 pub fn changed_tables_of(
     repository: &Repository,
     roots: [Option<&Node>; 2],
-    database: &[u8],
+    path: &[Vec<u8>],
 ) -> Result<Vec<TablePair>> {
-    let tree = repository.tree()?;
-    let node = |root: Option<&Node>| root.map_or(Ok(None), |root| tree.lookup_path(root, database));
-    let (nodes, mut found) = ([node(roots[0])?, node(roots[1])?], Vec::new());
-    add_tables_in(repository, [nodes[0].as_ref(), nodes[1].as_ref()], &[database.to_vec()], &mut found)?;
+    let (nodes, mut found) = (nodes_at(repository, roots, path)?, Vec::new());
+    add_tables_in(repository, nodes.each_ref().map(Option::as_ref), path, &mut found)?;
     Ok(found.into_iter().filter(TablePair::differs).collect())
 }
 
-/// A table by the directories of its database and its own, if it differs.
+/// A table by the directories that it is in and its own, if it differs.
 pub fn changed_table(
     repository: &Repository,
     roots: [Option<&Node>; 2],
-    database: &[u8],
+    path: &[Vec<u8>],
     table: &[u8],
 ) -> Result<Option<TablePair>> {
-    let below = [database, TABLES_DIRECTORY.as_bytes(), table].join(&b'/');
-    let pair = table_at(repository, roots, &below, vec![database.to_vec()], table)?;
+    let below = [&path.join(&b'/'), TABLES_DIRECTORY.as_bytes(), table].join(&b'/');
+    let pair = table_at(repository, roots, &below, path.to_vec(), table)?;
     Ok(pair.filter(TablePair::differs))
+}
+
+/// What both have at a path.
+fn nodes_at(repository: &Repository, roots: [Option<&Node>; 2], path: &[Vec<u8>]) -> Result<[Option<Node>; 2]> {
+    let (tree, path) = (repository.tree()?, path.join(&b'/'));
+    let node = |root: Option<&Node>| root.map_or(Ok(None), |root| tree.lookup_path(root, &path));
+    Ok([node(roots[0])?, node(roots[1])?])
 }
 
 /// The directories of tables of a database or a schema.

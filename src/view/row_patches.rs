@@ -1,5 +1,5 @@
-//! `diff/A..B/rows/<database>/<table>.sql`: the statements that make of a table as A has it what B has. They are written when
-//! somebody reads the file. Until then it has a size of 0, as files of `/proc` do, and listing computes nothing.
+//! `diff/A..B/rows/<database>/<table>.sql`, or `<database>/<schema>/<table>.sql`: the statements that make of a table as A has it
+//! what B has. They are written when somebody reads the file. Until then it has a size of 0, as files of `/proc` do, and listing computes nothing.
 //!
 //! Whether a kernel opens files by itself or not, it asks for the attributes of an open file before it believes that nothing is
 //! behind its end. That request is told apart from that of `stat`, and answered with the true size.
@@ -21,43 +21,54 @@ use crate::view::{Attributes, Child, Seek, View};
 /// The directory in `diff/A..B`.
 pub(super) const ROWS: &[u8] = b"rows";
 
-/// How the names of the files end.
-const SUFFIX: &[u8] = b".sql";
-
 /// Patches that are kept at a time, each in a file without a name.
 const PATCHES_MAX: usize = 16;
 
-/// What finds the tables that differ, and writes patches. Names are those of the directories of databases and tables.
+/// What finds the tables that differ, and writes patches. A path is names in `rows`, from there down.
 pub trait RowPatches: Send + Sync {
     /// Whether both snapshots are dumps whose rows can be told apart.
     fn are_comparable(&self, pair: [&Snapshot; 2]) -> bool;
 
-    /// The databases that have tables that differ.
-    fn databases(&self, repository: &Repository, pair: [&Snapshot; 2]) -> Result<Vec<Vec<u8>>>;
+    /// What is in a directory: only what leads to tables that differ.
+    fn children(&self, repository: &Repository, pair: [&Snapshot; 2], path: &[Vec<u8>]) -> Result<Vec<RowsChild>>;
 
-    /// The tables of a database that differ.
-    fn tables(&self, repository: &Repository, pair: [&Snapshot; 2], database: &[u8]) -> Result<Vec<Vec<u8>>>;
+    /// The one of this name, if it is there.
+    fn child(
+        &self,
+        repository: &Repository,
+        pair: [&Snapshot; 2],
+        path: &[Vec<u8>],
+        name: &[u8],
+    ) -> Result<Option<RowsChild>>;
 
-    /// Whether there is such a table, and it differs.
-    fn differs(&self, repository: &Repository, pair: [&Snapshot; 2], database: &[u8], table: &[u8]) -> Result<bool>;
-
-    /// Writes the patch of a table into a file that goes with its last user, until `is_given_up`.
+    /// Writes the patch at this path into a file that goes with its last user, until `is_given_up`.
     fn write(
         &self,
         repository: &Repository,
         pair: [&Snapshot; 2],
-        database: &[u8],
-        table: &[u8],
+        path: &[Vec<u8>],
         is_given_up: &AtomicBool,
     ) -> Result<File>;
 }
 
-/// One of the two directories, or a file.
+/// A directory in `rows`, or a patch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum RowsPlace {
-    Whole,
-    Database(Vec<u8>),
-    Table { database: Vec<u8>, table: Vec<u8> },
+pub struct RowsChild {
+    pub name: Vec<u8>,
+    pub is_patch: bool,
+}
+
+/// `rows`, or something in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RowsPlace {
+    path: Vec<Vec<u8>>,
+    pub is_patch: bool,
+}
+
+impl RowsPlace {
+    fn child(&self, child: RowsChild) -> RowsPlace {
+        RowsPlace { path: [&self.path[..], &[child.name]].concat(), is_patch: child.is_patch }
+    }
 }
 
 /// A patch that was written.
@@ -95,13 +106,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl VirtualEntry {
     fn rows(pair: u64, place: RowsPlace, parent: u64) -> VirtualEntry {
-        let names: &[&[u8]] = match &place {
-            RowsPlace::Whole => &[],
-            RowsPlace::Database(database) => &[database],
-            RowsPlace::Table { database, table } => &[database, table],
-        };
         let above = format!("diff/{pair}/rows");
-        let key = names.iter().fold(above.into_bytes(), |key, name| [&key[..], b"/", name].concat());
+        let key = place.path.iter().fold(above.into_bytes(), |key, name| [&key[..], b"/", name].concat());
         VirtualEntry { key, parent, kind: VirtualKind::Rows { pair, place } }
     }
 }
@@ -117,7 +123,8 @@ impl View {
     pub(super) fn rows_of_pair(&self, pair: u64, snapshots: [&Snapshot; 2]) -> Option<Child> {
         let patches = self.patches.as_ref().filter(|patches| patches.writer.are_comparable(snapshots));
         let above = DifferencePlace { pair, part: Part::Whole, position: 0 };
-        patches.map(|_| Child::Virtual(VirtualEntry::rows(pair, RowsPlace::Whole, above.ino())))
+        let place = RowsPlace { path: Vec::new(), is_patch: false };
+        patches.map(|_| Child::Virtual(VirtualEntry::rows(pair, place, above.ino())))
     }
 
     fn with_patches<T>(&self, pair: u64, act: impl FnOnce(&PatchFiles, [&Snapshot; 2]) -> Result<T>) -> Result<T> {
@@ -132,40 +139,27 @@ impl View {
 
     /// The child `name` of one of the directories.
     pub(super) fn rows_child(&self, ino: u64, pair: u64, place: &RowsPlace, name: &[u8]) -> Result<Option<Child>> {
-        let (repository, child) = (&self.repository, |place| Child::Virtual(VirtualEntry::rows(pair, place, ino)));
-        self.with_patches(pair, |patches, snapshots| match place {
-            RowsPlace::Whole => {
-                let databases = patches.writer.databases(repository, snapshots)?;
-                Ok(databases.iter().any(|it| it == name).then(|| child(RowsPlace::Database(name.to_vec()))))
-            }
-            RowsPlace::Database(database) => {
-                let Some(table) = name.strip_suffix(SUFFIX) else { return Ok(None) };
-                let differs = patches.writer.differs(repository, snapshots, database, table)?;
-                let place = || RowsPlace::Table { database: database.clone(), table: table.to_vec() };
-                Ok(differs.then(|| child(place())))
-            }
-            RowsPlace::Table { .. } => Err(not_a("directory", ino)),
-        })
+        if place.is_patch {
+            return Err(not_a("directory", ino));
+        }
+        let found = self.with_patches(pair, |patches, snapshots| {
+            patches.writer.child(&self.repository, snapshots, &place.path, name)
+        })?;
+        Ok(found.map(|child| Child::Virtual(VirtualEntry::rows(pair, place.child(child), ino))))
     }
 
     /// All children of one of the directories: names, and what they are.
     pub(super) fn rows_children(&self, ino: u64, pair: u64, place: &RowsPlace) -> Result<Vec<(Vec<u8>, Child)>> {
-        let (repository, child) = (&self.repository, |place| Child::Virtual(VirtualEntry::rows(pair, place, ino)));
-        self.with_patches(pair, |patches, snapshots| match place {
-            RowsPlace::Whole => {
-                let databases = patches.writer.databases(repository, snapshots)?;
-                Ok(databases.into_iter().map(|name| (name.clone(), child(RowsPlace::Database(name)))).collect())
-            }
-            RowsPlace::Database(database) => {
-                let tables = patches.writer.tables(repository, snapshots, database)?;
-                let named = tables.into_iter().map(|table| {
-                    let name = [&table[..], SUFFIX].concat();
-                    (name, child(RowsPlace::Table { database: database.clone(), table }))
-                });
-                Ok(named.collect())
-            }
-            RowsPlace::Table { .. } => Err(not_a("directory", ino)),
-        })
+        if place.is_patch {
+            return Err(not_a("directory", ino));
+        }
+        let found = self.with_patches(pair, |patches, snapshots| {
+            patches.writer.children(&self.repository, snapshots, &place.path)
+        })?;
+        let named = found
+            .into_iter()
+            .map(|child| (child.name.clone(), Child::Virtual(VirtualEntry::rows(pair, place.child(child), ino))));
+        Ok(named.collect())
     }
 
     /// The size of a patch, as far as it was written.
@@ -193,7 +187,7 @@ impl View {
 
     fn patch(&self, ino: u64) -> Result<Arc<Patch>> {
         let entry = self.virtual_entry(ino)?;
-        let VirtualKind::Rows { pair, place: RowsPlace::Table { database, table } } = &entry.kind else {
+        let VirtualKind::Rows { pair, place: RowsPlace { path, is_patch: true } } = &entry.kind else {
             return Err(not_a("regular file", ino));
         };
         self.with_patches(*pair, |patches, snapshots| {
@@ -204,7 +198,7 @@ impl View {
             if let Some(known) = patches.known(ino) {
                 return Ok(known);
             }
-            let file = patches.writer.write(&self.repository, snapshots, database, table, &patches.is_given_up)?;
+            let file = patches.writer.write(&self.repository, snapshots, path, &patches.is_given_up)?;
             let length = file.metadata().map_err(Error::io("read", "a temporary file"))?.len();
             let patch = Arc::new(Patch { file, size_bytes: length });
             lock(&patches.known).insert(ino, patch.clone());

@@ -107,7 +107,7 @@ impl VirtualEntry {
 
     /// Whether it is a file that is written when somebody reads it.
     pub fn is_patch(&self) -> bool {
-        matches!(self.kind, VirtualKind::Rows { place: RowsPlace::Table { .. }, .. })
+        matches!(self.kind, VirtualKind::Rows { place: RowsPlace { is_patch: true, .. }, .. })
     }
 
     /// Whether what it lists depends on what time it is.
@@ -124,7 +124,7 @@ impl VirtualEntry {
                 size: target.len() as u64,
                 ..directory
             },
-            VirtualKind::Rows { place: RowsPlace::Table { .. }, .. } => {
+            VirtualKind::Rows { place: RowsPlace { is_patch: true, .. }, .. } => {
                 Attributes { kind: EntryKind::File, permissions: FILE_PERMISSIONS, size: 0, ..directory }
             }
             _ => directory,
