@@ -7,11 +7,13 @@
 //! 3. `window`: drops what is the same and in the same order. `join`: finds what belongs together by key, in memory or in files.
 //! 4. `difference`: the changes. `patch`: the statements that make them.
 //!
-//! One row by its key: `locate` looks for its place, `find` gives it, `history` follows it through the snapshots of a source.
+//! One row by its key: `locate` looks for its place, `documents` for that of a document of MongoDB; `find` gives it, `history`
+//! follows it through the snapshots of a source.
 
 mod collections;
 mod comparison;
 mod difference;
+mod documents;
 mod find;
 mod form;
 mod gaps;
@@ -36,7 +38,7 @@ pub use self::join::{Join, JoinCounts};
 pub use self::patch::{Direction, PatchCounts, PatchWriter};
 pub use self::reading::ReadingCounts;
 pub use self::run::unnamed_file;
-pub use self::side::{DumpSide, has_statements};
+pub use self::side::{DumpSide, has_rows, has_statements};
 pub use self::tables::{
     TablePair, changed_directories, changed_table, changed_tables, changed_tables_of, is_changed_directory, levels,
 };

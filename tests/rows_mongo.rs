@@ -3,42 +3,15 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use support::mongo::{collection, document, edges, files_of, fixture, number, pack, text, write_files};
-use support::repository::{TestRepository, now};
+use support::mongo::{document, edges, files_of, fixture, ingest, number, orders, text, write_files};
+use support::repository::TestRepository;
 use support::rows::{Dice, MIB, diff, found, options, patch};
-use yesterfs::compressed::UnwrapLimit;
 use yesterfs::error::{Error, ErrorKind};
-use yesterfs::ingest::IngestOptions;
-use yesterfs::ingest::dump::OriginalPolicy;
-use yesterfs::ingest::mongo::{MongoInput, MongoOptions, ingest_mongo};
-use yesterfs::ingest::stream::StreamInput;
+use yesterfs::ingest::mongo::MongoInput;
 use yesterfs::progress::Recorder;
-use yesterfs::repository::snapshot::Snapshot;
 use yesterfs::rows::{Direction, DumpSide, find_rows};
-
-fn ingest(place: &TestRepository, input: MongoInput) -> Arc<Snapshot> {
-    let common = IngestOptions { source: "shop".into(), host: "here".into(), user: "me".into(), ..Default::default() };
-    let options = MongoOptions {
-        common,
-        input,
-        keep_incomplete: true,
-        unwrap_limit: UnwrapLimit::NoBomb,
-        original: OriginalPolicy::Keep,
-        threads: 2,
-    };
-    ingest_mongo(&place.repository, options, &now, &Recorder::default()).unwrap().snapshot
-}
-
-/// A dump of one collection, as an archive.
-fn orders(place: &TestRepository, documents: &[Vec<u8>]) -> Arc<Snapshot> {
-    let listed = [collection("shop", "orders", documents.concat())];
-    let blocks = support::mongo::by_turns(&listed, &[0], 1000);
-    let archive = pack(&listed, &blocks);
-    ingest(place, MongoInput::Archive(StreamInput::Reader(Box::new(std::io::Cursor::new(archive)))))
-}
 
 fn binary(name: &str, bytes: &[u8]) -> Vec<u8> {
     [b"\x05", name.as_bytes(), b"\0", &(bytes.len() as u32).to_le_bytes()[..], b"\0", bytes].concat()

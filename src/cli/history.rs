@@ -6,11 +6,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use clap::Args;
+use serde_json::Value;
 use yesterfs::error::{Error, Result};
 use yesterfs::progress::Monitor;
 use yesterfs::repository::catalog::Catalog;
 use yesterfs::repository::snapshot::{Snapshot, check_label};
-use yesterfs::rows::{HistoryStep, RowView, has_statements, row_history};
+use yesterfs::rows::{HistoryStep, RowForm, RowView, has_rows, row_history};
 
 use super::diff::row_record;
 use super::exit::{CommandResult, Failure};
@@ -31,13 +32,14 @@ Examples:
 /// updated in some columns, or deleted. The oldest snapshot that has the row has nothing before it, and the row is only seen
 /// there. Snapshots that are known to be incomplete are left out. Where two snapshots share what lies around the row, it is not
 /// read; where the rows around its place are in the order of their keys, a row that is not among them is taken to be nowhere.
+/// A document of MongoDB is found by its _id, as yesterfs rows takes it.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES, allow_missing_positional = true)]
 pub struct History {
     /// The source of the snapshots; it can be left out where only one has dumps with rows
     source: Option<String>,
 
-    /// The table: shop.orders
+    /// The table, or the collection: shop.orders
     table: OsString,
 
     /// The value of its key, or of each column of it
@@ -66,7 +68,7 @@ pub fn run(args: History, invocation: &Invocation) -> CommandResult {
 
 /// Snapshots of a source that have rows which can be followed, the newest first.
 fn with_rows<'c>(catalog: &'c Catalog, source: &'c str) -> impl Iterator<Item = &'c Arc<Snapshot>> {
-    catalog.choices(source).rev().filter(|snapshot| has_statements(snapshot))
+    catalog.choices(source).rev().filter(|snapshot| has_rows(snapshot))
 }
 
 impl History {
@@ -112,6 +114,11 @@ fn words(step: &HistoryStep) -> (&'static str, &'static str) {
 
 fn print_text(step: &HistoryStep, output: &mut Output) -> io::Result<()> {
     output.line(format!("{}: {}", snapshot_name(step.snapshot), words(step).1))?;
+    if let [_, Some(view)] | [Some(view), _] = &step.sides
+        && view.form == RowForm::Document
+    {
+        return print_document(step, output);
+    }
     let names = step.comparison.columns();
     let shown = |view: &RowView, column: usize| view.literal(column).map(printable);
     match &step.sides {
@@ -123,6 +130,30 @@ fn print_text(step: &HistoryStep, output: &mut Output) -> io::Result<()> {
             let value = only.as_ref().and_then(|view| shown(view, column));
             value.map_or(Ok(()), |value| output.line(format!("    {}: {value}", printable(&names[column]))))
         }),
+    }
+}
+
+/// A document that came or went in one line; of one that both have, a line for every field at the top that is another one.
+fn print_document(step: &HistoryStep, output: &mut Output) -> io::Result<()> {
+    let line = |view: &RowView| format!("    {}", printable(&view.form.shown_row(view.text())));
+    let fields = |view: &RowView| -> serde_json::Map<String, Value> {
+        serde_json::from_slice(&view.form.shown_row(view.text())).unwrap_or_default()
+    };
+    match &step.sides {
+        [Some(before), Some(after)] => {
+            let (before, after, names) = (fields(before), fields(after), step.changed_names());
+            if names.is_empty() {
+                return output.line("    its fields are in another order");
+            }
+            let value = |fields: &serde_json::Map<String, Value>, name: &str| {
+                fields.get(name).map_or("no such field".to_string(), |value| printable(value.to_string().as_bytes()))
+            };
+            names.iter().try_for_each(|bytes| {
+                let name = String::from_utf8_lossy(bytes);
+                output.line(format!("    {}: {} -> {}", printable(bytes), value(&before, &name), value(&after, &name)))
+            })
+        }
+        [only, None] | [None, only] => only.as_ref().map_or(Ok(()), |view| output.line(line(view))),
     }
 }
 
@@ -140,7 +171,7 @@ fn step_record(step: &HistoryStep) -> Record {
         Some(view) => record.put_record(name, row_record(step.comparison, view, &all)),
         None => record,
     });
-    let changed = step.changed().into_iter().map(|column| String::from_utf8_lossy(&names[column]).into_owned());
+    let changed = step.changed_names().into_iter().map(|name| String::from_utf8_lossy(&name).into_owned());
     match &step.sides {
         [Some(_), Some(_)] => record.put("changed", changed.collect::<Vec<_>>()),
         _ => record,

@@ -2,13 +2,12 @@
 
 use std::cell::Cell;
 
-use crate::dump::mongo::{IdText, WantedJson};
 use crate::dump::table::TableSchema;
 use crate::error::{Error, Result};
 use crate::progress::Monitor;
 use crate::repository::snapshot::SnapshotKind;
 use crate::rows::comparison::{Comparison, RowView};
-use crate::rows::key::push_value;
+use crate::rows::documents::Wanted;
 use crate::rows::locate::{Locator, NEAR_BYTES, ReadRow, wanted_key};
 use crate::rows::patch::Language;
 use crate::rows::side::{DumpSide, TableSide};
@@ -96,39 +95,6 @@ struct Search<'s> {
     is_unique: bool,
     /// The first column of the key.
     by: usize,
-}
-
-/// What a row is looked for by.
-enum Wanted {
-    /// It has one of these keys.
-    Keys(Vec<Vec<u8>>),
-    /// What tells a document from others is this JSON.
-    Json(WantedJson),
-}
-
-impl Wanted {
-    /// A document's `_id`, as JSON or as plain text.
-    fn document(text: &[u8]) -> Result<Wanted> {
-        let shown = || String::from_utf8_lossy(text).into_owned();
-        let ids = match IdText::read(text) {
-            Some(IdText::Keys(ids)) => ids,
-            Some(IdText::Json(json)) => return Ok(Wanted::Json(json)),
-            None => return Err(Error::invalid("key", shown(), "it begins like JSON and is none")),
-        };
-        let key = |id: Vec<u8>| {
-            let mut key = Vec::new();
-            push_value(&mut key, Some(&id));
-            key
-        };
-        Ok(Wanted::Keys(ids.into_iter().map(key).collect()))
-    }
-
-    fn is_met(&self, key: &[u8], row: &RowView, by: usize) -> bool {
-        match self {
-            Wanted::Keys(keys) => keys.iter().any(|wanted| wanted == key),
-            Wanted::Json(wanted) => row.literal(by).is_some_and(|id| wanted.is_of(id)),
-        }
-    }
 }
 
 impl Search<'_> {

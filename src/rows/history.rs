@@ -5,19 +5,26 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::dump::mongo::changed_fields;
 use crate::error::{Error, Result};
 use crate::progress::Monitor;
 use crate::repository::Repository;
-use crate::repository::content::Content;
-use crate::repository::snapshot::Snapshot;
+use crate::repository::snapshot::{Snapshot, SnapshotKind};
 use crate::rows::comparison::{Comparison, RowView, is_same_value};
+use crate::rows::documents::{Unshared, Wanted, is_framed_alike};
+use crate::rows::find::{FoundRow, find_rows};
+use crate::rows::form::{Marks, RowForm};
 use crate::rows::gaps::{Gap, gaps};
+use crate::rows::key::push_value;
 use crate::rows::locate::{KeptRow, KeyPlace, Locator, wanted_key};
 use crate::rows::side::{DumpSide, TableSide};
 use crate::rows::tables::{TableFiles, TablePair, changed_tables};
 
-/// Bytes in front of a row by which its beginning is told.
-const MARK_BYTES: u64 = 2;
+/// Bytes in front of a row and behind it by which its beginning and its end are told.
+const ROW_MARGINS: [u64; 2] = [3, 1];
+
+/// A document tells its own length.
+const DOCUMENT_MARGINS: [u64; 2] = [0, 0];
 
 /// A snapshot that has another row than the one before it.
 pub struct HistoryStep<'h> {
@@ -37,10 +44,18 @@ impl HistoryStep<'_> {
         let [Some(a), Some(b)] = &self.sides else { return Vec::new() };
         (0..self.comparison.columns().len()).filter(|&column| !is_same_value(a, b, column)).collect()
     }
+
+    /// The names of these columns; of a document, of its fields at the top.
+    pub fn changed_names(&self) -> Vec<Vec<u8>> {
+        match &self.sides {
+            [Some(a), Some(b)] if a.form == RowForm::Document => changed_fields(a.text(), b.text()),
+            _ => self.changed().into_iter().map(|column| self.comparison.columns()[column].clone()).collect(),
+        }
+    }
 }
 
 /// Gives the snapshots, of these that come the newest first, in which the row of this key is another one than in the snapshot
-/// before, or the oldest that has it. Tells whether any has it.
+/// before, or the oldest that has it. Tells whether any has it. Snapshots of another kind of dump than the newest are left out.
 ///
 /// # Errors
 /// [`Error::NotFound`] for a table that none has; [`Error::Invalid`] for the key, and where rows cannot be understood.
@@ -52,32 +67,32 @@ pub fn row_history(
     monitor: &dyn Monitor,
     give: &mut dyn FnMut(&HistoryStep) -> Result<()>,
 ) -> Result<bool> {
-    let walk = Walk { repository, table, values, monitor };
-    let (mut has_row, mut has_table) = (false, false);
-    let mut newer: Option<(&Snapshot, Seen)> = None;
-    for snapshot in snapshots {
-        let Some(seen) = walk.look(snapshot, newer.as_ref().map(|(_, seen)| seen))? else { break };
-        has_table |= seen.table.is_some();
-        has_row |= seen.row().is_some();
-        if let Some((snapshot, newer)) = &newer {
-            walk.compare(snapshot, [Some(&seen), Some(newer)], give)?;
+    let Some(newest) = snapshots.first() else { return Ok(false) };
+    let kind = newest.manifest.kind;
+    let snapshots: Vec<&Snapshot> = snapshots.iter().map(|it| &**it).filter(|it| it.manifest.kind == kind).collect();
+    let walk = Walk { repository, table, monitor };
+    if kind != SnapshotKind::Mongo {
+        return walk.run(&snapshots, &RowKey::Values(values), give);
+    }
+    // What is written in one way may be ids of several types: the first of them that any snapshot has is meant.
+    for key in walk.document_keys(&snapshots, &values.join(&b','))? {
+        if walk.run(&snapshots, &RowKey::Document(key), give)? {
+            return Ok(true);
         }
-        newer = Some((snapshot, seen));
     }
-    if let Some((snapshot, oldest)) = &newer {
-        walk.compare(snapshot, [None, Some(oldest)], give)?;
-    }
-    if has_table { Ok(has_row) } else { Err(no_table(table)) }
+    Ok(false)
 }
 
-fn no_table(table: &[u8]) -> Error {
-    Error::NotFound { what: "table", name: String::from_utf8_lossy(table).into_owned() }
+/// By what the row is found.
+enum RowKey<'k> {
+    /// Values as text, one for each column of the table's key.
+    Values(&'k [Vec<u8>]),
+    Document(Vec<u8>),
 }
 
 struct Walk<'w> {
     repository: &'w Repository,
     table: &'w [u8],
-    values: &'w [Vec<u8>],
     monitor: &'w dyn Monitor,
 }
 
@@ -112,29 +127,84 @@ enum OlderPlace {
     About(Range<u64>),
 }
 
+/// What the next newer snapshot tells of the place of a row in an older one: about where it is, and what both do not share.
+type Nearness = (Range<u64>, Unshared);
+
 impl Walk<'_> {
+    fn run(
+        &self,
+        snapshots: &[&Snapshot],
+        key: &RowKey,
+        give: &mut dyn FnMut(&HistoryStep) -> Result<()>,
+    ) -> Result<bool> {
+        let (mut has_row, mut has_table) = (false, false);
+        let mut newer: Option<(&Snapshot, Seen)> = None;
+        for snapshot in snapshots {
+            let Some(seen) = self.look(snapshot, key, newer.as_ref().map(|(_, seen)| seen))? else { break };
+            has_table |= seen.table.is_some();
+            has_row |= seen.row().is_some();
+            if let Some((snapshot, newer)) = &newer {
+                self.compare(snapshot, [Some(&seen), Some(newer)], give)?;
+            }
+            newer = Some((snapshot, seen));
+        }
+        if let Some((snapshot, oldest)) = &newer {
+            self.compare(snapshot, [None, Some(oldest)], give)?;
+        }
+        if has_table { Ok(has_row) } else { Err(self.no_table(snapshots)) }
+    }
+
+    fn no_table(&self, snapshots: &[&Snapshot]) -> Error {
+        let is_mongo = snapshots.first().is_some_and(|it| it.manifest.kind == SnapshotKind::Mongo);
+        let what = if is_mongo { "collection" } else { "table" };
+        Error::NotFound { what, name: String::from_utf8_lossy(self.table).into_owned() }
+    }
+
+    /// The keys of an `_id` as people write it. What only JSON tells is looked for, the newest snapshot first.
+    fn document_keys(&self, snapshots: &[&Snapshot], text: &[u8]) -> Result<Vec<Vec<u8>>> {
+        if let Wanted::Keys(keys) = Wanted::document(text)? {
+            return Ok(keys);
+        }
+        let (mut key, mut has_table) = (Vec::new(), false);
+        for snapshot in snapshots {
+            let dump = DumpSide::new(self.repository, snapshot, self.monitor)?;
+            let mut take = |found: &FoundRow| {
+                let id = found.row.literal(0).and_then(|id| found.row.form.key(id));
+                push_value(&mut key, id.as_deref());
+                Ok(())
+            };
+            match find_rows(&dump, self.table, None, &[text.to_vec()], self.monitor, &mut take) {
+                Ok(true) => return Ok(vec![key]),
+                Ok(false) => has_table = true,
+                Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if has_table { Ok(Vec::new()) } else { Err(self.no_table(snapshots)) }
+    }
+
     /// What a snapshot has, if the one behind it has this; `None` where rows had another key, and cannot be followed.
-    fn look(&self, snapshot: &Snapshot, newer: Option<&Seen>) -> Result<Option<Seen>> {
+    fn look(&self, snapshot: &Snapshot, key: &RowKey, newer: Option<&Seen>) -> Result<Option<Seen>> {
         let dump = DumpSide::new(self.repository, snapshot, self.monitor)?;
         dump.go_on()?;
         let Some(pair) = self.pair(snapshot)? else {
-            return Ok(Some(Seen { table: None, place: KeyPlace { range: 0..0, row: None } }));
+            return Ok(Some(Seen { table: None, place: KeyPlace::default() }));
         };
         let files = pair.sides[1].clone().unwrap_or_default();
         let newer_table = newer.and_then(|seen| seen.table.as_ref());
         let mut near = None;
         if let (Some(newer), Some(table)) = (newer, newer_table)
-            && let Some(place) = self.older_place(&dump, &files, (table, &newer.place))?
+            && let Some((place, unshared)) = self.older_place(&dump, &files, (table, &newer.place))?
         {
             match place {
                 OlderPlace::Same(range) => {
                     let place = KeyPlace { range, row: newer.place.row.clone() };
                     return Ok(Some(Seen { table: Some(SeenTable { files, ..table.clone() }), place }));
                 }
-                OlderPlace::About(range) => near = Some(range),
+                OlderPlace::About(range) => near = Some((range, unshared)),
             }
         }
-        self.read(&dump, &pair, files, near, newer_table)
+        self.read(&dump, (&pair, files), key, near, newer_table)
     }
 
     /// The table as a snapshot has it, if it has it.
@@ -146,57 +216,73 @@ impl Walk<'_> {
         }
     }
 
-    /// Where the place is in files that may share it.
+    /// Where the place is in files that may share it, and what they do not share.
     fn older_place(
         &self,
         dump: &DumpSide,
         files: &TableFiles,
         (newer, place): (&SeenTable, &KeyPlace),
-    ) -> Result<Option<OlderPlace>> {
+    ) -> Result<Option<(OlderPlace, Unshared)>> {
         if files.schema != newer.files.schema {
             return Ok(None);
         }
         if files.data == newer.files.data {
-            return Ok(Some(OlderPlace::Same(place.range.clone())));
+            return Ok(Some((OlderPlace::Same(place.range.clone()), Unshared::default())));
         }
         let (Some(older_data), Some(newer_data)) = (&files.data, &newer.files.data) else { return Ok(None) };
-        let place = self.follow(older_data, newer_data, &place.range)?;
-        let is_told_by_marks = dump.marks()?.agree_with(&newer.side.marks);
-        Ok(Some(match place {
-            OlderPlace::Same(range) if !is_told_by_marks => OlderPlace::About(range),
-            place => place,
-        }))
-    }
-
-    fn follow(&self, older: &Content, newer: &Content, place: &Range<u64>) -> Result<OlderPlace> {
-        let chunks = self.repository.chunks()?;
-        Ok(older_place(&gaps([chunks; 2], older, newer)?, place))
+        let gaps = gaps([self.repository.chunks()?; 2], older_data, newer_data)?;
+        if let Marks::Documents(_) = newer.side.marks {
+            let Some(longest) = files.longest.zip(newer.files.longest).map(|(a, b)| a.max(b)) else { return Ok(None) };
+            let found = match older_place(&gaps, &place.range, DOCUMENT_MARGINS) {
+                // The place of a document that is missing is everywhere.
+                OlderPlace::Same(range) if place.row.is_none() => OlderPlace::About(range),
+                OlderPlace::Same(range)
+                    if !is_framed_alike(self.repository, older_data, &gaps, range.start, longest)? =>
+                {
+                    return Ok(None);
+                }
+                found => found,
+            };
+            return Ok(Some((found, Unshared { gaps, longest })));
+        }
+        let found = match older_place(&gaps, &place.range, ROW_MARGINS) {
+            OlderPlace::Same(range) if !dump.marks()?.agree_with(&newer.side.marks) => OlderPlace::About(range),
+            found => found,
+        };
+        Ok(Some((found, Unshared { gaps, longest: 0 })))
     }
 
     fn read(
         &self,
         dump: &DumpSide,
-        pair: &TablePair,
-        files: TableFiles,
-        near: Option<Range<u64>>,
+        (pair, files): (&TablePair, TableFiles),
+        key: &RowKey,
+        near: Option<Nearness>,
         newer: Option<&SeenTable>,
     ) -> Result<Option<Seen>> {
         let name = pair.name();
         let side = TableSide::open(dump, Some(&files), &name)?;
         let comparison = Comparison::new(&name, [side.columns(), side.columns()], None)?;
         let columns = comparison.key().unwrap_or_default();
-        let key: Vec<Vec<u8>> = columns.iter().map(|&column| comparison.columns()[column].clone()).collect();
-        if newer.is_some_and(|newer| newer.key != key) {
+        let names: Vec<Vec<u8>> = columns.iter().map(|&column| comparison.columns()[column].clone()).collect();
+        if newer.is_some_and(|newer| newer.key != names) {
             let manifest = &dump.snapshot.manifest;
             let snapshot = format!("{}@{}", manifest.source, manifest.name);
             self.monitor.note(&format!("up to {snapshot}, {name} has another key, by which the row cannot be found"));
             return Ok(None);
         }
-        let wanted = wanted_key(&comparison, &name, self.values)?;
+        let wanted = match key {
+            RowKey::Values(values) => wanted_key(&comparison, &name, values)?,
+            RowKey::Document(key) => key.clone(),
+        };
         let monitor = self.monitor;
         let locator = Locator { dump, side: &side, comparison: &comparison, name: &name, wanted, monitor };
-        let place = locator.place(near)?;
-        let table = SeenTable { name: name.into(), files, side: Rc::new(side), key };
+        let place = match (key, near) {
+            (RowKey::Values(_), near) => locator.place(near.map(|(range, _)| range))?,
+            (RowKey::Document(_), Some((range, unshared))) => locator.document_among(&unshared, range.start)?,
+            (RowKey::Document(_), None) => locator.document()?,
+        };
+        let table = SeenTable { name: name.into(), files, side: Rc::new(side), key: names };
         Ok(Some(Seen { table: Some(table), place }))
     }
 
@@ -234,10 +320,11 @@ fn stored_row(comparison: &Comparison, side: usize, row: &KeptRow) -> Result<Vec
     Ok([&layout.to_le_bytes(), &row.text[..]].concat())
 }
 
-/// Where a place of the newer of two contents is in the older one; gaps come in order.
-fn older_place(gaps: &[Gap], place: &Range<u64>) -> OlderPlace {
-    let first = gaps.partition_point(|gap| gap.sides[1].end < place.start.saturating_sub(MARK_BYTES));
-    let behind = gaps.partition_point(|gap| gap.sides[1].start <= place.end);
+/// Where a place of the newer of two contents is in the older one; gaps come in order. So many bytes before it and behind it
+/// belong to it.
+fn older_place(gaps: &[Gap], place: &Range<u64>, [front, back]: [u64; 2]) -> OlderPlace {
+    let first = gaps.partition_point(|gap| gap.sides[1].end + front <= place.start);
+    let behind = gaps.partition_point(|gap| gap.sides[1].start < place.end + back);
     let before = first.checked_sub(1).map(|last| &gaps[last]);
     let shift = |at: u64, gap: Option<&Gap>| match gap {
         Some(Gap { sides: [older, newer] }) => at.saturating_sub(newer.end) + older.end,
@@ -262,7 +349,7 @@ mod tests {
         let gaps = [Gap { sides: [100..120, 100..110] }, Gap { sides: [200..200, 190..205] }];
         let same = [(0..90, 0..90), (120..130, 130..140), (150..187, 160..197), (210..220, 205..215)];
         for (place, older) in same {
-            assert_eq!(older_place(&gaps, &place), OlderPlace::Same(older), "{place:?}");
+            assert_eq!(older_place(&gaps, &place, ROW_MARGINS), OlderPlace::Same(older), "{place:?}");
         }
         let about = [
             (80..100, 80..120),
@@ -272,8 +359,12 @@ mod tests {
             (192..195, 200..200),
         ];
         for (place, older) in about {
-            assert_eq!(older_place(&gaps, &place), OlderPlace::About(older), "{place:?}");
+            assert_eq!(older_place(&gaps, &place, ROW_MARGINS), OlderPlace::About(older), "{place:?}");
         }
-        assert_eq!(older_place(&gaps[..1], &(500..501)), OlderPlace::Same(510..511));
+        assert_eq!(older_place(&gaps[..1], &(500..501), ROW_MARGINS), OlderPlace::Same(510..511));
+        // What ends where a gap begins is not in it.
+        assert_eq!(older_place(&gaps, &(90..100), DOCUMENT_MARGINS), OlderPlace::Same(90..100));
+        assert_eq!(older_place(&gaps, &(110..115), DOCUMENT_MARGINS), OlderPlace::Same(120..125));
+        assert_eq!(older_place(&gaps, &(99..101), DOCUMENT_MARGINS), OlderPlace::About(99..120));
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::progress::{Counters, Monitor};
-use crate::rows::comparison::Comparison;
+use crate::rows::comparison::{Comparison, LAYOUT_BYTES};
 use crate::rows::form::{Marks, RowForm, RowReader, Told};
 use crate::rows::key::push_value;
 use crate::rows::nearby::Nearby;
@@ -47,7 +47,7 @@ pub struct KeptRow {
 }
 
 /// Where a key has its place: what is there tells whether there is a row of that key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyPlace {
     /// Of the row; else of the rows between which it would be; else of all rows.
     pub range: Range<u64>,
@@ -68,9 +68,7 @@ struct Stretch {
 impl Stretch {
     fn take(&mut self, row: &ReadRow, wanted: &[u8]) {
         if *row.key == *wanted {
-            let (text, columns) = (text_of(row.stored).to_vec(), row.columns.map(<[_]>::to_vec));
-            let kept = KeptRow { text, columns, form: row.form };
-            self.found.get_or_insert(KeyPlace { range: row.range.clone(), row: Some(kept) });
+            self.found.get_or_insert(KeyPlace { range: row.range.clone(), row: Some(kept_row(row)) });
         }
         self.is_disordered |= *row.key < *self.last_key;
         self.last_key.clear();
@@ -83,8 +81,10 @@ impl Stretch {
     }
 }
 
-fn text_of(stored: &[u8]) -> &[u8] {
-    stored.get(crate::rows::comparison::LAYOUT_BYTES..).unwrap_or_default()
+/// Keeps a row.
+pub fn kept_row(row: &ReadRow) -> KeptRow {
+    let text = row.stored.get(LAYOUT_BYTES..).unwrap_or_default().to_vec();
+    KeptRow { text, columns: row.columns.map(<[_]>::to_vec), form: row.form }
 }
 
 /// The key that these values are, one for each column of the key that rows are found by.

@@ -76,11 +76,16 @@ pub fn has_statements(snapshot: &Snapshot) -> bool {
     matches!(snapshot.manifest.kind, SnapshotKind::Mysql | SnapshotKind::Postgres)
 }
 
+/// Whether a snapshot is of a dump, whose tables or collections have rows.
+pub fn has_rows(snapshot: &Snapshot) -> bool {
+    !matches!(snapshot.manifest.kind, SnapshotKind::Directory | SnapshotKind::Stream)
+}
+
 impl<'a> DumpSide<'a> {
     /// # Errors
     /// [`Error::Invalid`] where the snapshot is of anything else.
     pub fn new(repository: &'a Repository, snapshot: &'a Snapshot, monitor: &'a dyn Monitor) -> Result<DumpSide<'a>> {
-        if matches!(snapshot.manifest.kind, SnapshotKind::Directory | SnapshotKind::Stream) {
+        if !has_rows(snapshot) {
             let name = format!("{}@{}", snapshot.manifest.source, snapshot.manifest.name);
             return Err(Error::invalid("snapshot", name, "only dumps of databases have rows that can be told apart"));
         }

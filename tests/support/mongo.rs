@@ -10,14 +10,19 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use yesterfs::compressed::UnwrapLimit;
 use yesterfs::error::Result;
-use yesterfs::ingest::mongo::{MongoOptions, ingest_mongo};
+use yesterfs::ingest::IngestOptions;
+use yesterfs::ingest::dump::OriginalPolicy;
+use yesterfs::ingest::mongo::{MongoInput, MongoOptions, ingest_mongo};
+use yesterfs::ingest::stream::StreamInput;
 use yesterfs::progress::Recorder;
 use yesterfs::repository::node::Node;
-use yesterfs::repository::snapshot::Manifest;
+use yesterfs::repository::snapshot::{Manifest, Snapshot};
 
 use super::mounted::within;
 use super::repository::{TestRepository, now};
@@ -288,4 +293,26 @@ pub fn by_turns(collections: &[Collection], order: &[usize], documents: usize) -
     }
     blocks.extend(order.iter().map(|&of| Block::End(of)));
     blocks
+}
+
+/// Makes a snapshot of the source `shop`, whatever is wrong with the dump.
+pub fn ingest(place: &TestRepository, input: MongoInput) -> Arc<Snapshot> {
+    let common = IngestOptions { source: "shop".into(), host: "here".into(), user: "me".into(), ..Default::default() };
+    let options = MongoOptions {
+        common,
+        input,
+        keep_incomplete: true,
+        unwrap_limit: UnwrapLimit::NoBomb,
+        original: OriginalPolicy::Keep,
+        threads: 2,
+    };
+    ingest_mongo(&place.repository, options, &now, &Recorder::default()).unwrap().snapshot
+}
+
+/// A dump of one collection, as an archive.
+pub fn orders(place: &TestRepository, documents: &[Vec<u8>]) -> Arc<Snapshot> {
+    let listed = [collection("shop", "orders", documents.concat())];
+    let blocks = by_turns(&listed, &[0], 1000);
+    let archive = pack(&listed, &blocks);
+    ingest(place, MongoInput::Archive(StreamInput::Reader(Box::new(std::io::Cursor::new(archive)))))
 }

@@ -1,0 +1,120 @@
+//! The document of an `_id` in a collection. Documents stand in no order that can be relied on, but no two have the same `_id`: where
+//! the next newer snapshot is known, an older one has the document at the same place, or among what both do not share, or nowhere.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use crate::dump::mongo::{IdText, WantedJson};
+use crate::error::{Error, Result};
+use crate::repository::Repository;
+use crate::repository::content::Content;
+use crate::rows::comparison::RowView;
+use crate::rows::gaps::Gap;
+use crate::rows::key::push_value;
+use crate::rows::locate::{KeyPlace, Locator, NEAR_BYTES, ReadRow, kept_row};
+use crate::rows::nearby::Nearby;
+
+/// What a row is looked for by.
+pub enum Wanted {
+    /// It has one of these keys.
+    Keys(Vec<Vec<u8>>),
+    /// What tells a document from others is this JSON.
+    Json(WantedJson),
+}
+
+impl Wanted {
+    /// A document's `_id`, as JSON or as plain text.
+    pub fn document(text: &[u8]) -> Result<Wanted> {
+        let shown = || String::from_utf8_lossy(text).into_owned();
+        let ids = match IdText::read(text) {
+            Some(IdText::Keys(ids)) => ids,
+            Some(IdText::Json(json)) => return Ok(Wanted::Json(json)),
+            None => return Err(Error::invalid("key", shown(), "it begins like JSON and is none")),
+        };
+        let key = |id: Vec<u8>| {
+            let mut key = Vec::new();
+            push_value(&mut key, Some(&id));
+            key
+        };
+        Ok(Wanted::Keys(ids.into_iter().map(key).collect()))
+    }
+
+    pub fn is_met(&self, key: &[u8], row: &RowView, by: usize) -> bool {
+        match self {
+            Wanted::Keys(keys) => keys.iter().any(|wanted| wanted == key),
+            Wanted::Json(wanted) => row.literal(by).is_some_and(|id| wanted.is_of(id)),
+        }
+    }
+}
+
+/// What two collections do not share.
+#[derive(Default)]
+pub struct Unshared {
+    pub gaps: Vec<Gap>,
+    /// Bytes of the longest document of both.
+    pub longest: u64,
+}
+
+/// Whether a document is sure to begin, or to end, between what two contents do not share and this place, which both have. Then both
+/// have the same documents there. The longest of both has so many bytes.
+pub fn is_framed_alike(
+    repository: &Repository,
+    older: &Content,
+    gaps: &[Gap],
+    place: u64,
+    longest: u64,
+) -> Result<bool> {
+    let Some(gap) = gaps.iter().rev().find(|gap| gap.sides[0].end <= place) else { return Ok(true) };
+    let mut bytes = Nearby::new(repository.chunks()?, older);
+    Ok(bytes.document_before(place, place - gap.sides[0].end, longest)?.is_some())
+}
+
+impl Locator<'_> {
+    /// The document, wherever it is.
+    pub fn document(&self) -> Result<KeyPlace> {
+        let size = self.side.data.size;
+        match self.place_in_order(&self.wanted)? {
+            Some(start) => match self.document_in(start..size.min(start + 2 * NEAR_BYTES))? {
+                Some(place) => return Ok(place),
+                None => self.note_disorder(),
+            },
+            None if size > NEAR_BYTES => self.note_no_order(),
+            None => {}
+        }
+        Ok(self.document_in(0..size)?.unwrap_or_default())
+    }
+
+    /// The document in what this collection, the first of two, does not share with another one, in which it is not elsewhere. What
+    /// is near to a place is read first.
+    pub fn document_among(&self, Unshared { gaps, longest }: &Unshared, near: u64) -> Result<KeyPlace> {
+        let mut ranges: Vec<Range<u64>> = gaps.iter().map(|gap| gap.sides[0].clone()).collect();
+        ranges.sort_by_key(|range| range.start.saturating_sub(near).max(near.saturating_sub(range.end)));
+        let (mut bytes, size) = (Nearby::new(self.dump.repository.chunks()?, &self.side.data), self.side.data.size);
+        for range in ranges {
+            let before = match range.start {
+                0 => Some(0),
+                start => bytes.document_before(start, start, *longest)?,
+            };
+            let Some(before) = before else { return self.document() };
+            let end = bytes.document_behind(range.end, NEAR_BYTES, *longest)?.unwrap_or(size);
+            if let Some(place) = self.document_in(range.start - before..end)? {
+                return Ok(place);
+            }
+        }
+        Ok(KeyPlace::default())
+    }
+
+    /// The document between the beginning of a document and any place.
+    fn document_in(&self, range: Range<u64>) -> Result<Option<KeyPlace>> {
+        let (is_found, mut found) = (Cell::new(false), None);
+        let mut take = |row: ReadRow| {
+            if !is_found.get() && *row.key == *self.wanted {
+                is_found.set(true);
+                found = Some(KeyPlace { range: row.range.clone(), row: Some(kept_row(&row)) });
+            }
+            Ok(())
+        };
+        self.each_row(range.start, range.end, &|| is_found.get(), &mut take)?;
+        Ok(found)
+    }
+}
