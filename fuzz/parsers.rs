@@ -1,5 +1,6 @@
 //! Every parser of bytes that others wrote, as a function of any bytes. Each panics where a promise is broken.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use yesterfs::compressed::recipe::{RecipeMaker, RecipeReader};
 use yesterfs::compressed::{UnwrapLimit, Unwrapper, Wrapping};
 use yesterfs::dump::backup::BackupFile;
 use yesterfs::dump::mongo::{Archive, Documents, Metadata, OplogReader, Prelude};
+use yesterfs::dump::mysql::tab::{Field, FieldForm, InsertWriter, StatementFile, TabRows};
 use yesterfs::dump::mysql::{self, MysqlDump, QuoteModes, Renamer, RowEvent, RowMarks, RowReader, table_schema};
 use yesterfs::dump::postgres::archive::{ArchiveForm, CustomArchive, DirectoryArchive, TarArchive};
 use yesterfs::dump::postgres::{self, PostgresDump};
@@ -31,9 +33,10 @@ use yesterfs::store::segment::{SegmentRef, read_segment, segment_key};
 /// A parser, and its name, which is that of its corpus and of its target.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 19] = [
     ("mysql_dump", mysql_dump),
     ("mysql_rows", mysql_rows),
+    ("mysql_tab", mysql_tab),
     ("mysql_table", mysql_table),
     ("postgres_dump", postgres_dump),
     ("postgres_archive", postgres_archive),
@@ -141,6 +144,48 @@ fn look_at_row(text: &[u8], modes: QuoteModes) {
             assert!(mysql::meaning(&again, modes).as_deref() == Some(&meaning[..]), "quoting changes a value");
         }
     }
+}
+
+pub fn mysql_tab(data: &[u8]) {
+    let bits = hash(data)[2];
+    let form = match bits & 3 {
+        0 => FieldForm { separator: b",".to_vec(), enclosing: Some(b'"'), ..FieldForm::default() },
+        1 => FieldForm { separator: b"<>".to_vec(), line_end: b"<|>".to_vec(), escape: None, ..FieldForm::default() },
+        _ => FieldForm::default(),
+    };
+    let lengths = if bits & 4 == 0 { Vec::new() } else { vec![None, Some(2)] };
+    let read = |length: usize| {
+        let (mut rows, mut found) = (TabRows::new(form.clone(), lengths.clone()), Vec::new());
+        let mut tell = |form: &FieldForm, row: &[u8], fields: &[Field]| {
+            let value = |field: &Field| form.value(row, field).map(|value| value.into_owned());
+            found.push(fields.iter().map(value).collect::<Vec<_>>());
+            Ok::<(), Infallible>(())
+        };
+        for piece in data.chunks(length) {
+            let Ok(is_possible) = rows.push(piece, &mut tell);
+            assert!(is_possible);
+        }
+        (rows.finish(), found)
+    };
+    let whole = read(data.len().max(1));
+    assert!(whole == read(piece_length(data)), "other pieces have other rows");
+    whole.1.iter().for_each(|values| look_at_insert(values));
+    let file = StatementFile::read(data.to_vec());
+    let _ = (file.fault(), file.banner(), file.settings());
+    assert!(file.before_rows().len() + file.behind_rows().len() <= data.len(), "more than there was");
+}
+
+/// What is written for values means the same.
+fn look_at_insert(values: &[Option<Vec<u8>>]) {
+    let (mut writer, mut text) = (InsertWriter::new(b"t", None, b""), Vec::new());
+    let borrowed: Vec<_> = values.iter().map(|value| value.as_deref().map(Cow::Borrowed)).collect();
+    assert!(writer.push(&borrowed, &mut text).is_ok());
+    let row = &text[text.iter().position(|byte| *byte == b'(').unwrap_or_default()..];
+    let mut places = Vec::new();
+    assert!(mysql::split_row(row, QuoteModes::default(), &mut places), "no row was written");
+    let meanings = places.iter().map(|place| mysql::meaning(&row[place.clone()], QuoteModes::default()));
+    let meanings = meanings.map(|meaning| meaning.map(|it| it.into_owned()));
+    assert!(meanings.eq(values.iter().cloned()), "another row was written");
 }
 
 pub fn mysql_table(data: &[u8]) {

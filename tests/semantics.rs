@@ -165,7 +165,7 @@ const PROMISES: &[(&str, &str)] = &[
 /// The sentences of section 10, likewise.
 const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     (
-        "`yesterfs ingest mysql` makes this of what `mysqldump` or `mariadb-dump` printed, and of what `mydumper` wrote:",
+        "`yesterfs ingest mysql` makes this of what `mysqldump` or `mariadb-dump` printed or wrote with `--tab`, and of what `mydumper` wrote:",
         "a_dump_becomes_directories",
     ),
     ("`dump.sql` is what came in, byte for byte.", "every_table_of_every_variant_restores_into_another_database"),
@@ -244,8 +244,8 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     ),
     ("`dump.sql` is then all of them, in that order.", "several_dumps_make_one_snapshot"),
     (
-        "A directory that `--tab` or MySQL Shell filled is refused: its rows are in no `*.sql`.",
-        "directories_files_and_streams_are_named_on_the_command_line",
+        "A directory that MySQL Shell filled is refused: its rows are in no `*.sql`.",
+        "a_directory_of_mydumper_is_no_directory_of_dumps",
     ),
     (
         "It is complete only if each is; each of appended ones ends with its last line before the next one's first.",
@@ -289,6 +289,35 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     (
         "Directories with files for LOAD DATA (`*.dat`) are refused.",
         "newer_versions_name_their_files_otherwise_and_tell_how_many_rows_there_are",
+    ),
+    (
+        "Of a directory that `--tab` filled (a `*.sql` and a `*.txt` for each table), `dump.sql` is what would be printed without it: one header, each table with its rows as `INSERT`, its triggers behind them, then views, each behind those that it needs.",
+        "files_of_rows_of_every_form_load_again",
+    ),
+    (
+        "Other `*.sql` in it, such as routines and sequences, which `--tab` prints, come first.",
+        "files_of_rows_of_every_form_load_again",
+    ),
+    (
+        "`_original/` has every file of it byte for byte; compressed ones are kept as they came, unless `--original drop` keeps none.",
+        "files_of_rows_may_be_compressed",
+    ),
+    (
+        "How its rows are written tell `--fields-terminated-by`, `--fields-enclosed-by`, `--fields-escaped-by` and `--lines-terminated-by`, as they were told to the dump.",
+        "the_form_of_rows_is_told_as_it_was_told_to_the_dump",
+    ),
+    (
+        "Text that is not in UTF-8 is written with the bytes that its column has.",
+        "files_of_rows_of_every_form_load_again",
+    ),
+    ("Bits are read by their length, since no server escapes them.", "files_of_rows_of_every_form_load_again"),
+    (
+        "Such a dump is unverified: each `*.sql` has its last line, and each `*.txt` ends with a row, but nothing tells that no file is missing.",
+        "a_directory_of_rows_becomes_the_tree_of_a_dump",
+    ),
+    (
+        "It is incomplete where that is not so, where a row has another number of values than the first or than the table has columns, and where files tell different character sets or time zones.",
+        "a_directory_that_is_not_whole_makes_no_snapshot_unless_it_is_to_be_kept",
     ),
     (
         "A dump that ends within a statement or without its last line, and one whose command failed, makes no snapshot.",

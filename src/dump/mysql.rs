@@ -13,8 +13,10 @@ mod row;
 mod row_marks;
 mod row_reader;
 mod scan;
+pub mod session;
 mod starts;
 mod statement;
+pub mod tab;
 mod table;
 mod words;
 
@@ -26,7 +28,7 @@ pub use self::row_marks::RowMarks;
 pub use self::row_reader::{RowEvent, RowReader};
 pub use self::starts::StatementStarts;
 pub use self::statement::{setting, trigger_names};
-pub use self::table::table_schema;
+pub use self::table::{bytes_of_bits, table_schema};
 pub use self::words::QuoteModes;
 
 use self::facts::shown;

@@ -16,6 +16,7 @@ mod verdict;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -36,6 +37,7 @@ pub(super) use self::verdict::{Ending, InputEnd, Verdict};
 
 use self::files::DumpFiles;
 use crate::compressed::UnwrapLimit;
+use crate::dump::mysql::tab::FieldForm;
 use crate::dump::unpack::{ArchiveEnd, ArchiveReader, DirectoryReader};
 use crate::error::Result;
 use crate::id::hash;
@@ -83,6 +85,8 @@ pub struct DumpRules {
     pub original: OriginalPolicy,
     /// Leave definers out of what restores tables, where the kind of dump tells some.
     pub restore_without_definer: bool,
+    /// How rows stand in files of their own, where a dump of MySQL has such.
+    pub rows: FieldForm,
 }
 
 /// What is known of one kind of dump: it reads one dump, says where its parts belong, and what it learned.
@@ -99,8 +103,8 @@ pub(super) trait DumpFormat: Sized {
         None
     }
     /// The same of a directory.
-    fn directory(_key: &str) -> Option<Box<dyn DirectoryReader>> {
-        None
+    fn directory(_path: &Path, _key: &str, _rules: &DumpRules) -> Result<Option<Box<dyn DirectoryReader>>> {
+        Ok(None)
     }
     /// The text was made of this.
     fn note_archive(&mut self, _archive: ArchiveEnd) {}

@@ -3,13 +3,15 @@
 mod layout;
 mod meta;
 mod mydumper;
+mod tab;
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use self::layout::place_of;
 use crate::dump::mysql::{DumpEnd, DumpFacts, Event, MysqlDump, Need, PartKind, Session};
+use crate::dump::unpack::{ArchiveEnd, DirectoryReader};
 use crate::error::{Error, Result};
 use crate::ingest::IngestReport;
 use crate::ingest::dump::{
@@ -21,7 +23,8 @@ use crate::repository::Repository;
 use crate::repository::snapshot::SnapshotKind;
 use crate::time::Clock;
 
-pub use self::mydumper::is_mydumper;
+use self::mydumper::is_mydumper;
+use self::tab::{has_files_of_rows, tab_directory};
 
 /// Makes one snapshot of one dump, or of several. An input that is a directory which `mydumper` wrote must be the only one.
 ///
@@ -35,16 +38,21 @@ pub fn ingest_mysql(
     clock: &Clock,
     monitor: &dyn Monitor,
 ) -> Result<IngestReport> {
-    match directory(&options.inputs)? {
+    match mydumper_directory(&options.inputs)? {
         Some(directory) => mydumper::ingest(repository, options, &directory, clock, monitor),
         None => ingest_dump::<Mysql>(repository, options, clock, monitor),
     }
 }
 
-/// The directory that is to be taken, if any is.
-fn directory(inputs: &[DumpInput]) -> Result<Option<PathBuf>> {
-    let is_directory = |input: &&DumpInput| matches!(&input.input, StreamInput::File(path) if path.is_dir());
-    match inputs.iter().find(is_directory) {
+/// Whether this is a directory that is one dump: of `mydumper`, or with rows in files of their own.
+pub fn is_dump_directory(directory: &Path) -> bool {
+    is_mydumper(directory) || has_files_of_rows(directory)
+}
+
+/// The directory of `mydumper` that is to be taken, if any is.
+fn mydumper_directory(inputs: &[DumpInput]) -> Result<Option<PathBuf>> {
+    let is_one = |input: &&DumpInput| matches!(&input.input, StreamInput::File(path) if is_mydumper(path));
+    match inputs.iter().find(is_one) {
         Some(DumpInput { input: StreamInput::File(path), .. }) if inputs.len() == 1 => Ok(Some(path.clone())),
         Some(input) => {
             let reason = "what mydumper wrote makes a snapshot of its own";
@@ -61,6 +69,8 @@ struct Mysql {
     learned: Learned,
     /// Once the dump has ended.
     facts: DumpFacts,
+    /// What is known of the directory that the dump was made of.
+    directory: Option<ArchiveEnd>,
 }
 
 #[derive(Default)]
@@ -118,6 +128,14 @@ impl DumpFormat for Mysql {
         Mysql { learned: Learned { start, definers, ..Learned::default() }, ..Mysql::default() }
     }
 
+    fn directory(path: &Path, _: &str, rules: &DumpRules) -> Result<Option<Box<dyn DirectoryReader>>> {
+        Ok(Some(Box::new(tab_directory(path, rules)?)))
+    }
+
+    fn note_archive(&mut self, archive: ArchiveEnd) {
+        self.directory = Some(archive);
+    }
+
     fn push(&mut self, piece: &[u8], notes: &mut Notes) {
         self.dump.push(piece, &mut |event| self.learned.note(event, notes));
     }
@@ -133,6 +151,8 @@ impl DumpFormat for Mysql {
             DumpEnd::NoTrailer => Ending::Cut("it does not end with \"-- Dump completed\""),
             DumpEnd::NoTrailerInside => Ending::Cut("one of the dumps in it does not end with \"-- Dump completed\""),
             DumpEnd::Unmarked => Ending::Unmarked,
+            // Each file has its end, but nothing tells which files there should be.
+            DumpEnd::Trailer if self.directory.is_some() => Ending::Unmarked,
             DumpEnd::Trailer => Ending::Marked,
         }
     }

@@ -5,6 +5,7 @@ mod meta;
 mod roles;
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use self::layout::{ATTACHMENT_FILE, place_of};
 use self::roles::Roles;
@@ -146,8 +147,8 @@ impl DumpFormat for Postgres {
         })
     }
 
-    fn directory(key: &str) -> Option<Box<dyn DirectoryReader>> {
-        Some(Box::new(DirectoryArchive::new(key.into())))
+    fn directory(_: &Path, key: &str, _: &DumpRules) -> Result<Option<Box<dyn DirectoryReader>>> {
+        Ok(Some(Box::new(DirectoryArchive::new(key.into()))))
     }
 
     fn note_archive(&mut self, archive: ArchiveEnd) {

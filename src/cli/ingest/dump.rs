@@ -178,11 +178,6 @@ pub fn dumps_in(directory: &Path, suffixes: &[&str]) -> CommandResult<Vec<PathBu
         let reason = "MySQL Shell wrote it, and its rows are in no *.sql: dump with mysqldump or mydumper";
         return Err(Error::invalid("directory", directory.to_string_lossy(), reason).into());
     }
-    if let Some(rows) = files.iter().map(|file| file.with_extension("txt")).find(|rows| rows.is_file()) {
-        let reason =
-            "a dump with --tab wrote it, and its rows are in no *.sql: dump without --tab, or take it by ingest dir";
-        return Err(Error::invalid("file", rows.to_string_lossy(), reason).into());
-    }
     if files.is_empty() {
         let wanted: Vec<String> = suffixes.iter().map(|suffix| format!("*{suffix}, *{suffix}.gz")).collect();
         let reason = format!("it holds no {} and so on", wanted.join(", "));

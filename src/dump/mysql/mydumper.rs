@@ -12,42 +12,6 @@ use crate::dump::mysql::lexer::{Lexer, Sink};
 use crate::dump::mysql::words::{QuoteModes, Words};
 use crate::dump::name::{file_name, quoted_name};
 
-/// What comes before all files, of which that with the first rows begins so: what `myloader` sets for its sessions, and the
-/// character set and the time zone that the rows are in, as their files set them.
-pub fn header(first: &[u8]) -> Vec<u8> {
-    let is_told =
-        |line: &&[u8]| line.starts_with(b"/*!40101 SET NAMES ") || line.starts_with(b"/*!40103 SET TIME_ZONE=");
-    let told: Vec<&[u8]> = first.split_inclusive(|&byte| byte == b'\n').filter(is_told).collect();
-    [SAVING.as_bytes(), &told.concat(), SETTING.as_bytes()].concat()
-}
-
-const SAVING: &str = "\
--- The files of a directory that mydumper wrote, in the order in which they load
-/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */;
-/*!40101 SET @OLD_CHARACTER_SET_RESULTS=@@CHARACTER_SET_RESULTS */;
-/*!40101 SET @OLD_COLLATION_CONNECTION=@@COLLATION_CONNECTION */;
-/*!40103 SET @OLD_TIME_ZONE=@@TIME_ZONE */;
-";
-
-const SETTING: &str = "\
-/*!40014 SET @OLD_UNIQUE_CHECKS=@@UNIQUE_CHECKS, UNIQUE_CHECKS=0 */;
-/*!40014 SET @OLD_FOREIGN_KEY_CHECKS=@@FOREIGN_KEY_CHECKS, FOREIGN_KEY_CHECKS=0 */;
-/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='NO_AUTO_VALUE_ON_ZERO' */;
-/*!40111 SET @OLD_SQL_NOTES=@@SQL_NOTES, SQL_NOTES=0 */;
-";
-
-/// Behind all files: all that as it was.
-pub const FOOTER: &str = "\
-/*!40103 SET TIME_ZONE=@OLD_TIME_ZONE */;
-/*!40101 SET SQL_MODE=@OLD_SQL_MODE */;
-/*!40014 SET FOREIGN_KEY_CHECKS=@OLD_FOREIGN_KEY_CHECKS */;
-/*!40014 SET UNIQUE_CHECKS=@OLD_UNIQUE_CHECKS */;
-/*!40101 SET CHARACTER_SET_CLIENT=@OLD_CHARACTER_SET_CLIENT */;
-/*!40101 SET CHARACTER_SET_RESULTS=@OLD_CHARACTER_SET_RESULTS */;
-/*!40101 SET COLLATION_CONNECTION=@OLD_COLLATION_CONNECTION */;
-/*!40111 SET SQL_NOTES=@OLD_SQL_NOTES */;
-";
-
 /// Ends each statement of a file whose statements may hold others. `mydumper` puts a blank between a semicolon and the end of
 /// a line within a statement, so that `myloader` knows that one ends where there is none.
 pub const DELIMITER: &str = "$$$$";

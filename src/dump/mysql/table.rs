@@ -28,17 +28,57 @@ pub fn table_schema(text: &[u8], modes: QuoteModes) -> Option<TableSchema> {
     statements.found
 }
 
-fn create_table(text: &[u8], modes: QuoteModes) -> Option<TableSchema> {
+/// Of the first table that `text` makes, how many bytes a value of each column has that holds bits.
+pub fn bytes_of_bits(text: &[u8], modes: QuoteModes) -> Vec<Option<usize>> {
+    let (mut lexer, mut found) = (Lexer::reading(modes, false), Bits(None));
+    lexer.push(text, &mut found);
+    lexer.finish(&mut found);
+    found.0.unwrap_or_default()
+}
+
+struct Bits(Option<Vec<Option<usize>>>);
+
+impl Sink for Bits {
+    fn statement(&mut self, _: u64, text: &[u8], modes: QuoteModes) {
+        let Some((_, mut words)) = begin_table(text, modes).filter(|_| self.0.is_none()) else { return };
+        let mut found = Vec::new();
+        if words.pass_symbol(b'(') {
+            while let Some((item, goes_on)) = next_item(&mut words) {
+                if item.first().is_some_and(|(_, first)| is_column(first)) {
+                    found.push(bytes_of_column(&item));
+                }
+                if !goes_on {
+                    break;
+                }
+            }
+        }
+        self.0 = Some(found);
+    }
+}
+
+/// `bits bit(9)`.
+fn bytes_of_column(item: &[(u32, Word)]) -> Option<usize> {
+    let [_, (_, kind), rest @ ..] = item else { return None };
+    let bits = match rest {
+        [(_, Word::Symbol(b'(')), (_, Word::Plain(digits)), ..] => std::str::from_utf8(digits).ok()?.parse().ok()?,
+        _ => 1,
+    };
+    kind.is("BIT").then_some(usize::div_ceil(bits, 8))
+}
+
+/// What follows the name of the table that this statement makes, and that name.
+fn begin_table(text: &[u8], modes: QuoteModes) -> Option<(Vec<u8>, Words<'_>)> {
     let mut words = Words::new(text, modes);
     if !words.pass("CREATE") {
         return None;
     }
-    while !words.next()?.is("TABLE") {}
-    if words.pass("IF") {
-        words.pass("NOT");
-        words.pass("EXISTS");
-    }
+    let mut words = words.skip_to(&["TABLE"])?.past_if_exists();
     let (_, name) = words.qualified_name()?;
+    Some((name, words))
+}
+
+fn create_table(text: &[u8], modes: QuoteModes) -> Option<TableSchema> {
+    let (name, mut words) = begin_table(text, modes)?;
     let mut schema = TableSchema { name, ..TableSchema::default() };
     let mut definition = words.clone();
     if words.pass_symbol(b'(') {
@@ -99,9 +139,16 @@ fn note(schema: &mut TableSchema, item: &[(u32, Word)]) {
     let begins = |keyword: &str| first.is(keyword);
     if begins("PRIMARY") || begins("UNIQUE") || begins("CONSTRAINT") {
         schema.keys.extend(key(item));
-    } else if !["KEY", "INDEX", "FULLTEXT", "SPATIAL", "FOREIGN", "CHECK", "PERIOD"].iter().any(|it| begins(it)) {
+    } else if is_column(first) {
         schema.columns.extend(column(item));
     }
+}
+
+/// Whether an item that begins so is a column.
+fn is_column(first: &Word) -> bool {
+    const OTHERS: [&str; 10] =
+        ["PRIMARY", "UNIQUE", "CONSTRAINT", "KEY", "INDEX", "FULLTEXT", "SPATIAL", "FOREIGN", "CHECK", "PERIOD"];
+    !OTHERS.iter().any(|other| first.is(other))
 }
 
 /// A primary or a unique key. Parts of columns count as the columns; one with an expression has no columns that are named.
@@ -213,6 +260,8 @@ CREATE TABLE `orders` (
         assert_eq!(identifying, [b"idprice".to_vec(), b"priceat".to_vec()]);
         assert_eq!(table.keys.len(), 3);
         assert_eq!(table.auto_increment.as_deref(), Some(b"17".as_slice()));
+        let bits = bytes_of_bits(ORDERS.as_bytes(), QuoteModes::default());
+        assert_eq!(bits, [None, None, None, None, None, Some(2), None, None]);
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl TextReading<'_, '_> {
         sink: &mut TextSink,
     ) -> Result<InputText<F>> {
         let refuse = || Error::invalid("dump", path.to_string_lossy(), "it is a directory");
-        let mut archive = F::directory(&self.key).ok_or_else(refuse)?;
+        let mut archive = F::directory(path, &self.key, &self.rules)?.ok_or_else(refuse)?;
         let keeps = self.rules.original != OriginalPolicy::Drop;
         let prefix = keeps.then(|| directory_kept(present, dumps));
         let mut directory = Directory { files: files_in(path)?, prefix };

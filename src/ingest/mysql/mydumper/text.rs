@@ -10,14 +10,18 @@ use std::sync::{Arc, Mutex};
 
 use crate::compressed::UnwrapLimit;
 use crate::dump::mysql::mydumper::{
-    DELIMITER, FOOTER, FileKind, STATEMENT_END, StatementFile, TIME_ZONE_OF_EVENTS, Titles, created_database, header,
-    makes_something, use_database,
+    DELIMITER, FileKind, STATEMENT_END, StatementFile, TIME_ZONE_OF_EVENTS, Titles, created_database, makes_something,
+    use_database,
 };
+use crate::dump::mysql::session::{FOOTER, header};
 use crate::error::{Error, Result};
 use crate::ingest::input::{OpenInput, StreamInput};
 
 /// Bytes of a file that are looked at before the first of them is given.
 const FIRST_BYTES: usize = 64 << 10;
+
+/// The first line of the text.
+const TITLE: &str = "The files of a directory that mydumper wrote, in the order in which they load";
 
 /// Where the bytes of a file stand in the text.
 pub struct JoinedFile {
@@ -154,11 +158,11 @@ impl MydumperText {
     /// What comes before all files.
     fn header(&self) -> Result<Vec<u8>> {
         let Some(file) = self.files.as_slice().iter().find(|file| file.kind == FileKind::Data) else {
-            return Ok(header(b""));
+            return Ok(header(TITLE, b""));
         };
         let mut open = self.open(file.clone())?;
         open.fill(FIRST_BYTES)?;
-        Ok(header(open.rest()))
+        Ok(header(TITLE, open.rest()))
     }
 
     fn told(&self) -> std::sync::MutexGuard<'_, Told> {
