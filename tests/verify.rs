@@ -179,7 +179,11 @@ fn a_dump_that_the_server_does_not_take_is_named_by_its_statement() {
     assert_ne!(damaged, text);
     ingest(&stage, "mysql", damaged.as_bytes());
     let message = refused(&run(&stage, "mysql", &[]), 6);
-    for part in ["loading the rows of 12 tables of shop", "Duplicate entry '14999'", "in the statement: INSERT INTO `large` VALUES"] {
+    for part in [
+        "loading the rows of 12 tables of shop",
+        "Duplicate entry '14999'",
+        "in the statement: INSERT INTO `large` VALUES",
+    ] {
         assert!(message.contains(part), "{part} is not in {message}");
     }
     assert_eq!(recorded(&stage), "", "nothing is recorded");
