@@ -6,7 +6,7 @@ use std::process::Output;
 
 use support::mariadb::MariaDb;
 use support::mounted::Stage;
-use support::server::{refused, restore_into, restored};
+use support::server::{counting_client, refused, restore_into, restored};
 
 const HOSTILE: &str = include_str!("mysql/hostile.sql");
 
@@ -171,20 +171,6 @@ CREATE PROCEDURE count_a() SELECT COUNT(*) FROM a;
 CREATE EVENT yearly ON SCHEDULE EVERY 1 YEAR DO DELETE FROM a;
 ";
 
-/// A client that takes down its arguments; and reads how many were given text.
-fn counting_client(stage: &Stage) -> (String, impl Fn() -> usize) {
-    let (client, log) = (stage.path("client"), stage.path("client.log"));
-    let script = format!("#!/bin/sh\necho \"$*\" >> '{}'\nexec mariadb \"$@\"\n", log.display());
-    std::fs::write(&client, script).unwrap();
-    std::fs::set_permissions(&client, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let fed = move || {
-        let lines = std::fs::read_to_string(&log).unwrap();
-        std::fs::remove_file(&log).unwrap();
-        lines.lines().filter(|line| !line.contains("--execute")).count()
-    };
-    (client.to_str().unwrap().to_string(), fed)
-}
-
 #[test]
 fn several_clients_load_the_rows_of_one_dump() {
     let (server, stage) = (MariaDb::start(), Stage::new());
@@ -198,7 +184,7 @@ fn several_clients_load_the_rows_of_one_dump() {
         "the dump lacks what it should have"
     );
     ingest(&stage, &dump);
-    let (client, clients) = counting_client(&stage);
+    let (client, clients) = counting_client(&stage, "mariadb");
     let load_with = |threads: &str| {
         let other = MariaDb::start();
         restored(&restore(&stage, &other, &["--client", &client, "--threads", threads]));

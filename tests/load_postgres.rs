@@ -4,7 +4,7 @@ mod support;
 
 use support::mounted::Stage;
 use support::postgres::{Postgres, content};
-use support::server::{refused, restore_into, restored};
+use support::server::{counting_client, refused, restore_into, restored};
 
 const HOSTILE: &str = include_str!("postgres/hostile.sql");
 
@@ -51,6 +51,38 @@ fn a_dump_of_all_databases_comes_back_into_another_server() {
     assert_eq!(content(&other), content(&server));
     let message = refused(&restore_into(&stage, &other.url(""), &[]), 2);
     assert!(message.contains("already exists"), "{message}");
+}
+
+#[test]
+fn several_clients_load_the_rows_of_one_dump() {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    server.run("postgres", "CREATE DATABASE shop TEMPLATE template0");
+    let large = |name: &str| {
+        let columns = "id serial PRIMARY KEY, parent integer, text text";
+        let rows = "SELECT i, repeat(md5(i::text), 8) FROM generate_series(1, 20000) i";
+        format!("CREATE TABLE {name} ({columns}); INSERT INTO {name} (parent, text) {rows};")
+    };
+    let small: String =
+        (0..100).map(|n| format!("CREATE TABLE t{n} (id integer); INSERT INTO t{n} VALUES ({n});")).collect();
+    let others = "
+        CREATE TABLE journal (id serial, what integer);
+        ALTER TABLE a ADD FOREIGN KEY (parent) REFERENCES c (id);
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO journal (what) VALUES (NEW.id); RETURN NEW; END';
+        CREATE TRIGGER note AFTER INSERT ON a FOR EACH ROW EXECUTE FUNCTION note();
+        INSERT INTO a (parent, text) VALUES (1, 'last');
+        CREATE MATERIALIZED VIEW rows_of_a AS SELECT count(*) FROM a;";
+    let tables = ["a", "\"Odd.\".b", "c"].map(large).concat();
+    server.run("shop", format!("CREATE SCHEMA \"Odd.\"; {tables}{small}{others}"));
+    ingest(&stage, &server.dump("pg_dump", &["shop"]));
+    let (client, clients) = counting_client(&stage, "psql");
+    // One for what is no row, one for each of the large tables, one for all others.
+    for (threads, expected) in [("3", 5), ("1", 1)] {
+        let copy = format!("copy_{threads}");
+        restored(&restore_into(&stage, &server.url(&copy), &["--client", &client, "--threads", threads]));
+        assert_eq!(content(&server, &copy, &[]), content(&server, "shop", &[]));
+        assert_eq!(server.run(&copy, "SELECT * FROM rows_of_a").trim(), "20001");
+        assert_eq!(clients(), expected);
+    }
 }
 
 #[test]

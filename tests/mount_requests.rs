@@ -139,8 +139,10 @@ fn counts_of_reading(stage: &Stage, bytes: &[u8]) -> BTreeMap<String, u64> {
         let before = decoded.replace(mount.counts()["decoded"]);
         before == decoded
     });
-    let (_, again) = mount.counted(|| fs::read(root.join("file")).unwrap());
-    assert_eq!((again["read"], again["decoded"]), (0, 0), "{again:?}");
+    // Somebody else on the machine may have the kernel drop its caches meanwhile.
+    let mut again = (0..3).map(|_| mount.counted(|| fs::read(root.join("file")).unwrap()).1);
+    let is_free = again.any(|counts| (counts["read"], counts["decoded"]) == (0, 0));
+    assert!(is_free, "the kernel does not keep what was read");
     mount.unmount();
     counts
 }

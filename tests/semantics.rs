@@ -410,6 +410,11 @@ const PROMISES_OF_POSTGRES: &[(&str, &str)] = &[
         "every_table_of_every_variant_restores_into_another_database",
     ),
     (
+        "Of a whole dump several clients (`--threads`) load rows of different tables, before indexes, constraints and \
+         triggers are made.",
+        "several_clients_load_the_rows_of_one_dump",
+    ),
+    (
         "`restore.sql` loads a table into whatever database is present: the parts of the table and of the sequences that \
          its columns own, in the order of the dump, each with the settings that were in force there.",
         "every_table_of_every_variant_restores_into_another_database",

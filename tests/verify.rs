@@ -297,5 +297,8 @@ fn rows_that_a_real_postgresql_alters_are_counted() {
     let damaged = String::from_utf8_lossy(&dump).replace("\n700\t", "\nnonsense\t");
     ingest(&stage, "postgres", damaged.as_bytes());
     let message = refused(&run(&stage, "postgres", &[]), 6);
-    assert!(message.contains("loading the dump") && message.contains("in the statement: COPY public.t"), "{message}");
+    assert!(
+        message.contains("loading the rows of 3 tables of shop") && message.contains("in the statement: COPY public.t"),
+        "{message}"
+    );
 }

@@ -10,13 +10,13 @@ use crate::load::client::Client;
 use crate::load::failure::StatementLines;
 use crate::load::loader::{Load, Loader};
 use crate::load::server::MysqlUrl;
-use crate::load::steps::DumpSteps;
+use crate::load::steps::{MYSQL, load_dump};
 use crate::load::tables::{Database, DumpTables, FoundTable, TableName, from_hex, text_of};
 use crate::load::text::SqlText;
 use crate::load::{LoadOptions, LoadReport};
 use crate::progress::Monitor;
 use crate::repository::Repository;
-use crate::repository::snapshot::{Snapshot, SnapshotStatus};
+use crate::repository::snapshot::Snapshot;
 
 /// The programs that are looked for.
 const CLIENTS: [&str; 2] = ["mariadb", "mysql"];
@@ -96,33 +96,18 @@ impl<'a> Run<'a> {
         let bytes = content.size;
         let arguments = database.clone().map(OsString::from).into_iter().collect();
         let text = SqlText::whole(self.repository.contents()?, content, self.options.threads);
-        let mut load = Load { what: "the dump".into(), text, arguments };
-        let Some(mut steps) = self.steps(&load.text, snapshot)? else {
-            self.loader.run_all(vec![load])?;
-            return Ok(LoadReport { tables: None, bytes });
-        };
-        load.text.made_of = steps.in_order();
+        let load = Load { what: "the dump".into(), text, arguments };
         let places = self.places(database.as_deref())?;
-        self.loader.run_in_steps(&load, || self.loader.run_all(steps.next_loads(&places)))?;
+        load_dump(&self.loader, &MYSQL, load, self.tables.parts(snapshot)?, &places)?;
         Ok(LoadReport { tables: None, bytes })
     }
 
-    /// The steps in which several clients load it, if they can.
-    fn steps(&self, dump: &SqlText<'a>, snapshot: &Snapshot) -> Result<Option<DumpSteps<'a>>> {
-        // Of a table that is cut off, what sets the session back would end the statement.
-        if self.options.threads < 2 || snapshot.manifest.status == SnapshotStatus::Incomplete {
-            return Ok(None);
-        }
-        let parts = self.tables.parts(&snapshot.manifest.root)?;
-        parts.map(|parts| DumpSteps::plan(dump.contents, &dump.content, &parts)).transpose()
-    }
-
-    /// Where databases go, by the file names of their directories.
-    fn places(&self, unnamed: Option<&str>) -> Result<HashMap<Vec<u8>, String>> {
+    /// What clients are told to load into databases, by the names of their directories.
+    fn places(&self, unnamed: Option<&str>) -> Result<HashMap<Vec<u8>, Vec<OsString>>> {
         let mut places = HashMap::new();
         for database in self.tables.databases() {
             let place = self.place_of_database(database, unnamed)?;
-            places.insert(database_directory(&database.name), text_of(&place)?);
+            places.insert(database_directory(&database.name), vec![text_of(&place)?.into()]);
         }
         Ok(places)
     }

@@ -1,13 +1,16 @@
 //! Loading into PostgreSQL.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 
+use crate::dump::layout::database_directory;
 use crate::dump::name::split_at_dots;
 use crate::error::{Error, Result};
 use crate::load::client::Client;
 use crate::load::failure::StatementLines;
 use crate::load::loader::{Load, Loader};
 use crate::load::server::PostgresUrl;
+use crate::load::steps::{POSTGRES, load_dump};
 use crate::load::tables::{DumpTables, TableName, from_hex, text_of};
 use crate::load::text::{SqlText, Stretch};
 use crate::load::{LoadOptions, LoadReport};
@@ -74,12 +77,14 @@ impl Run<'_> {
         }
         let content = self.tables.dump(&snapshot.manifest.root)?;
         let database = self.database_of_dump()?;
+        let mut places = HashMap::new();
         for place in self.tables.databases() {
             let goes_to = match (self.tables.is_named(place)?, &database) {
                 (false, Some(database)) => database.clone(),
                 _ => text_of(&place.name)?,
             };
             self.refuse_present_tables(&place.name, &goes_to)?;
+            places.insert(database_directory(&place.name), self.fed_in(&goes_to));
         }
         if let Some(database) = &database {
             self.make_database(database)?;
@@ -87,7 +92,8 @@ impl Run<'_> {
         let bytes = content.size;
         let text = SqlText::whole(self.repository.contents()?, content, self.options.threads);
         let arguments = self.fed_in(database.as_deref().unwrap_or(MAINTENANCE_DATABASE));
-        self.loader.run_all(vec![Load { what: "the dump".into(), text, arguments }])?;
+        let load = Load { what: "the dump".into(), text, arguments };
+        load_dump(&self.loader, &POSTGRES, load, self.tables.parts(snapshot)?, &places)?;
         Ok(LoadReport { tables: None, bytes })
     }
 

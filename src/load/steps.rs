@@ -1,8 +1,9 @@
-//! Steps: a dump of MySQL in the order in which several clients load it. One client gets all but the rows, and stays, as what it
+//! Steps: a dump in the order in which several clients load it. One client gets all but the rows, and stays, as what it
 //! was told holds for its session. Rows come from any number of clients, once all tables are made that can be, and before all that
 //! would see them come: triggers, events, views.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::ops::{ControlFlow, Range};
 use std::rc::Rc;
 
@@ -15,7 +16,7 @@ use crate::dump::name::name_of_file;
 use crate::dump::part_line::PartLine;
 use crate::error::{Error, Result};
 use crate::load::client::MARK;
-use crate::load::loader::Load;
+use crate::load::loader::{Load, Loader};
 use crate::load::text::{SqlText, Stretch};
 use crate::repository::content::Content;
 use crate::repository::content_reader::ContentReader;
@@ -23,8 +24,18 @@ use crate::repository::content_reader::ContentReader;
 /// Rows of so many bytes are worth a client of their own, which has to be started.
 const GROUP_BYTES: u64 = 4 << 20;
 
+/// What is known of the dumps of one kind of server.
+pub struct Dialect {
+    way: for<'p> fn(&'p [u8]) -> Way<'p>,
+    /// The settings of a session that a header sets up; `None` where its tables must be loaded in order.
+    session: fn(&[u8]) -> Option<Rc<[u8]>>,
+}
+
+pub const MYSQL: Dialect = Dialect { way: Way::of_mysql, session: mysql_session };
+pub const POSTGRES: Dialect = Dialect { way: Way::of_postgres, session: postgres_session };
+
 /// A dump, in steps.
-pub struct DumpSteps<'a> {
+struct DumpSteps<'a> {
     contents: ContentReader<'a>,
     dump: Content,
     steps: std::vec::IntoIter<Step>,
@@ -42,8 +53,8 @@ struct Step {
 /// The rows of one table.
 #[derive(Debug)]
 struct TableRows {
-    /// The names of the directories of its database and of itself.
-    table: [Vec<u8>; 2],
+    /// The names of the directories of its database, schema where there are such, and of itself.
+    table: Vec<Vec<u8>>,
     /// What sets up a session for it.
     session: Rc<[u8]>,
     ranges: Vec<Range<u64>>,
@@ -55,16 +66,31 @@ impl TableRows {
     }
 }
 
+/// Loads a whole dump, by several clients where `parts` tells of those and more than one may run. `arguments` tells what clients of a
+/// database are told, by the name of its directory.
+pub fn load_dump<'a>(
+    loader: &Loader,
+    dialect: &Dialect,
+    mut load: Load<'a>,
+    parts: Option<Content>,
+    arguments: &HashMap<Vec<u8>, Vec<OsString>>,
+) -> Result<()> {
+    let Some(parts) = parts.filter(|_| loader.threads > 1) else { return loader.run_all(vec![load]) };
+    let mut steps = DumpSteps::plan(dialect, load.text.contents, &load.text.content, &parts)?;
+    load.text.made_of = steps.in_order();
+    loader.run_in_steps(&load, || loader.run_all(steps.next_loads(arguments)))
+}
+
 impl<'a> DumpSteps<'a> {
     /// Reads the list of the parts of a dump.
-    pub fn plan(contents: ContentReader<'a>, dump: &Content, parts: &Content) -> Result<DumpSteps<'a>> {
+    fn plan(dialect: &Dialect, contents: ContentReader<'a>, dump: &Content, parts: &Content) -> Result<DumpSteps<'a>> {
         let corrupt = |reason: &str| Error::corrupt("_meta/parts", reason);
         let mut header_text = |range: &Range<u64>| {
             let mut text = Vec::new();
             let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
             contents.read(dump, range.start, length, &mut text).map(|()| text)
         };
-        let (mut planner, mut rest) = (Planner::default(), Vec::new());
+        let (mut planner, mut rest) = (Planner::new(dialect), Vec::new());
         contents.each_piece(parts, 1, |piece| {
             rest.extend_from_slice(piece);
             let end = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
@@ -85,7 +111,7 @@ impl<'a> DumpSteps<'a> {
     }
 
     /// What the client that stays gets: behind each statement that tells how far it is come the rows of a step.
-    pub fn in_order(&self) -> Vec<Stretch> {
+    fn in_order(&self) -> Vec<Stretch> {
         let mut made_of = Vec::new();
         for step in self.steps.as_slice() {
             made_of.extend(step.in_order.iter().cloned().map(Stretch::Of));
@@ -97,20 +123,20 @@ impl<'a> DumpSteps<'a> {
         made_of
     }
 
-    /// The rows of the next step that has some, the largest first. `places` tells where databases go.
-    pub fn next_loads(&mut self, places: &HashMap<Vec<u8>, String>) -> Vec<Load<'a>> {
+    /// The rows of the next step that has some, the largest first.
+    fn next_loads(&mut self, arguments: &HashMap<Vec<u8>, Vec<OsString>>) -> Vec<Load<'a>> {
         let Some(step) = self.steps.find(|step| !step.at_once.is_empty()) else { return Vec::new() };
         let groups = groups_of(step.at_once);
-        groups.into_iter().map(|group| self.load(&group, places)).collect()
+        groups.into_iter().map(|group| self.load(&group, arguments)).collect()
     }
 
-    fn load(&self, group: &[TableRows], places: &HashMap<Vec<u8>, String>) -> Load<'a> {
+    fn load(&self, group: &[TableRows], arguments: &HashMap<Vec<u8>, Vec<OsString>>) -> Load<'a> {
         let name = |file: &[u8]| String::from_utf8_lossy(&name_of_file(file).unwrap_or_default()).into_owned();
         // There is one at least.
-        let [database, first] = &group[0].table;
-        let place = places.get(database).cloned().unwrap_or_else(|| name(database));
+        let (first, database) = (&group[0].table, &group[0].table[0]);
+        let arguments = arguments.get(database).cloned().unwrap_or_default();
         let what = match group.len() {
-            1 => format!("the rows of {}.{}", name(database), name(first)),
+            1 => format!("the rows of {}", first.iter().map(|file| name(file)).collect::<Vec<_>>().join(".")),
             more => format!("the rows of {more} tables of {}", name(database)),
         };
         let of = |rows: &TableRows| {
@@ -119,7 +145,7 @@ impl<'a> DumpSteps<'a> {
         };
         let made_of = group.iter().flat_map(of).collect();
         let text = SqlText { contents: self.contents, content: self.dump.clone(), made_of, rename: None, threads: 1 };
-        Load { what, text, arguments: vec![place.into()] }
+        Load { what, text, arguments }
     }
 }
 
@@ -142,7 +168,7 @@ fn groups_of(mut tables: Vec<TableRows>) -> Vec<Vec<TableRows>> {
 }
 
 /// The settings of a session that this text sets up, if it lets tables be loaded in any order, and its clients see what all see.
-fn free_session(header: &[u8]) -> Option<Rc<[u8]>> {
+fn mysql_session(header: &[u8]) -> Option<Rc<[u8]>> {
     let mut dump = MysqlDump::default();
     dump.push(header, &mut |_| {});
     let settings = dump.finish(&mut |_| {}).session.settings;
@@ -152,6 +178,12 @@ fn free_session(header: &[u8]) -> Option<Rc<[u8]>> {
     is_free.then(|| settings.into())
 }
 
+/// The same, of PostgreSQL, whose foreign keys come behind all rows. Commands are for the client that stays.
+fn postgres_session(header: &[u8]) -> Option<Rc<[u8]>> {
+    let lines = header.split_inclusive(|&byte| byte == b'\n');
+    Some(lines.filter(|line| !line.starts_with(b"\\")).collect::<Vec<_>>().concat().into())
+}
+
 /// What a part of a dump is, to those who load it.
 enum Way<'p> {
     /// Begins a dump.
@@ -159,18 +191,17 @@ enum Way<'p> {
     Database,
     /// Rows do not matter to it.
     BesideRows,
-    /// Makes this table of this database, or is about its rows.
-    Schema([&'p [u8]; 2]),
-    Rows([&'p [u8]; 2]),
+    /// Makes this table, or is about its rows: the names of directories, from that of the database on.
+    Schema(Vec<&'p [u8]>),
+    Rows(Vec<&'p [u8]>),
     Triggers,
     /// May need all that was before it.
     BehindRows,
 }
 
-impl<'p> Way<'p> {
-    fn of(path: &'p [u8]) -> Way<'p> {
+impl Way<'_> {
+    fn of_mysql(path: &[u8]) -> Way<'_> {
         let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').collect();
-        let is = |name: &[u8], known: &str| name == known.as_bytes();
         match names[..] {
             [top, file] if is(top, META_DIRECTORY) && is(file, HEADER_FILE) => Way::Header,
             // The server itself reads these.
@@ -179,54 +210,84 @@ impl<'p> Way<'p> {
             [_, directory, _] if is(directory, SEQUENCES_DIRECTORY) => Way::BesideRows,
             [_, directory, _, file] if is(directory, VIEWS_DIRECTORY) && is(file, STUB_FILE) => Way::BesideRows,
             [database, directory, table, file] if is(directory, TABLES_DIRECTORY) => match file {
-                file if is(file, SCHEMA_FILE) => Way::Schema([database, table]),
-                file if is(file, DATA_FILE) => Way::Rows([database, table]),
+                file if is(file, SCHEMA_FILE) => Way::Schema(vec![database, table]),
+                file if is(file, DATA_FILE) => Way::Rows(vec![database, table]),
                 _ => Way::Triggers,
+            },
+            _ => Way::BehindRows,
+        }
+    }
+
+    fn of_postgres(path: &[u8]) -> Way<'_> {
+        let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').collect();
+        match names[..] {
+            [top, file] if is(top, META_DIRECTORY) && is(file, HEADER_FILE) => Way::Header,
+            [_, _, directory, _] if is(directory, SEQUENCES_DIRECTORY) => Way::BesideRows,
+            [database, schema, directory, table, file] if is(directory, TABLES_DIRECTORY) => match file {
+                file if is(file, SCHEMA_FILE) => Way::Schema(vec![database, schema, table]),
+                file if is(file, DATA_FILE) => Way::Rows(vec![database, schema, table]),
+                _ => Way::BehindRows,
             },
             _ => Way::BehindRows,
         }
     }
 }
 
+fn is(name: &[u8], known: &str) -> bool {
+    name == known.as_bytes()
+}
+
 /// Puts steps together out of the parts of a dump.
-#[derive(Default)]
-struct Planner {
+struct Planner<'d> {
+    dialect: &'d Dialect,
     steps: Vec<Step>,
     /// What sets up sessions for the rows that come; `None` where those come in order.
     session: Option<Rc<[u8]>>,
     step: Step,
-    /// Where tables are among those of the step.
-    places: HashMap<[Vec<u8>; 2], usize>,
+    /// Of tables that have rows the number of the last step that has some, and their place among its rows.
+    tables: HashMap<Vec<Vec<u8>>, (usize, usize)>,
     end: u64,
 }
 
-impl Planner {
+impl<'d> Planner<'d> {
+    fn new(dialect: &'d Dialect) -> Planner<'d> {
+        Planner { dialect, steps: Vec::new(), session: None, step: Step::default(), tables: HashMap::new(), end: 0 }
+    }
+
     /// Takes the next part; `read` reads a stretch of the dump.
     fn push(&mut self, part: &PartLine, read: &mut impl FnMut(&Range<u64>) -> Result<Vec<u8>>) -> Result<()> {
         let range = self.end..self.end + part.length;
         self.end = range.end;
-        match (Way::of(part.path), &self.session) {
-            (Way::Rows(table), Some(session)) => {
-                let session = session.clone();
-                self.push_rows(table.map(<[u8]>::to_vec), session, range);
-                return Ok(());
+        match (self.dialect.way)(part.path) {
+            Way::Rows(names) => {
+                let table: Vec<_> = names.into_iter().map(<[u8]>::to_vec).collect();
+                if let Some(session) = self.session.clone() {
+                    self.push_rows(table, session, range);
+                    return Ok(());
+                }
             }
-            (Way::Triggers, _) if self.has_rows() => {
+            Way::Triggers if self.has_rows() => {
                 extend(&mut self.step.behind, range);
                 return Ok(());
             }
             // Triggers are made under the collation that their database had once.
-            (Way::Database, _) if self.has_rows() && read(&range)?.trim_ascii().starts_with(b"ALTER DATABASE ") => {
+            Way::Database if self.has_rows() && read(&range)?.trim_ascii().starts_with(b"ALTER DATABASE ") => {
                 extend(&mut self.step.behind, range);
                 return Ok(());
             }
-            (Way::Header, _) => {
+            Way::Header => {
                 self.end_step();
-                self.session = free_session(&read(&range)?);
+                self.session = (self.dialect.session)(&read(&range)?);
             }
-            (Way::Schema(table), _) if self.places.contains_key(&table.map(<[u8]>::to_vec)) => self.end_step(),
-            (Way::BehindRows | Way::Database, _) => self.end_step(),
-            (Way::Schema(_) | Way::BesideRows | Way::Rows(_) | Way::Triggers, _) => {}
+            Way::Schema(names) => {
+                let table: Vec<_> = names.into_iter().map(<[u8]>::to_vec).collect();
+                let step = self.steps.len();
+                if self.tables.get(&table).is_some_and(|(of, _)| *of == step) {
+                    self.end_step();
+                }
+            }
+            Way::BehindRows | Way::Database => self.end_step(),
+            Way::BesideRows | Way::Triggers => {}
         }
         extend(&mut self.step.in_order, range);
         Ok(())
@@ -236,19 +297,21 @@ impl Planner {
         !self.step.at_once.is_empty()
     }
 
-    fn push_rows(&mut self, table: [Vec<u8>; 2], session: Rc<[u8]>, range: Range<u64>) {
-        let rows = &mut self.step.at_once;
-        let place = *self.places.entry(table.clone()).or_insert(rows.len());
-        match rows.get_mut(place) {
+    fn push_rows(&mut self, table: Vec<Vec<u8>>, session: Rc<[u8]>, range: Range<u64>) {
+        let (step, rows) = (self.steps.len(), &mut self.step.at_once);
+        let known = self.tables.get(&table).filter(|(of, _)| *of == step);
+        match known.and_then(|(_, place)| rows.get_mut(*place)) {
             Some(rows) => extend(&mut rows.ranges, range),
-            None => rows.push(TableRows { table, session, ranges: vec![range] }),
+            None => {
+                self.tables.insert(table.clone(), (step, rows.len()));
+                rows.push(TableRows { table, session, ranges: vec![range] });
+            }
         }
     }
 
     /// What comes must wait for the rows that came, if any did.
     fn end_step(&mut self) {
         if self.has_rows() {
-            self.places.clear();
             self.steps.push(std::mem::take(&mut self.step));
         }
     }

@@ -7,6 +7,7 @@ use crate::dump::name::{file_name, name_of_file};
 use crate::error::{Error, Result};
 use crate::repository::content::Content;
 use crate::repository::node::Node;
+use crate::repository::snapshot::{Snapshot, SnapshotStatus};
 use crate::repository::tree::TreeReader;
 
 /// The databases of a dump.
@@ -57,10 +58,13 @@ impl<'a> DumpTables<'a> {
             .ok_or_else(|| Error::corrupt("the snapshot", "it has no dump.sql"))
     }
 
-    /// The list of its parts.
-    pub fn parts(&self, root: &Node) -> Result<Option<Content>> {
+    /// The list of its parts, of a dump that is whole: of a table that is cut off, whatever followed would end the statement.
+    pub fn parts(&self, snapshot: &Snapshot) -> Result<Option<Content>> {
+        if snapshot.manifest.status == SnapshotStatus::Incomplete {
+            return Ok(None);
+        }
         let path = [META_DIRECTORY.as_bytes(), PARTS_FILE.as_bytes()].join(&b'/');
-        let node = self.tree.lookup_path(root, &path)?;
+        let node = self.tree.lookup_path(&snapshot.manifest.root, &path)?;
         Ok(node.and_then(|node| node.content().cloned()))
     }
 

@@ -1,5 +1,7 @@
 //! What the tests' own servers have in common.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
@@ -45,4 +47,19 @@ pub fn restored(output: &Output) -> String {
 pub fn refused(output: &Output, code: i32) -> String {
     assert_eq!(output.status.code(), Some(code), "{output:?}");
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A client that takes down its arguments before it goes on as `program`; and what tells how many were given text since it was asked
+/// last.
+pub fn counting_client(stage: &Stage, program: &str) -> (String, impl Fn() -> usize) {
+    let (client, log) = (stage.path("client"), stage.path("client.log"));
+    let script = format!("#!/bin/sh\necho \"$*\" >> '{}'\nexec {program} \"$@\"\n", log.display());
+    fs::write(&client, script).unwrap();
+    fs::set_permissions(&client, fs::Permissions::from_mode(0o755)).unwrap();
+    let fed = move || {
+        let lines = fs::read_to_string(&log).unwrap();
+        fs::remove_file(&log).unwrap();
+        lines.lines().filter(|line| !line.contains("--execute") && !line.contains("--command")).count()
+    };
+    (client.to_str().unwrap().to_string(), fed)
 }
