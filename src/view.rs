@@ -24,7 +24,7 @@ pub use crate::repository::content_reader::Seek;
 use difference::DifferenceTree;
 use inode::Place;
 use row_patches::PatchFiles;
-pub use row_patches::{RowPatches, RowsChild};
+pub use row_patches::{PATCHES_MIN, RowPatches, RowsChild};
 pub use small_files::SmallFiles;
 use snapshot_tree::SnapshotTree;
 use virtual_entry::{VirtualEntries, VirtualEntry};

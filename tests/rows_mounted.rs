@@ -220,3 +220,33 @@ fn patches_for_postgresql_are_in_their_schemas() {
     assert!(mount.log().contains("defined in another way"), "{}", mount.log());
     mount.unmount();
 }
+
+#[test]
+fn what_patches_take_is_told_by_flags() {
+    let (server, stage) = (server(), Stage::new());
+    ingest(&stage, &server);
+    server.run("shop", "UPDATE orders SET note = REVERSE(note)");
+    server.run("shop", CHANGES);
+    ingest(&stage, &server);
+    let folder = stage.make_directory("patches").canonicalize().unwrap();
+    let flags = ["--patch-dir", folder.to_str().unwrap(), "--patch-memory", "1", "--patches", "2"];
+    let mount = stage.mount_with("mount", &flags);
+    let expected = patch(&stage, ["shop~1", "shop"], "shop.orders");
+    assert!(expected.len() > 2 << 20);
+    for pair in ["shop~1..shop", "shop@latest~1..shop", "shop~1..shop@latest"] {
+        for table in ["orders", "customers"] {
+            let found = fs::read(mount.path(&format!("diff/{pair}/rows/shop/{table}.sql"))).unwrap();
+            assert!(table != "orders" || found == expected, "{pair}");
+            assert!((1..=2).contains(&mount.unnamed_files(&folder)));
+        }
+    }
+    assert_eq!(names(&folder), [""; 0]);
+    mount.unmount();
+
+    let nowhere = stage.path("nowhere");
+    let mut refused = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
+    refused.arg("--repo").arg(stage.repository()).arg("mount").arg(stage.make_directory("other"));
+    let output = refused.arg("--patch-dir").arg(&nowhere).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains(nowhere.to_str().unwrap()), "{said}");
+}

@@ -157,6 +157,11 @@ const PROMISES: &[(&str, &str)] = &[
         "a_patch_is_read_as_a_file",
     ),
     (
+        "`--patch-dir` names another directory, `--patch-memory` tells how much memory the rows that differ may take while \
+         a patch is written, and `--patches` how many are kept.",
+        "what_patches_take_is_told_by_flags",
+    ),
+    (
         "Where they cannot be written, reading fails, and the log says why.",
         "a_patch_that_cannot_be_written_fails_and_the_log_says_why",
     ),

@@ -11,7 +11,8 @@ use signal_hook::iterator::Signals;
 use yesterfs::error::Error;
 use yesterfs::mount::daemon::{self, Background, Started};
 use yesterfs::mount::{Ended, MountOptions, Mounted, ReaddirPlus, RowDiffs};
-use yesterfs::view::{Owner, View};
+use yesterfs::rows::unnamed_file;
+use yesterfs::view::{Owner, PATCHES_MIN, View};
 
 use super::exit::{self, CommandResult, Failure, Outcome};
 use super::invocation::{Invocation, clock};
@@ -67,14 +68,42 @@ pub struct Mount {
     #[arg(long, value_name = "KIB", default_value_t = 4096)]
     read_ahead: u32,
 
+    #[command(flatten)]
+    patches: Patches,
+
     /// Options as /etc/fstab and mount(8) write them: allow_other, cache=MIB, log_file=FILE, readdirplus=WHEN, threads=N,
-    /// read_ahead=KIB; those that every filesystem has are taken and change nothing
+    /// read_ahead=KIB, patch_dir=DIR, patch_memory=MIB, patches=N; those that every filesystem has are taken and change
+    /// nothing
     #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
     options: Vec<String>,
 
     /// What `-o` says in place of `--cache`.
     #[arg(skip)]
     cache_mib: Option<u64>,
+}
+
+/// What the files in `diff/A..B/rows` may take.
+#[derive(Args)]
+#[command(next_help_heading = "Rows of dumps")]
+struct Patches {
+    /// Where patches of rows are written, in files without names [default: the system's directory for temporary files]
+    #[arg(long, value_name = "DIR")]
+    patch_dir: Option<PathBuf>,
+
+    /// Memory for rows that differ while a patch is written, in MiB; what is more waits in --patch-dir
+    #[arg(long, value_name = "MIB", default_value_t = 64)]
+    patch_memory: usize,
+
+    /// Patches that are kept; one that is not is written anew when it is read again
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = kept_patches)]
+    patches: usize,
+}
+
+fn kept_patches(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|&count| count >= PATCHES_MIN)
+        .ok_or_else(|| format!("expected a number from {PATCHES_MIN} on"))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -118,9 +147,9 @@ fn serve(args: &Mount, invocation: &Invocation) -> CommandResult {
     let directory = invocation.repository_directory()?;
     let repository = invocation.open(Arc::new(Terminal::silent(invocation.quiet)))?;
     let owner = Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
-    let rows = RowDiffs { temporary_directory: std::env::temp_dir() };
-    let view = View::new(Arc::new(repository), owner, Box::new(clock))?.showing_rows(Box::new(rows));
-    let view = Arc::new(view);
+    let rows = args.patches.writer()?;
+    let view = View::new(Arc::new(repository), owner, Box::new(clock))?;
+    let view = Arc::new(view.showing_rows(Box::new(rows), args.patches.patches));
     let mut options = MountOptions::new(&args.directory, &directory);
     options.repository_directory = Some(directory);
     options.allow_other = args.allow_other;
@@ -177,11 +206,22 @@ fn cannot_watch(source: io::Error) -> Failure {
     Failure::System { operation: "watch for signals", source }
 }
 
+impl Patches {
+    /// A directory that cannot take any is told now, and not to whoever reads the first one.
+    fn writer(&self) -> CommandResult<RowDiffs> {
+        let directory = self.patch_dir.clone().unwrap_or_else(std::env::temp_dir);
+        if self.patch_dir.is_some() {
+            unnamed_file(&directory).map_err(Error::io("make a temporary file in", &directory))?;
+        }
+        Ok(RowDiffs { temporary_directory: directory, memory_bytes: self.patch_memory.saturating_mul(1 << 20) })
+    }
+}
+
 impl Mount {
     /// Takes over what `-o` says.
     fn apply_options(&mut self) -> CommandResult<()> {
         for option in std::mem::take(&mut self.options) {
-            let refuse = |reason| Error::invalid("mount option", &*option, reason);
+            let refuse = |reason: &str| Error::invalid("mount option", &*option, reason);
             let (name, value) = option.split_once('=').unwrap_or((&option, ""));
             match name {
                 "allow_other" => self.allow_other = true,
@@ -191,6 +231,11 @@ impl Mount {
                     self.readdirplus = When::from_str(value, true).map_err(|_| refuse("expected always or auto"))?;
                 }
                 "threads" => self.threads = Some(value.parse().map_err(|_| refuse("expected a number"))?),
+                "patch_dir" => self.patches.patch_dir = Some(value.into()),
+                "patch_memory" => {
+                    self.patches.patch_memory = value.parse().map_err(|_| refuse("expected a number of MiB"))?;
+                }
+                "patches" => self.patches.patches = kept_patches(value).map_err(|reason| refuse(&reason))?,
                 "read_ahead" => self.read_ahead = value.parse().map_err(|_| refuse("expected a number of KiB"))?,
                 _ if is_common_option(name) => {}
                 _ => return Err(refuse("there is no such option").into()),
@@ -223,6 +268,7 @@ mod tests {
             readdirplus: When::Always,
             threads: None,
             read_ahead: 4096,
+            patches: Patches { patch_dir: None, patch_memory: 64, patches: 16 },
             options: options.split(',').map(str::to_string).collect(),
             cache_mib: None,
         }
@@ -230,17 +276,21 @@ mod tests {
 
     #[test]
     fn an_fstab_line_says_what_the_options_say() {
-        let mut args =
-            mount("ro,nofail,x-systemd.automount,allow_other,threads=3,readdirplus=auto,log_file=/var/log/y,cache=9");
+        let mut args = mount(
+            "ro,nofail,x-systemd.automount,allow_other,threads=3,readdirplus=auto,log_file=/var/log/y,cache=9,\
+                   patch_dir=/var/tmp,patch_memory=8,patches=2",
+        );
         assert!(args.apply_options().is_ok());
         assert!(args.allow_other && args.readdirplus == When::Auto);
         assert_eq!((args.threads, args.log_file), (Some(3), Some(PathBuf::from("/var/log/y"))));
         assert_eq!(args.cache_mib, Some(9));
+        assert_eq!(args.patches.patch_dir, Some(PathBuf::from("/var/tmp")));
+        assert_eq!((args.patches.patch_memory, args.patches.patches), (8, 2));
     }
 
     #[test]
     fn unknown_and_malformed_options_are_refused_by_name() {
-        for option in ["allow_others", "threads=many", "readdirplus=never", "read_ahead=", "cache=lots"] {
+        for option in ["allow_others", "threads=many", "readdirplus=never", "read_ahead=", "cache=lots", "patches=1"] {
             let failure = mount(&format!("ro,{option}")).apply_options().unwrap_err();
             assert!(format!("{failure:?}").contains(option), "{failure:?}");
         }

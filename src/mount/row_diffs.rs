@@ -19,12 +19,11 @@ use crate::view::{RowPatches, RowsChild};
 /// How the names of patches end, behind the names of tables' directories.
 const SUFFIX: &[u8] = b".sql";
 
-/// Memory for rows that differ; more of them wait in temporary files.
-const MEMORY_BYTES: usize = 64 << 20;
-
 /// Writes patches into files in this directory, which have no names there.
 pub struct RowDiffs {
     pub temporary_directory: PathBuf,
+    /// Memory for rows that differ; more of them wait in other such files.
+    pub memory_bytes: usize,
 }
 
 fn roots(pair: [&Snapshot; 2]) -> [Option<&Node>; 2] {
@@ -84,8 +83,12 @@ impl RowPatches for RowDiffs {
         let file = unnamed_file(folder).map_err(Error::io("make a temporary file in", folder))?;
         let mut file = BufWriter::new(file);
         let failed = || Error::io("write a temporary file in", folder);
-        let options =
-            RowDiffOptions { key: None, memory_bytes: MEMORY_BYTES, temporary_directory: folder.clone(), whole: false };
+        let options = RowDiffOptions {
+            key: None,
+            memory_bytes: self.memory_bytes,
+            temporary_directory: folder.clone(),
+            whole: false,
+        };
         let patch = PatchWriter { dumps, direction: Direction::Forward, options: &options, monitor: &monitor };
         let counts = patch.write(table.as_slice(), &mut |text| file.write_all(text).map_err(failed()))?;
         // Nobody is to take a patch without it for all that differs.

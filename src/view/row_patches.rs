@@ -21,8 +21,8 @@ use crate::view::{Attributes, Child, Seek, View};
 /// The directory in `diff/A..B`.
 pub(super) const ROWS: &[u8] = b"rows";
 
-/// Patches that are kept at a time, each in a file without a name.
-const PATCHES_MAX: usize = 16;
+/// The fewest patches that can be kept: one in use, and one that is coming.
+pub const PATCHES_MIN: usize = 2;
 
 /// What finds the tables that differ, and writes patches. A path is names in `rows`, from there down.
 pub trait RowPatches: Send + Sync {
@@ -89,8 +89,8 @@ pub(super) struct PatchFiles {
 }
 
 impl PatchFiles {
-    pub fn new(writer: Box<dyn RowPatches>) -> PatchFiles {
-        let known = Mutex::new(Recent::new(PATCHES_MAX));
+    pub fn new(writer: Box<dyn RowPatches>, kept: usize) -> PatchFiles {
+        let known = Mutex::new(Recent::new(kept.max(PATCHES_MIN)));
         PatchFiles { writer, known, writing: Mutex::new(()), is_given_up: AtomicBool::new(false) }
     }
 
@@ -113,9 +113,9 @@ impl VirtualEntry {
 }
 
 impl View {
-    /// The view, with the rows of dumps that differ, which `writer` tells.
-    pub fn showing_rows(mut self, writer: Box<dyn RowPatches>) -> View {
-        self.patches = Some(PatchFiles::new(writer));
+    /// The view, with the rows of dumps that differ, which `writer` tells. So many patches are kept, each in a file without a name.
+    pub fn showing_rows(mut self, writer: Box<dyn RowPatches>, kept: usize) -> View {
+        self.patches = Some(PatchFiles::new(writer, kept));
         self
     }
 

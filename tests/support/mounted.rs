@@ -154,6 +154,13 @@ impl Mount {
         fs::canonicalize(self.point.join("snapshots").join(source).join("latest")).unwrap()
     }
 
+    /// Files without names in this directory that the serving process has open.
+    pub fn unnamed_files(&self, directory: &Path) -> usize {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.process)).unwrap();
+        let targets = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        targets.filter(|it| it.starts_with(directory) && it.to_string_lossy().ends_with(" (deleted)")).count()
+    }
+
     /// Sends a signal to the serving process.
     pub fn signal(&self, signal: Signal) {
         let process = Pid::from_raw(self.process).expect("a process id");
