@@ -1,9 +1,11 @@
-//! `restore --into`: loads a dump, or tables of it, from a snapshot into a server, by the client program that is installed.
+//! `restore --into`: loads a dump, or tables of it, from a snapshot into a server, by the client program that is installed; of
+//! MongoDB by its driver.
 //! Passwords are the client's matter: from option files or the environment, never from a command line.
 
 mod client;
 mod failure;
 mod loader;
+mod mongo;
 mod mysql;
 mod postgres;
 mod server;
@@ -13,6 +15,7 @@ mod text;
 
 use std::ffi::OsString;
 
+pub use self::mongo::MongoUrl;
 pub use self::server::{MysqlUrl, ServerUrl};
 
 use crate::error::{Error, Result};
@@ -23,7 +26,7 @@ use crate::repository::snapshot::{Snapshot, SnapshotKind, SnapshotStatus};
 /// What is to be loaded, and where.
 pub struct LoadOptions {
     pub server: ServerUrl,
-    /// Tables by `database.table`, or `database.schema.table`; none for the whole dump.
+    /// Tables by `database.table`, which collections are too, or `database.schema.table`; none for the whole dump.
     pub tables: Vec<String>,
     /// What the one table is called there.
     pub rename: Option<String>,
@@ -40,7 +43,7 @@ pub struct LoadOptions {
 pub struct LoadReport {
     /// `None` for a whole dump.
     pub tables: Option<u64>,
-    /// Bytes of SQL.
+    /// Bytes of SQL, or of documents.
     pub bytes: u64,
 }
 
@@ -48,7 +51,7 @@ pub struct LoadReport {
 ///
 /// # Errors
 /// [`Error::Exists`] where a table is there and may not be replaced; nothing was changed then. [`Error::Load`] with the
-/// statement that failed; what came before it is loaded.
+/// statement or the document that failed; what came before it is loaded.
 pub fn load(
     repository: &Repository,
     snapshot: &Snapshot,
@@ -63,11 +66,13 @@ pub fn load(
         (SnapshotKind::Postgres, ServerUrl::Postgres(server)) => {
             postgres::load(repository, snapshot, server, options, monitor)
         }
+        (SnapshotKind::Mongo, ServerUrl::Mongo(server)) => mongo::load(repository, snapshot, server, options, monitor),
         (kind, _) => {
             let reason = match kind {
                 SnapshotKind::Mysql => "it holds a dump of MySQL or MariaDB, whose URLs begin with mysql: or mariadb:",
                 SnapshotKind::Postgres => "it holds a dump of PostgreSQL, whose URLs begin with postgres:",
-                _ => "it holds no dump of MySQL, MariaDB or PostgreSQL that was ingested as one",
+                SnapshotKind::Mongo => "it holds a dump of MongoDB, whose URLs begin with mongodb:",
+                _ => "it holds no dump of MySQL, MariaDB, PostgreSQL or MongoDB that was ingested as one",
             };
             let name = format!("{}@{}", snapshot.manifest.source, snapshot.manifest.name);
             Err(Error::invalid("snapshot", name, reason))

@@ -630,6 +630,40 @@ const PROMISES_OF_MONGO: &[(&str, &str)] = &[
         "what_a_command_writes_to_a_file_is_taken_from_there",
     ),
     ("An export of a collection is of no single moment.", "exports_of_every_form_are_kept_as_they_are"),
+    (
+        "`restore --into mongodb://...` loads a dump, or with `--table` collections, and needs no program for it.",
+        "a_whole_dump_comes_back_into_another_server",
+    ),
+    (
+        "Documents go in as they are and in their order, then indexes are made; options come along, views come last.",
+        "options_of_collections_come_back_and_validators_stop_nothing",
+    ),
+    (
+        "Documents that the validator of their collection would refuse are loaded all the same.",
+        "options_of_collections_come_back_and_validators_stop_nothing",
+    ),
+    (
+        "No collection that the server has is replaced, unless `--overwrite` says so: all are looked for before anything is \
+         changed.",
+        "a_whole_dump_comes_back_into_another_server",
+    ),
+    (
+        "`--as` gives a collection another name, in that database or another one.",
+        "a_collection_comes_back_beside_itself",
+    ),
+    (
+        "What servers keep for themselves, users and roles among it, is not loaded with a dump, and that is said.",
+        "options_of_collections_come_back_and_validators_stop_nothing",
+    ),
+    (
+        "A load that fails tells the server's error, and the document or the index; what came before it is loaded.",
+        "a_load_that_fails_says_where",
+    ),
+    (
+        "The password comes from `MONGODB_PASSWORD`, or from the configuration file of MongoDB's programs that the URL names.",
+        "passwords_come_from_files_and_the_environment",
+    ),
+    ("What `mongoexport` wrote is not loaded.", "operations_and_exports_are_told_of"),
 ];
 
 /// Those of section 13.

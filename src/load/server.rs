@@ -7,12 +7,14 @@ use fluent_uri::Uri;
 use fluent_uri::pct_enc::{EStr, Encoder};
 
 use crate::error::{Error, Result};
+use crate::load::mongo::MongoUrl;
 
 /// A server, and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerUrl {
     Mysql(MysqlUrl),
     Postgres(PostgresUrl),
+    Mongo(MongoUrl),
 }
 
 /// What a URL tells of a MySQL or MariaDB. What it does not say, the client's option files may.
@@ -38,7 +40,7 @@ pub struct PostgresUrl {
 }
 
 /// The text may hold a password, so that no error shows it.
-fn refuse(reason: &str) -> Error {
+pub(super) fn refuse(reason: &str) -> Error {
     Error::invalid("option", "--into", reason)
 }
 
@@ -46,12 +48,23 @@ impl FromStr for ServerUrl {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<ServerUrl> {
+        if let Some(behind) = text.strip_prefix("mongodb://") {
+            // Several servers may be named, which other URLs cannot.
+            return MongoUrl::parse(behind).map(ServerUrl::Mongo);
+        }
+        if text.starts_with("mongodb+srv:") {
+            return Err(refuse(
+                "no names of servers are looked up for it: mongodb://HOST,HOST/?replicaSet=NAME&tls=true",
+            ));
+        }
         let url = Uri::parse(text);
         let url = url.map_err(|_| refuse("it is no URL: mysql://USER@HOST:PORT/DATABASE, each part optional"))?;
         match url.scheme().as_str() {
             "mysql" | "mariadb" => mysql(&url).map(ServerUrl::Mysql),
             "postgres" | "postgresql" => postgres(&url).map(ServerUrl::Postgres),
-            _ => Err(refuse("it begins with none of mysql:, mariadb: and postgres:, whose dumps can be loaded")),
+            _ => Err(refuse(
+                "it begins with none of mysql:, mariadb:, postgres: and mongodb:, whose dumps can be loaded",
+            )),
         }
     }
 }
@@ -105,7 +118,7 @@ fn refuse_password(url: &Uri<&str>, place: &str) -> Result<()> {
     if user.is_some_and(|user| user.as_str().contains(':')) { Err(seen(place)) } else { Ok(()) }
 }
 
-fn seen(place: &str) -> Error {
+pub(super) fn seen(place: &str) -> Error {
     refuse(&format!("whoever lists processes would see the password in it; leave it out, and put it into {place}"))
 }
 

@@ -6,6 +6,7 @@ usage: client.py PORT fill COUNT            make databases with every type, and 
        client.py PORT load FILE COLLECTION  put the documents of a file into shop.COLLECTION
        client.py PORT export COLLECTION     print the documents of shop.COLLECTION as mongoexport 100.18 does
        client.py PORT import FILE COLLECTION  put the documents of such a file into shop.COLLECTION
+       client.py PORT user NAME PASSWORD    make a user who may do everything
        client.py PORT compare A B           tell whether two collections of shop hold the same documents
 """
 
@@ -168,6 +169,8 @@ def main():
         export(client, words[0])
     elif verb == "import":
         put(client, words[0], words[1])
+    elif verb == "user":
+        client.admin.command("createUser", words[0], pwd=words[1], roles=[{"role": "root", "db": "admin"}])
     elif verb == "compare":
         compare(raw, words[0], words[1])
     else:

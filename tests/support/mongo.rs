@@ -13,6 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 use yesterfs::compressed::UnwrapLimit;
 use yesterfs::error::Result;
@@ -26,6 +27,7 @@ use yesterfs::repository::snapshot::{Manifest, Snapshot};
 
 use super::mounted::within;
 use super::repository::{TestRepository, now};
+use super::server::stop;
 use super::stored::stored_tree;
 
 /// A snapshot's files by path, and its manifest.
@@ -73,18 +75,35 @@ impl MongoServer {
     pub fn start() -> MongoServer {
         let directory = TempDir::new().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = Command::new(environment().join("bin/secantusd-py"));
-        command.args(["--host", "127.0.0.1", "--cache-size", "128M", "--port", &port.to_string()]);
-        command.arg("--storage-path").arg(directory.path().join("data")).current_dir(directory.path());
-        let log = fs::File::create(directory.path().join("log")).unwrap();
-        let server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let server = run_server(directory.path(), port, &[]);
         let mut started = MongoServer { directory, port, server };
+        started.wait();
+        started
+    }
+
+    /// Ends it and starts it again, so that it lets nobody in but who has a password.
+    pub fn restart_closed(&mut self) {
+        stop(&mut self.server, Signal::TERM);
+        self.server = run_server(self.directory.path(), self.port, &["--auth"]);
+        self.wait();
+    }
+
+    fn wait(&mut self) {
+        let port = self.port;
         within(START_MAX, "the server answers", || {
-            let ended = started.server.try_wait().unwrap();
-            assert!(ended.is_none(), "{}", fs::read_to_string(started.directory.path().join("log")).unwrap());
+            let ended = self.server.try_wait().unwrap();
+            assert!(ended.is_none(), "{}", fs::read_to_string(self.directory.path().join("log")).unwrap());
             TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
-        started
+    }
+
+    /// Where it is, for whoever is this user.
+    pub fn url_of(&self, user: &str, options: &str) -> String {
+        format!("mongodb://{user}@127.0.0.1:{}/?directConnection=true{options}", self.port)
+    }
+
+    pub fn url(&self) -> String {
+        format!("mongodb://127.0.0.1:{}/?directConnection=true", self.port)
     }
 
     /// The words of a command that has the client do something.
@@ -110,6 +129,14 @@ impl MongoServer {
         self.client(&[&["dump", directory.to_str().unwrap()], options].concat());
         directory
     }
+}
+
+fn run_server(directory: &Path, port: u16, options: &[&str]) -> Child {
+    let mut command = Command::new(environment().join("bin/secantusd-py"));
+    command.args(["--host", "127.0.0.1", "--cache-size", "128M", "--port", &port.to_string()]).args(options);
+    command.arg("--storage-path").arg(directory.join("data")).current_dir(directory);
+    let log = fs::File::create(directory.join("log")).unwrap();
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
 }
 
 impl Drop for MongoServer {

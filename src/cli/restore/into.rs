@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 use yesterfs::load::{LoadOptions, LoadReport, ServerUrl, load};
 use yesterfs::repository::Repository;
-use yesterfs::repository::snapshot::Snapshot;
+use yesterfs::repository::snapshot::{Snapshot, SnapshotKind};
 
 use super::Restore;
 use crate::cli::exit::{CommandResult, Failure, Outcome};
@@ -18,23 +18,24 @@ use crate::cli::progress::Terminal;
 #[command(next_help_heading = "Into a server")]
 pub struct Into {
     /// The server to load a dump into: mysql://USER@HOST:PORT/DATABASE?socket=PATH&defaults-file=PATH, or
-    /// postgres://USER@HOST:PORT/DATABASE, each part optional
+    /// postgres://USER@HOST:PORT/DATABASE, each part optional; or mongodb://USER@HOST:PORT/?config=FILE
     ///
     /// The program mariadb, or else mysql, does it, or psql. It takes passwords, and what the URL leaves out, from its own files
-    /// or environment (MYSQL_PWD, PGPASSWORD).
+    /// or environment (MYSQL_PWD, PGPASSWORD). Dumps of MongoDB need no program; the password is in MONGODB_PASSWORD, or in a
+    /// configuration file of MongoDB's programs.
     #[arg(long, value_name = "URL", conflicts_with_all = ["dry_run", "delete", "verify", "numeric_ids"])]
     into: Option<String>,
 
-    /// Load only this table, with its rows and triggers; may be given several times. Those of PostgreSQL have their schema in
-    /// front: DATABASE.SCHEMA.TABLE
+    /// Load only this table, with its rows and triggers, or this collection, with its indexes; may be given several times. Tables
+    /// of PostgreSQL have their schema in front: DATABASE.SCHEMA.TABLE
     #[arg(long = "table", value_name = "DATABASE.TABLE", requires = "into")]
     tables: Vec<String>,
 
-    /// Give the one table this name; those of PostgreSQL can go into another database only
+    /// Give the one table or collection this name; those of PostgreSQL can go into another database only
     #[arg(long = "as", value_name = "DATABASE.TABLE", requires = "tables")]
     rename: Option<String>,
 
-    /// Replace tables that the server has
+    /// Replace tables and collections that the server has
     #[arg(long, requires = "into")]
     overwrite: bool,
 
@@ -77,18 +78,25 @@ pub fn run(
     if args.json {
         output.record(&summary_record(&report, terminal))?;
     } else if !invocation.quiet {
-        output.line(summary(&report, terminal))?;
+        output.line(summary(&report, snapshot.manifest.kind, terminal))?;
+        if tables.is_empty() {
+            super::tell_of_operations(&snapshot.manifest, path);
+        }
     }
     output.flush()?;
     Ok(Outcome::Done)
 }
 
-fn summary(report: &LoadReport, terminal: &Terminal) -> String {
+fn summary(report: &LoadReport, kind: SnapshotKind, terminal: &Terminal) -> String {
+    let ([one, many], language) = match kind {
+        SnapshotKind::Mongo => (["collection", "collections"], "BSON"),
+        _ => (["table", "tables"], "SQL"),
+    };
     let what = match report.tables {
-        Some(count) => counted(count, "table", "tables"),
+        Some(count) => counted(count, one, many),
         None => "the dump".to_string(),
     };
-    format!("loaded {what}: {} of SQL; {}", human_size(report.bytes), human_duration(terminal.elapsed_seconds()))
+    format!("loaded {what}: {} of {language}; {}", human_size(report.bytes), human_duration(terminal.elapsed_seconds()))
 }
 
 fn summary_record(report: &LoadReport, terminal: &Terminal) -> Record {

@@ -3,8 +3,10 @@
 use serde_json::Value;
 
 /// What is read of a `metadata.json`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metadata {
+    /// Of the collection; old programs did not say.
+    pub name: Option<String>,
     /// `collection`, `view` or `timeseries`; old programs did not say.
     pub kind: Option<String>,
 }
@@ -15,7 +17,7 @@ impl Metadata {
         let value = object(json)?;
         let is_view = value.get("options").is_some_and(|options| options.get("viewOn").is_some());
         let implied = is_view.then(|| crate::dump::mongo::VIEW.to_string());
-        Some(Metadata { kind: text(&value, "type").or(implied) })
+        Some(Metadata { name: text(&value, "collectionName"), kind: text(&value, "type").or(implied) })
     }
 }
 

@@ -5,16 +5,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::dump::mongo::{
-    BUCKETS_PREFIX, DOCUMENTS_SUFFIX, Documents, Metadata, OplogReader, Prelude, TIME_SERIES, VIEW,
+    BUCKETS_PREFIX, DOCUMENTS_SUFFIX, Documents, METADATA_SUFFIX, Metadata, OplogReader, Prelude, TIME_SERIES, VIEW,
 };
 use crate::error::{Error, Result};
 use crate::ingest::dump::{Ending, InputEnd};
 use crate::ingest::input::StreamInput;
 use crate::ingest::mongo::fault_in;
 use crate::ingest::mongo::files::{MongoDump, MongoFile, Program};
-use crate::ingest::mongo::layout::{
-    FilePath, METADATA_SUFFIX, OPLOG_FILE, RESERVED, database_directory, path_of, shown,
-};
+use crate::ingest::mongo::layout::{FilePath, OPLOG_FILE, RESERVED, database_directory, path_of, shown};
 use crate::ingest::mongo::originals::{KeptOriginal, Originals};
 use crate::ingest::mongo::plain_file::{PlainFile, Seen};
 use crate::progress::Counters;

@@ -16,8 +16,6 @@ pub const FRAME_PATH: [&str; 2] = [META_DIRECTORY, "frame"];
 /// An archive as it came.
 pub const CONTAINER_PATH: [&str; 2] = [ORIGINAL_DIRECTORY, "dump.archive"];
 
-pub const METADATA_SUFFIX: &str = ".metadata.json";
-
 /// Where a collection without a database is found that an archive has for [`OPLOG_FILE`].
 const OPLOG_COLLECTION: &[u8] = b"oplog";
 
