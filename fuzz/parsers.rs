@@ -10,6 +10,7 @@ use yesterfs::compressed::{UnwrapLimit, Unwrapper, Wrapping};
 use yesterfs::dump::backup::BackupFile;
 use yesterfs::dump::mongo::{Archive, Documents, Metadata, OplogReader, Prelude};
 use yesterfs::dump::mysql::tab::{Field, FieldForm, InsertWriter, StatementFile, TabRows};
+use yesterfs::dump::mysql::xml::XmlDump;
 use yesterfs::dump::mysql::{self, MysqlDump, QuoteModes, Renamer, RowEvent, RowMarks, RowReader, table_schema};
 use yesterfs::dump::postgres::archive::{ArchiveForm, CustomArchive, DirectoryArchive, TarArchive};
 use yesterfs::dump::postgres::{self, PostgresDump};
@@ -33,11 +34,12 @@ use yesterfs::store::segment::{SegmentRef, read_segment, segment_key};
 /// A parser, and its name, which is that of its corpus and of its target.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 20] = [
     ("mysql_dump", mysql_dump),
     ("mysql_rows", mysql_rows),
     ("mysql_tab", mysql_tab),
     ("mysql_table", mysql_table),
+    ("mysql_xml", mysql_xml),
     ("postgres_dump", postgres_dump),
     ("postgres_archive", postgres_archive),
     ("mongo_documents", mongo_documents),
@@ -186,6 +188,22 @@ fn look_at_insert(values: &[Option<Vec<u8>>]) {
     let meanings = places.iter().map(|place| mysql::meaning(&row[place.clone()], QuoteModes::default()));
     let meanings = meanings.map(|meaning| meaning.map(|it| it.into_owned()));
     assert!(meanings.eq(values.iter().cloned()), "another row was written");
+}
+
+pub fn mysql_xml(data: &[u8]) {
+    let read = |length: usize| {
+        let (mut dump, mut events) = (XmlDump::default(), Vec::new());
+        data.chunks(length).for_each(|piece| dump.push(piece, &mut |event| events.push(event)));
+        let facts = dump.finish(&mut |event| events.push(event));
+        (events, facts)
+    };
+    let whole = read(data.len().max(1));
+    assert!(whole == read(piece_length(data)), "other pieces make another dump");
+    let starts = whole.0.iter().filter_map(|event| match event {
+        mysql::Event::Part(part) => Some(part.start),
+        _ => None,
+    });
+    assert_cover(starts, data.len());
 }
 
 pub fn mysql_table(data: &[u8]) {

@@ -18,6 +18,7 @@ use std::ffi::OsString;
 pub use self::mongo::MongoUrl;
 pub use self::server::{MysqlUrl, ServerUrl};
 
+use crate::dump::layout::{FORM, XML};
 use crate::error::{Error, Result};
 use crate::progress::Monitor;
 use crate::repository::Repository;
@@ -60,6 +61,10 @@ pub fn load(
 ) -> Result<LoadReport> {
     if snapshot.manifest.status == SnapshotStatus::Incomplete {
         monitor.note("the dump is incomplete: what it lacks will not be loaded");
+    }
+    if snapshot.manifest.facts.get(FORM).is_some_and(|form| form == XML) {
+        let name = format!("{}@{}", snapshot.manifest.source, snapshot.manifest.name);
+        return Err(Error::invalid("snapshot", name, "it holds a dump in XML, which no client loads"));
     }
     match (snapshot.manifest.kind, &options.server) {
         (SnapshotKind::Mysql, ServerUrl::Mysql(server)) => mysql::load(repository, snapshot, server, options, monitor),

@@ -324,6 +324,21 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "It is incomplete where that is not so, where a row has another number of values than the first or than the table has columns, and where files tell different character sets or time zones.",
         "a_directory_that_is_not_whole_makes_no_snapshot_unless_it_is_to_be_kept",
     ),
+    ("A dump in XML (`--xml`) is taken too, as `dump.xml`.", "xml_becomes_the_tree_of_a_dump"),
+    (
+        "Its parts make the same tree, with files that end with `.xml`: `tables/NAME/schema.xml`, `data.xml` and `triggers.xml`.",
+        "xml_becomes_the_tree_of_a_dump",
+    ),
+    ("Views are among tables, for it does not tell what makes them.", "xml_becomes_the_tree_of_a_dump"),
+    (
+        "It is complete where it ends with `</mysqldump>`.",
+        "xml_without_its_last_tag_makes_no_snapshot_unless_it_is_to_be_kept",
+    ),
+    ("It makes no snapshot together with dumps as SQL.", "xml_and_sql_make_no_snapshot_together_and_no_rows"),
+    (
+        "There is no `restore.sql`, its rows are neither compared nor found, and `restore --into` refuses it.",
+        "xml_and_sql_make_no_snapshot_together_and_no_rows",
+    ),
     (
         "A dump that ends within a statement or without its last line, and one whose command failed, makes no snapshot.",
         "an_incomplete_dump_makes_no_snapshot_unless_it_is_to_be_kept",

@@ -5,6 +5,9 @@ use crate::dump::name::file_name_beside;
 /// The dump itself.
 pub const DUMP_FILE: &str = "dump.sql";
 
+/// The same of one in XML.
+pub const XML_DUMP_FILE: &str = "dump.xml";
+
 /// What is told about the dump.
 pub const META_DIRECTORY: &str = "_meta";
 
@@ -47,11 +50,15 @@ pub const STUB_FILE: &str = "stub.sql";
 /// The fact of a snapshot that tells by what a row is found without reading all before it.
 pub const ROW_MARKS: &str = "row_marks";
 
+/// The fact that tells how a dump is written that is not SQL, and what it says of one in XML.
+pub const FORM: &str = "form";
+pub const XML: &str = "xml";
+
 /// What sets up the session, beside what is told about the dump.
 pub const HEADER_FILE: &str = "header.sql";
 
 /// Names beside the directories of databases.
-pub const RESERVED: [&str; 4] = [DUMP_FILE, META_DIRECTORY, GLOBALS_DIRECTORY, ORIGINAL_DIRECTORY];
+pub const RESERVED: [&str; 5] = [DUMP_FILE, XML_DUMP_FILE, META_DIRECTORY, GLOBALS_DIRECTORY, ORIGINAL_DIRECTORY];
 
 /// Loads a table by itself.
 pub const RESTORE_FILE: &str = "restore.sql";

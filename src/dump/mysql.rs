@@ -19,6 +19,7 @@ mod statement;
 pub mod tab;
 mod table;
 mod words;
+pub mod xml;
 
 pub use self::facts::{Coordinates, CoordinatesOf, DumpEnd, DumpFacts, Session};
 pub use self::part::{Need, NeedKind, Part, PartKind};

@@ -37,6 +37,7 @@ pub(super) use self::verdict::{Ending, InputEnd, Verdict};
 
 use self::files::DumpFiles;
 use crate::compressed::UnwrapLimit;
+use crate::dump::layout::DUMP_FILE;
 use crate::dump::mysql::tab::FieldForm;
 use crate::dump::unpack::{ArchiveEnd, ArchiveReader, DirectoryReader};
 use crate::error::Result;
@@ -105,6 +106,10 @@ pub(super) trait DumpFormat: Sized {
     /// The same of a directory.
     fn directory(_path: &Path, _key: &str, _rules: &DumpRules) -> Result<Option<Box<dyn DirectoryReader>>> {
         Ok(None)
+    }
+    /// What a dump is called in the snapshot that begins so.
+    fn dump_file(_first: &[u8]) -> &'static str {
+        DUMP_FILE
     }
     /// The text was made of this.
     fn note_archive(&mut self, _archive: ArchiveEnd) {}

@@ -9,7 +9,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use self::layout::place_of;
+use self::layout::{place_in_xml, place_of};
+use crate::dump::layout::{DUMP_FILE, XML_DUMP_FILE};
+use crate::dump::mysql::xml::{XmlDump, is_xml};
 use crate::dump::mysql::{DumpEnd, DumpFacts, Event, MysqlDump, Need, PartKind, Session};
 use crate::dump::unpack::{ArchiveEnd, DirectoryReader};
 use crate::error::{Error, Result};
@@ -65,7 +67,7 @@ fn mydumper_directory(inputs: &[DumpInput]) -> Result<Option<PathBuf>> {
 /// A dump of MySQL or MariaDB that is being read, and what was learned of it.
 #[derive(Default)]
 struct Mysql {
-    dump: MysqlDump,
+    dump: Reader,
     learned: Learned,
     /// Once the dump has ended.
     facts: DumpFacts,
@@ -73,8 +75,18 @@ struct Mysql {
     directory: Option<ArchiveEnd>,
 }
 
+/// What reads a dump, which its first byte tells.
+#[derive(Default)]
+enum Reader {
+    #[default]
+    Unknown,
+    Sql(Box<MysqlDump>),
+    Xml(Box<XmlDump>),
+}
+
 #[derive(Default)]
 struct Learned {
+    is_xml: bool,
     /// Where the dump begins.
     start: u64,
     tables: u64,
@@ -95,7 +107,8 @@ impl Learned {
             }
             Event::Part(part) => {
                 self.tables += u64::from(part.kind == PartKind::Schema);
-                notes.part(self.start + part.start, place_of(&part));
+                let place = if self.is_xml { place_in_xml(&part) } else { place_of(&part) };
+                notes.part(self.start + part.start, place);
             }
             Event::Needs(needs) if needs.is_empty() => {}
             Event::Needs(needs) => self.needs.entry(notes.part_start()).or_default().extend(needs),
@@ -132,22 +145,43 @@ impl DumpFormat for Mysql {
         Ok(Some(Box::new(tab_directory(path, rules)?)))
     }
 
+    fn dump_file(first: &[u8]) -> &'static str {
+        if is_xml(first) { XML_DUMP_FILE } else { DUMP_FILE }
+    }
+
     fn note_archive(&mut self, archive: ArchiveEnd) {
         self.directory = Some(archive);
     }
 
     fn push(&mut self, piece: &[u8], notes: &mut Notes) {
-        self.dump.push(piece, &mut |event| self.learned.note(event, notes));
+        if matches!(self.dump, Reader::Unknown) {
+            self.learned.is_xml = is_xml(piece);
+            self.dump = if self.learned.is_xml { Reader::Xml(Box::default()) } else { Reader::Sql(Box::default()) };
+        }
+        let mut tell = |event| self.learned.note(event, notes);
+        match &mut self.dump {
+            Reader::Unknown => {}
+            Reader::Sql(dump) => dump.push(piece, &mut tell),
+            Reader::Xml(dump) => dump.push(piece, &mut tell),
+        }
     }
 
     fn finish(&mut self, notes: &mut Notes) {
-        let dump = std::mem::take(&mut self.dump);
-        self.facts = dump.finish(&mut |event| self.learned.note(event, notes));
+        let mut tell = |event| self.learned.note(event, notes);
+        self.facts = match std::mem::take(&mut self.dump) {
+            Reader::Unknown => DumpFacts::default(),
+            Reader::Sql(dump) => dump.finish(&mut tell),
+            Reader::Xml(dump) => dump.finish(&mut tell),
+        };
     }
 
     fn ending(&self) -> Ending {
         match self.facts.end {
             DumpEnd::InStatement => Ending::Cut("it ends within a statement"),
+            DumpEnd::NoTrailer if self.learned.is_xml => Ending::Cut("it does not end with \"</mysqldump>\""),
+            DumpEnd::NoTrailerInside if self.learned.is_xml => {
+                Ending::Cut("one of the dumps in it does not end with \"</mysqldump>\"")
+            }
             DumpEnd::NoTrailer => Ending::Cut("it does not end with \"-- Dump completed\""),
             DumpEnd::NoTrailerInside => Ending::Cut("one of the dumps in it does not end with \"-- Dump completed\""),
             DumpEnd::Unmarked => Ending::Unmarked,
@@ -162,7 +196,7 @@ impl DumpFormat for Mysql {
     }
 
     fn facts(&self) -> Facts {
-        meta::facts(&self.facts, self.learned.tables)
+        meta::facts(&self.facts, self.learned.tables, self.learned.is_xml)
     }
 
     fn coordinates(&self) -> Vec<u8> {

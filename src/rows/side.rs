@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::ops::{ControlFlow, Range};
 
-use crate::dump::layout::{DUMP_FILE, ROW_MARKS};
+use crate::dump::layout::{DUMP_FILE, FORM, ROW_MARKS, XML};
 use crate::dump::table::TableSchema;
 use crate::dump::{mysql, postgres};
 use crate::error::{Error, Result};
@@ -73,7 +73,11 @@ impl DumpMarks {
 
 /// Whether a snapshot is of a dump whose tables statements can change.
 pub fn has_statements(snapshot: &Snapshot) -> bool {
-    matches!(snapshot.manifest.kind, SnapshotKind::Mysql | SnapshotKind::Postgres)
+    matches!(snapshot.manifest.kind, SnapshotKind::Mysql | SnapshotKind::Postgres) && !is_xml(snapshot)
+}
+
+fn is_xml(snapshot: &Snapshot) -> bool {
+    snapshot.manifest.facts.get(FORM).is_some_and(|form| form == XML)
 }
 
 /// Whether a snapshot is of a dump, whose tables or collections have rows.
@@ -88,6 +92,10 @@ impl<'a> DumpSide<'a> {
         if !has_rows(snapshot) {
             let name = format!("{}@{}", snapshot.manifest.source, snapshot.manifest.name);
             return Err(Error::invalid("snapshot", name, "only dumps of databases have rows that can be told apart"));
+        }
+        if is_xml(snapshot) {
+            let name = format!("{}@{}", snapshot.manifest.source, snapshot.manifest.name);
+            return Err(Error::invalid("snapshot", name, "rows of a dump in XML are not told apart"));
         }
         Ok(DumpSide { repository, snapshot, monitor, marks: OnceCell::new() })
     }

@@ -91,7 +91,13 @@ impl Dumped {
     /// Asserts that the parts, each taken from its file, are the dump.
     #[track_caller]
     pub fn assert_parts_are_the_dump(&self, dump: &[u8]) {
-        assert!(self.file("dump.sql") == dump, "dump.sql is another one");
+        self.assert_parts_are("dump.sql", dump);
+    }
+
+    /// The same of a dump that is called so.
+    #[track_caller]
+    pub fn assert_parts_are(&self, name: &str, dump: &[u8]) {
+        assert!(self.file(name) == dump, "{name} is another one");
         let mut taken: BTreeMap<String, usize> = BTreeMap::new();
         let mut joined = Vec::new();
         for (length, _, path) in self.parts() {

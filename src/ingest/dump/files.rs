@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::dump::layout::{DUMP_FILE, META_DIRECTORY, ORIGINAL_DIRECTORY, PARTS_FILE, RESTORE_FILE};
+use crate::dump::layout::{META_DIRECTORY, ORIGINAL_DIRECTORY, PARTS_FILE, RESTORE_FILE};
 use crate::error::Result;
 use crate::id::ChunkId;
 use crate::ingest::dump::dump_tree::DumpTree;
@@ -38,8 +38,8 @@ pub(super) struct DumpFiles<'a, 'r> {
 enum File<'p> {
     /// Its content is known.
     Made { path: Vec<Vec<u8>>, content: Content },
-    /// The dump.
-    Dump,
+    /// The dump, by its name.
+    Dump(&'static str),
     /// A file that the dump was put together of.
     Member { path: Vec<Vec<u8>>, ranges: &'p [Range<u64>] },
     /// Parts of the dump.
@@ -68,7 +68,7 @@ impl DumpFiles<'_, '_> {
             let older = before.as_ref().and_then(Node::content);
             let content = match &file {
                 File::Made { content, .. } => content.clone(),
-                File::Dump => dump.content.clone(),
+                File::Dump(_) => dump.content.clone(),
                 File::Member { ranges: stretches, .. } => ranges.content(&pieces_of_ranges(stretches), older)?,
                 File::Parts(parts) => ranges.content(&pieces_of_parts(&dump.parts, parts), older)?,
                 File::Restore(parts) => {
@@ -110,6 +110,7 @@ impl DumpFiles<'_, '_> {
             let path = original_path(&member.name);
             File::Member { path, ranges: &member.ranges }
         }));
+        files.push(File::Dump(dump.file));
         files.sort_by(|a, b| a.path(&dump.parts).cmp(&b.path(&dump.parts)));
         Ok(files)
     }
@@ -157,7 +158,7 @@ fn in_order<'p>(
     made: Vec<File<'p>>,
     take: &mut impl FnMut(File<'p>) -> Result<()>,
 ) -> Result<()> {
-    let mut others = made.into_iter().chain([File::Dump]).peekable();
+    let mut others = made.into_iter().peekable();
     for object in objects(list, order) {
         for file in files_of(list, object) {
             while let Some(other) = others.next_if(|other| other.path(list) < file.path(list)) {
@@ -235,7 +236,7 @@ impl File<'_> {
     fn path<'d>(&'d self, list: &'d PartList) -> Vec<&'d [u8]> {
         match self {
             File::Made { path, .. } | File::Member { path, .. } => path.iter().map(Vec::as_slice).collect(),
-            File::Dump => vec![DUMP_FILE.as_bytes()],
+            File::Dump(name) => vec![name.as_bytes()],
             File::Parts(parts) => list.path(list.get(parts[0])).collect(),
             File::Restore(parts) => {
                 list.object_path(list.get(parts[0])).chain(std::iter::once(RESTORE_FILE.as_bytes())).collect()

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::dump::layout::DUMP_FILE;
+use crate::dump::layout::{DUMP_FILE, XML_DUMP_FILE};
 use crate::dump::name::file_name;
 use crate::dump::unpack::{ArchiveReader, Output};
 use crate::error::{Error, Result};
@@ -32,6 +32,8 @@ pub struct TextReading<'a, 'r> {
 
 /// Dumps that were stored, one after the other.
 pub struct StoredDumps<F> {
+    /// What they are called in the snapshot.
+    pub file: &'static str,
     pub content: Content,
     pub parts: PartList,
     pub inputs: Vec<StoredInput<F>>,
@@ -129,11 +131,13 @@ impl TextReading<'_, '_> {
     /// Stores all dumps, and what is kept of them as they came, with threads that compress. What is kept is still to be settled.
     pub fn store<F: DumpFormat>(&self, inputs: Vec<DumpInput>, threads: usize) -> Result<StoredDumps<F>> {
         let chunks = self.reading.session.chunks().store();
-        let previous = older_content(chunks, self.reading.before(), DUMP_FILE.as_bytes());
+        let older = |file: &str| older_content(chunks, self.reading.before(), file.as_bytes());
+        let previous = older(DUMP_FILE).or_else(|| older(XML_DUMP_FILE));
         let expected_bytes = previous.as_ref().map_or(0, |content| content.size);
         Counters::add(&self.reading.monitor.counters().bytes_expected, expected_bytes);
         let previous = previous.as_ref().map(|content| Predecessor::new(chunks, content));
         let mut dumps = StoredDumps {
+            file: DUMP_FILE,
             content: Content::empty(),
             parts: PartList::default(),
             inputs: Vec::new(),
@@ -165,7 +169,10 @@ impl TextReading<'_, '_> {
         let present = PresentInput { name, file, fallback_database, start: dumps.end() };
         dumps.parts.begin_input();
         let text = match input {
-            StreamInput::File(path) if path.is_dir() => self.read_directory(&path, &present, dumps, sink)?,
+            StreamInput::File(path) if path.is_dir() => {
+                dumps.call_it(DUMP_FILE, &present)?;
+                self.read_directory(&path, &present, dumps, sink)?
+            }
             input => self.read_open(input.open()?, &present, dumps, sink)?,
         };
         self.end_input(present, text, dumps)
@@ -193,7 +200,8 @@ impl TextReading<'_, '_> {
         let form = if F::archive(&first, &self.key, &self.rules).is_some() { KeptForm::File } else { form };
         let file = present.file.as_deref().unwrap_or(DUMP_FILE.as_bytes());
         let keeper = self.reading.keeper(name_kept(file, wrapping.suffix().as_bytes(), dumps));
-        let wrapped = WrappedOriginal { form, pieces, text: DUMP_FILE.as_bytes(), text_at: present.start };
+        let text = F::dump_file(&first).as_bytes();
+        let wrapped = WrappedOriginal { form, pieces, text, text_at: present.start };
         let (text, original) =
             keeper.beside(wrapped, sink.queue.clone(), || self.read_plain(open, present, false, dumps, sink))?;
         dumps.originals.push(original);
@@ -210,6 +218,7 @@ impl TextReading<'_, '_> {
         sink: &mut TextSink,
     ) -> Result<InputText<F>> {
         let first = open.beginning(BEGINNING_BYTES, &|| self.reading.monitor.is_cancelled())?;
+        dumps.call_it(F::dump_file(&first), present)?;
         let Some(archive) = F::archive(&first, &self.key, &self.rules) else {
             return self.read_text(open, present, &mut dumps.parts, sink);
         };
@@ -335,6 +344,16 @@ impl TextReading<'_, '_> {
 }
 
 impl<F> StoredDumps<F> {
+    /// Calls all of them so, because the present one is to be called that.
+    fn call_it(&mut self, file: &'static str, present: &PresentInput) -> Result<()> {
+        if !self.inputs.is_empty() && self.file != file {
+            let reason = "some dumps are XML, others are not: they make no snapshot together";
+            return Err(Error::invalid("dump", present.name.clone(), reason));
+        }
+        self.file = file;
+        Ok(())
+    }
+
     fn refuse_databases_told_twice(&self) -> Result<()> {
         let Some(twice) = self.parts.told_twice() else { return Ok(()) };
         let [first, second] = twice.dumps.map(|dump| self.dump_name(dump));

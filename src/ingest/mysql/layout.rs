@@ -49,6 +49,28 @@ fn shelf_of(kind: PartKind) -> Shelf {
     }
 }
 
+/// The file in a dump in XML that is the same as this in others.
+fn in_xml(file: &'static str) -> &'static str {
+    match file {
+        HEADER_FILE => "header.xml",
+        "footer.sql" => "footer.xml",
+        DATABASE_FILE => "_database.xml",
+        SCHEMA_FILE => "schema.xml",
+        DATA_FILE => "data.xml",
+        TRIGGERS_FILE => "triggers.xml",
+        other => other,
+    }
+}
+
+/// Where a part of a dump in XML belongs.
+pub fn place_in_xml(part: &Part) -> Place {
+    let Place { mut object, file, .. } = place_of(part);
+    if let Some(stem) = object.strip_suffix(b".sql").filter(|_| file.is_none()) {
+        object = [stem, b".xml"].concat();
+    }
+    Place { object, file: file.map(in_xml), is_restorable: false }
+}
+
 /// Where a part belongs.
 pub fn place_of(part: &Part) -> Place {
     let shelf = shelf_of(part.kind);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::dump::layout::ROW_MARKS;
+use crate::dump::layout::{FORM, ROW_MARKS, XML};
 use crate::dump::mysql::{CoordinatesOf, DumpFacts, Need, NeedKind, RowMarks};
 use crate::ingest::dump::{Facts, NeedLine, json_file, needs_comment};
 
@@ -21,7 +21,7 @@ pub fn coordinates(facts: &DumpFacts) -> Vec<u8> {
 }
 
 /// The facts of a snapshot of a dump with so many tables.
-pub fn facts(facts: &DumpFacts, tables: u64) -> Facts {
+pub fn facts(facts: &DumpFacts, tables: u64, is_xml: bool) -> Facts {
     let coordinates = &facts.coordinates;
     vec![
         ("binlog_file", coordinates.file.clone()),
@@ -31,6 +31,7 @@ pub fn facts(facts: &DumpFacts, tables: u64) -> Facts {
         ("server_version", facts.server_version.clone()),
         ("program", facts.program.clone()),
         ("character_set", facts.character_set.clone()),
+        (FORM, is_xml.then(|| XML.to_string())),
         ("tables", Some(tables.to_string())),
         (ROW_MARKS, facts.row_marks.map(RowMarks::to_words)),
     ]
