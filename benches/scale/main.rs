@@ -8,9 +8,11 @@
 //! - `files`: a million files through the mount and on the disk, 100,000 with xattrs and ACLs; needs root, rsync, 2 GB of disk
 //! - `hourly`: a hundred versions of a dump; cold steps drop the kernel's caches, which needs root
 //! - `index`: an index of 10 million chunks, or as many as YESTERFS_BENCH_CHUNKS tells; needs 60 bytes of disk a chunk
+//! - `dumps`: a dump of 50 GB, of which one table is wanted; drops the kernel's caches, which needs root; 5 GB of disk
 //! - `rows`: dumps of a million rows of which few differ; needs 600 MB of disk
 
 mod diff;
+mod dumps;
 mod files;
 mod hourly;
 mod index;
@@ -30,18 +32,23 @@ use support::{Taken, Workplace, print_heading, print_machine};
 type Named = (&'static str, fn(&Workplace));
 
 /// Each in a repository of its own.
-const PARTS: [Named; 6] = [
+const PARTS: [Named; 7] = [
     ("snapshots", snapshots::run),
     ("diff", diff::run),
     ("files", files::run),
     ("hourly", hourly::run),
     ("index", index::run),
+    ("dumps", dumps::run),
     ("rows", rows::run),
 ];
 
 /// What is done by processes of their own, for the peak of a process is handed down to the programs that it starts.
-const MAKERS: [Named; 3] =
-    [("make-snapshots", snapshots::make), ("make-diff", diff::make), ("make-index", index::make)];
+const MAKERS: [Named; 4] = [
+    ("make-snapshots", snapshots::make),
+    ("make-diff", diff::make),
+    ("make-index", index::make),
+    ("print-dump", dumps::print),
+];
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();

@@ -154,6 +154,25 @@ fn wait(child: &Child) -> (ExitStatus, u64) {
     (ExitStatus::from_raw(status), usage.ru_maxrss as u64 * 1024)
 }
 
+/// What a process has read.
+#[derive(Clone, Copy, Default)]
+pub struct Reads {
+    pub calls: u64,
+    pub bytes: u64,
+}
+
+impl Reads {
+    /// Of a process that has not ended, or was not waited for.
+    pub fn of(process: u32) -> Reads {
+        let io = fs::read_to_string(format!("/proc/{process}/io")).expect("the process runs");
+        let number = |name: &str| {
+            let line = io.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel counts reads");
+            line.trim().parse().expect("a number")
+        };
+        Reads { calls: number("syscr:"), bytes: number("rchar:") }
+    }
+}
+
 /// A directory with a repository, and room for what is ingested and mounted.
 pub struct Workplace {
     pub place: PathBuf,
@@ -238,6 +257,16 @@ impl Daemon {
         let mut text = [0; 1024];
         let length = rustix::fs::getxattr(&self.point, "user.yesterfs.requests", &mut text).expect("the counts");
         String::from_utf8_lossy(&text[..length]).into_owned()
+    }
+
+    /// How often the kernel asked it for anything.
+    pub fn request_count(&self) -> u64 {
+        self.requests().split(['=', ' ']).filter_map(|word| word.parse::<u64>().ok()).sum()
+    }
+
+    /// What it has read so far, from files and from the kernel's requests.
+    pub fn reads(&self) -> Reads {
+        Reads::of(self.child.id())
     }
 
     pub fn taken(&self, elapsed: Duration) -> Taken {
