@@ -13,7 +13,8 @@ use yesterfs::dump::mysql::tab::{Field, FieldForm, InsertWriter, StatementFile, 
 use yesterfs::dump::mysql::xml::XmlDump;
 use yesterfs::dump::mysql::{self, MysqlDump, QuoteModes, Renamer, RowEvent, RowMarks, RowReader, table_schema};
 use yesterfs::dump::postgres::archive::{ArchiveForm, CustomArchive, DirectoryArchive, TarArchive};
-use yesterfs::dump::postgres::{self, PostgresDump};
+use yesterfs::dump::postgres::{self, PostgresDump, TableInSchema};
+use yesterfs::dump::renaming::Rename;
 use yesterfs::dump::unpack::{ArchiveReader, DirectoryReader, Output};
 use yesterfs::id::{ChunkId, WriterId, WriterObject, hash};
 use yesterfs::repository::catalog::Catalog;
@@ -217,16 +218,27 @@ pub fn mysql_table(data: &[u8]) {
     }
     let old = schema.map_or(b"orders".to_vec(), |schema| schema.name);
     let renamed = |length: usize| {
-        let (mut renamer, mut out) = (Renamer::new(&old, b"orders_2"), Vec::new());
+        let (mut renamer, mut out) = (Box::new(Renamer::new(&old, b"orders_2")), Vec::new());
         let failure = data.chunks(length).find_map(|piece| renamer.push(piece, &mut out).err());
         assert!(failure.is_none(), "{failure:?}");
-        renamer.finish(&mut out);
+        renamer.finish(&mut out).unwrap();
         out
     };
     assert!(renamed(data.len().max(1)) == renamed(piece_length(data)), "other pieces are renamed otherwise");
 }
 
+/// With a new name and schema for a table; `None` where it is refused.
+fn renamed_in_postgres(data: &[u8], length: usize) -> Option<Vec<u8>> {
+    let table = |schema: &str, table: &str| TableInSchema { schema: schema.into(), table: table.into() };
+    let mut renamer = Box::new(postgres::Renamer::new(table("sales", "orders"), table("other", "it's")));
+    let mut out = Vec::new();
+    data.chunks(length).try_for_each(|piece| renamer.push(piece, &mut out)).ok()?;
+    renamer.finish(&mut out).ok().map(|()| out)
+}
+
 pub fn postgres_dump(data: &[u8]) {
+    let renamed = renamed_in_postgres(data, data.len().max(1));
+    assert!(renamed == renamed_in_postgres(data, piece_length(data)), "other pieces are renamed otherwise");
     let read = |length: usize| {
         let (mut dump, mut events) = (PostgresDump::default(), Vec::new());
         data.chunks(length).for_each(|piece| dump.push(piece, &mut |event| events.push(event)));

@@ -8,6 +8,7 @@ pub mod mysql;
 pub mod name;
 pub mod part_line;
 pub mod postgres;
+pub mod renaming;
 mod stops;
 pub mod table;
 pub mod unpack;

@@ -111,10 +111,6 @@ fn one_table_comes_back_into_another_database_or_in_place() {
     let message = refused(&restore_into(&stage, &server.url(""), &[&in_place[..], &["--overwrite"]].concat()), 6);
     assert!(message.contains("other objects depend on it"), "{message}");
     assert_eq!(server.run("shop", "SELECT count(*) FROM on_it").trim(), "100");
-
-    let message =
-        refused(&restore_into(&stage, &server.url(""), &[&in_place[..], &["--as", "shop.public.other"]].concat()), 2);
-    assert!(message.contains("under its own name"), "{message}");
 }
 
 #[test]
@@ -162,4 +158,146 @@ fn a_load_that_fails_says_where() {
     assert!(message.contains("failed asking the server") && message.contains("/nowhere"), "{message}");
     let message = refused(&restore_into(&stage, "mysql://root@/", &[]), 2);
     assert!(message.contains("a dump of PostgreSQL"), "{message}");
+}
+
+/// A table with all that a table can have, in a schema of any name.
+const OF_ALL_KINDS: &str = r#"
+CREATE EXTENSION btree_gist;
+CREATE ROLE clerk; CREATE ROLE reader;
+CREATE SCHEMA "S.1 ""x";
+CREATE TABLE customers (id integer PRIMARY KEY); INSERT INTO customers SELECT generate_series(1, 50);
+CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.note := NEW.note || TG_ARGV[0]; RETURN NEW; END';
+CREATE TABLE orders (
+    id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, number serial UNIQUE, customer integer REFERENCES customers,
+    parent integer REFERENCES orders, note text CHECK (note <> 'public.orders'), "orders" text DEFAULT 'public.orders',
+    during int4range, room integer, kind oid DEFAULT 'public.orders'::regclass::oid, "O.""q" integer,
+    CONSTRAINT no_overlap EXCLUDE USING gist (room WITH =, during WITH &&), CONSTRAINT "Uniq.""1" UNIQUE (id, number)
+);
+CREATE INDEX orders_note_idx ON orders (lower(note)) WHERE id > 3; CREATE INDEX note_idx ON orders (note DESC);
+CREATE UNIQUE INDEX "Ind.ex ""y" ON orders ((id + 1)) INCLUDE (note); ALTER TABLE orders CLUSTER ON note_idx;
+CREATE STATISTICS orders_stat ON room, customer FROM orders; ALTER TABLE orders REPLICA IDENTITY USING INDEX orders_pkey;
+COMMENT ON TABLE orders IS 'public.orders'; COMMENT ON COLUMN orders.note IS 'it''s COPY public.orders FROM stdin;';
+COMMENT ON CONSTRAINT orders_pkey ON orders IS 'key'; COMMENT ON INDEX note_idx IS $$ALTER TABLE public.orders$$;
+COMMENT ON SEQUENCE orders_number_seq IS 'of public.orders'; COMMENT ON STATISTICS orders_stat IS 'stat';
+GRANT SELECT, INSERT ON orders TO reader; GRANT UPDATE (note) ON orders TO reader; GRANT USAGE ON SEQUENCE orders_number_seq TO reader;
+ALTER TABLE orders OWNER TO clerk; ALTER TABLE orders ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON orders USING (id IN (SELECT orders_1.parent FROM public.orders orders_1 WHERE orders_1.room = orders.room));
+CREATE RULE kept AS ON DELETE TO orders WHERE OLD.id < 5 DO INSTEAD UPDATE public.orders SET note = 'kept' WHERE orders.id = OLD.id;
+INSERT INTO orders (customer, note, during, room) SELECT i, 'INSERT INTO public.orders VALUES ' || i, int4range(i, i + 1), i % 3 FROM generate_series(1, 50) i;
+UPDATE orders SET parent = id - 1, note = note || E'\n\\.\nALTER TABLE public.orders' WHERE id > 1;
+CREATE TRIGGER noted BEFORE UPDATE ON orders FOR EACH ROW WHEN (NEW.id > 0) EXECUTE FUNCTION noted('public.orders');
+CREATE TABLE lines (id integer PRIMARY KEY, order_id integer REFERENCES orders); INSERT INTO lines SELECT i, i FROM generate_series(1, 50) i;
+CREATE TABLE "S.1 ""x"."T.2 ""y" ("Id" serial PRIMARY KEY, "a.b" text UNIQUE); INSERT INTO "S.1 ""x"."T.2 ""y" ("a.b") VALUES ('x'), (E'\\');
+CREATE TABLE parted (id integer, kind integer, PRIMARY KEY (id, kind)) PARTITION BY LIST (kind);
+CREATE INDEX ON parted (kind);
+CREATE TABLE parted_one PARTITION OF parted FOR VALUES IN (1); INSERT INTO parted SELECT i, 1 FROM generate_series(1, 9) i;
+"#;
+
+/// How many of everything a table has, whatever it is called.
+fn shape(server: &Postgres, database: &str, table: &str) -> String {
+    let table = format!("'{}'::regclass", table.replace('\'', "''"));
+    server.run(
+        database,
+        format!(
+            "SELECT count(*), sum(indisunique::int), sum(indisclustered::int), sum(indisreplident::int), sum((indpred IS NOT NULL)::int)
+             FROM pg_index WHERE indrelid = {table};
+             SELECT contype, convalidated, count(*) FROM pg_constraint WHERE conrelid = {table} GROUP BY 1, 2 ORDER BY 1;
+             SELECT tgname, pg_get_triggerdef(oid) ~ 'noted' FROM pg_trigger WHERE tgrelid = {table} AND NOT tgisinternal ORDER BY 1;
+             SELECT count(*) FROM pg_policy WHERE polrelid = {table}; SELECT count(*) FROM pg_rewrite WHERE ev_class = {table};
+             SELECT count(*) FROM pg_statistic_ext WHERE stxrelid = {table};
+             SELECT relkind, relacl, relrowsecurity, pg_get_userbyid(relowner) FROM pg_class WHERE oid = {table};
+             SELECT attname, attidentity, atthasdef, attacl, col_description({table}, attnum) FROM pg_attribute
+             WHERE attrelid = {table} AND attnum > 0 ORDER BY attnum;
+             SELECT deptype, relkind, relacl, obj_description(c.oid) FROM pg_depend d JOIN pg_class c ON c.oid = d.objid
+             WHERE refobjid = {table} AND relkind = 'S' ORDER BY c.oid;
+             SELECT obj_description({table}), (SELECT count(*) FROM pg_description d JOIN pg_constraint c ON c.oid = d.objoid
+             WHERE conrelid = {table}), (SELECT count(*) FROM pg_description d JOIN pg_index i ON i.indexrelid = d.objoid WHERE indrelid = {table});"
+        ),
+    )
+}
+
+fn come_back_beside_themselves(server: &Postgres, arguments: &[&str]) {
+    let stage = Stage::new();
+    ingest(&stage, &server.dump("pg_dump", arguments));
+    let before = content(server, "shop", &[]);
+    let tables = [
+        ("public.orders", "public.Orders_old", "public.\"Orders_old\"", "id"),
+        ("public.orders", "archive.\"or.d \"\"2\"", "archive.\"or.d \"\"2\"", "id"),
+        ("public.orders", "archive.orders", "archive.orders", "id"),
+        ("S.1 \"x.T.2 \"y", "\"S.1 \"\"x\".\"T.2 \"\"z\"", "\"S.1 \"\"x\".\"T.2 \"\"z\"", "\"Id\""),
+        ("S.1 \"x.T.2 \"y", "public.t2", "public.t2", "\"Id\""),
+        ("public.parted", "public.parted_old", "public.parted_old", "id"),
+        ("public.parted_one", "public.one_old", "public.one_old", "id"),
+    ];
+    for (name, place, copy, key) in tables {
+        let original = match name.starts_with('S') {
+            true => "\"S.1 \"\"x\".\"T.2 \"\"y\"",
+            false => name,
+        };
+        let goes_to = format!("shop.{place}");
+        let output = restore_into(&stage, &server.url(""), &["--table", name, "--as", &goes_to]);
+        restored(&output);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            name == "public.orders" && place == "archive.orders" || said.contains("get names that begin with"),
+            "{said}"
+        );
+        let rows = |table: &str| server.run("shop", format!("SELECT * FROM ONLY {table} ORDER BY {key}"));
+        let same_kind = |rows: String| rows.replace(&format!("|{}|", oid(server, original)), "|oid|");
+        assert_eq!(same_kind(rows(copy)), same_kind(rows(original)), "{place}");
+        let is_part = name == "public.parted_one";
+        let [ours, theirs] = [copy, original].map(|table| shape(server, "shop", table));
+        assert!(is_part || ours == theirs, "{place}: {ours}\n{theirs}");
+        // Its sequences go on where those of the original stand, and are its own.
+        if name == "public.orders" {
+            let next = format!(
+                "INSERT INTO {copy} (customer, note) VALUES (1, 'new') RETURNING id, number, kind = '{copy}'::regclass"
+            );
+            assert_eq!(server.run("shop", next).trim(), "51|51|t");
+        }
+        server.run("shop", format!("DROP TABLE {copy} CASCADE; DROP SCHEMA IF EXISTS archive"));
+        assert_eq!(content(server, "shop", &[]), before, "{place}");
+    }
+}
+
+fn oid(server: &Postgres, table: &str) -> String {
+    server.run("shop", format!("SELECT '{table}'::regclass::oid")).trim().to_string()
+}
+
+#[test]
+fn a_table_of_postgresql_comes_back_beside_itself() {
+    for server in [Postgres::start(), Postgres::start_18()] {
+        server.make_empty("shop");
+        server.run("shop", OF_ALL_KINDS);
+        come_back_beside_themselves(&server, &["shop"]);
+        come_back_beside_themselves(&server, &["--inserts", "shop"]);
+        come_back_beside_themselves(&server, &["--column-inserts", "--rows-per-insert=7", "shop"]);
+    }
+}
+
+#[test]
+fn names_that_tell_no_place_for_a_table_are_refused() {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    server.make_empty("shop");
+    server.run("shop", "CREATE TABLE orders (id integer PRIMARY KEY)");
+    ingest(&stage, &server.dump("pg_dump", &["shop"]));
+    for place in [
+        "orders_old",
+        "public.orders_old",
+        "shop.a.b.c",
+        "shop..orders_old",
+        "shop.\"public.orders",
+        "shop.\"a\"b.c",
+        "",
+    ] {
+        let message = refused(&restore_into(&stage, &server.url(""), &["--table", "public.orders", "--as", place]), 2);
+        assert!(message.contains("DATABASE.SCHEMA.TABLE"), "{message}");
+    }
+    server.run("shop", "CREATE TABLE other (id integer)");
+    let there = ["--table", "public.orders", "--as", "shop.public.other"];
+    let message = refused(&restore_into(&stage, &server.url(""), &there), 2);
+    assert!(message.contains("already exists"), "{message}");
+    restored(&restore_into(&stage, &server.url(""), &[&there[..], &["--overwrite"]].concat()));
+    let indexes = server.run("shop", "SELECT indexname FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1");
+    assert_eq!(indexes.lines().collect::<Vec<_>>(), ["orders_pkey", "other_pkey"]);
 }

@@ -388,9 +388,21 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
          that begin with it.",
         "one_table_comes_back_under_another_name",
     ),
+    ("A table of PostgreSQL is loaded all or not at all.", "one_table_comes_back_into_another_database_or_in_place"),
     (
-        "A table of PostgreSQL goes into another database under its own name; it is loaded all or not at all.",
-        "one_table_comes_back_into_another_database_or_in_place",
+        "`--as DATABASE.SCHEMA.TABLE` gives it another schema, which is made where it is missing, or another name, beside \
+         the table itself if need be; a name with dots in it is put in double quotes.",
+        "a_table_of_postgresql_comes_back_beside_itself",
+    ),
+    (
+        "Its indexes, the constraints that make indexes, its sequences and its statistics get names that begin with the \
+         new one then, for a schema can have each name but once.",
+        "a_table_of_postgresql_comes_back_beside_itself",
+    ),
+    (
+        "Strings, rows and bodies of functions stay as they are, but for those strings that stand for the table or a \
+         sequence.",
+        "a_table_of_postgresql_comes_back_beside_itself",
     ),
     (
         "A load that fails tells the client's error and the statement; what came before that statement is loaded, and \

@@ -12,7 +12,7 @@ use crate::load::loader::{Load, Loader};
 use crate::load::server::MysqlUrl;
 use crate::load::steps::{MYSQL, load_dump};
 use crate::load::tables::{Database, DumpTables, FoundTable, TableName, from_hex, text_of};
-use crate::load::text::SqlText;
+use crate::load::text::{NewName, SqlText};
 use crate::load::{LoadOptions, LoadReport};
 use crate::progress::Monitor;
 use crate::repository::Repository;
@@ -168,8 +168,9 @@ impl<'a> Run<'a> {
         for PlacedTable { what, found, database, table } in placed {
             self.make_database(Some(&database))?;
             let mut text = SqlText::whole(self.repository.contents()?, found.content, 1);
-            let is_renamed = found.name.table != table.as_bytes();
-            text.rename = is_renamed.then(|| [found.name.table.to_vec(), table.into_bytes()]);
+            if found.name.table != table.as_bytes() {
+                text.rename = NewName::Mysql { old: found.name.table.to_vec(), new: table.into_bytes() };
+            }
             loads.push(Load { what: what.to_string(), text, arguments: vec![database.into()] });
         }
         let report = LoadReport { tables: Some(loads.len() as u64), bytes: loads.iter().map(Load::bytes).sum() };

@@ -17,7 +17,7 @@ use crate::dump::part_line::PartLine;
 use crate::error::{Error, Result};
 use crate::load::client::MARK;
 use crate::load::loader::{Load, Loader};
-use crate::load::text::{SqlText, Stretch};
+use crate::load::text::{NewName, SqlText, Stretch};
 use crate::repository::content::Content;
 use crate::repository::content_reader::ContentReader;
 
@@ -144,7 +144,8 @@ impl<'a> DumpSteps<'a> {
             std::iter::once(Stretch::Statement(rows.session.to_vec())).chain(ranges).collect::<Vec<_>>()
         };
         let made_of = group.iter().flat_map(of).collect();
-        let text = SqlText { contents: self.contents, content: self.dump.clone(), made_of, rename: None, threads: 1 };
+        let text =
+            SqlText { contents: self.contents, content: self.dump.clone(), made_of, rename: NewName::None, threads: 1 };
         Load { what, text, arguments }
     }
 }

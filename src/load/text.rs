@@ -2,7 +2,10 @@
 
 use std::ops::{ControlFlow, Range};
 
-use crate::dump::mysql::Renamer;
+use crate::codec::DecodeError;
+use crate::dump::postgres::TableInSchema;
+use crate::dump::renaming::Rename;
+use crate::dump::{mysql, postgres};
 use crate::error::{Error, Result};
 use crate::load::client::Taker;
 use crate::repository::content::Content;
@@ -23,13 +26,37 @@ pub enum Stretch {
     Of(Range<u64>),
 }
 
+/// What the table is called, where that is not as in the file.
+#[derive(Default)]
+pub enum NewName {
+    #[default]
+    None,
+    Mysql {
+        old: Vec<u8>,
+        new: Vec<u8>,
+    },
+    Postgres {
+        old: TableInSchema,
+        new: TableInSchema,
+    },
+}
+
+impl NewName {
+    fn renamer(&self) -> Option<Box<dyn Rename>> {
+        match self {
+            NewName::None => None,
+            NewName::Mysql { old, new } => Some(Box::new(mysql::Renamer::new(old, new))),
+            NewName::Postgres { old, new } => Some(Box::new(postgres::Renamer::new(old.clone(), new.clone()))),
+        }
+    }
+}
+
 /// A text that can be read again and again.
 pub struct SqlText<'a> {
     pub contents: ContentReader<'a>,
     pub content: Content,
     pub made_of: Vec<Stretch>,
-    /// The table's name there, and the one that it gets.
-    pub rename: Option<[Vec<u8>; 2]>,
+    pub rename: NewName,
     /// Threads that decode.
     pub threads: usize,
 }
@@ -38,7 +65,7 @@ impl<'a> SqlText<'a> {
     /// All of a file as it is.
     pub fn whole(contents: ContentReader<'a>, content: Content, threads: usize) -> SqlText<'a> {
         let made_of = vec![Stretch::Of(0..content.size)];
-        SqlText { contents, content, made_of, rename: None, threads }
+        SqlText { contents, content, made_of, rename: NewName::None, threads }
     }
 
     pub fn bytes(&self) -> u64 {
@@ -51,20 +78,26 @@ impl<'a> SqlText<'a> {
 
     /// Gives all of it to `take`, until that has seen enough.
     pub fn each_piece(&self, take: Taker<'_>) -> Result<()> {
-        let Some([old, new]) = &self.rename else {
+        let Some(mut renamer) = self.rename.renamer() else {
             return self.each_stretch(take).map(|_| ());
         };
-        let (mut renamer, mut renamed) = (Renamer::new(old, new), Vec::new());
-        let flow = self.each_stretch(&mut |piece| {
-            renamed.clear();
-            renamer.push(piece, &mut renamed).map_err(|error| Error::corrupt("the dump", error.reason))?;
-            take(&renamed)
-        })?;
-        if flow.is_break() {
-            return Ok(());
+        let refused = |error: DecodeError| Error::invalid("option", "--as", error.reason);
+        let mut renamed = Vec::new();
+        for stretch in &self.made_of {
+            let flow = match stretch {
+                Stretch::Statement(text) => take(text)?,
+                Stretch::Of(_) => self.stretch(stretch, &mut |piece| {
+                    renamed.clear();
+                    renamer.push(piece, &mut renamed).map_err(refused)?;
+                    take(&renamed)
+                })?,
+            };
+            if flow.is_break() {
+                return Ok(());
+            }
         }
         renamed.clear();
-        renamer.finish(&mut renamed);
+        renamer.finish(&mut renamed).map_err(refused)?;
         take(&renamed).map(|_| ())
     }
 

@@ -31,7 +31,7 @@ pub struct Into {
     #[arg(long = "table", value_name = "DATABASE.TABLE", requires = "into")]
     tables: Vec<String>,
 
-    /// Give the one table or collection this name; those of PostgreSQL can go into another database only
+    /// Give the one table or collection this name; of PostgreSQL DATABASE.SCHEMA.TABLE, where names that have dots are in double quotes
     #[arg(long = "as", value_name = "DATABASE.TABLE", requires = "tables")]
     rename: Option<String>,
 

@@ -2,83 +2,51 @@
 //! name twice in one database: its constraints and triggers.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use crate::codec::DecodeError;
 use crate::dump::mysql::lexer::{Lexer, Sink};
 use crate::dump::mysql::words::{QuoteModes, Word, Words};
 use crate::dump::name::quoted_name;
-use crate::id::hash;
+use crate::dump::renaming::{Edits, NameLimit, Rename, Waiting, dependent_name};
 
-/// Bytes that may wait for the end of their statement. Rows do not wait.
-const WAITING_MAX_BYTES: usize = 64 << 20;
-
-/// Longest name of anything, in characters.
-const NAME_MAX: usize = 64;
-
-/// Digits of the hash that ends a name that was cut.
-const HASH_DIGITS: usize = 8;
+/// Longest name of anything.
+const NAME_MAX: NameLimit = NameLimit::Characters(64);
 
 /// Renames one table.
 pub struct Renamer {
     lexer: Lexer,
-    /// Bytes that were taken and not given out, and where the first of them stands in the input.
-    waiting: Vec<u8>,
-    waiting_start: u64,
-    edits: Edits,
+    waiting: Waiting,
+    changes: Changes,
 }
 
 /// What is to be changed.
-struct Edits {
+struct Changes {
     old: Vec<u8>,
     new: Vec<u8>,
-    /// In the order of the input: places, and what stands there afterwards.
-    list: Vec<(Range<u64>, Vec<u8>)>,
+    list: Edits,
 }
 
 impl Renamer {
     pub fn new(old: &[u8], new: &[u8]) -> Renamer {
-        let edits = Edits { old: old.to_vec(), new: new.to_vec(), list: Vec::new() };
-        Renamer { lexer: Lexer::default(), waiting: Vec::new(), waiting_start: 0, edits }
-    }
-
-    /// Takes the next piece, and appends to `out` what is settled.
-    ///
-    /// # Errors
-    /// A statement that is longer than any server takes.
-    pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        self.waiting.extend_from_slice(piece);
-        self.lexer.push(piece, &mut self.edits);
-        self.give_out(self.lexer.settled(), out);
-        match self.waiting.len() {
-            0..WAITING_MAX_BYTES => Ok(()),
-            _ => Err(DecodeError { reason: "a statement is longer than 64 MiB", at: self.waiting_start as usize }),
-        }
-    }
-
-    /// Appends the rest.
-    pub fn finish(mut self, out: &mut Vec<u8>) {
-        self.lexer.finish(&mut self.edits);
-        self.give_out(u64::MAX, out);
-    }
-
-    fn give_out(&mut self, end: u64, out: &mut Vec<u8>) {
-        let start = self.waiting_start;
-        let length = (end.saturating_sub(start)).min(self.waiting.len() as u64) as usize;
-        let mut at = 0;
-        for (range, text) in self.edits.list.drain(..) {
-            let (from, to) = ((range.start - start) as usize, (range.end - start) as usize);
-            out.extend_from_slice(&self.waiting[at..from]);
-            out.extend_from_slice(&text);
-            at = to;
-        }
-        out.extend_from_slice(&self.waiting[at..length]);
-        self.waiting.drain(..length);
-        self.waiting_start += length as u64;
+        let changes = Changes { old: old.to_vec(), new: new.to_vec(), list: Edits::new() };
+        Renamer { lexer: Lexer::default(), waiting: Waiting::default(), changes }
     }
 }
 
-impl Sink for Edits {
+impl Rename for Renamer {
+    fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        self.waiting.take(piece);
+        self.lexer.push(piece, &mut self.changes);
+        self.waiting.give_out(self.lexer.settled(), &mut self.changes.list, out)
+    }
+
+    fn finish(mut self: Box<Self>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        self.lexer.finish(&mut self.changes);
+        self.waiting.give_out(u64::MAX, &mut self.changes.list, out)
+    }
+}
+
+impl Sink for Changes {
     fn statement(&mut self, start: u64, text: &[u8], modes: QuoteModes) {
         let mut words = Words::new(text, modes);
         let Some(Word::Plain(verb)) = words.next() else { return };
@@ -94,7 +62,7 @@ impl Sink for Edits {
     }
 }
 
-impl Edits {
+impl Changes {
     fn inserted(&mut self, start: u64, words: Words) {
         if let Some(mut words) = words.skip_to(&["INTO"]) {
             self.table(start, &mut words);
@@ -145,28 +113,11 @@ impl Edits {
         let mut ahead = words.clone();
         let from = ahead.place();
         if let Some(name) = ahead.next().and_then(|word| word.name().map(Cow::into_owned)) {
-            let new = quoted_name(&dependent_name(&name, &self.old, &self.new), b'`');
+            let new = quoted_name(&dependent_name(&name, &self.old, &self.new, NAME_MAX), b'`');
             self.list.push((start + from as u64..start + ahead.end() as u64, new));
             *words = ahead;
         }
     }
-}
-
-/// As servers do when a table is renamed: what begins with its old name begins with the new one then. The rest gets the new
-/// name in front.
-fn dependent_name(name: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
-    let rest = name.strip_prefix(old).filter(|rest| rest.is_empty() || rest.starts_with(b"_"));
-    let renamed = match rest {
-        Some(rest) => [new, rest].concat(),
-        None => [new, b"_", name].concat(),
-    };
-    let text = String::from_utf8_lossy(&renamed);
-    if text.chars().count() <= NAME_MAX {
-        return renamed;
-    }
-    let digest: String = hash(&renamed).iter().map(|byte| format!("{byte:02x}")).collect();
-    let kept: String = text.chars().take(NAME_MAX - HASH_DIGITS - 1).collect();
-    format!("{kept}_{}", &digest[..HASH_DIGITS]).into_bytes()
 }
 
 #[cfg(test)]
@@ -175,10 +126,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn renamed(sql: &[u8], cuts: usize) -> Vec<u8> {
-        let mut renamer = Renamer::new(b"orders", b"ord`ers 2");
+        let mut renamer = Box::new(Renamer::new(b"orders", b"ord`ers 2"));
         let mut out = Vec::new();
         sql.chunks(cuts).for_each(|piece| renamer.push(piece, &mut out).unwrap());
-        renamer.finish(&mut out);
+        renamer.finish(&mut out).unwrap();
         out
     }
 
@@ -211,8 +162,8 @@ mod tests {
     #[test]
     fn names_stay_different_and_short_enough() {
         let long = "x".repeat(64);
-        let (a, b) = (dependent_name(long.as_bytes(), b"t", b"u"), dependent_name(&long.as_bytes()[1..], b"t", b"u"));
-        assert!(a != b && a.len() <= NAME_MAX && b.len() <= NAME_MAX);
+        let [a, b] = [&long[..], &long[1..]].map(|name| dependent_name(name.as_bytes(), b"t", b"u", NAME_MAX));
+        assert!(a != b && a.len() <= 64 && b.len() <= 64);
     }
 
     #[test]

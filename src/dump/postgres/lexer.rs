@@ -140,6 +140,11 @@ impl Lexer {
         self.offset
     }
 
+    /// Up to where everything was told.
+    pub fn settled(&self) -> u64 {
+        if self.place == Place::Statement { self.start } else { self.offset }
+    }
+
     /// Whether backslashes escape in all strings.
     pub fn backslash_escapes(&self) -> bool {
         self.backslash_escapes

@@ -128,6 +128,18 @@ impl<'a> Words<'a> {
         found
     }
 
+    /// Where the next word begins.
+    pub fn place(&self) -> usize {
+        let mut ahead = self.clone();
+        ahead.skip_blanks();
+        ahead.end()
+    }
+
+    /// Where the last word ended.
+    pub fn end(&self) -> usize {
+        self.at.min(self.text.len())
+    }
+
     /// What is left.
     pub fn rest(&self) -> &'a [u8] {
         &self.text[self.at.min(self.text.len())..]
