@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::rc::Rc;
 
 use crate::dump::layout::{
@@ -90,21 +90,14 @@ impl<'a> DumpSteps<'a> {
             let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
             contents.read(dump, range.start, length, &mut text).map(|()| text)
         };
-        let (mut planner, mut rest) = (Planner::new(dialect), Vec::new());
-        contents.each_piece(parts, 1, |piece| {
-            rest.extend_from_slice(piece);
-            let end = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-            for line in rest[..end].split_inclusive(|&byte| byte == b'\n') {
-                let part =
-                    PartLine::parse(&line[..line.len() - 1]).ok_or_else(|| corrupt("a line tells of no part"))?;
-                planner.push(&part, &mut header_text)?;
-            }
-            rest.drain(..end);
-            Ok::<_, Error>(ControlFlow::Continue(()))
+        let mut planner = Planner::new(dialect);
+        let is_ended = contents.each_line(parts, |line| {
+            let part = PartLine::parse(line).ok_or_else(|| corrupt("a line tells of no part"))?;
+            planner.push(&part, &mut header_text)
         })?;
         let Planner { mut steps, step, end, .. } = planner;
         steps.push(step);
-        match end == dump.size && rest.is_empty() {
+        match end == dump.size && is_ended {
             true => Ok(DumpSteps { contents, dump: dump.clone(), steps: steps.into_iter() }),
             false => Err(corrupt("its parts are not all of the dump")),
         }

@@ -63,6 +63,25 @@ impl ContentReader<'_> {
         Ok(())
     }
 
+    /// Calls `work` with every line of a content, without its break, for which it waits in memory; tells whether the last one has one.
+    ///
+    /// # Errors
+    /// As [`ContentReader::each_piece`].
+    pub fn each_line(&self, content: &Content, mut work: impl FnMut(&[u8]) -> Result<()>) -> Result<bool> {
+        let mut line = Vec::new();
+        self.each_piece(content, 1, |piece| {
+            for part in piece.split_inclusive(|&byte| byte == b'\n') {
+                line.extend_from_slice(part);
+                if line.pop_if(|byte| *byte == b'\n').is_some() {
+                    work(&line)?;
+                    line.clear();
+                }
+            }
+            Ok::<_, Error>(ControlFlow::Continue(()))
+        })?;
+        Ok(line.is_empty())
+    }
+
     /// Calls `work` with every extent of a content, in order, and its bytes, none for a hole, until it has seen enough.
     /// `threads` decode ahead, past the cache, 1 MiB each and at most a chunk more for each quarter of it.
     ///

@@ -1,11 +1,11 @@
 //! Comparing: the snapshot with what the server gave back, table by table.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::dump::layout::{DATA_FILE, META_DIRECTORY};
+use crate::dump::layout::{DATA_FILE, META_DIRECTORY, PARTS_FILE};
 use crate::dump::name::name_of_file;
+use crate::dump::part_line::PartLine;
 use crate::dump::table::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::dump::{DumpInput, DumpOptions, DumpRules};
@@ -100,29 +100,16 @@ impl Monitor for Apart<'_> {
 /// How many rows each file of a snapshot of a dump has, as it tells itself.
 pub fn part_rows(repository: &Repository, snapshot: &Snapshot) -> Result<BTreeMap<Vec<u8>, u64>> {
     let mut rows = BTreeMap::new();
-    let Some(content) = content_of(repository, snapshot, format!("{META_DIRECTORY}/parts").as_bytes())? else {
+    let Some(content) = content_of(repository, snapshot, format!("{META_DIRECTORY}/{PARTS_FILE}").as_bytes())? else {
         return Ok(rows);
     };
-    let mut line = Vec::new();
-    repository.contents()?.each_piece(&content, 1, |piece| {
-        for part in piece.split_inclusive(|&byte| byte == b'\n') {
-            line.extend_from_slice(part);
-            if line.pop_if(|byte| *byte == b'\n').is_some() {
-                count_rows(&line, &mut rows);
-                line.clear();
-            }
+    repository.contents()?.each_line(&content, |line| {
+        if let Some(part) = PartLine::parse(line) {
+            *rows.entry(part.path.to_vec()).or_default() += part.rows;
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(())
     })?;
     Ok(rows)
-}
-
-/// A line: length, rows, path.
-fn count_rows(line: &[u8], rows: &mut BTreeMap<Vec<u8>, u64>) {
-    let mut fields = line.splitn(3, |&byte| byte == b' ').skip(1);
-    let (Some(count), Some(path)) = (fields.next(), fields.next()) else { return };
-    let count: Option<u64> = std::str::from_utf8(count).ok().and_then(|count| count.parse().ok());
-    *rows.entry(path.to_vec()).or_default() += count.unwrap_or(0);
 }
 
 impl Comparing<'_> {

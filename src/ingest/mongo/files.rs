@@ -1,6 +1,6 @@
 //! MongoFiles: the files of a snapshot of MongoDB, and what each is made of.
 
-use crate::dump::layout::{COLLECTIONS_FILE, META_DIRECTORY};
+use crate::dump::layout::{COLLECTIONS_FILE, META_DIRECTORY, PARTS_FILE};
 use crate::dump::mongo::{DocumentCounts, OplogWindow, Prelude};
 use crate::error::{Error, Result};
 use crate::id::Hasher;
@@ -117,7 +117,7 @@ impl MongoFiles<'_, '_> {
             self.made_file("status.json", std::iter::once(status(verdict, dump.ended.exit)), &mut lane)?,
         ];
         if let Some(archive) = &dump.archive {
-            made.push(self.made_file("parts", meta::part_lines(&dump.files, &archive.parts), &mut lane)?);
+            made.push(self.made_file(PARTS_FILE, meta::part_lines(&dump.files, &archive.parts), &mut lane)?);
         }
         lane.release()?;
         Ok(made)
