@@ -2,6 +2,7 @@
 //! MongoDB by its driver.
 //! Passwords are the client's matter: from option files or the environment, never from a command line.
 
+mod at_once;
 mod client;
 mod failure;
 mod loader;

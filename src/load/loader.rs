@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 use std::ops::ControlFlow;
-use std::sync::Mutex;
 
 use crate::error::{Error, Result};
+use crate::load::at_once::each_at_once;
 use crate::load::client::{Client, Complaint, Feed};
 use crate::load::failure::{StatementLines, failed_statement};
 use crate::load::text::{SqlText, Stretch};
@@ -37,27 +37,12 @@ impl Load<'_> {
 impl Loader<'_> {
     /// Several clients take one text after the other, until one fails.
     pub fn run_all(&self, loads: Vec<Load<'_>>) -> Result<()> {
-        let clients = self.threads.clamp(1, loads.len().max(1));
         Counters::add(&self.monitor.counters().bytes_expected, loads.iter().map(Load::bytes).sum());
-        let (waiting, failed) = (Mutex::new(loads.into_iter()), Mutex::new(None));
-        std::thread::scope(|scope| {
-            for _ in 0..clients {
-                scope.spawn(|| {
-                    // Poisoned, both still hold what they held.
-                    let next = || waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
-                    let first_failure = || failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                    while first_failure().is_none()
-                        && let Some(load) = next()
-                    {
-                        if let Err(error) = self.run(&load) {
-                            first_failure().get_or_insert(error);
-                        }
-                        Counters::add(&self.monitor.counters().entries, 1);
-                    }
-                });
-            }
-        });
-        failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).map_or(Ok(()), Err)
+        each_at_once(loads, self.threads, |load| {
+            let ran = self.run(&load);
+            Counters::add(&self.monitor.counters().entries, 1);
+            ran
+        })
     }
 
     fn run(&self, load: &Load<'_>) -> Result<()> {

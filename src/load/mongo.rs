@@ -7,7 +7,6 @@ mod url;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Mutex;
 
 use self::batch::Batch;
 use self::collections::{DumpCollection, collections, find};
@@ -15,6 +14,7 @@ use self::server::MongoServer;
 pub use self::url::MongoUrl;
 use crate::dump::mongo::DocumentReader;
 use crate::error::{Error, Result};
+use crate::load::at_once::each_at_once;
 use crate::load::{LoadOptions, LoadReport};
 use crate::progress::{Counters, Monitor};
 use crate::repository::Repository;
@@ -127,25 +127,7 @@ impl Loading<'_> {
     /// Several collections at the same time, then the views, until one fails.
     fn run_all(&self, loads: Vec<Load>, threads: usize) -> Result<()> {
         let (views, loads): (Vec<_>, Vec<_>) = loads.into_iter().partition(|load| load.from.is_view);
-        let threads = threads.clamp(1, loads.len().max(1));
-        let (waiting, failed) = (Mutex::new(loads.into_iter()), Mutex::new(None));
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    // Poisoned, both still hold what they held.
-                    let next = || waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
-                    let first_failure = || failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                    while first_failure().is_none()
-                        && let Some(load) = next()
-                    {
-                        if let Err(error) = self.run(&load) {
-                            first_failure().get_or_insert(error);
-                        }
-                    }
-                });
-            }
-        });
-        failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).map_or(Ok(()), Err)?;
+        each_at_once(loads, threads, |load| self.run(&load))?;
         views.iter().try_for_each(|view| self.run(view))
     }
 

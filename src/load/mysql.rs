@@ -11,7 +11,7 @@ use crate::load::failure::StatementLines;
 use crate::load::loader::{Load, Loader};
 use crate::load::server::MysqlUrl;
 use crate::load::steps::{MYSQL, load_dump};
-use crate::load::tables::{Database, DumpTables, FoundTable, TableName, from_hex, text_of};
+use crate::load::tables::{DumpTables, FoundTable, TableName, from_hex, text_of};
 use crate::load::text::{NewName, SqlText};
 use crate::load::{LoadOptions, LoadReport};
 use crate::progress::Monitor;
@@ -106,17 +106,10 @@ impl<'a> Run<'a> {
     fn places(&self, unnamed: Option<&str>) -> Result<HashMap<Vec<u8>, Vec<OsString>>> {
         let mut places = HashMap::new();
         for database in self.tables.databases() {
-            let place = self.place_of_database(database, unnamed)?;
+            let place = self.tables.place_of(database, unnamed)?;
             places.insert(database_directory(&database.name), vec![text_of(&place)?.into()]);
         }
         Ok(places)
-    }
-
-    fn place_of_database(&self, database: &Database, unnamed: Option<&str>) -> Result<Vec<u8>> {
-        Ok(match (self.tables.is_named(database)?, unnamed) {
-            (false, Some(unnamed)) => unnamed.as_bytes().to_vec(),
-            _ => database.name.clone(),
-        })
     }
 
     /// The database for what the dump names none for.
@@ -136,7 +129,7 @@ impl<'a> Run<'a> {
     fn refuse_present_tables(&self, unnamed: Option<&str>) -> Result<()> {
         let mut places = Vec::new();
         for database in self.tables.databases() {
-            places.push((self.place_of_database(database, unnamed)?, &database.name));
+            places.push((self.tables.place_of(database, unnamed)?, &database.name));
         }
         let list: Vec<String> = places.iter().map(|(place, _)| literal(place)).collect();
         if list.is_empty() {

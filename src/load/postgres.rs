@@ -99,10 +99,7 @@ impl Run<'_> {
         let database = self.database_of_dump()?;
         let mut places = HashMap::new();
         for place in self.tables.databases() {
-            let goes_to = match (self.tables.is_named(place)?, &database) {
-                (false, Some(database)) => database.clone(),
-                _ => text_of(&place.name)?,
-            };
+            let goes_to = text_of(&self.tables.place_of(place, database.as_deref())?)?;
             self.refuse_present_tables(&place.name, &goes_to)?;
             places.insert(database_directory(&place.name), self.fed_in(&goes_to));
         }

@@ -77,6 +77,14 @@ impl<'a> DumpTables<'a> {
         Ok(self.tree.lookup_path(&database.node, DATABASE_FILE.as_bytes())?.is_some())
     }
 
+    /// The database of the server that it goes into, where `unnamed` takes what the dump names none for.
+    pub fn place_of(&self, database: &Database, unnamed: Option<&str>) -> Result<Vec<u8>> {
+        Ok(match (self.is_named(database)?, unnamed) {
+            (false, Some(unnamed)) => unnamed.as_bytes().to_vec(),
+            _ => database.name.clone(),
+        })
+    }
+
     /// Whether the dump has this table.
     pub fn has(&self, name: TableName) -> Result<bool> {
         Ok(self.restore_file(name)?.is_some())

@@ -78,36 +78,25 @@ impl<'a> SqlText<'a> {
 
     /// Gives all of it to `take`, until that has seen enough.
     pub fn each_piece(&self, take: Taker<'_>) -> Result<()> {
-        let Some(mut renamer) = self.rename.renamer() else {
-            return self.each_stretch(take).map(|_| ());
-        };
+        let (mut renamer, mut renamed) = (self.rename.renamer(), Vec::new());
         let refused = |error: DecodeError| Error::invalid("option", "--as", error.reason);
-        let mut renamed = Vec::new();
         for stretch in &self.made_of {
-            let flow = match stretch {
-                Stretch::Statement(text) => take(text)?,
-                Stretch::Of(_) => self.stretch(stretch, &mut |piece| {
+            let flow = match (&mut renamer, stretch) {
+                (Some(renamer), Stretch::Of(_)) => self.stretch(stretch, &mut |piece| {
                     renamed.clear();
                     renamer.push(piece, &mut renamed).map_err(refused)?;
                     take(&renamed)
                 })?,
+                _ => self.stretch(stretch, take)?,
             };
             if flow.is_break() {
                 return Ok(());
             }
         }
+        let Some(renamer) = renamer else { return Ok(()) };
         renamed.clear();
         renamer.finish(&mut renamed).map_err(refused)?;
         take(&renamed).map(|_| ())
-    }
-
-    fn each_stretch(&self, take: Taker<'_>) -> Result<ControlFlow<()>> {
-        for stretch in &self.made_of {
-            if self.stretch(stretch, take)?.is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
     }
 
     /// Gives one stretch of it to `take`.

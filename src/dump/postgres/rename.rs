@@ -183,7 +183,8 @@ impl Statement<'_> {
                 Word::Plain(number) if number[0].is_ascii_digit() => {}
                 Word::Plain(_) | Word::Name(_) => self.name(&ahead, &mut words),
                 Word::Text(text) => self.text(&ahead, &words, text),
-                Word::Symbol(symbol) => self.function.take_if(|_| *symbol == b')').map_or((), drop),
+                Word::Symbol(b')') => self.function = None,
+                Word::Symbol(_) => {}
             }
             let keyword = match word {
                 Word::Plain(keyword) => Some(keyword.to_ascii_uppercase()),
