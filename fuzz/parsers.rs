@@ -63,6 +63,21 @@ fn piece_length(data: &[u8]) -> usize {
     1 + hash(data)[0] as usize % 97
 }
 
+/// What `read` makes of an input that comes in pieces of one length, whatever that is.
+#[track_caller]
+fn in_any_pieces<T: PartialEq>(data: &[u8], read: impl Fn(usize) -> T, otherwise: &str) -> T {
+    let whole = read(data.len().max(1));
+    assert!(whole == read(piece_length(data)), "{otherwise}");
+    whole
+}
+
+fn mysql_starts(events: &[mysql::Event]) -> impl Iterator<Item = u64> {
+    events.iter().filter_map(|event| match event {
+        mysql::Event::Part(part) => Some(part.start),
+        _ => None,
+    })
+}
+
 /// Starts of parts: the first is that of the input, each comes behind the one before, and lies in the input.
 fn assert_cover(starts: impl Iterator<Item = u64>, length: usize) {
     let mut expected = 0..=0;
@@ -80,13 +95,8 @@ pub fn mysql_dump(data: &[u8]) {
         let facts = dump.finish(&mut |event| events.push(event));
         (events, facts)
     };
-    let whole = read(data.len().max(1));
-    assert!(whole == read(piece_length(data)), "other pieces make another dump");
-    let starts = whole.0.iter().filter_map(|event| match event {
-        mysql::Event::Part(part) => Some(part.start),
-        _ => None,
-    });
-    assert_cover(starts, data.len());
+    let whole = in_any_pieces(data, read, "other pieces make another dump");
+    assert_cover(mysql_starts(&whole.0), data.len());
     let mut statements = mysql::StatementStarts::default();
     let mut last = 0;
     let mut tell = |start, text: &[u8]| {
@@ -122,7 +132,7 @@ pub fn mysql_rows(data: &[u8]) {
         let Ok(is_whole) = reader.finish(&mut tell);
         (is_whole, rows)
     };
-    assert!(read(data.len().max(1)) == read(piece_length(data)), "other pieces have other rows");
+    in_any_pieces(data, read, "other pieces have other rows");
     let marks = RowMarks::from_words(&String::from_utf8_lossy(&data[..data.len().min(100)]));
     let places = [marks.first_row(data), marks.last_row(data)];
     assert!(places.iter().flatten().all(|&place| place <= data.len()));
@@ -170,8 +180,7 @@ pub fn mysql_tab(data: &[u8]) {
         }
         (rows.finish(), found)
     };
-    let whole = read(data.len().max(1));
-    assert!(whole == read(piece_length(data)), "other pieces have other rows");
+    let whole = in_any_pieces(data, read, "other pieces have other rows");
     whole.1.iter().for_each(|values| look_at_insert(values));
     let file = StatementFile::read(data.to_vec());
     let _ = (file.fault(), file.banner(), file.settings());
@@ -198,13 +207,8 @@ pub fn mysql_xml(data: &[u8]) {
         let facts = dump.finish(&mut |event| events.push(event));
         (events, facts)
     };
-    let whole = read(data.len().max(1));
-    assert!(whole == read(piece_length(data)), "other pieces make another dump");
-    let starts = whole.0.iter().filter_map(|event| match event {
-        mysql::Event::Part(part) => Some(part.start),
-        _ => None,
-    });
-    assert_cover(starts, data.len());
+    let whole = in_any_pieces(data, read, "other pieces make another dump");
+    assert_cover(mysql_starts(&whole.0), data.len());
 }
 
 pub fn mysql_table(data: &[u8]) {
@@ -224,7 +228,7 @@ pub fn mysql_table(data: &[u8]) {
         renamer.finish(&mut out).unwrap();
         out
     };
-    assert!(renamed(data.len().max(1)) == renamed(piece_length(data)), "other pieces are renamed otherwise");
+    in_any_pieces(data, renamed, "other pieces are renamed otherwise");
 }
 
 /// With a new name and schema for a table; `None` where it is refused.
@@ -237,16 +241,14 @@ fn renamed_in_postgres(data: &[u8], length: usize) -> Option<Vec<u8>> {
 }
 
 pub fn postgres_dump(data: &[u8]) {
-    let renamed = renamed_in_postgres(data, data.len().max(1));
-    assert!(renamed == renamed_in_postgres(data, piece_length(data)), "other pieces are renamed otherwise");
+    in_any_pieces(data, |length| renamed_in_postgres(data, length), "other pieces are renamed otherwise");
     let read = |length: usize| {
         let (mut dump, mut events) = (PostgresDump::default(), Vec::new());
         data.chunks(length).for_each(|piece| dump.push(piece, &mut |event| events.push(event)));
         let facts = dump.finish(&mut |event| events.push(event));
         (events, facts)
     };
-    let whole = read(data.len().max(1));
-    assert!(whole == read(piece_length(data)), "other pieces make another dump");
+    let whole = in_any_pieces(data, read, "other pieces make another dump");
     let starts = whole.0.iter().filter_map(|event| match event {
         postgres::Event::Part(part) => Some(part.start),
         _ => None,
@@ -284,9 +286,8 @@ fn read_archive(data: &[u8], length: usize) -> ReadArchive {
 }
 
 pub fn postgres_archive(data: &[u8]) {
-    let whole = read_archive(data, data.len().max(1));
+    let whole = in_any_pieces(data, |length| read_archive(data, length), "other pieces make another text");
     assert!(whole.as_ref().is_none_or(|(archive, _)| archive == data), "an archive is another one");
-    assert!(whole == read_archive(data, piece_length(data)), "other pieces make another text");
     // The same bytes as every file of a directory.
     let mut directory = DirectoryArchive::new("key".into());
     let mut tell = |_: Output| Ok(());
@@ -311,9 +312,8 @@ pub fn mongo_documents(data: &[u8]) {
         let (count, fault) = documents.finish();
         (starts, count, format!("{fault:?}"), oplog.window().map(|it| (it.first.to_string(), it.last.to_string())))
     };
-    let whole = read(data.len().max(1));
+    let whole = in_any_pieces(data, read, "other pieces are other documents");
     assert!(whole.0.is_sorted() && whole.0.iter().all(|&start| start < data.len() as u64));
-    assert!(whole == read(piece_length(data)), "other pieces are other documents");
 }
 
 pub fn mongo_archive(data: &[u8]) {
@@ -333,9 +333,8 @@ pub fn mongo_archive(data: &[u8]) {
         let Ok(end) = archive.finish(&mut tell);
         (all, told, format!("{end:?}"))
     };
-    let whole = read(data.len().max(1));
+    let whole = in_any_pieces(data, read, "other pieces make another archive");
     assert!(whole.0 == data, "frame and documents are not the archive");
-    assert!(whole == read(piece_length(data)), "other pieces make another archive");
 }
 
 pub fn mongo_metadata(data: &[u8]) {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use support::dumped::{Dumped, kept_incomplete, options};
+use support::dumped::{Dumped, kept_incomplete, of_directory};
 use support::mariadb::MariaDb;
 use support::mongo::{files_of, write_files};
 use support::mounted::Stage;
@@ -16,7 +16,6 @@ use support::stored::assert_sound;
 use yesterfs::error::{Error, Result};
 use yesterfs::ingest::dump::{DumpOptions, OriginalPolicy};
 use yesterfs::ingest::mysql::ingest_mysql;
-use yesterfs::ingest::stream::StreamInput;
 use yesterfs::progress::Recorder;
 use yesterfs::rebuild::rebuild_original;
 use yesterfs::repository::snapshot::{SnapshotKind, SnapshotStatus};
@@ -82,19 +81,9 @@ fn dump(server: &MariaDb, directory: &Path, more: &[&str]) {
 /// Files by name.
 type Files = BTreeMap<String, Vec<u8>>;
 
-fn of_directory(directory: &Path) -> DumpOptions {
-    options(StreamInput::File(directory.to_path_buf()))
-}
-
 fn ingest(place: &TestRepository, options: DumpOptions) -> Result<Dumped> {
     let report = ingest_mysql(&place.repository, options, &now, &Recorder::default())?;
     Ok(Dumped::of(place, report))
-}
-
-/// The files that are kept as they were.
-fn originals(found: &Dumped) -> Files {
-    let names = found.names("_original").into_iter();
-    names.map(|name| (name.clone(), found.file(&format!("_original/{name}")).to_vec())).collect()
 }
 
 /// Why a directory is refused. Kept nevertheless, its files are there.
@@ -109,7 +98,7 @@ fn refused(place: &TestRepository, directory: &Path) -> String {
     kept.assert_parts_are_the_dump(kept.file("dump.sql"));
     let files = files_of(directory);
     if !files.keys().any(|name| name.ends_with(".gz")) {
-        assert_eq!(originals(&kept), files);
+        assert_eq!(kept.originals(), files);
     }
     reason
 }
@@ -142,7 +131,7 @@ fn a_directory_becomes_the_tree_of_a_dump() {
     let found = ingest(&place, of_directory(&directory)).unwrap();
     assert_eq!((found.manifest.kind, found.manifest.status), (SnapshotKind::Mysql, SnapshotStatus::Complete));
     found.assert_parts_are_the_dump(found.file("dump.sql"));
-    assert_eq!(originals(&found), files_of(&directory));
+    assert_eq!(found.originals(), files_of(&directory));
 
     let tables = ["audit", "customers", "empty", "orders", "we ird.00001"];
     assert_eq!(found.tables("shop").into_iter().collect::<Vec<_>>(), tables);
@@ -167,13 +156,7 @@ fn a_directory_becomes_the_tree_of_a_dump() {
     assert_eq!((fact("coordinates_of"), fact("tables"), fact("rows")), ("server", "6", "5005"));
     assert_eq!((fact("program"), fact("gtid")), ("mydumper", server.run("", "SELECT @@gtid_binlog_pos").trim()));
 
-    // The same again costs nothing, and nothing changes.
-    let again = ingest(&place, of_directory(&directory)).unwrap();
-    assert!(again.manifest.bytes_new < 4096, "{}", again.manifest.bytes_new);
-    let modified = |of: &Dumped, path: &str| of.tree[path.as_bytes()].0.modified;
-    for path in ["shop/tables", "_original"] {
-        assert_eq!(modified(&found, path), modified(&again, path), "{path}");
-    }
+    found.assert_is_again(&ingest(&place, of_directory(&directory)).unwrap());
     assert_sound(&place.reopen().unwrap());
 }
 
@@ -184,7 +167,7 @@ fn what_was_dumped_loads_again_whole_and_table_by_table() {
     dump(&server, &directory, &["--rows", "700"]);
     assert!(files_of(&directory).keys().filter(|name| name.starts_with("shop.orders.0")).count() > 4);
     let found = ingest(&place, of_directory(&directory)).unwrap();
-    assert_eq!(originals(&found), files_of(&directory));
+    assert_eq!(found.originals(), files_of(&directory));
     // As one text, into an empty server.
     let other = MariaDb::start();
     other.run("", found.file("dump.sql"));
@@ -214,7 +197,7 @@ fn compressed_directories_are_unwrapped_and_made_again() {
     assert!(found.file("dump.sql") == unwrapped.file("dump.sql"));
     let snapshot = place.repository.catalog().snapshots().next_back().unwrap().clone();
     for (name, bytes) in files_of(&packed) {
-        let kept = originals(&unwrapped);
+        let kept = unwrapped.originals();
         if let Some(kept) = kept.get(&name) {
             assert!(*kept == bytes, "{name}");
             continue;
@@ -358,7 +341,7 @@ fn newer_versions_name_their_files_otherwise_and_tell_how_many_rows_there_are() 
     files.insert("metadata".into(), metadata.into_bytes());
     write_files(&directory, &files);
     let found = ingest(&place, of_directory(&directory)).unwrap();
-    assert_eq!(originals(&found), files);
+    assert_eq!(found.originals(), files);
     assert_eq!(found.tables("the shop").into_iter().collect::<Vec<_>>(), ["orders", "we.ird"]);
     assert_eq!(found.manifest.facts["binlog_position"], "777");
     server.make_empty("again");

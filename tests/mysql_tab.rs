@@ -2,10 +2,11 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use support::dumped::{Dumped, escaped, in_database, kept_incomplete, options};
+use support::dumped::{Dumped, escaped, in_database, kept_incomplete, of_directory, options};
 use support::mariadb::MariaDb;
 use support::mongo::{files_of, write_files};
 use support::mounted::Stage;
@@ -18,7 +19,6 @@ use yesterfs::error::{Error, Result};
 use yesterfs::ingest::IngestReport;
 use yesterfs::ingest::dump::{DumpOptions, DumpRules, OriginalPolicy};
 use yesterfs::ingest::mysql::ingest_mysql;
-use yesterfs::ingest::stream::StreamInput;
 use yesterfs::progress::Recorder;
 use yesterfs::repository::snapshot::{SnapshotKind, SnapshotStatus};
 
@@ -56,21 +56,12 @@ fn dump(server: &MariaDb, directory: &Path, options: &[&str]) {
     std::fs::write(directory.join("others.sql"), printed).unwrap();
 }
 
-fn of_directory(directory: &Path) -> DumpOptions {
-    options(StreamInput::File(directory.to_path_buf()))
-}
-
 fn report(place: &TestRepository, options: DumpOptions) -> Result<IngestReport> {
     ingest_mysql(&place.repository, options, &now, &Recorder::default())
 }
 
 fn ingest(place: &TestRepository, options: DumpOptions) -> Result<Dumped> {
     Ok(Dumped::of(place, report(place, options)?))
-}
-
-fn originals(found: &Dumped) -> Vec<(String, Vec<u8>)> {
-    let names = found.names("_original").into_iter();
-    names.map(|name| (name.clone(), found.file(&format!("_original/{name}")).to_vec())).collect()
 }
 
 /// What is in a database, without when it was dumped.
@@ -92,7 +83,7 @@ fn a_directory_of_rows_becomes_the_tree_of_a_dump() {
     assert_eq!((found.manifest.kind, found.manifest.status), (SnapshotKind::Mysql, SnapshotStatus::Unverified));
     assert_eq!(found.manifest.facts["status_reason"], "such dumps have no mark at their end");
     found.assert_parts_are_the_dump(found.file("dump.sql"));
-    assert_eq!(originals(&found), files_of(&directory).into_iter().collect::<Vec<_>>());
+    assert_eq!(found.originals(), files_of(&directory));
 
     let query =
         "SELECT table_name FROM information_schema.tables WHERE table_schema = 'shop' AND table_type = 'BASE TABLE'";
@@ -102,13 +93,7 @@ fn a_directory_of_rows_becomes_the_tree_of_a_dump() {
     let rows = |path: &str| found.parts().iter().filter(|part| part.2 == path).map(|part| part.1).sum::<u64>();
     assert_eq!(rows("shop/tables/texts/data.sql"), 5);
     assert_eq!(found.manifest.facts["row_marks"].split(' ').next(), Some("lines"));
-    // The same again costs nothing, and nothing changes.
-    let again = ingest(&place, of_directory(&directory)).unwrap();
-    assert!(again.manifest.bytes_new < 4096, "{}", again.manifest.bytes_new);
-    let modified = |of: &Dumped, path: &str| of.tree[path.as_bytes()].0.modified;
-    for path in ["shop/tables", "_original"] {
-        assert_eq!(modified(&found, path), modified(&again, path), "{path}");
-    }
+    found.assert_is_again(&ingest(&place, of_directory(&directory)).unwrap());
     assert_sound(&place.reopen().unwrap());
 }
 
@@ -141,7 +126,7 @@ fn files_of_rows_of_every_form_load_again() {
         let is_same = |it: &Change| it.table == "shop.texts" && it.changed.split(',').all(of_others);
         assert!(changes.iter().all(is_same), "{told:?}: {changes:?}");
         let found = Dumped::of(&place, found);
-        assert_eq!(originals(&found), files_of(&directory).into_iter().collect::<Vec<_>>(), "{told:?}");
+        assert_eq!(found.originals(), files_of(&directory), "{told:?}");
         other.make_empty("shop");
         other.run("shop", found.file("dump.sql"));
         assert_eq!(
@@ -206,11 +191,11 @@ fn files_of_rows_may_be_compressed() {
     }
     let found = ingest(&place, of_directory(&directory)).unwrap();
     assert!(found.file("dump.sql") == plain.file("dump.sql"));
-    assert_eq!(originals(&found), files_of(&directory).into_iter().collect::<Vec<_>>());
+    assert_eq!(found.originals(), files_of(&directory));
     let dropping = of_directory(&directory);
     let rules = DumpRules { original: OriginalPolicy::Drop, ..dropping.rules };
     let dropped = ingest(&place, DumpOptions { rules, ..dropping }).unwrap();
-    assert_eq!(originals(&dropped), []);
+    assert_eq!(dropped.originals(), BTreeMap::new());
     assert!(dropped.file("dump.sql") == plain.file("dump.sql"));
     std::fs::write(directory.join("texts.txt"), b"").unwrap();
     let error = ingest(&place, of_directory(&directory)).err().unwrap().to_string();
@@ -225,7 +210,7 @@ fn refused(place: &TestRepository, directory: &Path) -> String {
     };
     let kept = ingest(place, kept_incomplete(of_directory(directory))).unwrap();
     assert_eq!((kept.manifest.status, &kept.manifest.facts["status_reason"]), (SnapshotStatus::Incomplete, &reason));
-    assert_eq!(originals(&kept), files_of(directory).into_iter().collect::<Vec<_>>());
+    assert_eq!(kept.originals(), files_of(directory));
     kept.assert_parts_are_the_dump(kept.file("dump.sql"));
     reason
 }

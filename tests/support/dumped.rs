@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::Cursor;
+use std::path::Path;
 
 use yesterfs::ingest::dump::{DumpInput, DumpOptions, DumpRules};
 use yesterfs::ingest::stream::StreamInput;
@@ -31,6 +32,10 @@ pub fn in_database(name: Option<&str>, options: DumpOptions) -> DumpOptions {
     DumpOptions { rules: DumpRules { database: name.map(str::to_string), ..options.rules }, ..options }
 }
 
+pub fn of_directory(directory: &Path) -> DumpOptions {
+    options(StreamInput::File(directory.to_path_buf()))
+}
+
 pub fn command(words: &[OsString]) -> StreamInput {
     StreamInput::Command(words.to_vec())
 }
@@ -51,6 +56,22 @@ impl Dumped {
     pub fn of(place: &TestRepository, report: IngestReport) -> Dumped {
         let tree = stored_tree(&place.repository, &report.snapshot).unwrap();
         Dumped { tree, manifest: report.snapshot.manifest.clone() }
+    }
+
+    /// The files that are kept as they were, by name.
+    pub fn originals(&self) -> BTreeMap<String, Vec<u8>> {
+        let names = self.names("_original").into_iter();
+        names.map(|name| (name.clone(), self.file(&format!("_original/{name}")).to_vec())).collect()
+    }
+
+    /// The same again, of which `again` was made, costs nothing, and nothing changes.
+    #[track_caller]
+    pub fn assert_is_again(&self, again: &Dumped) {
+        assert!(again.manifest.bytes_new < 4096, "{}", again.manifest.bytes_new);
+        let modified = |of: &Dumped, path: &str| of.tree[path.as_bytes()].0.modified;
+        for path in ["shop/tables", "_original"] {
+            assert_eq!(modified(self, path), modified(again, path), "{path}");
+        }
     }
 
     #[track_caller]
