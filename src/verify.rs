@@ -3,11 +3,11 @@
 
 mod compare;
 mod globals;
-mod lines;
 mod mysql;
 mod place;
 mod postgres;
 mod programs;
+mod row_options;
 mod server;
 
 use std::path::PathBuf;

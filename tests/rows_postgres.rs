@@ -536,6 +536,49 @@ fn what_a_patch_cannot_do_is_told() {
 }
 
 #[test]
+fn rows_are_compared_as_wholes_where_nothing_names_their_columns() {
+    let server = Postgres::start();
+    let make = "CREATE TABLE base (id integer, note text); CREATE TABLE heir (extra integer, PRIMARY KEY (id)) INHERITS (base);
+         CREATE TABLE single () INHERITS (base); CREATE TYPE form AS (id integer, note text);
+         CREATE TABLE typed OF form (PRIMARY KEY (id)); CREATE TABLE usual (id integer PRIMARY KEY, note text);
+         INSERT INTO heir VALUES (1, 'a', 1), (2, 'b', 2); INSERT INTO typed VALUES (1, 'a'), (2, 'b');
+         INSERT INTO single VALUES (1, 'a'); INSERT INTO usual VALUES (1, 'a')";
+    let change = "UPDATE heir SET note = 'x' WHERE id = 2; UPDATE typed SET note = 'x' WHERE id = 2;
+         DELETE FROM single; UPDATE usual SET note = 'x'";
+    for variant in [&["--inserts"][..], &[]] {
+        let place = TestRepository::new();
+        server.make_empty("shop");
+        server.run("shop", make);
+        let first = dump(&server, variant);
+        server.run("shop", change);
+        let second = dump(&server, variant);
+        let [a, b] = [&first, &second].map(|dump| ingest(&place, dump));
+        let differences = found(&place, &a, &b);
+        let count = |table: &str| differences.of(&format!("shop.public.{table}")).len();
+        let counts = ["heir", "typed", "single", "usual"].map(count);
+        let (text, told, code) = place.yesterfs(&["diff", "shop@latest~1", "shop", "--rows", "--sql"]);
+        server.make_empty("shop");
+        server.run("shop", &first);
+        server.run("shop", &text);
+        if variant.is_empty() {
+            assert_eq!((counts, code), ([1, 1, 1, 1], Some(1)), "{told}");
+            assert_same_dump(&dump(&server, variant), &second, "by names", text.as_bytes());
+        } else {
+            assert_eq!((counts, code), ([2, 2, 1, 1], Some(3)), "{told}");
+            let is_refused = |table| told.contains(&format!("{table}\" is not usable: its INSERTs do not name"));
+            assert!(["heir", "typed", "single"].into_iter().all(is_refused), "{told}");
+            assert_eq!(server.run("shop", "SELECT note FROM usual"), "x\n");
+        }
+    }
+    // The one names them, the other does not.
+    let place = TestRepository::new();
+    let [a, b] =
+        [dump(&server, &["--column-inserts"]), dump(&server, &["--inserts"])].map(|dump| ingest(&place, &dump));
+    let error = diff(&place, &a, &b, &options()).unwrap_err();
+    assert!(error.to_string().contains("no column is named in both dumps"), "{error}");
+}
+
+#[test]
 fn several_databases_are_patched_one_after_the_other() {
     let (server, place) = (Postgres::start(), TestRepository::new());
     let odd = "we/ird 'n' \"\"q\"\" \\";

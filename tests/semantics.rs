@@ -753,7 +753,11 @@ const PROMISES_OF_DRILLS: &[(&str, &str)] = &[
     ),
     ("The exit status is 0 only if all of them are equal.", "what_a_server_alters_is_told_row_by_row_and_recorded"),
     (
-        "Of MySQL and MariaDB rows are compared as `diff --rows` does; of PostgreSQL the lines that stand for rows, each as often as it is there, so that a row that was altered is one that is missing and one that was added.",
+        "Rows are compared as `diff --rows` does, by their keys where they have one.",
+        "rows_that_a_real_postgresql_alters_are_counted",
+    ),
+    (
+        "Without one, a row that was altered is one that is missing and one that was added.",
         "rows_that_a_real_postgresql_alters_are_counted",
     ),
     (

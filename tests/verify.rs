@@ -264,6 +264,8 @@ fn dumps_of_a_real_postgresql_come_back_equal() {
         ("pg_dump", &["shop"][..]),
         ("pg_dump", &["--inserts", "shop"]),
         ("pg_dump", &["--column-inserts", "shop"]),
+        ("pg_dump", &["--rows-per-insert=7", "shop"]),
+        ("pg_dump", &["--load-via-partition-root", "shop"]),
         ("pg_dump", &["--create", "--no-owner", "--encoding=UTF8", "shop"]),
         ("pg_dumpall", &all),
     ] {
@@ -281,24 +283,33 @@ fn rows_that_a_real_postgresql_alters_are_counted() {
     server.run("postgres", "CREATE DATABASE shop TEMPLATE template0");
     server.run("shop", "CREATE TABLE t (id integer PRIMARY KEY, note text); INSERT INTO t SELECT i, 'n' || i FROM generate_series(1, 900) i");
     server.run("shop", "CREATE TABLE gone (id integer); INSERT INTO gone VALUES (1); CREATE TABLE empty (id integer)");
+    server.run(
+        "shop",
+        "CREATE TABLE wider (id integer); CREATE TABLE keyless (text text); INSERT INTO keyless VALUES ('a'), ('a')",
+    );
     let dump = server.dump("pg_dump", &["shop"]);
     let statements =
-        "UPDATE public.t SET note = 'x' WHERE id = 7;\nDELETE FROM public.t WHERE id > 898;\nDROP TABLE public.gone;\n";
+        "UPDATE public.t SET note = 'x' WHERE id = 7;\nDELETE FROM public.t WHERE id > 898;\nDROP TABLE public.gone;
+ALTER TABLE public.wider ADD COLUMN more integer; DELETE FROM public.keyless WHERE ctid = '(0,1)'; UPDATE public.keyless SET text = 'b'; 
+DO $$ BEGIN EXECUTE 'CREATE TABLE public.came ()'; END $$;\n";
     ingest(&stage, "postgres", &with_statements(&dump, "--\n-- PostgreSQL database dump complete", statements));
     let printed = different(&stage, "postgres", &[]);
     for line in [
-        "shop.public.t: 900 rows, DIFFERENT: 0 changed, 3 missing, 1 added",
+        "shop.public.t: 900 rows, DIFFERENT: 1 changed, 2 missing, 0 added",
         "shop.public.gone: 1 row, DIFFERENT: 0 changed, 1 missing, 0 added; the server does not give it back",
         "shop.public.empty: 0 rows, equal",
+        "shop.public.wider: 0 rows, DIFFERENT: 0 changed, 0 missing, 0 added; column more was added",
+        "shop.public.keyless: 2 rows, DIFFERENT: 0 changed, 2 missing, 1 added",
+        "shop.public.came: 0 rows, DIFFERENT: 0 changed, 0 missing, 0 added; the snapshot does not have it",
     ] {
         assert!(printed.lines().any(|printed| printed == line), "{line} is not in {printed}");
     }
-    assert!(recorded(&stage).contains(r#""tables_different":2"#));
+    assert!(recorded(&stage).contains(r#""tables_different":5"#));
     let damaged = String::from_utf8_lossy(&dump).replace("\n700\t", "\nnonsense\t");
     ingest(&stage, "postgres", damaged.as_bytes());
     let message = refused(&run(&stage, "postgres", &[]), 6);
     assert!(
-        message.contains("loading the rows of 3 tables of shop") && message.contains("in the statement: COPY public.t"),
+        message.contains("loading the rows of 5 tables of shop") && message.contains("in the statement: COPY public.t"),
         "{message}"
     );
 }

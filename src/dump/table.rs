@@ -49,7 +49,7 @@ pub struct TableSchema {
     pub auto_increment: Option<Vec<u8>>,
     /// Its rows are in other tables.
     pub is_partitioned: bool,
-    /// It has the columns of other tables.
+    /// It has columns of other tables, or of a type, that its definition does not name.
     pub inherits: bool,
     /// The words of the definition without that number, for comparison.
     pub definition: Vec<u8>,

@@ -81,6 +81,13 @@ impl Comparison {
         // A side without rows has whatever columns the other has.
         let is_common = |name: &Vec<u8>| has_both(name) || a.names.is_empty() || b.names.is_empty();
         let common: Vec<usize> = columns.iter().filter(|name| is_common(name)).filter_map(number).collect();
+        if common.is_empty() && !columns.is_empty() {
+            return Err(Error::invalid(
+                "table",
+                table,
+                "no column is named in both dumps, so that its rows cannot be compared",
+            ));
+        }
         let key = match wanted {
             Some(wanted) => Some(wanted.to_vec()),
             None => common_key(a.schema, b.schema)

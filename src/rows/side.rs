@@ -200,9 +200,9 @@ impl TableSide {
         let schema = marks.schema(&schema, &text(files.map(|files| &files.post))?);
         let data = files.and_then(|files| files.data.clone()).unwrap_or_else(Content::empty);
         let first = First::find(dump, &data, marks.form())?;
-        let names = match &first.names {
-            Some(names) => names.clone(),
-            None => names_of_values(schema.as_ref(), first.values, table)?,
+        let (schema, names) = match &first.names {
+            Some(names) => (schema, names.clone()),
+            None => names_of_values(schema, first.values, table)?,
         };
         if first.is_no_row {
             return Err(Error::invalid("table", table, "its first row is none"));
@@ -235,26 +235,34 @@ struct First {
     start: Option<u64>,
 }
 
-/// The columns of rows with so many values that nothing names.
-fn names_of_values(schema: Option<&TableSchema>, count: Option<usize>, table: &str) -> Result<Vec<Vec<u8>>> {
-    let Some(schema) = schema else {
-        return Ok((1..=count.unwrap_or(0)).map(|number| number.to_string().into_bytes()).collect());
-    };
+/// The columns of rows with so many values that nothing names, and the definition, unless it does not name them either.
+fn names_of_values(
+    schema: Option<TableSchema>,
+    count: Option<usize>,
+    table: &str,
+) -> Result<(Option<TableSchema>, Vec<Vec<u8>>)> {
+    let numbers = || (1..=count.unwrap_or(0)).map(|number| number.to_string().into_bytes()).collect();
+    let Some(schema) = schema else { return Ok((None, numbers())) };
     // An INSERT without a list has values for all columns that show; MySQL's dumps always have one where some are generated.
     let all = schema.columns.iter();
     let shown: Vec<Vec<u8>> = all.clone().filter(|it| !it.is_invisible).map(|it| it.name.clone()).collect();
     let all: Vec<Vec<u8>> = all.map(|it| it.name.clone()).collect();
-    match count {
-        None => Ok(shown),
-        Some(count) if count == shown.len() => Ok(shown),
-        Some(count) if count == all.len() => Ok(all),
+    let names = match count {
+        // Those of the other side, whatever they are.
+        None if schema.inherits => Vec::new(),
+        None => shown,
+        Some(count) if count == shown.len() => shown,
+        Some(count) if count == all.len() => all,
+        // Where columns from elsewhere stand among its own, nothing tells.
+        Some(_) if schema.inherits => return Ok((None, numbers())),
         // An empty line is a row without columns, or one of an empty string.
-        Some(1) if all.is_empty() => Ok(all),
+        Some(1) if all.is_empty() => all,
         Some(count) => {
             let reason = format!("its rows have {count} values, its definition {} columns", all.len());
-            Err(Error::invalid("table", table, reason))
+            return Err(Error::invalid("table", table, reason));
         }
-    }
+    };
+    Ok((Some(schema), names))
 }
 
 impl First {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::dump::layout::{DATA_FILE, META_DIRECTORY, PARTS_FILE};
-use crate::dump::name::name_of_file;
 use crate::dump::part_line::PartLine;
 use crate::dump::table::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,11 +15,11 @@ use crate::ingest::{IngestOptions, IngestReport};
 use crate::progress::{Counters, Monitor, Problem};
 use crate::repository::snapshot::Snapshot;
 use crate::repository::{OpenOptions, Repository};
-use crate::rows::{DumpSide, Join, Operation, RowDiffOptions, TableChange, TablePair, changed_tables, diff_table};
+use crate::rows::{DumpSide, Operation, RowDiffOptions, TableChange, TablePair, changed_tables, diff_table};
 use crate::store::backend::LocalBackend;
 use crate::time::Clock;
-use crate::verify::lines::{content_of, join_lines};
 use crate::verify::place::ScratchPlace;
+use crate::verify::row_options::content_of;
 use crate::verify::server::Engine;
 use crate::verify::{DrillServer, VerifyOptions};
 
@@ -73,24 +72,22 @@ impl Dumped {
     }
 }
 
-/// Tells what the user should know, and counts for itself: what the second dump takes is no progress of the first.
+/// Tells problems only: how the second dump is read, and where rows begin, is of no use to whoever wants all of them compared.
 struct Apart<'m> {
     monitor: &'m dyn Monitor,
-    counters: Counters,
+    counters: &'m Counters,
 }
 
 impl Monitor for Apart<'_> {
     fn counters(&self) -> &Counters {
-        &self.counters
+        self.counters
     }
 
     fn problem(&self, problem: Problem) {
         self.monitor.problem(problem);
     }
 
-    fn note(&self, text: &str) {
-        self.monitor.note(text);
-    }
+    fn note(&self, _: &str) {}
 
     fn is_cancelled(&self) -> bool {
         self.monitor.is_cancelled()
@@ -130,7 +127,8 @@ impl Comparing<'_> {
         let inputs = vec![DumpInput { name: None, input, fallback_database: source.clone() }];
         let common = IngestOptions { source, ..IngestOptions::default() };
         let options = DumpOptions { common, inputs, rules: DumpRules::default(), threads: self.options.threads };
-        let apart = Apart { monitor: self.monitor, counters: Counters::default() };
+        // What the second dump takes is no progress of the first.
+        let apart = Apart { monitor: self.monitor, counters: &Counters::default() };
         let ingest = match self.options.with {
             DrillServer::Mysql => ingest_mysql,
             DrillServer::Postgres => ingest_postgres,
@@ -150,10 +148,7 @@ impl Comparing<'_> {
             (tables, rows, different) = (tables + 1, rows + table.rows, different + u64::from(!table.is_equal()));
             tell(&table)
         };
-        match self.options.with {
-            DrillServer::Mysql => self.rows(dumped, &mut count)?,
-            DrillServer::Postgres => self.lines(dumped, &mut count)?,
-        }
+        self.rows(dumped, &mut count)?;
         Ok((tables, rows, different))
     }
 
@@ -172,9 +167,10 @@ impl Comparing<'_> {
             [None, Some(&dumped.snapshot.manifest.root)],
             &[],
         )?;
+        let apart = Apart { monitor: self.monitor, counters: self.monitor.counters() };
         let sides = [
-            DumpSide::new(self.repository, self.snapshot, self.monitor)?,
-            DumpSide::new(&dumped.repository, &dumped.snapshot, self.monitor)?,
+            DumpSide::new(self.repository, self.snapshot, &apart)?,
+            DumpSide::new(&dumped.repository, &dumped.snapshot, &apart)?,
         ];
         for pair in TablePair::joined(ours, theirs) {
             // What the server tells of itself is never the same.
@@ -184,19 +180,25 @@ impl Comparing<'_> {
             let path = [&pair.path()[..], b"/", DATA_FILE.as_bytes()].concat();
             let rows = counts.get(&path).copied().unwrap_or(0);
             let table = VerifiedTable { name: pair.name(), rows, ..VerifiedTable::default() };
-            give(self.compare_rows([&sides[0], &sides[1]], &pair, table)?)?;
+            give(self.compare_rows([&sides[0], &sides[1]], &pair, &apart, table)?)?;
         }
         Ok(())
     }
 
-    fn compare_rows(&self, sides: [&DumpSide; 2], pair: &TablePair, mut table: VerifiedTable) -> Result<VerifiedTable> {
+    fn compare_rows(
+        &self,
+        sides: [&DumpSide; 2],
+        pair: &TablePair,
+        apart: &Apart,
+        mut table: VerifiedTable,
+    ) -> Result<VerifiedTable> {
         let options = RowDiffOptions {
             key: None,
             memory_bytes: self.options.memory_bytes,
             temporary_directory: self.place.directory().to_path_buf(),
             whole: false,
         };
-        let compared = diff_table(sides, pair, &options, self.monitor, &mut |change| {
+        let compared = diff_table(sides, pair, &options, apart, &mut |change| {
             table.problem = problem_of(change);
             table.is_redefined = change.is_redefined();
             change.each(&mut |row| {
@@ -212,42 +214,6 @@ impl Comparing<'_> {
             Err(error) if error.kind() == ErrorKind::Invalid => table.problem = Some(error.to_string()),
             compared => compared?,
         }
-        Ok(table)
-    }
-
-    /// Line by line.
-    fn lines(&self, dumped: &Dumped, give: &mut dyn FnMut(VerifiedTable) -> Result<()>) -> Result<()> {
-        let ours = part_rows(self.repository, self.snapshot)?;
-        let theirs = part_rows(&dumped.repository, &dumped.snapshot)?;
-        let suffix = format!("/{DATA_FILE}").into_bytes();
-        let only_theirs = theirs.iter().filter(|(path, rows)| **rows > 0 && !ours.contains_key(*path));
-        let all = ours.iter().chain(only_theirs).filter(|(path, _)| path.ends_with(&suffix));
-        for (path, _) in all {
-            let rows = ours.get(path).copied().unwrap_or(0);
-            let name = name_of_path(&path[..path.len() - suffix.len()]);
-            give(self.compare_lines(dumped, path, VerifiedTable { name, rows, ..VerifiedTable::default() })?)?;
-        }
-        Ok(())
-    }
-
-    fn compare_lines(&self, dumped: &Dumped, path: &[u8], mut table: VerifiedTable) -> Result<VerifiedTable> {
-        let ours = content_of(self.repository, self.snapshot, path)?;
-        let theirs = content_of(&dumped.repository, &dumped.snapshot, path)?;
-        if table.rows > 0 && theirs.is_none() {
-            table.problem = Some("the server does not give it back".into());
-        }
-        let folder = self.place.directory().to_path_buf();
-        let mut join = Join::new(&|_, _| true, self.options.memory_bytes, folder);
-        let repositories = [self.repository, &dumped.repository];
-        if ours.as_ref().map(|it| &it.body) != theirs.as_ref().map(|it| &it.body) {
-            join_lines(repositories, [ours.as_ref(), theirs.as_ref()], &mut join, self.monitor)?;
-        }
-        join.finish().each(&mut |_, entry| {
-            let count = |side: usize| entry.rows[side].iter().map(|it| it.count).sum::<u64>();
-            table.missing += count(0);
-            table.added += count(1);
-            Ok(())
-        })?;
         Ok(table)
     }
 }
@@ -267,12 +233,4 @@ fn problem_of(change: &TableChange) -> Option<String> {
     missing(ours, theirs)
         .map(|name| format!("column {} is missing", shown(name)))
         .or_else(|| missing(theirs, ours).map(|name| format!("column {} was added", shown(name))))
-}
-
-/// The name of a table of PostgreSQL by the path of its directory.
-fn name_of_path(path: &[u8]) -> String {
-    let names = path.split(|&byte| byte == b'/').enumerate().filter(|(at, _)| *at != 2);
-    let shown =
-        |name: &[u8]| String::from_utf8_lossy(&name_of_file(name).unwrap_or_else(|| name.to_vec())).into_owned();
-    names.map(|(_, name)| shown(name)).collect::<Vec<_>>().join(".")
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::progress::Monitor;
 use crate::repository::Repository;
 use crate::repository::snapshot::Snapshot;
-use crate::verify::lines::content_of;
+use crate::verify::row_options::content_of;
 
 /// So many are looked for; more stand in no dump but one that means harm.
 const GLOBALS_MAX: usize = 10_000;

@@ -14,9 +14,9 @@ use crate::progress::Monitor;
 use crate::repository::Repository;
 use crate::repository::snapshot::Snapshot;
 use crate::verify::globals::missing_globals;
-use crate::verify::lines::{RowStyle, row_style};
 use crate::verify::place::ScratchPlace;
 use crate::verify::programs::Programs;
+use crate::verify::row_options::row_options;
 use crate::verify::server::Engine;
 
 const PACKAGE: &str = "postgresql";
@@ -153,11 +153,7 @@ impl Engine for PostgresEngine {
         if let Some(set) = snapshot.manifest.facts.get("character_set") {
             words.push(format!("--encoding={set}").into());
         }
-        words.extend(match row_style(repository, snapshot)? {
-            RowStyle::Copy => None,
-            RowStyle::Inserts => Some("--inserts".into()),
-            RowStyle::ColumnInserts => Some("--column-inserts".into()),
-        });
+        words.extend(row_options(repository, snapshot)?.into_iter().map(OsString::from));
         Ok(words)
     }
 }

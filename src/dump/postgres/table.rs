@@ -69,6 +69,11 @@ fn create_table(text: &[u8]) -> Option<TableSchema> {
     let name = words.qualified_name()?.name;
     let mut schema = TableSchema { name, ..TableSchema::default() };
     words.clone().for_each(|word| push_word(&mut schema.definition, &word));
+    // OF a type, or PARTITION OF a table, with whose columns it begins.
+    let is_of_another = words.pass("OF") || words.pass_all(&["PARTITION", "OF"]);
+    if is_of_another {
+        words.qualified_name();
+    }
     if words.pass_symbol(b'(') {
         while let Some((item, goes_on)) = next_item(&mut words) {
             note(&mut schema, item);
@@ -77,7 +82,7 @@ fn create_table(text: &[u8]) -> Option<TableSchema> {
             }
         }
     }
-    schema.inherits = words.clone().skip_to("INHERITS").is_some();
+    schema.inherits = is_of_another || words.clone().skip_to("INHERITS").is_some();
     schema.is_partitioned = words.skip_to("PARTITION").is_some_and(|mut words| words.pass("BY"));
     Some(schema)
 }

@@ -14,6 +14,7 @@ use crate::repository::pairs::{PagesMet, next_pair};
 use crate::rows::difference::required;
 use crate::rows::patch::language::Language;
 use crate::rows::patch::{PatchCounts, PatchWriter, TakeText};
+use crate::rows::side::TableSide;
 use crate::rows::tables::TablePair;
 
 /// What `pg_dump` takes where it is told nothing.
@@ -86,6 +87,11 @@ impl PatchWriter<'_> {
         if a.definition != b.definition {
             let reason = "it is defined in another way, and a patch for PostgreSQL alters no tables";
             return Err(Error::invalid("table", name, reason));
+        }
+        for (side, files) in pair.sides.iter().enumerate().filter(|_| a.inherits) {
+            let reason = "its INSERTs do not name their columns, some of which it has from elsewhere; pg_dump --column-inserts \
+                          names them, and so does COPY";
+            required(TableSide::open(self.dumps[side], files.as_ref(), &name)?.schema, &name, reason)?;
         }
         let too_long = "its name or that of its schema or database is too long for a file";
         let database = required(pair.database(), &name, too_long)?;
