@@ -13,6 +13,7 @@
 mod collections;
 mod comparison;
 mod difference;
+mod document_line;
 mod documents;
 mod find;
 mod form;
@@ -31,6 +32,7 @@ mod window;
 
 pub use self::comparison::{Comparison, RowView};
 pub use self::difference::{Operation, RowChange, RowDiffCounts, RowDiffOptions, TableChange, diff_table};
+pub use self::document_line::document_line;
 pub use self::find::{FoundRow, find_rows};
 pub use self::form::{RowForm, Value};
 pub use self::history::{HistoryStep, row_history};
@@ -38,7 +40,8 @@ pub use self::join::{Join, JoinCounts};
 pub use self::patch::{Direction, PatchCounts, PatchWriter};
 pub use self::reading::ReadingCounts;
 pub use self::run::unnamed_file;
-pub use self::side::{DumpSide, has_rows, has_statements};
+pub use self::side::{DumpSide, has_rows};
 pub use self::tables::{
-    TablePair, changed_directories, changed_table, changed_tables, changed_tables_of, is_changed_directory, levels,
+    TablePair, changed_directories, changed_table, changed_tables, changed_tables_of, is_changed_directory,
+    is_changed_table, levels,
 };

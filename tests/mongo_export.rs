@@ -362,6 +362,13 @@ fn databases_collections_and_forms_are_told_by_options_names_and_first_bytes() {
     assert_eq!(collections(&stage, &streams, b""), "nights/orders.json nights/u.csv");
     let shown = stage.succeed(&["show", "nights", "--json"]);
     assert!(shown.contains("\"status\":\"complete\"") && shown.contains("\"documents\":\"499\""), "{shown}");
+    // Its rows are told apart by nothing, which must not look as if nothing differed.
+    let compared = ["diff", "nights~1", "nights", "--rows"];
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_yesterfs")).arg("--repo").arg(stage.repository()).args(compared).output();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && said.contains("what mongoexport wrote is text"), "{said}");
     // What is none says how to go on.
     let output = ingest(&stage, &["--collection", "users"], &users);
     let said = String::from_utf8(output.stderr).unwrap();

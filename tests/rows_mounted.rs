@@ -2,12 +2,14 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::io::Errno;
 use support::mariadb::MariaDb;
+use support::mongo::{document, number, text};
 use support::mounted::{Mount, Stage, errno, names};
 use support::postgres::Postgres;
 
@@ -218,6 +220,54 @@ fn patches_for_postgresql_are_in_their_schemas() {
     }
     assert_eq!(errno(fs::read(rows.join("shop/public/altered.sql"))), Some(Errno::INVAL));
     assert!(mount.log().contains("defined in another way"), "{}", mount.log());
+    mount.unmount();
+}
+
+#[test]
+fn documents_that_differ_are_lines_of_json() {
+    let stage = Stage::new();
+    let ingest = |files: &[(&str, Vec<u8>)]| {
+        let folder = tempfile::TempDir::new().unwrap();
+        let files: BTreeMap<_, _> = files.iter().map(|(path, bytes)| (path.to_string(), bytes.clone())).collect();
+        support::mongo::write_files(folder.path(), &files);
+        for path in files.keys() {
+            fs::write(folder.path().join(path.replace(".bson", ".metadata.json")), "{}").unwrap();
+        }
+        stage.succeed(&["ingest", "mongo", "--source", "shop", folder.path().to_str().unwrap()]);
+    };
+    let of = |id: i32, status: &str| document(&[number("_id", id), text("status", status)]);
+    let orders =
+        |changed: &str| (0..3000).flat_map(|id| of(id, if id % 1000 == 7 { changed } else { "new" })).collect();
+    let quiet = ("quiet/idle.bson", of(1, "x"));
+    let odd = |status: &str| ("shop/o%2Fd.bson", of(1, status));
+    let users = |status: &str| ("admin/system.users.bson", of(1, status));
+    ingest(&[("shop/orders.bson", orders("old")), ("shop/same.bson", of(1, "x")), odd("a"), quiet.clone(), users("x")]);
+    let with_gone =
+        [("shop/orders.bson", orders("a \"b\"\n")), ("shop/same.bson", of(1, "x")), odd("b"), quiet, users("y")];
+    ingest(&with_gone);
+    let mount = stage.mount();
+    let rows = rows(&mount);
+    let list = || support::mounted::run(Command::new("ls").arg("-lR").arg(&rows));
+    list();
+    let (_, counts) = mount.counted(list);
+    assert_eq!(counts["decoded"], 0, "{counts:?}");
+    assert_eq!(names(&rows), ["admin", "shop"], "only databases with changes");
+    assert_eq!(names(rows.join("shop")), ["o%2Fd.json", "orders.json"]);
+    for missing in ["quiet", "_meta", "shop/same.json", "shop/orders.sql", "shop/orders", "shop/nothing.json"] {
+        assert_eq!(errno(fs::metadata(rows.join(missing))), Some(Errno::NOENT), "{missing}");
+    }
+    for (file, collection, count) in [("orders", "shop.orders", 3), ("o%2Fd", "shop.o/d", 1)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
+        command.arg("--repo").arg(stage.repository());
+        command.args(["diff", "shop~1", "shop", "--json", "--rows", collection]);
+        let printed = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        let lines: String =
+            printed.split_inclusive('\n').filter(|line| line.starts_with(r#"{"type":"row","#)).collect();
+        let found = fs::read_to_string(rows.join(format!("shop/{file}.json"))).unwrap();
+        assert_eq!((&found, found.lines().count()), (&lines, count));
+    }
+    let first = r#"{"type":"row","table":"shop.orders","op":"update","key":{"_id":{"$numberInt":"7"}},"before":{"_id":{"$numberInt":"7"},"status":"old"},"after":{"_id":{"$numberInt":"7"},"status":"a \"b\"\n"},"changed":["status"]}"#;
+    assert!(fs::read_to_string(rows.join("shop/orders.json")).unwrap().lines().any(|line| line == first));
     mount.unmount();
 }
 

@@ -143,12 +143,13 @@ const PROMISES: &[(&str, &str)] = &[
         "a_difference_left_behind_is_found_again_by_its_path",
     ),
     (
-        "`diff/A..B/rows` is there where both are dumps of MySQL or MariaDB, or both of PostgreSQL.",
+        "`diff/A..B/rows` is there where both are dumps of MySQL or MariaDB, both of PostgreSQL, or both of MongoDB.",
         "only_dumps_have_rows",
     ),
     (
-        "Its files are `DATABASE/TABLE.sql`, and of PostgreSQL `DATABASE/SCHEMA/TABLE.sql`.",
-        "patches_for_postgresql_are_in_their_schemas",
+        "Its files are `DATABASE/TABLE.sql`, of PostgreSQL `DATABASE/SCHEMA/TABLE.sql`, and of MongoDB \
+         `DATABASE/COLLECTION.json`, with a line for each document that differs, as `diff --rows --json` prints it.",
+        "documents_that_differ_are_lines_of_json",
     ),
     ("It lists the tables that differ, and computes nothing for that.", "listing_computes_nothing"),
     (

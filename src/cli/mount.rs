@@ -26,7 +26,8 @@ What it shows:
   ids/ID                      snapshots by id
   tags/TAG/SOURCE/NAME        snapshots by tag
   diff/A..B/                  what differs between two snapshots
-  diff/A..B/rows/DATABASE/    for dumps: TABLE.sql, the statements that make B of A; of PostgreSQL SCHEMA/TABLE.sql
+  diff/A..B/rows/DATABASE/    for dumps: TABLE.sql, the statements that make B of A; of PostgreSQL SCHEMA/TABLE.sql; of MongoDB
+                              COLLECTION.json, a line for each document that differs
 
 Examples:
   yesterfs mount /mnt/yester

@@ -50,9 +50,10 @@ pub const STUB_FILE: &str = "stub.sql";
 /// The fact of a snapshot that tells by what a row is found without reading all before it.
 pub const ROW_MARKS: &str = "row_marks";
 
-/// The fact that tells how a dump is written that is not SQL, and what it says of one in XML.
+/// The fact that tells how a dump is written that is not as usual: what it says of one in XML, and of collections in text.
 pub const FORM: &str = "form";
 pub const XML: &str = "xml";
+pub const EXPORT: &str = "export";
 
 /// What sets up the session, beside what is told about the dump.
 pub const HEADER_FILE: &str = "header.sql";

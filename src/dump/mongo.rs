@@ -21,7 +21,7 @@ pub use self::bson::{changed_fields, id_element, key_of_element};
 pub use self::document_reader::DocumentReader;
 pub use self::documents::{DOCUMENT_MAX_BYTES, DocumentCounts, Documents};
 pub use self::export::{Export, ExportEnd, ExportForm};
-pub use self::extended_json::{element_json, extended_json, shown_document, shown_element};
+pub use self::extended_json::{element_json, extended_json, json_text, shown_document, shown_element};
 pub use self::id_text::{IdText, WantedJson};
 pub use self::metadata::{Metadata, Prelude};
 pub use self::name::{collection_file_name, collection_of_file};

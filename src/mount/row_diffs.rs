@@ -9,15 +9,17 @@ use crate::error::{Error, Result};
 use crate::progress::{Counters, Monitor, Problem};
 use crate::repository::Repository;
 use crate::repository::node::Node;
-use crate::repository::snapshot::Snapshot;
+use crate::repository::snapshot::{Snapshot, SnapshotKind};
 use crate::rows::{
     Direction, DumpSide, PatchWriter, RowDiffOptions, TablePair, changed_directories, changed_table, changed_tables_of,
-    has_statements, is_changed_directory, levels, unnamed_file,
+    diff_table, document_line, has_rows, is_changed_directory, is_changed_table, levels, unnamed_file,
 };
 use crate::view::{RowPatches, RowsChild};
 
-/// How the names of patches end, behind the names of tables' directories.
-const SUFFIX: &[u8] = b".sql";
+/// How the names of files end, behind the names of tables' directories: statements, or of MongoDB lines of JSON.
+fn suffix(kind: SnapshotKind) -> &'static [u8] {
+    if kind == SnapshotKind::Mongo { b".json" } else { b".sql" }
+}
 
 /// Writes patches into files in this directory, which have no names there.
 pub struct RowDiffs {
@@ -33,7 +35,7 @@ fn roots(pair: [&Snapshot; 2]) -> [Option<&Node>; 2] {
 impl RowPatches for RowDiffs {
     fn are_comparable(&self, pair: [&Snapshot; 2]) -> bool {
         let [a, b] = pair;
-        a.manifest.kind == b.manifest.kind && has_statements(a)
+        a.manifest.kind == b.manifest.kind && has_rows(a) && has_rows(b)
     }
 
     fn children(&self, repository: &Repository, pair: [&Snapshot; 2], path: &[Vec<u8>]) -> Result<Vec<RowsChild>> {
@@ -42,8 +44,9 @@ impl RowPatches for RowDiffs {
             let names = changed_directories(repository, kind, roots(pair), path)?;
             return Ok(names.into_iter().map(|name| RowsChild { name, is_patch: false }).collect());
         }
-        let tables = changed_tables_of(repository, roots(pair), path)?;
-        let patch = |table: &TablePair| RowsChild { name: [table.directory_name(), SUFFIX].concat(), is_patch: true };
+        let tables = changed_tables_of(repository, kind, roots(pair), path)?;
+        let name = |table: &TablePair| [table.directory_name(), suffix(kind)].concat();
+        let patch = |table: &TablePair| RowsChild { name: name(table), is_patch: true };
         Ok(tables.iter().map(patch).collect())
     }
 
@@ -57,8 +60,8 @@ impl RowPatches for RowDiffs {
         let kind = pair[0].manifest.kind;
         let (is_patch, is_there) = if path.len() < levels(kind) {
             (false, is_changed_directory(repository, kind, roots(pair), &[path, &[name.to_vec()]].concat())?)
-        } else if let Some(table) = name.strip_suffix(SUFFIX) {
-            (true, changed_table(repository, roots(pair), path, table)?.is_some())
+        } else if let Some(table) = name.strip_suffix(suffix(kind)) {
+            (true, is_changed_table(repository, kind, roots(pair), path, table)?)
         } else {
             (false, false)
         };
@@ -75,27 +78,63 @@ impl RowPatches for RowDiffs {
         let monitor = Unwatched { counters: Counters::default(), is_given_up };
         let [a, b] = pair.map(|snapshot| DumpSide::new(repository, snapshot, &monitor));
         let dumps = [&a?, &b?];
-        let table = match path.split_last().and_then(|(name, path)| Some((name.strip_suffix(SUFFIX)?, path))) {
-            Some((table, path)) => changed_table(repository, roots(pair), path, table)?,
+        let kind = dumps[0].kind();
+        let table = match path.split_last().and_then(|(name, path)| Some((name.strip_suffix(suffix(kind))?, path))) {
+            Some((table, path)) => changed_table(repository, kind, roots(pair), path, table)?,
             None => None,
         };
         let folder = &self.temporary_directory;
         let file = unnamed_file(folder).map_err(Error::io("make a temporary file in", folder))?;
         let mut file = BufWriter::new(file);
         let failed = || Error::io("write a temporary file in", folder);
-        let options = RowDiffOptions {
-            key: None,
-            memory_bytes: self.memory_bytes,
-            temporary_directory: folder.clone(),
-            whole: false,
-        };
-        let patch = PatchWriter { dumps, direction: Direction::Forward, options: &options, monitor: &monitor };
-        let counts = patch.write(table.as_slice(), &mut |text| file.write_all(text).map_err(failed()))?;
-        // Nobody is to take a patch without it for all that differs.
-        if let (Some(table), 1..) = (&table, counts.left_out) {
-            return Err(Error::invalid("table", table.name(), "statements cannot bring it there"));
+        if let Some(table) = &table {
+            let mut take = |text: &[u8]| file.write_all(text).map_err(failed());
+            match kind {
+                SnapshotKind::Mongo => self.write_lines(dumps, table, &monitor, &mut take)?,
+                _ => self.write_statements(dumps, table, &monitor, &mut take)?,
+            }
         }
         file.into_inner().map_err(|error| failed()(error.into_error()))
+    }
+}
+
+impl RowDiffs {
+    fn options(&self) -> RowDiffOptions {
+        RowDiffOptions {
+            key: None,
+            memory_bytes: self.memory_bytes,
+            temporary_directory: self.temporary_directory.clone(),
+            whole: false,
+        }
+    }
+
+    fn write_statements(
+        &self,
+        dumps: [&DumpSide; 2],
+        table: &TablePair,
+        monitor: &dyn Monitor,
+        take: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let patch = PatchWriter { dumps, direction: Direction::Forward, options: &self.options(), monitor };
+        let counts = patch.write(std::slice::from_ref(table), take)?;
+        // Nobody is to take a patch without it for all that differs.
+        match counts.left_out {
+            0 => Ok(()),
+            _ => Err(Error::invalid("table", table.name(), "statements cannot bring it there")),
+        }
+    }
+
+    fn write_lines(
+        &self,
+        dumps: [&DumpSide; 2],
+        table: &TablePair,
+        monitor: &dyn Monitor,
+        take: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let name = table.name();
+        diff_table(dumps, table, &self.options(), monitor, &mut |change| {
+            change.each(&mut |row| take((document_line(&name, row) + "\n").as_bytes()))
+        })
     }
 }
 

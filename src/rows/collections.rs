@@ -1,16 +1,17 @@
 //! The collections of two snapshots of dumps of MongoDB that may differ: files, not directories as tables are.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::ControlFlow;
 
 use crate::dump::layout::{COLLECTIONS_FILE, META_DIRECTORY, ORIGINAL_DIRECTORY};
 use crate::dump::mongo::{DOCUMENTS_SUFFIX, collection_file_name, collection_of_file};
-use crate::dump::name::{file_name, split_at_dots};
+use crate::dump::name::{file_name, name_of_file, split_at_dots};
 use crate::error::{Error, Result};
 use crate::repository::Repository;
 use crate::repository::entry_cursor::EntryCursor;
 use crate::repository::node::{DirectoryRoot, Node};
 use crate::repository::pairs::{PagesMet, next_pair};
-use crate::rows::tables::{TableFiles, TablePair, directories_in, each_pair};
+use crate::rows::tables::{TableFiles, TablePair, TakePair, directories_in, each_pair, nodes_at};
 
 /// The bytes of the longest document of each file.
 type Longest = HashMap<Vec<u8>, u64>;
@@ -19,6 +20,7 @@ type Longest = HashMap<Vec<u8>, u64>;
 pub struct Collections<'r> {
     repository: &'r Repository,
     roots: [Option<&'r Node>; 2],
+    /// Not known where it is not asked how to read them.
     longest: [Longest; 2],
 }
 
@@ -27,19 +29,80 @@ impl<'r> Collections<'r> {
         Ok(Collections { repository, roots, longest: [longest(repository, roots[0])?, longest(repository, roots[1])?] })
     }
 
-    /// All that differ.
+    /// The same to tell only which differ.
+    pub fn named_only(repository: &'r Repository, roots: [Option<&'r Node>; 2]) -> Collections<'r> {
+        Collections { repository, roots, longest: Default::default() }
+    }
+
+    /// All that may differ.
     pub fn all(&self) -> Result<Vec<TablePair>> {
         let mut found = Vec::new();
-        each_pair(self.repository, self.roots, &mut |database, sides| {
-            if [META_DIRECTORY, ORIGINAL_DIRECTORY].iter().any(|own| own.as_bytes() == database) {
-                return Ok(());
-            }
-            self.add_files(database, [sides[0].as_ref(), sides[1].as_ref()], &mut found)
+        self.each_database(&mut |database, sides| {
+            self.each_file(database, sides.each_ref().map(Option::as_ref), &mut |pair| {
+                found.push(pair);
+                ControlFlow::Continue(())
+            })
         })?;
         Ok(found)
     }
 
-    fn add_files(&self, database: &[u8], sides: [Option<&Node>; 2], found: &mut Vec<TablePair>) -> Result<()> {
+    /// The names of the directories of databases that differ.
+    pub fn databases(&self) -> Result<Vec<Vec<u8>>> {
+        let mut found = Vec::new();
+        self.each_database(&mut |database, sides| {
+            let differs = self.differ(database, sides.each_ref().map(Option::as_ref))?;
+            found.extend(differs.then(|| database.to_vec()));
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Whether the directory of a database differs.
+    pub fn is_changed(&self, database: &[u8]) -> Result<bool> {
+        let nodes = nodes_at(self.repository, self.roots, &[database.to_vec()])?;
+        Ok(!is_own(database) && self.differ(database, nodes.each_ref().map(Option::as_ref))?)
+    }
+
+    fn differ(&self, database: &[u8], sides: [Option<&Node>; 2]) -> Result<bool> {
+        let mut differs = false;
+        self.each_file(database, sides, &mut |pair| {
+            differs = pair.differs();
+            if differs { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(differs)
+    }
+
+    /// Those of a database that may differ.
+    pub fn of_database(&self, database: &[u8]) -> Result<Vec<TablePair>> {
+        let (nodes, mut found) = (nodes_at(self.repository, self.roots, &[database.to_vec()])?, Vec::new());
+        self.each_file(database, nodes.each_ref().map(Option::as_ref), &mut |pair| {
+            found.push(pair);
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
+    /// The one whose directory would have this name, were it a table.
+    pub fn in_database(&self, database: &[u8], directory: &[u8]) -> Result<Option<TablePair>> {
+        match name_of_file(directory) {
+            Some(collection) => self.at(database, &collection),
+            None => Ok(self.of_database(database)?.into_iter().find(|pair| pair.directory_name() == directory)),
+        }
+    }
+
+    fn each_database(&self, each: &mut TakePair) -> Result<()> {
+        each_pair(self.repository, self.roots, &mut |database, sides| {
+            if is_own(database) { Ok(()) } else { each(database, sides) }
+        })
+    }
+
+    /// Gives the files of documents of a database that may differ, until `each` breaks off.
+    fn each_file(
+        &self,
+        database: &[u8],
+        sides: [Option<&Node>; 2],
+        each: &mut dyn FnMut(TablePair) -> ControlFlow<()>,
+    ) -> Result<()> {
         let (chunks, nothing) = (self.repository.chunks()?, DirectoryRoot::default());
         let directory = |node: Option<&Node>| node.and_then(Node::directory).copied().unwrap_or(nothing);
         let directories = sides.map(directory);
@@ -49,9 +112,19 @@ impl<'r> Collections<'r> {
             let name = a.iter().chain(&b).map(|entry| entry.name.clone()).next().unwrap_or_default();
             let Some(stem) = name.strip_suffix(DOCUMENTS_SUFFIX.as_bytes()) else { continue };
             let sides = [a.map(|entry| entry.node), b.map(|entry| entry.node)];
-            found.push(self.pair(database, &collection_of_file(stem), &name, sides));
+            if each(self.pair(database, &collection_of_file(stem), &name, sides)).is_break() {
+                break;
+            }
         }
         Ok(())
+    }
+
+    /// A collection of a database, if it is there.
+    fn at(&self, database: &[u8], collection: &[u8]) -> Result<Option<TablePair>> {
+        let file = collection_file_name(collection, DOCUMENTS_SUFFIX);
+        let nodes = nodes_at(self.repository, self.roots, &[database.to_vec(), file.clone()])?;
+        let is_there = nodes.iter().any(Option::is_some);
+        Ok(is_there.then(|| self.pair(database, collection, &file, nodes)))
     }
 
     fn pair(&self, database: &[u8], collection: &[u8], file: &[u8], nodes: [Option<Node>; 2]) -> TablePair {
@@ -69,19 +142,21 @@ impl<'r> Collections<'r> {
     /// The one that is called `shop.orders`. Either name may have dots.
     pub fn named(&self, name: &[u8]) -> Result<TablePair> {
         let databases: BTreeSet<Vec<u8>> = directories_in(self.repository, self.roots)?;
-        let tree = self.repository.tree()?;
         for (database, collection) in split_at_dots(name) {
             let database = file_name(database, "");
-            let file = collection_file_name(collection, DOCUMENTS_SUFFIX);
-            let path = [&database[..], &file].join(&b'/');
-            let node = |root: Option<&Node>| root.map_or(Ok(None), |root| tree.lookup_path(root, &path));
-            let nodes = [node(self.roots[0])?, node(self.roots[1])?];
-            if databases.contains(&database) && nodes.iter().any(Option::is_some) {
-                return Ok(self.pair(&database, collection, &file, nodes));
+            if databases.contains(&database)
+                && let Some(pair) = self.at(&database, collection)?
+            {
+                return Ok(pair);
             }
         }
         Err(Error::NotFound { what: "collection", name: String::from_utf8_lossy(name).into_owned() })
     }
+}
+
+/// Whether a directory is of the snapshot itself, and of no database.
+fn is_own(directory: &[u8]) -> bool {
+    [META_DIRECTORY, ORIGINAL_DIRECTORY].iter().any(|own| own.as_bytes() == directory)
 }
 
 /// What a snapshot tells of its collections.

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::ops::{ControlFlow, Range};
 
-use crate::dump::layout::{DUMP_FILE, FORM, ROW_MARKS, XML};
+use crate::dump::layout::{DUMP_FILE, EXPORT, FORM, ROW_MARKS, XML};
 use crate::dump::table::TableSchema;
 use crate::dump::{mysql, postgres};
 use crate::error::{Error, Result};
@@ -71,31 +71,29 @@ impl DumpMarks {
     }
 }
 
-/// Whether a snapshot is of a dump whose tables statements can change.
-pub fn has_statements(snapshot: &Snapshot) -> bool {
-    matches!(snapshot.manifest.kind, SnapshotKind::Mysql | SnapshotKind::Postgres) && !is_xml(snapshot)
-}
-
-fn is_xml(snapshot: &Snapshot) -> bool {
-    snapshot.manifest.facts.get(FORM).is_some_and(|form| form == XML)
-}
-
-/// Whether a snapshot is of a dump, whose tables or collections have rows.
+/// Whether a snapshot is of a dump, whose tables or collections have rows that can be told apart.
 pub fn has_rows(snapshot: &Snapshot) -> bool {
-    !matches!(snapshot.manifest.kind, SnapshotKind::Directory | SnapshotKind::Stream)
+    why_without_rows(snapshot).is_none()
+}
+
+fn why_without_rows(snapshot: &Snapshot) -> Option<&'static str> {
+    match (snapshot.manifest.kind, snapshot.manifest.facts.get(FORM).map(String::as_str)) {
+        (SnapshotKind::Directory | SnapshotKind::Stream, _) => {
+            Some("only dumps of databases have rows that can be told apart")
+        }
+        (_, Some(XML)) => Some("rows of a dump in XML are not told apart"),
+        (_, Some(EXPORT)) => Some("what mongoexport wrote is text: compare it without rows"),
+        _ => None,
+    }
 }
 
 impl<'a> DumpSide<'a> {
     /// # Errors
     /// [`Error::Invalid`] where the snapshot is of anything else.
     pub fn new(repository: &'a Repository, snapshot: &'a Snapshot, monitor: &'a dyn Monitor) -> Result<DumpSide<'a>> {
-        if !has_rows(snapshot) {
+        if let Some(reason) = why_without_rows(snapshot) {
             let name = format!("{}@{}", snapshot.manifest.source, snapshot.manifest.name);
-            return Err(Error::invalid("snapshot", name, "only dumps of databases have rows that can be told apart"));
-        }
-        if is_xml(snapshot) {
-            let name = format!("{}@{}", snapshot.manifest.source, snapshot.manifest.name);
-            return Err(Error::invalid("snapshot", name, "rows of a dump in XML are not told apart"));
+            return Err(Error::invalid("snapshot", name, reason));
         }
         Ok(DumpSide { repository, snapshot, monitor, marks: OnceCell::new() })
     }

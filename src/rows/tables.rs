@@ -106,7 +106,7 @@ impl TablePair {
         pairs.into_values().collect()
     }
 
-    fn differs(&self) -> bool {
+    pub(super) fn differs(&self) -> bool {
         let [Some(a), Some(b)] = &self.sides else { return true };
         (&a.schema, &a.data, &a.triggers, &a.post) != (&b.schema, &b.data, &b.triggers, &b.post)
     }
@@ -151,6 +151,9 @@ pub fn changed_directories(
     roots: [Option<&Node>; 2],
     path: &[Vec<u8>],
 ) -> Result<Vec<Vec<u8>>> {
+    if kind == SnapshotKind::Mongo {
+        return Collections::named_only(repository, roots).databases();
+    }
     let (nodes, mut found) = (nodes_at(repository, roots, path)?, Vec::new());
     let further = levels(kind).saturating_sub(path.len() + 1);
     each_pair(repository, nodes.each_ref().map(Option::as_ref), &mut |name, sides| {
@@ -169,6 +172,10 @@ pub fn is_changed_directory(
     roots: [Option<&Node>; 2],
     path: &[Vec<u8>],
 ) -> Result<bool> {
+    if kind == SnapshotKind::Mongo {
+        let collections = Collections::named_only(repository, roots);
+        return path.last().map_or(Ok(false), |database| collections.is_changed(database));
+    }
     let nodes = nodes_at(repository, roots, path)?;
     leads_to_changes(repository, nodes.each_ref().map(Option::as_ref), levels(kind).saturating_sub(path.len()))
 }
@@ -191,28 +198,59 @@ fn leads_to_changes(repository: &Repository, sides: [Option<&Node>; 2], levels: 
 /// The tables that differ of a database or a schema, which is named by directories.
 pub fn changed_tables_of(
     repository: &Repository,
+    kind: SnapshotKind,
     roots: [Option<&Node>; 2],
     path: &[Vec<u8>],
 ) -> Result<Vec<TablePair>> {
-    let (nodes, mut found) = (nodes_at(repository, roots, path)?, Vec::new());
-    add_tables_in(repository, nodes.each_ref().map(Option::as_ref), path, &mut found)?;
+    let found = match (kind, path) {
+        (SnapshotKind::Mongo, [database]) => Collections::named_only(repository, roots).of_database(database)?,
+        _ => {
+            let (nodes, mut found) = (nodes_at(repository, roots, path)?, Vec::new());
+            add_tables_in(repository, nodes.each_ref().map(Option::as_ref), path, &mut found)?;
+            found
+        }
+    };
     Ok(found.into_iter().filter(TablePair::differs).collect())
 }
 
 /// A table by the directories that it is in and its own, if it differs.
 pub fn changed_table(
     repository: &Repository,
+    kind: SnapshotKind,
     roots: [Option<&Node>; 2],
     path: &[Vec<u8>],
     table: &[u8],
 ) -> Result<Option<TablePair>> {
+    if let (SnapshotKind::Mongo, [database]) = (kind, path) {
+        let collection = Collections::new(repository, roots)?.in_database(database, table)?;
+        return Ok(collection.filter(TablePair::differs));
+    }
     let below = [&path.join(&b'/'), TABLES_DIRECTORY.as_bytes(), table].join(&b'/');
     let pair = table_at(repository, roots, &below, path.to_vec(), table)?;
     Ok(pair.filter(TablePair::differs))
 }
 
+/// Whether there is such a table.
+pub fn is_changed_table(
+    repository: &Repository,
+    kind: SnapshotKind,
+    roots: [Option<&Node>; 2],
+    path: &[Vec<u8>],
+    table: &[u8],
+) -> Result<bool> {
+    if let (SnapshotKind::Mongo, [database]) = (kind, path) {
+        let collection = Collections::named_only(repository, roots).in_database(database, table)?;
+        return Ok(collection.is_some_and(|pair| pair.differs()));
+    }
+    Ok(changed_table(repository, kind, roots, path, table)?.is_some())
+}
+
 /// What both have at a path.
-fn nodes_at(repository: &Repository, roots: [Option<&Node>; 2], path: &[Vec<u8>]) -> Result<[Option<Node>; 2]> {
+pub(super) fn nodes_at(
+    repository: &Repository,
+    roots: [Option<&Node>; 2],
+    path: &[Vec<u8>],
+) -> Result<[Option<Node>; 2]> {
     let (tree, path) = (repository.tree()?, path.join(&b'/'));
     let node = |root: Option<&Node>| root.map_or(Ok(None), |root| tree.lookup_path(root, &path));
     Ok([node(roots[0])?, node(roots[1])?])

@@ -1,5 +1,5 @@
 //! `diff/A..B/rows/<database>/<table>.sql`, or `<database>/<schema>/<table>.sql`: the statements that make of a table as A has it
-//! what B has. They are written when somebody reads the file. Until then it has a size of 0, as files of `/proc` do, and listing computes nothing.
+//! what B has. Of MongoDB `<database>/<collection>.json`: the documents that differ. They are written when somebody reads the file. Until then it has a size of 0, as files of `/proc` do, and listing computes nothing.
 //!
 //! Whether a kernel opens files by itself or not, it asks for the attributes of an open file before it believes that nothing is
 //! behind its end. That request is told apart from that of `stat`, and answered with the true size.

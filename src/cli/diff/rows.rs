@@ -12,7 +12,7 @@ use yesterfs::progress::{Monitor, Problem};
 use yesterfs::repository::snapshot::SnapshotKind;
 use yesterfs::rows::{
     Comparison, Direction, DumpSide, Operation, PatchWriter, RowChange, RowDiffOptions, RowForm, RowView, TableChange,
-    TablePair, Value, changed_tables, diff_table,
+    TablePair, Value, changed_tables, diff_table, document_line,
 };
 
 use super::{Diff, is_live};
@@ -222,7 +222,7 @@ impl Printer<'_> {
             let is_first = rows == [0; 3];
             rows[row.operation() as usize] += 1;
             if args.json {
-                printed(failed, output.record(&row_change_record(&name, row)))
+                printed(failed, print_json(&name, row, output))
             } else if is_text {
                 printed(failed, print_text(&name, row, is_first, output))
             } else {
@@ -310,6 +310,13 @@ fn print_text(name: &str, row: &RowChange, is_first: bool, output: &mut Output) 
         }
     }
     Ok(())
+}
+
+fn print_json(table: &str, row: &RowChange, output: &mut Output) -> io::Result<()> {
+    match row.latest().map(|view| view.form) {
+        Some(RowForm::Document) => output.line(document_line(table, row)),
+        _ => output.record(&row_change_record(table, row)),
+    }
 }
 
 fn row_change_record(table: &str, row: &RowChange) -> Record {

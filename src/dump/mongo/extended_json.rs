@@ -172,7 +172,13 @@ fn text_of(raw: &[u8]) -> Option<&[u8]> {
     raw.get(4..)?.strip_suffix(b"\0")
 }
 
-/// A string of JSON.
+/// A string of JSON. What is no UTF-8 becomes replacement characters.
+pub fn json_text(text: &[u8]) -> String {
+    let mut out = String::new();
+    push_text(text, &mut out);
+    out
+}
+
 fn push_text(text: &[u8], out: &mut String) {
     out.push('"');
     for character in String::from_utf8_lossy(text).chars() {

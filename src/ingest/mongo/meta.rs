@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use crate::dump::layout::{EXPORT, FORM};
 use crate::dump::mongo::DocumentCounts;
 use crate::ingest::dump::{Verdict, facts as facts_of, json_file};
 use crate::ingest::mongo::container::ContainerPart;
@@ -80,6 +81,7 @@ pub fn facts(dump: &MongoDump, verdict: &Verdict) -> BTreeMap<String, String> {
         (OPLOG_LAST, window.map(|window| window.last.to_string())),
         ("server_version", dump.prelude.server_version.clone()),
         ("program", program(dump)),
+        (FORM, (dump.made_by == Program::Mongoexport).then(|| EXPORT.to_string())),
     ];
     facts_of(told, None, verdict)
 }
