@@ -9,7 +9,10 @@ use yesterfs::compressed::recipe::{RecipeMaker, RecipeReader};
 use yesterfs::compressed::{UnwrapLimit, Unwrapper, Wrapping};
 use yesterfs::dump::backup::BackupFile;
 use yesterfs::dump::mongo::{Archive, Documents, Metadata, OplogReader, Prelude};
-use yesterfs::dump::mysql::tab::{Field, FieldForm, InsertWriter, StatementFile, TabRows};
+use yesterfs::dump::mysql::shell::{
+    DoneManifest, DumpManifest, SchemaManifest, ShellDirectory, ShellStep, ShellTable, TableManifest,
+};
+use yesterfs::dump::mysql::tab::{Decoding, Field, FieldForm, InsertWriter, StatementFile, TabRows};
 use yesterfs::dump::mysql::xml::XmlDump;
 use yesterfs::dump::mysql::{self, MysqlDump, QuoteModes, Renamer, RowEvent, RowMarks, RowReader, table_schema};
 use yesterfs::dump::postgres::archive::{ArchiveForm, CustomArchive, DirectoryArchive, TarArchive};
@@ -35,9 +38,10 @@ use yesterfs::store::segment::{SegmentRef, read_segment, segment_key};
 /// A parser, and its name, which is that of its corpus and of its target.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 21] = [
     ("mysql_dump", mysql_dump),
     ("mysql_rows", mysql_rows),
+    ("mysql_shell", mysql_shell),
     ("mysql_tab", mysql_tab),
     ("mysql_table", mysql_table),
     ("mysql_xml", mysql_xml),
@@ -178,13 +182,51 @@ pub fn mysql_tab(data: &[u8]) {
             let Ok(is_possible) = rows.push(piece, &mut tell);
             assert!(is_possible);
         }
-        (rows.finish(), found)
+        (rows.is_between(), found)
     };
     let whole = in_any_pieces(data, read, "other pieces have other rows");
     whole.1.iter().for_each(|values| look_at_insert(values));
     let file = StatementFile::read(data.to_vec());
     let _ = (file.fault(), file.banner(), file.settings());
     assert!(file.before_rows().len() + file.behind_rows().len() <= data.len(), "more than there was");
+}
+
+/// Statements and rows, with an empty line between them, and manifests.
+pub fn mysql_shell(data: &[u8]) {
+    let _ = (DoneManifest::read(data), SchemaManifest::read(data).map(|schema| schema.base_name("a", "b/c")));
+    let manifest = DumpManifest::read(data).unwrap_or_default();
+    if let Ok(Some(table)) = TableManifest::read(data, "a@b") {
+        assert!(table.columns.len() == table.decodings.len() && !table.base_names.is_empty());
+    }
+    for decoding in [Decoding::Base64, Decoding::Hexadecimal] {
+        assert!(decoding.decode(data).is_none_or(|bytes| bytes.len() <= data.len() * 3 / 4), "more than there was");
+    }
+    let middle = data.windows(2).position(|two| two == b"\n\n").unwrap_or(data.len());
+    let (statements, rows) = data.split_at(middle);
+    let decodings = if hash(data)[3] & 1 == 0 { Vec::new() } else { vec![None, Some(Decoding::Base64)] };
+    let columns = decodings.iter().enumerate().map(|(number, _)| vec![b'a' + number as u8]).collect();
+    let table = ShellTable { name: b"t".to_vec(), form: FieldForm::default(), columns, decodings };
+    let files = [ShellStep::Statements { file: b"s".to_vec() }, ShellStep::Rows { file: b"r".to_vec(), bytes: None }];
+    let [first, second] = files;
+    let steps = vec![ShellStep::Use(b"d`".to_vec()), first, ShellStep::Table(table), second];
+    let read = |length: usize| {
+        let mut reader = Box::new(ShellDirectory::new(&manifest, b"", steps.clone(), None));
+        let mut text = Vec::new();
+        let mut tell = |output: Output| {
+            text.extend_from_slice(if let Output::Text(bytes) = output { bytes } else { b"" });
+            Ok(())
+        };
+        for bytes in [statements, rows.trim_ascii_start()] {
+            reader.next_file().unwrap();
+            reader.begin_file(&mut tell).unwrap();
+            bytes.chunks(length).for_each(|piece| reader.push(piece, &mut tell).unwrap());
+            reader.end_file(&mut tell).unwrap();
+        }
+        assert_eq!(reader.next_file(), None);
+        let end = reader.finish(&mut tell).unwrap();
+        (text, end)
+    };
+    in_any_pieces(data, read, "other pieces have another text");
 }
 
 /// What is written for values means the same.

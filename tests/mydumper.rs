@@ -368,18 +368,6 @@ fn a_directory_of_mydumper_is_no_directory_of_dumps() {
     options.inputs.extend(of_directory(&at).inputs);
     let error = ingest(&place, options).err().unwrap().to_string();
     assert!(error.contains("makes a snapshot of its own"), "{error}");
-    // What MySQL Shell writes has files of statements too, but its rows are elsewhere.
-    let (stage, shell) = (Stage::new(), directory.path("shell"));
-    std::fs::create_dir(&shell).unwrap();
-    for name in ["@.json", "@.sql", "shop.sql", "shop@orders.sql", "shop@orders@0.tsv.zst"] {
-        std::fs::write(shell.join(name), b"-- MySQLShell dump\n").unwrap();
-    }
-    let mut command = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
-    command.arg("--repo").arg(stage.repository()).args(["ingest", "mysql", "--source", "shop"]).arg(&shell);
-    let output = command.output().unwrap();
-    assert!(
-        output.status.code() == Some(2) && String::from_utf8_lossy(&output.stderr).contains("MySQL Shell wrote it")
-    );
     std::fs::create_dir(at.join("more")).unwrap();
     let error = ingest(&place, of_directory(&at)).err().unwrap().to_string();
     assert!(error.contains("more") && error.contains("only files"), "{error}");

@@ -250,10 +250,6 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     ),
     ("`dump.sql` is then all of them, in that order.", "several_dumps_make_one_snapshot"),
     (
-        "A directory that MySQL Shell filled is refused: its rows are in no `*.sql`.",
-        "a_directory_of_mydumper_is_no_directory_of_dumps",
-    ),
-    (
         "It is complete only if each is; each of appended ones ends with its last line before the next one's first.",
         "one_incomplete_dump_makes_all_of_them_incomplete",
     ),
@@ -324,6 +320,26 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     (
         "It is incomplete where that is not so, where a row has another number of values than the first or than the table has columns, and where files tell different character sets or time zones.",
         "a_directory_that_is_not_whole_makes_no_snapshot_unless_it_is_to_be_kept",
+    ),
+    (
+        "Of a directory that MySQL Shell filled (`util.dumpInstance`, `dumpSchemas`, `dumpTables`), `dump.sql` is what `mysqldump` would print: each database with its routines and events, each table with its rows as `INSERT` and its triggers, then views, at last users.",
+        "a_directory_of_mysql_shell_becomes_the_tree_of_a_dump",
+    ),
+    (
+        "What is written in base64 or hexadecimal digits there stands in it as bytes.",
+        "a_directory_of_mysql_shell_becomes_the_tree_of_a_dump",
+    ),
+    (
+        "`_original/` has every file of it as it came, compressed ones too, unless `--original drop` keeps none.",
+        "a_directory_of_mysql_shell_becomes_the_tree_of_a_dump",
+    ),
+    (
+        "It is complete where `@.done.json` is there, and every file that the manifests tell of: each table has files of rows up to the one that says that it is the last, each ends with a row, and has as many bytes as its `.idx` tells, if it has one.",
+        "a_directory_in_which_anything_is_missing_makes_no_snapshot",
+    ),
+    (
+        "Coordinates and server version are those in `@.json`; the position and the GTIDs only if it says that all is of one moment.",
+        "a_directory_of_mysql_shell_becomes_the_tree_of_a_dump",
     ),
     ("A dump in XML (`--xml`) is taken too, as `dump.xml`.", "xml_becomes_the_tree_of_a_dump"),
     (

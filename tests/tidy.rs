@@ -67,6 +67,7 @@ const DOORS: [(&str, &[&str]); 33] = [
             "src/cli",
             "src/dump/mongo/id_text.rs",
             "src/dump/mongo/metadata.rs",
+            "src/dump/mysql/shell/manifest.rs",
             "src/load/mongo/server.rs",
             "src/ingest/dump/meta.rs",
             "src/ingest/mongo/meta.rs",

@@ -14,6 +14,7 @@ mod row_marks;
 mod row_reader;
 mod scan;
 pub mod session;
+pub mod shell;
 mod starts;
 mod statement;
 pub mod tab;

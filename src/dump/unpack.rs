@@ -25,6 +25,8 @@ pub struct ArchiveEnd {
     pub database: Option<Vec<u8>>,
     /// How it is written, for people.
     pub form: Option<String>,
+    /// It tells itself which files there should be.
+    pub lists_files: bool,
 }
 
 /// Reads an archive that is one file.

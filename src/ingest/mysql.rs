@@ -1,8 +1,9 @@
-//! `ingest mysql`: a snapshot of what `mysqldump` or `mariadb-dump` printed, or of what `mydumper` wrote.
+//! `ingest mysql`: a snapshot of what `mysqldump` or `mariadb-dump` printed, or of what `mydumper` or MySQL Shell wrote.
 
 mod layout;
 mod meta;
 mod mydumper;
+mod shell;
 mod tab;
 
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ use crate::repository::snapshot::SnapshotKind;
 use crate::time::Clock;
 
 use self::mydumper::is_mydumper;
+use self::shell::{is_shell_directory, shell_directory};
 use self::tab::{has_files_of_rows, tab_directory};
 
 /// Makes one snapshot of one dump, or of several. An input that is a directory which `mydumper` wrote must be the only one.
@@ -46,9 +48,9 @@ pub fn ingest_mysql(
     }
 }
 
-/// Whether this is a directory that is one dump: of `mydumper`, or with rows in files of their own.
+/// Whether this is a directory that is one dump: of `mydumper`, of MySQL Shell, or with rows in files of their own.
 pub fn is_dump_directory(directory: &Path) -> bool {
-    is_mydumper(directory) || has_files_of_rows(directory)
+    is_mydumper(directory) || is_shell_directory(directory) || has_files_of_rows(directory)
 }
 
 /// The directory of `mydumper` that is to be taken, if any is.
@@ -142,7 +144,10 @@ impl DumpFormat for Mysql {
     }
 
     fn directory(path: &Path, _: &str, rules: &DumpRules) -> Result<Option<Box<dyn DirectoryReader>>> {
-        Ok(Some(Box::new(tab_directory(path, rules)?)))
+        Ok(Some(match is_shell_directory(path) {
+            true => Box::new(shell_directory(path)?),
+            false => Box::new(tab_directory(path, rules)?),
+        }))
     }
 
     fn dump_file(first: &[u8]) -> &'static str {
@@ -185,8 +190,8 @@ impl DumpFormat for Mysql {
             DumpEnd::NoTrailer => Ending::Cut("it does not end with \"-- Dump completed\""),
             DumpEnd::NoTrailerInside => Ending::Cut("one of the dumps in it does not end with \"-- Dump completed\""),
             DumpEnd::Unmarked => Ending::Unmarked,
-            // Each file has its end, but nothing tells which files there should be.
-            DumpEnd::Trailer if self.directory.is_some() => Ending::Unmarked,
+            // Each file has its end, but nothing may tell which files there should be.
+            DumpEnd::Trailer if self.directory.as_ref().is_some_and(|it| !it.lists_files) => Ending::Unmarked,
             DumpEnd::Trailer => Ending::Marked,
         }
     }

@@ -174,10 +174,6 @@ pub fn dumps_in(directory: &Path, suffixes: &[&str]) -> CommandResult<Vec<PathBu
             files.push(path);
         }
     }
-    if directory.join(MYSQL_SHELL_FILE).exists() {
-        let reason = "MySQL Shell wrote it, and its rows are in no *.sql: dump with mysqldump or mydumper";
-        return Err(Error::invalid("directory", directory.to_string_lossy(), reason).into());
-    }
     if files.is_empty() {
         let wanted: Vec<String> = suffixes.iter().map(|suffix| format!("*{suffix}, *{suffix}.gz")).collect();
         let reason = format!("it holds no {} and so on", wanted.join(", "));
@@ -186,9 +182,6 @@ pub fn dumps_in(directory: &Path, suffixes: &[&str]) -> CommandResult<Vec<PathBu
     files.sort();
     Ok(files)
 }
-
-/// Only a dump by MySQL Shell has it.
-const MYSQL_SHELL_FILE: &str = "@.json";
 
 /// What the name of a dump as text ends with, in a directory and elsewhere.
 const DUMP_SUFFIX: &str = ".sql";

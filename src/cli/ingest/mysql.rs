@@ -24,8 +24,8 @@ Examples:
 /// take no room of their own. tables/NAME/restore.sql loads one table, with rows and triggers, into any database. _meta tells
 /// where the binary log stood, and how many rows each part has. A dump that gzip, zstd, bzip2, xz or lz4 compressed is
 /// unwrapped, wherever it comes from. A directory that mydumper wrote is one dump: its files are put together in the order in
-/// which they load, and kept as they are in _original. So is one that mysqldump --tab or mariadb-dump --tab filled, of whose rows
-/// statements are made. What --xml prints becomes files of XML. A dump that is cut short, or whose command fails, makes no
+/// which they load, and kept as they are in _original. So is one that mysqldump --tab, mariadb-dump --tab or MySQL Shell filled, of
+/// whose rows statements are made. What --xml prints becomes files of XML. A dump that is cut short, or whose command fails, makes no
 /// snapshot. Passwords in command lines are not kept.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]

@@ -4,6 +4,7 @@
 mod form;
 mod insert;
 mod rows;
+mod rows_text;
 mod statements;
 
 use std::collections::VecDeque;
@@ -11,20 +12,17 @@ use std::collections::VecDeque;
 pub use self::form::{Field, FieldForm, FieldWords};
 pub use self::insert::InsertWriter;
 pub use self::rows::TabRows;
+pub use self::rows_text::{Decoding, RowsText};
 pub use self::statements::{StatementFile, in_order_of_needs};
 
 use crate::dump::mysql::session::{FOOTER, header};
 use crate::dump::mysql::words::QuoteModes;
 use crate::dump::mysql::{bytes_of_bits, table_schema};
-use crate::dump::name::file_name;
 use crate::dump::unpack::{ArchiveEnd, DirectoryReader, Output, Tell};
 use crate::error::Result;
 
 /// Longest file of statements.
 const STATEMENTS_MAX_BYTES: usize = 256 << 20;
-
-/// Bytes of statements that are made before they are given.
-const TEXT_BYTES: usize = 64 << 10;
 
 /// Behind the lines that tell what was dumped.
 const TITLE: &str = "Of a directory with files of statements and of rows";
@@ -50,9 +48,7 @@ pub struct TabDirectory {
     statements: Vec<u8>,
     /// The table whose rows come next, or are being read.
     table: Option<Table>,
-    reading: Option<(TabRows, InsertWriter)>,
-    /// What comes before the first row.
-    title: Vec<u8>,
+    reading: Option<RowsText>,
     /// The settings that all files have, once one was read.
     settings: Option<Vec<u8>>,
     /// MySQL's own program wrote it.
@@ -79,7 +75,6 @@ impl TabDirectory {
             statements: Vec::new(),
             table: None,
             reading: None,
-            title: Vec::new(),
             settings: None,
             is_of_mysql: false,
             text: Vec::new(),
@@ -157,53 +152,34 @@ impl TabDirectory {
         };
         let schema = table_schema(definition, QuoteModes::default());
         let writer = InsertWriter::new(name, schema.as_ref(), definition);
-        // What shows in it is no matter: the statement behind it has the name.
-        let shown = file_name(name, "");
-        self.title = ["\n--\n-- Dumping data for table `".as_bytes(), &shown, b"`\n--\n\n"].concat();
+        let name = name.to_vec();
         let mut lengths = bytes_of_bits(definition, QuoteModes::default());
         if self.is_of_mysql {
             // It leaves out what it computes itself.
             let is_dumped = schema.iter().flat_map(|schema| &schema.columns).map(|column| !column.is_generated);
             lengths = lengths.into_iter().zip(is_dumped).filter(|(_, is)| *is).map(|(length, _)| length).collect();
         }
-        self.reading = Some((TabRows::new(self.form.clone(), lengths), writer));
+        self.reading = Some(RowsText::new(&name, TabRows::new(self.form.clone(), lengths), writer, Vec::new()));
     }
 
     fn push_rows(&mut self, piece: &[u8], tell: &mut Tell) -> Result<()> {
-        let Some((mut rows, mut writer)) = self.reading.take() else { return Ok(()) };
-        let (text, title, mut fault) = (&mut self.text, &mut self.title, None);
-        let is_short = rows.push(piece, &mut |form, row, fields| -> Result<()> {
-            if fault.is_some() {
-                return Ok(());
-            }
-            text.append(title);
-            let values: Vec<_> = fields.iter().map(|field| form.value(row, field)).collect();
-            fault = writer.push(&values, text).err();
-            if text.len() > TEXT_BYTES {
-                tell(Output::Text(text))?;
-                text.clear();
-            }
-            Ok(())
-        })?;
-        if !is_short {
-            fault = Some("a row is longer than any can be".into());
-        }
-        match fault {
+        let Some(mut rows) = self.reading.take() else { return Ok(()) };
+        match rows.push(piece, &mut self.text, tell)? {
             Some(fault) => {
-                writer.finish(&mut self.text);
+                rows.finish(&mut self.text);
                 self.fault_in_present(&fault);
             }
-            None => self.reading = Some((rows, writer)),
+            None => self.reading = Some(rows),
         }
         Ok(())
     }
 
     fn end_rows(&mut self) {
-        if let Some((rows, mut writer)) = self.reading.take() {
-            writer.finish(&mut self.text);
-            if !rows.finish() {
+        if let Some(rows) = self.reading.take() {
+            if !rows.is_between() {
                 self.fault_in_present("it ends within a row");
             }
+            rows.finish(&mut self.text);
         }
         self.end_table();
     }
@@ -271,6 +247,11 @@ impl DirectoryReader for TabDirectory {
             self.text.extend_from_slice(b"\n-- Dump completed\n");
         }
         self.give(0, tell)?;
-        Ok(ArchiveEnd { fault: self.fault, database: None, form: Some("files of statements and of rows".into()) })
+        Ok(ArchiveEnd {
+            fault: self.fault,
+            database: None,
+            form: Some("files of statements and of rows".into()),
+            ..ArchiveEnd::default()
+        })
     }
 }

@@ -16,6 +16,8 @@ const UTF8: [&str; 5] = ["utf8", "utf8mb3", "utf8mb4", "ascii", "binary"];
 pub struct InsertWriter {
     table: Vec<u8>,
     columns: Vec<Column>,
+    /// The columns that its rows have values of, where that is told.
+    names: Option<Vec<Vec<u8>>>,
     /// Its rows, once their number of values is known.
     rows: Option<Rows>,
     /// All its text is UTF-8.
@@ -37,10 +39,17 @@ impl InsertWriter {
         InsertWriter {
             table: table.to_vec(),
             columns: schema.map(|schema| schema.columns.clone()).unwrap_or_default(),
+            names: None,
             rows: None,
             is_utf8: has_only_utf8(definition),
             length: 0,
         }
+    }
+
+    /// The same for rows whose values are of these columns, and whose text is in the character set of the session.
+    pub fn of_columns(mut self, names: Vec<Vec<u8>>) -> InsertWriter {
+        (self.names, self.is_utf8) = (Some(names), true);
+        self
     }
 
     /// Adds a row to the text.
@@ -84,6 +93,9 @@ impl InsertWriter {
     /// Which columns so many values are of: all, or those that show, or those that are not computed.
     fn begin(&self, count: usize) -> Result<Rows, String> {
         let mut insert = [b"INSERT INTO ", &quoted_name(&self.table, b'`')[..]].concat();
+        if let Some(names) = &self.names {
+            return self.begin_named(names, count, insert);
+        }
         if self.columns.is_empty() {
             insert.extend_from_slice(b" VALUES\n");
             return Ok(Rows { insert, kinds: vec![None; count] });
@@ -99,6 +111,22 @@ impl InsertWriter {
         }
         insert.extend_from_slice(b" VALUES\n");
         Ok(Rows { insert, kinds: columns.into_iter().map(|column| Some(column.kind)).collect() })
+    }
+}
+
+impl InsertWriter {
+    fn begin_named(&self, names: &[Vec<u8>], count: usize, mut insert: Vec<u8>) -> Result<Rows, String> {
+        if names.len() != count {
+            return Err(format!("its rows have {count} values, and {} columns are told", names.len()));
+        }
+        let is_all = self.columns.iter().map(|column| &column.name).eq(names);
+        if !is_all || self.columns.iter().any(|column| column.is_invisible) {
+            let names: Vec<_> = names.iter().map(|name| quoted_name(name, b'`')).collect();
+            insert.extend_from_slice(&[b" (", &names.join(&b","[..])[..], b")"].concat());
+        }
+        insert.extend_from_slice(b" VALUES\n");
+        let kind = |name: &Vec<u8>| self.columns.iter().find(|column| column.name == *name).map(|column| column.kind);
+        Ok(Rows { insert, kinds: names.iter().map(kind).collect() })
     }
 }
 

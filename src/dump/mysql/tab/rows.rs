@@ -199,8 +199,8 @@ impl TabRows {
         }
     }
 
-    /// Tells that nothing follows; false where that is within a row.
-    pub fn finish(self) -> bool {
+    /// Whether what was read so far ends with a row.
+    pub fn is_between(&self) -> bool {
         self.text.is_empty()
     }
 }
@@ -222,7 +222,7 @@ mod tests {
             Ok::<(), ()>(())
         };
         text.chunks(piece).for_each(|piece| assert!(rows.push(piece, &mut tell).unwrap()));
-        let is_whole = rows.finish();
+        let is_whole = rows.is_between();
         (found, is_whole)
     }
 

@@ -73,6 +73,11 @@ impl StatementFile {
         self.those(|kind| !matches!(kind, PartKind::Header | PartKind::Footer | PartKind::Triggers))
     }
 
+    /// All but what sets up the session.
+    pub fn content(&self) -> Vec<u8> {
+        self.those(|kind| !matches!(kind, PartKind::Header | PartKind::Footer))
+    }
+
     /// What comes behind the rows.
     pub fn behind_rows(&self) -> Vec<u8> {
         self.those(|kind| kind == PartKind::Triggers)

@@ -110,6 +110,6 @@ impl ArchiveText {
         let header = &self.script.toc().header;
         let (major, minor) = header.version;
         let form = Some(format!("{form}, version {major}.{minor}"));
-        ArchiveEnd { fault, database: header.database.clone(), form }
+        ArchiveEnd { fault, database: header.database.clone(), form, lists_files: true }
     }
 }
