@@ -88,7 +88,7 @@ impl<'a> Run<'a> {
     /// The whole dump, as if it were piped into the client.
     fn load_dump(&self, snapshot: &Snapshot) -> Result<LoadReport> {
         let content = self.tables.dump(&snapshot.manifest.root)?;
-        let database = self.database_of_dump()?;
+        let database = self.tables.unnamed_goes_to(self.server.database.as_deref())?;
         if !self.options.overwrite {
             self.refuse_present_tables(database.as_deref())?;
         }
@@ -110,19 +110,6 @@ impl<'a> Run<'a> {
             places.insert(database_directory(&database.name), vec![text_of(&place)?.into()]);
         }
         Ok(places)
-    }
-
-    /// The database for what the dump names none for.
-    fn database_of_dump(&self) -> Result<Option<String>> {
-        if let Some(database) = &self.server.database {
-            return Ok(Some(database.clone()));
-        }
-        for database in self.tables.databases() {
-            if !self.tables.is_named(database)? {
-                return text_of(&database.name).map(Some);
-            }
-        }
-        Ok(None)
     }
 
     /// Looks whether the server has tables that the dump would replace.

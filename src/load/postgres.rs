@@ -96,7 +96,7 @@ impl Run<'_> {
             return Err(Error::invalid("option", "--overwrite", reason));
         }
         let content = self.tables.dump(&snapshot.manifest.root)?;
-        let database = self.database_of_dump()?;
+        let database = self.tables.unnamed_goes_to(self.server.database.as_deref())?;
         let mut places = HashMap::new();
         for place in self.tables.databases() {
             let goes_to = text_of(&self.tables.place_of(place, database.as_deref())?)?;
@@ -112,17 +112,6 @@ impl Run<'_> {
         let load = Load { what: "the dump".into(), text, arguments };
         load_dump(&self.loader, &POSTGRES, load, self.tables.parts(snapshot)?, &places)?;
         Ok(LoadReport { tables: None, bytes })
-    }
-
-    /// The database for what the dump names none for; `None` where it makes its own.
-    fn database_of_dump(&self) -> Result<Option<String>> {
-        for database in self.tables.databases() {
-            if !self.tables.is_named(database)? {
-                let named = self.server.database.clone();
-                return named.map_or_else(|| text_of(&database.name), Ok).map(Some);
-            }
-        }
-        Ok(self.server.database.clone())
     }
 
     fn load_tables(&self, names: &[String]) -> Result<LoadReport> {

@@ -77,6 +77,20 @@ impl<'a> DumpTables<'a> {
         Ok(self.tree.lookup_path(&database.node, DATABASE_FILE.as_bytes())?.is_some())
     }
 
+    /// The database for what the dump names none for: the one that the server's URL names, or else the one that the snapshot
+    /// calls so. `None` where neither is.
+    pub fn unnamed_goes_to(&self, of_url: Option<&str>) -> Result<Option<String>> {
+        if let Some(database) = of_url {
+            return Ok(Some(database.to_string()));
+        }
+        for database in &self.databases {
+            if !self.is_named(database)? {
+                return text_of(&database.name).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
     /// The database of the server that it goes into, where `unnamed` takes what the dump names none for.
     pub fn place_of(&self, database: &Database, unnamed: Option<&str>) -> Result<Vec<u8>> {
         Ok(match (self.is_named(database)?, unnamed) {
