@@ -15,10 +15,10 @@ use yesterfs::dump::mysql::shell::{
 use yesterfs::dump::mysql::tab::{Decoding, Field, FieldForm, InsertWriter, StatementFile, TabRows};
 use yesterfs::dump::mysql::xml::XmlDump;
 use yesterfs::dump::mysql::{self, MysqlDump, QuoteModes, Renamer, RowEvent, RowMarks, RowReader, table_schema};
-use yesterfs::dump::postgres::archive::{ArchiveForm, CustomArchive, DirectoryArchive, TarArchive};
+use yesterfs::dump::postgres::archive::{DirectoryArchive, reader_of};
 use yesterfs::dump::postgres::{self, PostgresDump, TableInSchema};
 use yesterfs::dump::renaming::Rename;
-use yesterfs::dump::unpack::{ArchiveReader, DirectoryReader, Output};
+use yesterfs::dump::unpack::{DirectoryReader, Output};
 use yesterfs::id::{ChunkId, WriterId, WriterObject, hash};
 use yesterfs::repository::catalog::Catalog;
 use yesterfs::repository::content::{Content, Extent};
@@ -301,15 +301,11 @@ pub fn postgres_dump(data: &[u8]) {
     statements.finish(&mut |_, _| {});
 }
 
-/// Itself, and its text where it is whole; `None` where more comes out than may. How far damaged data is read depends on pieces.
+/// Itself, and its text where it is whole; `None` for what is no archive, and where more comes out than may. How far damaged data is read depends on pieces.
 type ReadArchive = Option<(Vec<u8>, Option<Vec<u8>>)>;
 
 fn read_archive(data: &[u8], length: usize) -> ReadArchive {
-    let (key, limit) = ("key".to_string(), UnwrapLimit::Bytes(1 << 20));
-    let mut reader: Box<dyn ArchiveReader> = match ArchiveForm::of(data) {
-        Some(ArchiveForm::Tar) => Box::new(TarArchive::new(key)),
-        _ => Box::new(CustomArchive::new(key, limit)),
-    };
+    let mut reader = reader_of(data, "key", UnwrapLimit::Bytes(1 << 20))?;
     let (mut text, mut archive) = (Vec::new(), Vec::new());
     let mut tell = |output: Output| {
         if let Output::Shared(bytes) | Output::Text(bytes) = output {

@@ -13,8 +13,8 @@ use support::repository::{TestRepository, now};
 use support::server::{restore_into, restored};
 use support::stored::assert_sound;
 use yesterfs::compressed::UnwrapLimit;
-use yesterfs::dump::postgres::archive::{ArchiveForm, CustomArchive, TarArchive};
-use yesterfs::dump::unpack::{ArchiveReader, Output};
+use yesterfs::dump::postgres::archive::reader_of;
+use yesterfs::dump::unpack::Output;
 use yesterfs::error::{Error, Result};
 use yesterfs::ingest::IngestReport;
 use yesterfs::ingest::dump::{DumpInput, DumpOptions, DumpRules, OriginalPolicy};
@@ -219,11 +219,7 @@ fn assert_originals(place: &TestRepository, found: &Dumped, made: &Made, server:
 
 /// What is told of an archive that is one file, which comes in pieces of this length: its text, itself, and its fault.
 fn read(bytes: &[u8], length: usize) -> (Vec<u8>, Vec<u8>, Option<String>) {
-    let (key, limit) = ("key".to_string(), UnwrapLimit::NoBomb);
-    let mut reader: Box<dyn ArchiveReader> = match ArchiveForm::of(bytes) {
-        Some(ArchiveForm::Tar) => Box::new(TarArchive::new(key)),
-        _ => Box::new(CustomArchive::new(key, limit)),
-    };
+    let mut reader = reader_of(bytes, "key", UnwrapLimit::NoBomb).expect("an archive");
     let (mut text, mut container) = (Vec::new(), Vec::new());
     let mut tell = |output: Output| {
         if let Output::Shared(bytes) | Output::Text(bytes) = output {
@@ -238,6 +234,9 @@ fn read(bytes: &[u8], length: usize) -> (Vec<u8>, Vec<u8>, Option<String>) {
     let end = reader.finish(&mut tell).unwrap();
     (text, container, end.fault)
 }
+
+/// By these it is taken for an archive.
+const MAGIC_BYTES: usize = 8;
 
 #[test]
 fn archives_that_end_anywhere_or_are_damaged_are_never_whole_and_never_lost() {
@@ -255,13 +254,13 @@ fn archives_that_end_anywhere_or_are_damaged_are_never_whole_and_never_lost() {
         for length in [1, 7, 511, 4096] {
             assert!(read(&bytes, length) == whole, "{arguments:?} in pieces of {length} bytes");
         }
-        for end in (5..bytes.len()).step_by(bytes.len() / 3000 + 1).chain([bytes.len() - 1]) {
+        for end in (MAGIC_BYTES..bytes.len()).step_by(bytes.len() / 3000 + 1).chain([bytes.len() - 1]) {
             let (_, container, fault) = read(&bytes[..end], 4096);
             assert!(container == bytes[..end], "{arguments:?}: {end} bytes are others");
             assert!(fault.is_some(), "{arguments:?}: {end} of {} bytes are whole", bytes.len());
         }
         // Whatever a bit changes, all bytes are there again.
-        for at in (5..bytes.len()).step_by(bytes.len() / 3000 + 1) {
+        for at in (MAGIC_BYTES..bytes.len()).step_by(bytes.len() / 3000 + 1) {
             for bit in [0, 3, 7] {
                 let mut damaged = bytes.clone();
                 damaged[at] ^= 1 << bit;

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use self::layout::{ATTACHMENT_FILE, place_of};
 use self::roles::Roles;
-use crate::dump::postgres::archive::{ArchiveForm, CustomArchive, DirectoryArchive, TarArchive};
+use crate::dump::postgres::archive::{self, DirectoryArchive};
 use crate::dump::postgres::{DumpEnd, DumpFacts, Event, Need, NeedKind, Object, PartKind, PostgresDump};
 use crate::dump::unpack::{ArchiveEnd, ArchiveReader, DirectoryReader};
 use crate::error::Result;
@@ -141,10 +141,7 @@ impl DumpFormat for Postgres {
     }
 
     fn archive(first: &[u8], key: &str, rules: &DumpRules) -> Option<Box<dyn ArchiveReader>> {
-        Some(match ArchiveForm::of(first)? {
-            ArchiveForm::Custom => Box::new(CustomArchive::new(key.into(), rules.unwrap_limit)),
-            ArchiveForm::Tar => Box::new(TarArchive::new(key.into())),
-        })
+        archive::reader_of(first, key, rules.unwrap_limit)
     }
 
     fn directory(_: &Path, key: &str, _: &DumpRules) -> Result<Option<Box<dyn DirectoryReader>>> {

@@ -13,30 +13,25 @@ mod tar;
 mod text;
 mod toc;
 
-pub use self::custom::CustomArchive;
 pub use self::directory::DirectoryArchive;
-pub use self::tar::TarArchive;
+
+use self::custom::CustomArchive;
+use self::tar::TarArchive;
+use crate::compressed::UnwrapLimit;
+use crate::dump::unpack::ArchiveReader;
 
 /// The file of a directory that tells what all others are.
 pub const TOC_FILE: &str = "toc.dat";
 
-/// How an archive is written that is one file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ArchiveForm {
-    Custom,
-    Tar,
-}
-
-impl ArchiveForm {
-    /// What begins with these bytes; `None` for what is no archive.
-    pub fn of(first: &[u8]) -> Option<ArchiveForm> {
-        if first.starts_with(toc::MAGIC) {
-            Some(ArchiveForm::Custom)
-        } else if first.starts_with(b"toc.dat\0") {
-            Some(ArchiveForm::Tar)
-        } else {
-            None
-        }
+/// Reads an archive that is one file and begins with these bytes; `None` for what is no archive. `key` stands in its text where
+/// `pg_restore` would have a random word; what comes out of compressed data is limited.
+pub fn reader_of(first: &[u8], key: &str, limit: UnwrapLimit) -> Option<Box<dyn ArchiveReader>> {
+    if first.starts_with(toc::MAGIC) {
+        Some(Box::new(CustomArchive::new(key.into(), limit)))
+    } else if first.starts_with(b"toc.dat\0") {
+        Some(Box::new(TarArchive::new(key.into())))
+    } else {
+        None
     }
 }
 
