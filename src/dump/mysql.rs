@@ -180,12 +180,17 @@ impl<F: FnMut(Event)> Telling<'_, F> {
         if self.sections.present.as_ref() == Some(&key) {
             return;
         }
-        if self.sections.present.is_none() && kind != PartKind::Header {
-            let (database, name) = (None, Vec::new());
-            (self.tell)(Event::Part(Part { start: 0, kind: PartKind::Header, database, name }));
-        }
         let start = pending.start.unwrap_or(start);
-        let start = if self.sections.present.is_none() && kind == PartKind::Header { 0 } else { start };
+        let start = match self.sections.present {
+            Some(_) => start,
+            None if kind == PartKind::Header => 0,
+            None if start > 0 => {
+                let (database, name) = (None, Vec::new());
+                (self.tell)(Event::Part(Part { start: 0, kind: PartKind::Header, database, name }));
+                start
+            }
+            None => start,
+        };
         (self.tell)(Event::Part(Part { start, kind, database: key.database.clone(), name: key.name.clone() }));
         self.sections.present = Some(key);
     }
@@ -234,8 +239,12 @@ impl<F: FnMut(Event)> Telling<'_, F> {
     }
 
     fn title(&mut self, start: u64, kind: PartKind, name: &[u8]) {
-        self.settle();
-        self.sections.pending.start = Some(self.sections.rule.unwrap_or(start));
+        let start = self.sections.rule.unwrap_or(start);
+        // Before what stands first, there is nothing to settle, nor a header.
+        if start > 0 {
+            self.settle();
+        }
+        self.sections.pending.start = Some(start);
         self.sections.pending.title = Some((kind, unquoted(name)));
     }
 

@@ -361,9 +361,11 @@ impl<F: FnMut(Event)> Sink for Telling<'_, F> {
     fn comment(&mut self, start: u64, text: &[u8]) {
         let behind = start + text.len() as u64 + 1;
         let begin = self.sections.comment.filter(|(_, next)| *next == start).map_or(start, |(begin, _)| begin);
-        self.sections.comment = Some((begin, behind));
+        let remark = remark(text);
+        // What follows a line that tells something begins behind that, or two parts would begin at one place.
+        self.sections.comment = Some((begin, behind)).filter(|_| matches!(remark, Remark::Other));
         let progress = &mut self.sections.progress;
-        match remark(text) {
+        match remark {
             Remark::Title(title) => self.title(begin, title),
             // Dumps may follow one another.
             Remark::Begins { of_cluster } => {

@@ -126,7 +126,8 @@ proptest! {
         prop_assert_eq!(&read(dump, &[1]), &(events.clone(), facts));
         let starts: Vec<u64> = parts(&events).iter().map(|part| part.start).collect();
         prop_assert_eq!(starts.first(), Some(&0));
-        prop_assert!(starts.is_sorted() && starts.iter().all(|&start| start <= dump.len() as u64), "{:?}", starts);
+        let is_ascending = starts.is_sorted_by(|one, next| one < next);
+        prop_assert!(is_ascending && starts.iter().skip(1).all(|&start| start < dump.len() as u64), "{:?}", starts);
     }
 
     #[test]
@@ -156,15 +157,15 @@ fn what_looks_like_a_part_in_a_string_or_a_name_is_none() {
                 DELIMITER ;;\nCREATE PROCEDURE `p`()\nSELECT '\n;;\nDELIMITER ;\nCREATE TABLE `no` (a int);\n';;\nDELIMITER ;\n";
     let kinds: Vec<_> = told(dump).into_iter().map(|(kind, name, _)| (kind, name)).collect();
     let data = (PartKind::Data, "x\n-- Table structure for table ` y".to_string());
-    assert_eq!(kinds[1..], [data, (PartKind::Procedure, "p".to_string())]);
+    assert_eq!(kinds, [data, (PartKind::Procedure, "p".to_string())]);
 }
 
 #[test]
 fn a_table_without_rows_and_statements_still_has_its_part() {
     let dump = "--\n-- Dumping data for table `a``b`\n--\n\n--\n-- Dumping data for table `c`\n--\n\nINSERT INTO c VALUES (1);\n";
     let found = told(dump);
-    assert_eq!((found[1].0, found[1].1.as_str()), (PartKind::Data, "a`b"));
-    assert_eq!((found[2].0, found[2].1.as_str()), (PartKind::Data, "c"));
+    assert_eq!((found[0].0, found[0].1.as_str()), (PartKind::Data, "a`b"));
+    assert_eq!((found[1].0, found[1].1.as_str()), (PartKind::Data, "c"));
 }
 
 #[test]
