@@ -1,6 +1,6 @@
 //! Bson: what stands at the top of a document. What is nested in it is passed over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// A field at the top of a document.
@@ -178,13 +178,16 @@ fn whole_number(number: f64) -> Option<String> {
 }
 
 /// The names of the fields at the top that two documents do not both have with the same value: those of the second in their
-/// order, then those that only the first has.
+/// order, then those that only the first has. A document may have a name several times.
 pub fn changed_fields(a: &[u8], b: &[u8]) -> Vec<Vec<u8>> {
-    let of = |document| Fields::new(document).map(|field| (field.name, (field.kind, field.raw)));
-    let (before, after): (HashMap<_, _>, HashMap<_, _>) = (of(a).collect(), of(b).collect());
-    let changed = of(b).filter(|(name, value)| before.get(name) != Some(value));
-    let gone = of(a).filter(|(name, _)| !after.contains_key(name));
-    changed.chain(gone).map(|(name, _)| name.to_vec()).collect()
+    let of = |document| {
+        let mut values: HashMap<&[u8], Vec<(u8, &[u8])>> = HashMap::new();
+        Fields::new(document).for_each(|field| values.entry(field.name).or_default().push((field.kind, field.raw)));
+        values
+    };
+    let (before, after, mut told) = (of(a), of(b), HashSet::new());
+    let names = Fields::new(b).chain(Fields::new(a)).map(|field| field.name);
+    names.filter(|name| told.insert(*name) && before.get(name) != after.get(name)).map(<[u8]>::to_vec).collect()
 }
 
 /// The key of an object id that is given by its digits.
@@ -273,5 +276,13 @@ mod tests {
         let other = [&b"\x1f\0\0\0\x02b\0\x02\0\0\0x\0"[..], int, b"\0"].concat();
         assert_eq!(changed_fields(&document, &other), [b"b", b"a"]);
         assert!(changed_fields(&document, &document).is_empty());
+        // What one of two of the same name says.
+        let twice = [&b"\x1f\0\0\0"[..], b"\x10_id\0\x08\0\0\0", int, b"\0"].concat();
+        let once = [&b"\x0c\0\0\0"[..], int, b"\0"].concat();
+        assert_eq!(
+            (changed_fields(&once, &twice), changed_fields(&twice, &once)),
+            (vec![ID.to_vec()], vec![ID.to_vec()])
+        );
+        assert!(changed_fields(&twice, &twice).is_empty());
     }
 }
