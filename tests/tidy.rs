@@ -477,13 +477,14 @@ fn checkout() -> &'static Path {
 }
 
 /// What cargo makes, and bytes for which the tests of parsers answer.
-const MADE: [&str; 8] = [
+const MADE: [&str; 9] = [
     ".git",
     "target",
     "Cargo.lock",
     "fuzz/target",
     "fuzz/Cargo.lock",
     "fuzz/corpus",
+    "fuzz/found",
     "fuzz/artifacts",
     "fuzz/coverage",
 ];
