@@ -76,6 +76,10 @@ pub enum Error {
     #[error("\"{client}\" failed {what}: {reason}")]
     Load { what: String, client: String, reason: String },
 
+    /// A client program is not there, or not to be run.
+    #[error("\"{client}\" cannot be started: {reason}")]
+    NotStarted { client: String, reason: String },
+
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -124,7 +128,9 @@ impl Error {
             Error::NotFound { .. } | Error::Stale { .. } => ErrorKind::NotFound,
             Error::Ambiguous { .. } | Error::Invalid { .. } => ErrorKind::Invalid,
             Error::Exists { .. } => ErrorKind::Exists,
-            Error::Command { .. } | Error::Incomplete { .. } | Error::Load { .. } => ErrorKind::Command,
+            Error::Command { .. } | Error::Incomplete { .. } | Error::Load { .. } | Error::NotStarted { .. } => {
+                ErrorKind::Command
+            }
             Error::Interrupted => ErrorKind::Interrupted,
         }
     }

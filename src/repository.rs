@@ -31,7 +31,7 @@ use crate::id::{RepositoryId, SnapshotId, WriterId, hash};
 use crate::progress::Monitor;
 use crate::repository::catalog::{CHECKPOINT_FOLDER, Catalog, checkpoint_key};
 use crate::repository::content_reader::ContentReader;
-use crate::repository::drill::Drill;
+use crate::repository::drill::{Drill, FailedDrill};
 use crate::repository::record::{CATALOG_FOLDER, Change, Record, record_key, same_group, sequence_of_key};
 use crate::repository::snapshot::{Snapshot, SnapshotSpec, check_label};
 use crate::repository::tree::TreeReader;
@@ -348,20 +348,27 @@ impl Repository {
     /// Adds and removes tags of a snapshot.
     pub fn change_tags(&self, id: SnapshotId, add: &[String], remove: &[String], now: Timestamp) -> Result<()> {
         add.iter().try_for_each(|tag| check_label("tag", tag))?;
-        let change = |catalog: &Catalog| match catalog.by_id(&id) {
-            None => Err(Error::NotFound { what: "snapshot", name: id.to_string() }),
-            Some(_) => Ok(Change::TagsChanged { snapshot: id, added: add.to_vec(), removed: remove.to_vec() }),
-        };
-        self.append(self.actor, now, change).map(|_| ())
+        let change = || Change::TagsChanged { snapshot: id, added: add.to_vec(), removed: remove.to_vec() };
+        self.append_of_snapshot(id, now, change)
     }
 
     /// Records what a restore drill of a snapshot found.
     pub fn record_drill(&self, id: SnapshotId, drill: &Drill) -> Result<()> {
+        self.append_of_snapshot(id, drill.time, || Change::SnapshotDrilled { snapshot: id, drill: drill.clone() })
+    }
+
+    /// Records that a server did not take a snapshot in a restore drill.
+    pub fn record_failed_drill(&self, id: SnapshotId, failure: &FailedDrill) -> Result<()> {
+        self.append_of_snapshot(id, failure.time, || Change::DrillFailed { snapshot: id, failure: failure.clone() })
+    }
+
+    /// Appends a change of a snapshot that must be there.
+    fn append_of_snapshot(&self, id: SnapshotId, now: Timestamp, change: impl Fn() -> Change) -> Result<()> {
         let change = |catalog: &Catalog| match catalog.by_id(&id) {
             None => Err(Error::NotFound { what: "snapshot", name: id.to_string() }),
-            Some(_) => Ok(Change::SnapshotDrilled { snapshot: id, drill: drill.clone() }),
+            Some(_) => Ok(change()),
         };
-        self.append(self.actor, drill.time, change).map(|_| ())
+        self.append(self.actor, now, change).map(|_| ())
     }
 }
 

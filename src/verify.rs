@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::load::{LoadOptions, load};
 use crate::progress::Monitor;
 use crate::repository::Repository;
-use crate::repository::drill::Drill;
+use crate::repository::drill::{Drill, FailedDrill};
 use crate::repository::snapshot::{Snapshot, SnapshotKind};
 use crate::time::Clock;
 
@@ -53,8 +53,8 @@ pub struct VerifyOptions {
 /// Does the drill, gives each table to `tell`, and records what was found.
 ///
 /// # Errors
-/// [`Error::Load`] where the server cannot be started, or does not take the dump: then nothing is recorded.
-/// [`Error::Invalid`] for a snapshot of anything else. Those of `tell`.
+/// [`Error::Load`] where the server does not take the dump, which is recorded, or cannot be started, which is not.
+/// [`Error::NotStarted`] where the program that loads cannot be. [`Error::Invalid`] for a snapshot of anything else. Those of `tell`.
 pub fn verify(
     repository: &Repository,
     snapshot: &Snapshot,
@@ -114,7 +114,10 @@ impl Run<'_> {
         let Run { repository, snapshot, options, place, engine, clock, monitor } = *self;
         let mut server = ScratchServer::start(engine, place, monitor)?;
         engine.prepare(place, repository, snapshot, monitor)?;
-        self.load(&server)?;
+        if let Err(error) = self.load(&server) {
+            self.record_failure(&error)?;
+            return Err(error);
+        }
         if engine.is_to_be_restarted(repository, snapshot)? {
             server.restart(monitor)?;
         }
@@ -123,6 +126,15 @@ impl Run<'_> {
         server.stop();
         let (tables, rows, tables_different) = comparing.tables(&dumped, tell)?;
         Ok(Drill { time: clock(), server: dumped.server_version(), tables, rows, tables_different })
+    }
+
+    /// What the server refuses, the next one would, too. Where the user ended it or a program is missing, nothing is known.
+    fn record_failure(&self, error: &Error) -> Result<()> {
+        if !matches!(error, Error::Load { .. }) || self.monitor.is_cancelled() {
+            return Ok(());
+        }
+        let failure = FailedDrill::new((self.clock)(), error.to_string());
+        self.repository.record_failed_drill(self.snapshot.id, &failure)
     }
 
     /// Loads the dump. A client that waits for the server knows nothing of users who gave up, so that the server ends then.

@@ -384,6 +384,10 @@ fn records_of_dumps(stage: &Stage) -> Vec<Value> {
     let altered = dump(columns, "(1,'a')").replace("-- Dump", "PREPARE s FROM 'DROP TABLE t';\nEXECUTE s;\n-- Dump");
     fs::write(stage.path("t.sql"), altered).unwrap();
     stage.succeed(&["ingest", "mysql", "--source", "altered", "t.sql"]);
+    // One that no server takes.
+    fs::write(stage.path("t.sql"), dump(columns, "(1,'a'),\n(1,'b')")).unwrap();
+    stage.succeed(&["ingest", "mysql", "--source", "refused", "t.sql"]);
+    stage.fail(6, &["verify", "refused", "--with", "mysql"]);
     for words in [
         &["diff", "dumps~1", "dumps", "--rows"][..],
         &["rows", "dumps", "t.t", "--key", "1"],
@@ -391,6 +395,7 @@ fn records_of_dumps(stage: &Stage) -> Vec<Value> {
         &load,
         &["verify", "altered", "--with", "mysql"],
         &["show", "altered"],
+        &["show", "refused"],
     ] {
         all.extend(records(&stage.run(&[words, &["--json"]].concat()).stdout));
     }

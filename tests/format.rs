@@ -23,7 +23,7 @@ use yesterfs::id::SnapshotId;
 use yesterfs::ingest::directory::ingest_directory;
 use yesterfs::ingest::stream::{StreamInput, StreamOptions, StreamSpec, ingest_streams};
 use yesterfs::progress::Recorder;
-use yesterfs::repository::drill::Drill;
+use yesterfs::repository::drill::{Drill, DrillEnd, FailedDrill};
 use yesterfs::repository::{OpenOptions, Repository};
 use yesterfs::store::backend::LocalBackend;
 use yesterfs::store::compress::Compression;
@@ -106,7 +106,7 @@ fn a_reader_written_from_the_document_reads_what_the_library_wrote() {
     fs::create_dir(&source).unwrap();
     make_tree(&source);
     support::wait_until_settled();
-    place.ingest(&source, "lake");
+    let oldest = place.ingest(&source, "lake").snapshot.id;
     let first = text_of(&of_directory(&source));
 
     // A second snapshot that changes a little and is compressed otherwise, tags, and a snapshot that is forgotten.
@@ -122,7 +122,9 @@ fn a_reader_written_from_the_document_reads_what_the_library_wrote() {
     let (add, remove) = (["kept".to_string(), "both".into()], ["both".to_string()]);
     place.repository.change_tags(id, &add, &[], now()).unwrap();
     place.repository.change_tags(id, &[], &remove, now()).unwrap();
+    place.repository.record_failed_drill(oldest, &failed_drill()).unwrap();
     place.repository.record_drill(id, &drill(3)).unwrap();
+    place.repository.record_failed_drill(id, &failed_drill()).unwrap();
     place.repository.record_drill(id, &drill(0)).unwrap();
     let forgotten = place.ingest(&source.join("many/deeper"), "other").snapshot.id;
     place.repository.record_drill(forgotten, &drill(2)).unwrap();
@@ -130,15 +132,25 @@ fn a_reader_written_from_the_document_reads_what_the_library_wrote() {
     fail_to_ingest(&place.repository);
 
     let reader = Reader::open(&place.path("repo"));
-    assert_eq!(reader.changes, [1, 3, 6, 1, 3, 5, 5, 7, 7, 1, 3, 7, 4, 1, 2]);
+    assert_eq!(reader.changes, [1, 3, 6, 1, 3, 5, 5, 8, 7, 8, 7, 1, 3, 7, 4, 1, 2]);
     let [one, two] = &reader.snapshots[..] else { panic!("{} snapshots", reader.snapshots.len()) };
     assert_same(&text_of(&reader.list(one)), &first, "the first snapshot and its source");
     assert_same(&text_of(&reader.list(two)), &text_of(&of_directory(&source)), "the second snapshot and its source");
     assert_eq!((two.id, &two.source[..], two.status), (id.0, "lake", b'c'));
     assert!(two.tags.iter().eq(["kept"]), "{:?}", two.tags);
-    assert_eq!((one.drill.is_none(), two.drill.as_ref().unwrap().1), (true, 0));
-    let drilled = place.reopen().unwrap().catalog().by_id(&id).unwrap().drill.clone();
-    assert_eq!(drilled, Some(drill(0)), "the last drill counts");
+    assert_eq!((one.drill.as_ref().unwrap().1, two.drill.as_ref().unwrap().1), (None, Some(0)));
+    assert_eq!(last_drill(&place, oldest), Some(DrillEnd::Failed(failed_drill())));
+    assert_eq!(last_drill(&place, id), Some(DrillEnd::Compared(drill(0))), "the last drill counts");
+}
+
+/// How the last drill of a snapshot ended, as somebody else reads it.
+fn last_drill(place: &TestRepository, id: SnapshotId) -> Option<DrillEnd> {
+    place.reopen().unwrap().catalog().by_id(&id).unwrap().drill.clone()
+}
+
+/// A server that did not take the dump.
+fn failed_drill() -> FailedDrill {
+    FailedDrill::new(Timestamp { seconds: -1, nanos: 7 }, "\"mariadb\" failed loading shop: full".into())
 }
 
 /// What a drill found.
@@ -162,17 +174,24 @@ fn a_checkpoint_says_what_the_records_say() {
     let place = small_repository();
     let id = place.repository.find("lake", now()).unwrap().id;
     place.repository.change_compression(Compression::Zstd { level: 19 }, now()).unwrap();
-    // That, opening the session and adding the snapshot were three records; the drill is one.
+    // That, opening the session and adding the snapshot were three records; the drills are two.
     place.repository.record_drill(id, &drill(1)).unwrap();
-    for number in 0..252 {
+    place.repository.record_failed_drill(id, &failed_drill()).unwrap();
+    for number in 0..251 {
         let add = [format!("tag-{}", number % 7)];
         place.repository.change_tags(id, &add, &[format!("tag-{}", number % 5)], now()).unwrap();
     }
     let reader = Reader::open(&place.path("repo"));
     assert_eq!((reader.changes.len(), &reader.compression[..]), (256, &[3, 19][..]));
     reader.check_checkpoint();
-    let drilled = place.reopen().unwrap().catalog().by_id(&id).unwrap().drill.clone();
-    assert_eq!(drilled, Some(drill(1)), "a checkpoint tells of it too");
+    assert_eq!(last_drill(&place, id), Some(DrillEnd::Failed(failed_drill())), "a checkpoint tells of it too");
+    // The same where the last one was compared.
+    place.repository.record_drill(id, &drill(1)).unwrap();
+    for _ in 0..255 {
+        place.repository.change_compression(Compression::Lz4, now()).unwrap();
+    }
+    Reader::open(&place.path("repo")).check_checkpoint();
+    assert_eq!(last_drill(&place, id), Some(DrillEnd::Compared(drill(1))));
 }
 
 #[test]
@@ -181,6 +200,8 @@ fn only_snapshots_that_exist_go_through_drills() {
     let id = place.repository.find("lake", now()).unwrap().id;
     place.repository.forget(&[id], "a test", now()).unwrap();
     let error = place.repository.record_drill(id, &drill(0)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let error = place.repository.record_failed_drill(id, &failed_drill()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
@@ -408,7 +429,7 @@ fn a_checkpoint_without_its_record_is_passed_over() {
 
 #[test]
 fn a_change_of_unknown_kind_is_passed_over_by_readers_unless_it_is_essential() {
-    for (kind, is_essential) in [(8, false), (127, false), (128, true), (255, true)] {
+    for (kind, is_essential) in [(9, false), (127, false), (128, true), (255, true)] {
         let place = small_repository();
         let last = objects(&place.path("repo"), "catalog").pop().unwrap();
         let file = fs::read(&last).unwrap();

@@ -793,7 +793,12 @@ const PROMISES_OF_DRILLS: &[(&str, &str)] = &[
         "A dump that the server does not take is told by the statement that failed.",
         "a_dump_that_the_server_does_not_take_is_named_by_its_statement",
     ),
-    ("Then, and where a drill is interrupted, nothing is kept.", "whoever_ends_a_drill_leaves_nothing_behind"),
+    ("That is kept too, with what the server said.", "a_dump_that_the_server_does_not_take_is_named_by_its_statement"),
+    ("Where a drill is interrupted, nothing is kept.", "whoever_ends_a_drill_leaves_nothing_behind"),
+    (
+        "Nor where a program is missing or cannot be started: that is the machine's fault, and says nothing of the dump.",
+        "what_is_missing_on_the_machine_says_nothing_of_the_dump",
+    ),
     (
         "The server runs in a new directory in the one for temporary files, or in `--tmp`, as nobody where root does the drill, and is reached by a socket in that directory only.",
         "whoever_ends_a_drill_leaves_nothing_behind",

@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -186,7 +187,14 @@ fn a_dump_that_the_server_does_not_take_is_named_by_its_statement() {
     ] {
         assert!(message.contains(part), "{part} is not in {message}");
     }
-    assert_eq!(recorded(&stage), "", "nothing is recorded");
+    let drill_of_it = recorded(&stage);
+    for part in [r#""equal":false,"failure":""#, "Duplicate entry '14999'", "in the statement: INSERT INTO `large`"] {
+        assert!(drill_of_it.contains(part), "{part} is not in {drill_of_it}");
+    }
+    assert!(stage.succeed(&["snapshots"]).lines().any(|line| line.contains("FAILED")));
+    let shown = stage.succeed(&["show", "shop"]);
+    let line = shown.lines().find(|line| line.starts_with("drill")).unwrap();
+    assert!(line.contains("FAILED at ") && line.contains("Duplicate entry '14999'"), "{line}");
     // What is left for a look goes with the stage.
     let output = drill(&stage, "mysql", &["--keep"]).output().unwrap();
     let message = refused(&output, 6);
@@ -220,6 +228,31 @@ fn what_is_missing_or_wrong_is_said() {
     );
     let message = refused(&run(&stage, "postgres", &["--server-bin", empty.to_str().unwrap()]), 6);
     assert!(message.contains("install postgresql"), "{message}");
+}
+
+#[test]
+fn what_is_missing_on_the_machine_says_nothing_of_the_dump() {
+    let stage = Stage::new();
+    let dump = "-- MariaDB dump 10.19\n-- Host: h    Database: shop\n\nCREATE TABLE `t` (`id` int PRIMARY KEY);\n-- Dump completed\n";
+    ingest(&stage, "mysql", dump.as_bytes());
+    // A server that is whole, but for its client.
+    let (programs, sbin) = (stage.make_directory("server/bin"), stage.make_directory("server/sbin"));
+    for program in ["mariadb-install-db", "my_print_defaults", "resolveip", "mariadb-dump"] {
+        symlink(Path::new("/usr/bin").join(program), programs.join(program)).unwrap();
+    }
+    symlink("/usr/sbin/mariadbd", sbin.join("mariadbd")).unwrap();
+    for directory in ["share", "lib"] {
+        symlink(Path::new("/usr").join(directory), stage.path("server").join(directory)).unwrap();
+    }
+    fs::write(programs.join("mariadb"), "not to be run").unwrap();
+    let options = ["--server-bin", programs.to_str().unwrap()];
+    let message = refused(&run(&stage, "mysql", &options), 6);
+    assert!(message.contains("mariadb\" cannot be started: "), "{message}");
+    assert_eq!(recorded(&stage), "");
+    fs::remove_file(sbin.join("mariadbd")).unwrap();
+    let message = refused(&run(&stage, "mysql", &options), 6);
+    assert!(message.contains("install mariadb-server"), "{message}");
+    assert_eq!(recorded(&stage), "");
 }
 
 /// A drill in whose server a statement sleeps.

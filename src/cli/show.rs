@@ -1,7 +1,7 @@
 //! `yesterfs show`
 
 use clap::Args;
-use yesterfs::repository::drill::Drill;
+use yesterfs::repository::drill::DrillEnd;
 use yesterfs::repository::snapshot::Snapshot;
 
 use super::exit::{CommandResult, Outcome};
@@ -83,7 +83,13 @@ fn print_text(snapshot: &Snapshot, output: &mut Output) -> CommandResult<()> {
     Ok(())
 }
 
-fn drill_text(drill: &Drill) -> String {
+fn drill_text(end: &DrillEnd) -> String {
+    let drill = match end {
+        DrillEnd::Compared(drill) => drill,
+        DrillEnd::Failed(failure) => {
+            return format!("FAILED at {}: {}", failure.time.to_rfc3339(), printable(failure.reason().as_bytes()));
+        }
+    };
     let result = match drill.tables_different {
         0 => "equal".to_string(),
         count => format!("{} different", counted(count, "table", "tables")),

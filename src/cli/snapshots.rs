@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use yesterfs::Error;
-use yesterfs::repository::drill::Drill;
+use yesterfs::repository::drill::{Drill, DrillEnd, FailedDrill};
 use yesterfs::repository::snapshot::{Snapshot, check_label};
 
 use super::exit::{CommandResult, Failure, Outcome};
@@ -134,7 +134,8 @@ pub fn snapshot_record(snapshot: &Snapshot) -> Record {
         .put("tags", snapshot.tags.iter().cloned().collect::<Vec<_>>())
         .put_record("facts", facts);
     match &snapshot.drill {
-        Some(drill) => record.put_record("drill", drill_record(Record::default(), drill)),
+        Some(DrillEnd::Compared(drill)) => record.put_record("drill", drill_record(Record::default(), drill)),
+        Some(DrillEnd::Failed(failure)) => record.put_record("drill", failure_record(failure)),
         None => record,
     }
 }
@@ -150,11 +151,16 @@ pub fn drill_record(record: Record, drill: &Drill) -> Record {
         .put("tables_different", drill.tables_different)
 }
 
+fn failure_record(failure: &FailedDrill) -> Record {
+    Record::default().put_time("time", failure.time).put("equal", false).put("failure", failure.reason())
+}
+
 /// The result of a drill in a word.
 fn drill_mark(snapshot: &Snapshot) -> &'static str {
     match &snapshot.drill {
-        Some(drill) if drill.is_equal() => "equal",
-        Some(_) => "DIFFERENT",
+        Some(DrillEnd::Compared(drill)) if drill.is_equal() => "equal",
+        Some(DrillEnd::Compared(_)) => "DIFFERENT",
+        Some(DrillEnd::Failed(_)) => "FAILED",
         None => "",
     }
 }

@@ -26,7 +26,7 @@ Examples:
 /// Starts a server in a directory of its own, reached by a socket and not by network, loads the snapshot there as restore --into
 /// does, dumps it again, and compares all rows. Then the server ends and its directory goes, whatever happens. The exit status is
 /// 0 only if everything is equal. What was found is kept with the snapshot: yesterfs snapshots and yesterfs show tell it. A dump
-/// that the server does not take ends with the statement that failed, and nothing is kept.
+/// that the server does not take ends with the statement that failed, and that it failed is kept.
 ///
 /// Needs the programs of a server (Debian: mariadb-server, or postgresql), and room: the data of the server, one and a half to
 /// three times the dump, and the second dump, compressed.

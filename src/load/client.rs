@@ -127,7 +127,7 @@ impl Client {
     }
 
     fn cannot_start(&self, cause: &io::Error) -> Error {
-        self.failed("starting it", cause.to_string())
+        Error::NotStarted { client: self.program.to_string_lossy().into_owned(), reason: cause.to_string() }
     }
 
     /// Something failed that is about no statement.

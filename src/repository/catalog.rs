@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::codec::{DecodeError, Decoder, Encoder, seal, unknown_write_features, unseal};
 use crate::error::{Error, Result};
 use crate::id::{SnapshotId, hash};
-use crate::repository::drill::Drill;
+use crate::repository::drill::{Drill, DrillEnd, FailedDrill};
 use crate::repository::record::{Change, Record, decode_segment, encode_segment};
 use crate::repository::snapshot::{Manifest, Snapshot, SnapshotSpec, SnapshotStatus, decode_label};
 use crate::store::chunk_store::{Published, PublishedSegments};
@@ -188,7 +188,8 @@ impl Catalog {
                 self.snapshots.retain(|_, snapshot| !snapshots.contains(&snapshot.id));
             }
             Change::TagsChanged { snapshot, added, removed } => self.change_tags(&snapshot, &added, &removed),
-            Change::SnapshotDrilled { snapshot, drill } => self.note_drill(&snapshot, drill),
+            Change::SnapshotDrilled { snapshot, drill } => self.note_drill(&snapshot, DrillEnd::Compared(drill)),
+            Change::DrillFailed { snapshot, failure } => self.note_drill(&snapshot, DrillEnd::Failed(failure)),
             Change::CompressionChanged { compression } => self.compression = compression,
         }
         self.sequence = record.sequence;
@@ -210,7 +211,7 @@ impl Catalog {
         }
     }
 
-    fn note_drill(&mut self, id: &SnapshotId, drill: Drill) {
+    fn note_drill(&mut self, id: &SnapshotId, drill: DrillEnd) {
         // The snapshot may have been forgotten meanwhile.
         if let Some(snapshot) = self.snapshots.values_mut().find(|snapshot| snapshot.id == *id) {
             Arc::make_mut(snapshot).drill = Some(drill);
@@ -238,12 +239,26 @@ impl Catalog {
                 out.bytes(tag.as_bytes());
             });
         });
-        let drilled: Vec<(u64, &Drill)> =
-            self.snapshots.iter().filter_map(|(sequence, it)| Some((*sequence, it.drill.as_ref()?))).collect();
-        if !drilled.is_empty() {
-            out.list(&drilled, |out, (sequence, drill)| drill.encode(out.varint(*sequence)));
-        }
+        self.encode_drills(&mut out);
         seal(CHECKPOINT_MAGIC, &out.bytes)
+    }
+
+    /// Versions that know only the first of these lists, or none, read checkpoints in which nothing else is.
+    fn encode_drills(&self, out: &mut Encoder) {
+        let (mut compared, mut failed) = (Vec::new(), Vec::new());
+        for (sequence, snapshot) in &self.snapshots {
+            match &snapshot.drill {
+                Some(DrillEnd::Compared(drill)) => compared.push((*sequence, drill)),
+                Some(DrillEnd::Failed(failure)) => failed.push((*sequence, failure)),
+                None => {}
+            }
+        }
+        if !(compared.is_empty() && failed.is_empty()) {
+            out.list(&compared, |out, (sequence, drill)| drill.encode(out.varint(*sequence)));
+        }
+        if !failed.is_empty() {
+            out.list(&failed, |out, (sequence, failure)| failure.encode(out.varint(*sequence)));
+        }
     }
 
     /// Reads a checkpoint file.
@@ -288,18 +303,26 @@ fn decode_body(input: &mut Decoder) -> Result<Catalog, DecodeError> {
     Ok(Catalog { sequence, record_hash, snapshots, snapshots_added, segments, compression, unknown_record })
 }
 
-/// Reads the drills of snapshots, which are not there where there are none.
+/// Reads how drills of snapshots ended: two lists that are not there where they and what is behind them would be empty.
 fn decode_drills(input: &mut Decoder, snapshots: &mut [(u64, Arc<Snapshot>)]) -> Result<(), DecodeError> {
     if input.remaining() == 0 {
         return Ok(());
     }
-    let drills: Vec<(u64, Drill)> = input.list(|item| Ok((item.varint()?, Drill::decode(item)?)))?;
-    if drills.is_empty() || !drills.is_sorted_by(|(one, _), (next, _)| one < next) {
+    let compared = input.list(|item| Ok((item.varint()?, DrillEnd::Compared(Drill::decode(item)?))))?;
+    let are_all = input.remaining() == 0;
+    let failed = match are_all {
+        true => Vec::new(),
+        false => input.list(|item| Ok((item.varint()?, DrillEnd::Failed(FailedDrill::decode(item)?))))?,
+    };
+    let is_sorted = |drills: &[(u64, DrillEnd)]| drills.is_sorted_by(|(one, _), (next, _)| one < next);
+    let is_last_empty = if are_all { compared.is_empty() } else { failed.is_empty() };
+    if is_last_empty || !is_sorted(&compared) || !is_sorted(&failed) {
         return input.fail("its drills are not in order");
     }
-    for (sequence, drill) in drills {
+    for (sequence, drill) in compared.into_iter().chain(failed) {
         match snapshots.binary_search_by_key(&sequence, |(sequence, _)| *sequence) {
-            Ok(at) => Arc::make_mut(&mut snapshots[at].1).drill = Some(drill),
+            Ok(at) if snapshots[at].1.drill.is_none() => Arc::make_mut(&mut snapshots[at].1).drill = Some(drill),
+            Ok(_) => return input.fail("a snapshot has two last drills"),
             Err(_) => return input.fail("a drill is of no snapshot"),
         }
     }
@@ -347,6 +370,42 @@ mod tests {
         for catalog in wrong {
             let error = Catalog::decode(&catalog.encode(), 10).unwrap_err();
             assert!(error.to_string().contains("not in order"), "{error}");
+        }
+    }
+
+    #[test]
+    fn last_drills_in_a_checkpoint_are_of_snapshots_and_one_of_each() {
+        let time = Timestamp { seconds: 9, nanos: 0 };
+        let compared =
+            || DrillEnd::Compared(Drill { time, server: "8".into(), tables: 1, rows: 2, tables_different: 0 });
+        let failed = || DrillEnd::Failed(FailedDrill::new(time, "full".into()));
+        let drilled = |ends: [Option<DrillEnd>; 2]| {
+            let mut catalog = catalog_of([1, 3], 4, &[]);
+            for (snapshot, end) in catalog.snapshots.values_mut().zip(ends) {
+                Arc::make_mut(snapshot).drill = end;
+            }
+            catalog
+        };
+        let read = |bytes: &[u8]| Catalog::decode(&seal(CHECKPOINT_MAGIC, bytes), 10);
+        let body = |catalog: &Catalog| unseal(CHECKPOINT_MAGIC, &catalog.encode(), "it").unwrap().to_vec();
+        for ends in [[None, None], [Some(compared()), None], [None, Some(failed())], [Some(failed()), Some(compared())]]
+        {
+            let catalog = drilled(ends.clone());
+            let again = Catalog::decode(&catalog.encode(), 10).unwrap();
+            assert_eq!(again.snapshots().map(|it| it.drill.clone()).collect::<Vec<_>>(), ends);
+        }
+        // A list that is empty where nothing is behind it, drills of no snapshot, two of one.
+        let (none, first) = (body(&drilled([None, None])), body(&drilled([Some(compared()), None])));
+        let failure = &body(&drilled([Some(failed()), None]))[none.len() + 1..];
+        for (wrong, told) in [
+            ([&none[..], &[0]].concat(), "not in order"),
+            ([&first[..], &[0]].concat(), "not in order"),
+            ([&none[..], &[0], &[1, 2], &failure[2..]].concat(), "of no snapshot"),
+            ([&first[..], failure].concat(), "two last drills"),
+            ([&none[..], &[0, 2], &failure[1..], &failure[1..]].concat(), "not in order"),
+        ] {
+            let error = read(&wrong).unwrap_err().to_string();
+            assert!(error.contains(told), "{told} is not in {error}");
         }
     }
 

@@ -4,7 +4,7 @@
 use crate::codec::{DecodeError, Decoder, Encoder, seal, unseal};
 use crate::error::{Error, Result};
 use crate::id::{SnapshotId, WriterId};
-use crate::repository::drill::Drill;
+use crate::repository::drill::{Drill, FailedDrill};
 use crate::repository::snapshot::{Manifest, decode_label};
 use crate::store::compress::Compression;
 use crate::store::segment::SegmentRef;
@@ -83,6 +83,11 @@ pub enum Change {
         snapshot: SnapshotId,
         drill: Drill,
     },
+    /// A snapshot did not come through one: the server did not take it.
+    DrillFailed {
+        snapshot: SnapshotId,
+        failure: FailedDrill,
+    },
     /// Something from the future that one may pass over when reading, but not write after.
     Unknown {
         code: u8,
@@ -96,6 +101,7 @@ const SNAPSHOTS_FORGOTTEN: u8 = 4;
 const TAGS_CHANGED: u8 = 5;
 const COMPRESSION_CHANGED: u8 = 6;
 const SNAPSHOT_DRILLED: u8 = 7;
+const DRILL_FAILED: u8 = 8;
 
 /// Changes with codes from here on must be understood by readers; below, unknown ones are passed over.
 const FIRST_ESSENTIAL_CODE: u8 = 128;
@@ -177,6 +183,7 @@ impl Change {
             }
             Change::CompressionChanged { compression } => compression.encode(out.u8(COMPRESSION_CHANGED)),
             Change::SnapshotDrilled { snapshot, drill } => drill.encode(out.u8(SNAPSHOT_DRILLED).raw(&snapshot.0)),
+            Change::DrillFailed { snapshot, failure } => failure.encode(out.u8(DRILL_FAILED).raw(&snapshot.0)),
             Change::Unknown { code } => {
                 out.u8(*code);
             }
@@ -204,6 +211,9 @@ impl Change {
             COMPRESSION_CHANGED => Change::CompressionChanged { compression: Compression::decode(input)? },
             SNAPSHOT_DRILLED => {
                 Change::SnapshotDrilled { snapshot: SnapshotId(input.array()?), drill: Drill::decode(input)? }
+            }
+            DRILL_FAILED => {
+                Change::DrillFailed { snapshot: SnapshotId(input.array()?), failure: FailedDrill::decode(input)? }
             }
             code => return Ok(Change::Unknown { code }),
         };

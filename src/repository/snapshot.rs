@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, SnapshotId, hash};
-use crate::repository::drill::Drill;
+use crate::repository::drill::DrillEnd;
 use crate::repository::node::Node;
 use crate::time::Timestamp;
 
@@ -93,8 +93,8 @@ pub struct Snapshot {
     pub sequence: u64,
     /// Tags at present.
     pub tags: BTreeSet<String>,
-    /// The last restore drill.
-    pub drill: Option<Drill>,
+    /// How the last restore drill ended.
+    pub drill: Option<DrillEnd>,
     pub manifest: Manifest,
 }
 

@@ -162,8 +162,8 @@ pub struct Manifest {
     pub files: u64,
     pub has_xattrs: bool,
     pub tags: BTreeSet<String>,
-    /// The last drill as its record has it, and in how many tables something differed.
-    pub drill: Option<(Vec<u8>, u64)>,
+    /// The last drill as its record has it, and in how many tables something differed; `None` where it failed.
+    pub drill: Option<(Vec<u8>, Option<u64>)>,
 }
 
 /// Entries, directories, descendants, bytes, data bytes (section 6).
@@ -396,7 +396,16 @@ impl Reader {
                 let _what = (body.time(), body.text(), body.varint(), body.varint());
                 let different = body.varint();
                 if let Some(snapshot) = self.snapshots.iter_mut().find(|snapshot| snapshot.id == id) {
-                    snapshot.drill = Some((encoded, different));
+                    snapshot.drill = Some((encoded, Some(different)));
+                }
+            }
+            8 => {
+                let id = body.id();
+                let encoded = body.0.to_vec();
+                body.time();
+                assert!(body.text().len() <= 4096);
+                if let Some(snapshot) = self.snapshots.iter_mut().find(|snapshot| snapshot.id == id) {
+                    snapshot.drill = Some((encoded, None));
                 }
             }
             _ => panic!("a change of kind {kind}"),
@@ -437,10 +446,18 @@ impl Reader {
             body.extend(varint(tags.len() as u64));
             tags.iter().for_each(|tag| body.extend([varint(tag.len() as u64), tag.clone().into_bytes()].concat()));
         }
-        let drills = self.snapshots.iter().filter_map(|it| Some([varint(it.sequence), it.drill.clone()?.0].concat()));
-        let drills: Vec<Vec<u8>> = drills.collect();
-        if !drills.is_empty() {
-            body.extend([varint(drills.len() as u64), drills.concat()].concat());
+        let (mut compared, mut failed) = (Vec::new(), Vec::new());
+        for (sequence, (encoded, different)) in
+            self.snapshots.iter().filter_map(|it| Some((it.sequence, it.drill.clone()?)))
+        {
+            let list = if different.is_some() { &mut compared } else { &mut failed };
+            list.push([varint(sequence), encoded].concat());
+        }
+        if !compared.is_empty() || !failed.is_empty() {
+            body.extend([varint(compared.len() as u64), compared.concat()].concat());
+        }
+        if !failed.is_empty() {
+            body.extend([varint(failed.len() as u64), failed.concat()].concat());
         }
         body
     }
