@@ -187,6 +187,43 @@ fn history_tells_what_finding_the_row_in_every_snapshot_tells() {
 }
 
 #[test]
+fn what_is_read_in_another_way_is_not_taken_for_the_same() {
+    let place = TestRepository::new();
+    let mut rows = rows(5_000);
+    rows[777] = row(777, r"a\\b");
+    // In the header, so that the definition of the table is the same.
+    let in_mode = |mode: &str, rows: &[String]| {
+        let header = format!("/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='{mode}' */;\n\nCREATE TABLE");
+        String::from_utf8(dump(DEFINITION, rows)).unwrap().replacen("CREATE TABLE", &header, 1)
+    };
+    ingest(&place, in_mode("NO_BACKSLASH_ESCAPES", &rows).as_bytes()); // 0
+    rows[4_000] = row(4_000, "paid");
+    ingest(&place, in_mode("", &rows).as_bytes()); // 1: the same bytes mean something else
+    assert_eq!(history(&place, "777").steps, [r"1: 'a\\b' > 'a\\b'", r"0: - > 'a\\b' (oldest)"]);
+    assert_eq!(history(&place, "778").steps, ["0: - > 'new' (oldest)"]);
+}
+
+#[test]
+fn rows_of_a_table_that_is_defined_in_another_way_are_other_rows() {
+    let (place, rows) = (TestRepository::new(), rows(1_000));
+    ingest(&place, &dump(DEFINITION, &rows)); // 0
+    ingest(&place, &dump(&DEFINITION.replace("`state`", "`status`"), &rows)); // 1
+    let found = history(&place, "777");
+    assert!(found.steps.len() == 2 && found.steps[0].starts_with("1: "), "{found:?}");
+}
+
+#[test]
+fn dumps_of_another_kind_are_left_out() {
+    let place = TestRepository::new();
+    let of_postgres = b"--\n-- PostgreSQL database dump\n--\n\nCREATE TABLE public.t (id integer);\n\n--\n-- PostgreSQL database dump complete\n--\n";
+    ingest(&place, &dump(DEFINITION, &[row(1, "new")])); // 0
+    let options = in_database(Some("shop"), options(reader(of_postgres)));
+    ingest_postgres(&place.repository, options, &now, &Recorder::default()).unwrap(); // 1
+    ingest(&place, &dump(DEFINITION, &[row(1, "paid")])); // 2
+    assert_eq!(history(&place, "1").steps, ["2: 'new' > 'paid'", "0: - > 'new' (oldest)"]);
+}
+
+#[test]
 fn a_table_that_nothing_orders_is_scanned_and_that_is_said() {
     let place = TestRepository::new();
     let shuffled = |state: &str| -> Vec<String> {

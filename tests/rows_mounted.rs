@@ -280,7 +280,16 @@ fn what_patches_take_is_told_by_flags() {
     ingest(&stage, &server);
     let folder = stage.make_directory("patches").canonicalize().unwrap();
     let flags = ["--patch-dir", folder.to_str().unwrap(), "--patch-memory", "1", "--patches", "2"];
+    let written = |mount: &Mount| {
+        let before = mount.bytes_written();
+        fs::read(mount.path("diff/shop~1..shop/rows/shop/orders.sql")).unwrap();
+        mount.bytes_written() - before
+    };
+    let ample = stage.mount_with("ample", &[]);
+    let written_by_ample = written(&ample);
+    ample.unmount();
     let mount = stage.mount_with("mount", &flags);
+    assert!(written(&mount) > written_by_ample + (2 << 20), "rows that differ do not wait in files");
     let expected = patch(&stage, ["shop~1", "shop"], "shop.orders");
     assert!(expected.len() > 2 << 20);
     for pair in ["shop~1..shop", "shop@latest~1..shop", "shop~1..shop@latest"] {

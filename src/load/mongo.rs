@@ -33,14 +33,6 @@ impl Load {
     fn shown(&self) -> String {
         format!("{}.{}", self.database, self.name)
     }
-
-    /// Where its documents go.
-    fn documents_name(&self) -> String {
-        match &self.from.buckets {
-            Some(buckets) => format!("{}{}", &buckets[..buckets.len() - self.from.name.len()], self.name),
-            None => self.name.clone(),
-        }
-    }
 }
 
 /// Loads what `options` say.
@@ -177,7 +169,7 @@ impl Loading<'_> {
             return Err(Error::Interrupted);
         }
         let what = format!("loading {}", load.shown());
-        let command = batch.command(&load.documents_name(), anyhow);
+        let command = batch.command(&load.from.documents_name(&load.name), anyhow);
         Counters::add(&self.monitor.counters().bytes, command.len() as u64);
         if let Err(refused) = self.server.insert(&load.database, &what, command)? {
             let reason = format!("{}, in {}", refused.reason, batch.shown(refused.number));

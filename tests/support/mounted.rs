@@ -176,8 +176,17 @@ impl Mount {
 
     /// What the serving process has read so far, of packs mostly.
     pub fn bytes_read(&self) -> u64 {
+        self.bytes("rchar: ")
+    }
+
+    /// What it has written so far: answers to the kernel, and temporary files.
+    pub fn bytes_written(&self) -> u64 {
+        self.bytes("wchar: ")
+    }
+
+    fn bytes(&self, name: &str) -> u64 {
         let counters = fs::read_to_string(format!("/proc/{}/io", self.process)).unwrap();
-        counters.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
+        counters.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse().unwrap()
     }
 
     /// What the kernel asked for so far, and what that took.

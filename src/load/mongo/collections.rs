@@ -33,8 +33,8 @@ pub struct DumpCollection {
     pub is_view: bool,
     metadata: Option<Content>,
     pub documents: Option<Content>,
-    /// The collection that its documents are in, where that is another one.
-    pub buckets: Option<String>,
+    /// Its documents are in another collection, which belongs to it.
+    is_in_buckets: bool,
 }
 
 impl DumpCollection {
@@ -47,6 +47,11 @@ impl DumpCollection {
     pub fn is_of_server(&self) -> bool {
         let is_own = SERVER_PREFIXES.iter().any(|prefix| self.name.starts_with(prefix)) && self.name != FUNCTIONS;
         is_own || SERVER_DATABASES.contains(&&*self.database)
+    }
+
+    /// The collection of the server that its documents go into, where it is called `name` there.
+    pub fn documents_name(&self, name: &str) -> String {
+        if self.is_in_buckets { format!("{BUCKETS_PREFIX}{name}") } else { name.to_string() }
     }
 
     pub fn definition(&self, repository: &Repository) -> Result<Definition> {
@@ -131,12 +136,11 @@ fn collection(
     // A long name is in the metadata only.
     let name = read.name.map_or_else(|| text_of(&name), Ok)?;
     let buckets = files.get(&[BUCKETS_PREFIX.as_bytes(), stem].concat()).and_then(|[_, documents]| documents.clone());
-    let in_buckets = own.is_none() && buckets.is_some();
     Ok(Some(DumpCollection {
         database: database.to_string(),
         is_view: read.kind.as_deref() == Some(VIEW),
         metadata,
-        buckets: in_buckets.then(|| format!("{BUCKETS_PREFIX}{name}")),
+        is_in_buckets: own.is_none() && buckets.is_some(),
         documents: own.or(buckets),
         name,
     }))
@@ -156,5 +160,45 @@ pub fn find<'c>(all: &'c [DumpCollection], name: &str) -> Result<&'c DumpCollect
             Err(Error::invalid("table", name, "collections are named DATABASE.COLLECTION"))
         }
         (None, _) => Err(Error::invalid("table", name, "the dump has no such collection")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(database: &str, name: &str, is_in_buckets: bool) -> DumpCollection {
+        let (database, name) = (database.to_string(), name.to_string());
+        DumpCollection { database, name, is_view: false, metadata: None, documents: None, is_in_buckets }
+    }
+
+    #[test]
+    fn documents_of_time_series_go_into_their_buckets() {
+        assert_eq!(of("shop", "ts", true).documents_name("other.ts"), "system.buckets.other.ts");
+        assert_eq!(of("shop", "ts", false).documents_name("other.ts"), "other.ts");
+    }
+
+    #[test]
+    fn collections_are_found_by_names_that_mean_one() {
+        let all = [of("a", "b.c", false), of("a.b", "c", false), of("a.b", "d.e", false)];
+        assert_eq!(find(&all, "a.b.d.e").unwrap().shown(), "a.b.d.e");
+        let refused = |name: &str| find(&all, name).unwrap_err().to_string();
+        assert!(refused("a.b.c").contains("two collections of the dump can be meant by it"));
+        assert!(refused("a.b").contains("the dump has no such collection"));
+        assert!(refused("b").contains("collections are named DATABASE.COLLECTION"));
+    }
+
+    #[test]
+    fn what_a_server_makes_by_itself_is_its_own() {
+        let own = [
+            ("admin", "x"),
+            ("shop", "system.views"),
+            ("shop", "$admin.system.users"),
+            ("config", "x"),
+            ("local", "x"),
+        ];
+        assert!(own.iter().all(|(database, name)| of(database, name, false).is_of_server()));
+        let others = [("shop", "system.js"), ("shop", "systems"), ("administration", "x")];
+        assert!(!others.iter().any(|(database, name)| of(database, name, false).is_of_server()));
     }
 }
