@@ -16,7 +16,7 @@ mod text;
 
 use std::ffi::OsString;
 
-pub use self::mongo::MongoUrl;
+pub use self::mongo::{MongoUrl, is_loaded, unload};
 pub use self::server::{MysqlUrl, ServerUrl};
 
 use crate::dump::layout::{FORM, XML};

@@ -3,6 +3,7 @@
 
 mod compare;
 mod globals;
+mod mongo;
 mod mysql;
 mod place;
 mod postgres;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::compare::Comparing;
 pub use self::compare::VerifiedTable;
+use self::mongo::MongoEngine;
 use self::mysql::MysqlEngine;
 use self::place::ScratchPlace;
 use self::postgres::PostgresEngine;
@@ -33,6 +35,7 @@ pub enum DrillServer {
     /// MySQL or MariaDB.
     Mysql,
     Postgres,
+    Mongo,
 }
 
 /// How a drill is done.
@@ -66,16 +69,15 @@ pub fn verify(
     check_kind(snapshot, options.with)?;
     let place = ScratchPlace::new(&options.temporary_directory)?;
     let bin = options.server_bin.as_deref();
-    let result = match options.with {
-        DrillServer::Mysql => {
-            let engine = MysqlEngine::new(bin)?;
-            Run { repository, snapshot, options, place: &place, engine: &engine, clock, monitor }.drill(tell)
-        }
-        DrillServer::Postgres => {
-            let engine = PostgresEngine::new(bin)?;
-            Run { repository, snapshot, options, place: &place, engine: &engine, clock, monitor }.drill(tell)
-        }
+    let engine: Result<Box<dyn Engine>> = match options.with {
+        DrillServer::Mysql => MysqlEngine::new(bin).map(|engine| Box::new(engine) as _),
+        DrillServer::Postgres => PostgresEngine::new(bin).map(|engine| Box::new(engine) as _),
+        DrillServer::Mongo => MongoEngine::new(bin).map(|engine| Box::new(engine) as _),
     };
+    let result = engine.and_then(|engine| {
+        let engine = engine.as_ref();
+        Run { repository, snapshot, options, place: &place, engine, clock, monitor }.drill(tell)
+    });
     // Whatever failed then, failed because the user asked to stop.
     let result = if monitor.is_cancelled() { Err(Error::Interrupted) } else { result };
     let is_good = result.as_ref().is_ok_and(Drill::is_equal);
@@ -90,10 +92,13 @@ pub fn verify(
 fn check_kind(snapshot: &Snapshot, with: DrillServer) -> Result<()> {
     let manifest = &snapshot.manifest;
     let reason = match (manifest.kind, with) {
-        (SnapshotKind::Mysql, DrillServer::Mysql) | (SnapshotKind::Postgres, DrillServer::Postgres) => return Ok(()),
+        (SnapshotKind::Mysql, DrillServer::Mysql)
+        | (SnapshotKind::Postgres, DrillServer::Postgres)
+        | (SnapshotKind::Mongo, DrillServer::Mongo) => return Ok(()),
         (SnapshotKind::Mysql, _) => "it holds a dump of MySQL or MariaDB: --with mysql",
         (SnapshotKind::Postgres, _) => "it holds a dump of PostgreSQL: --with postgres",
-        _ => "it holds no dump of MySQL, MariaDB or PostgreSQL that was ingested as one",
+        (SnapshotKind::Mongo, _) => "it holds a dump of MongoDB: --with mongo",
+        _ => "it holds no dump of MySQL, MariaDB, PostgreSQL or MongoDB that was ingested as one",
     };
     Err(Error::invalid("snapshot", format!("{}@{}", manifest.source, manifest.name), reason))
 }

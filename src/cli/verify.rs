@@ -28,8 +28,8 @@ Examples:
 /// 0 only if everything is equal. What was found is kept with the snapshot: yesterfs snapshots and yesterfs show tell it. A dump
 /// that the server does not take ends with the statement that failed, and that it failed is kept.
 ///
-/// Needs the programs of a server (Debian: mariadb-server, or postgresql), and room: the data of the server, one and a half to
-/// three times the dump, and the second dump, compressed.
+/// Needs the programs of a server (Debian: mariadb-server, or postgresql; of MongoDB, mongod), and room: the data of the server, one and a half to
+/// three times the dump, and the second dump, compressed; of MongoDB also as it is.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Verify {
@@ -71,7 +71,7 @@ enum With {
     /// MariaDB or MySQL
     Mysql,
     Postgres,
-    /// Not possible: no package has MongoDB's programs
+    /// MongoDB
     Mongo,
 }
 
@@ -79,10 +79,7 @@ pub fn run(args: Verify, invocation: &Invocation) -> CommandResult {
     let with = match args.with {
         With::Mysql => DrillServer::Mysql,
         With::Postgres => DrillServer::Postgres,
-        With::Mongo => {
-            let hint = "restore it, and give it to mongorestore yourself: yesterfs restore SNAP --to DIR";
-            return Err(Failure::Usage { problem: "dumps of MongoDB go through no drill yet", hint });
-        }
+        With::Mongo => DrillServer::Mongo,
     };
     let terminal = invocation.start_progress(if args.json { Show::Nothing } else { Show::Text }, args.json)?;
     let repository = invocation.open(terminal.clone())?;

@@ -27,6 +27,9 @@ pub use self::metadata::{Metadata, Prelude};
 pub use self::name::{collection_file_name, collection_of_file};
 pub use self::oplog::{OplogReader, OplogTime, OplogWindow};
 
+/// The file of a dump that tells of programs' versions.
+pub const PRELUDE_FILE: &str = "prelude.json";
+
 /// What the file of a collection's options and indexes ends with.
 pub const METADATA_SUFFIX: &str = ".metadata.json";
 

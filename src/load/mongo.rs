@@ -3,14 +3,17 @@
 mod batch;
 mod collections;
 mod server;
+mod unload;
 mod url;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use self::batch::Batch;
+pub use self::collections::is_loaded;
 use self::collections::{DumpCollection, collections, find};
 use self::server::MongoServer;
+pub use self::unload::unload;
 pub use self::url::MongoUrl;
 use crate::dump::mongo::DocumentReader;
 use crate::error::{Error, Result};

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use crate::dump::layout::{COLLECTIONS_FILE, META_DIRECTORY, ORIGINAL_DIRECTORY};
-use crate::dump::mongo::{DOCUMENTS_SUFFIX, collection_file_name, collection_of_file};
+use crate::dump::mongo::{DOCUMENTS_SUFFIX, DocumentCounts, collection_file_name, collection_of_file};
 use crate::dump::name::{file_name, name_of_file, split_at_dots};
 use crate::error::{Error, Result};
 use crate::repository::Repository;
@@ -13,25 +13,25 @@ use crate::repository::node::{DirectoryRoot, Node};
 use crate::repository::pairs::{PagesMet, next_pair};
 use crate::rows::tables::{TableFiles, TablePair, TakePair, directories_in, each_pair, nodes_at};
 
-/// The bytes of the longest document of each file.
-type Longest = HashMap<Vec<u8>, u64>;
+/// What is known of the documents of each file.
+type Counts = HashMap<Vec<u8>, DocumentCounts>;
 
 /// Collections of two roots.
 pub struct Collections<'r> {
     repository: &'r Repository,
     roots: [Option<&'r Node>; 2],
     /// Not known where it is not asked how to read them.
-    longest: [Longest; 2],
+    counts: [Counts; 2],
 }
 
 impl<'r> Collections<'r> {
     pub fn new(repository: &'r Repository, roots: [Option<&'r Node>; 2]) -> Result<Collections<'r>> {
-        Ok(Collections { repository, roots, longest: [longest(repository, roots[0])?, longest(repository, roots[1])?] })
+        Ok(Collections { repository, roots, counts: [counts(repository, roots[0])?, counts(repository, roots[1])?] })
     }
 
     /// The same to tell only which differ.
     pub fn named_only(repository: &'r Repository, roots: [Option<&'r Node>; 2]) -> Collections<'r> {
-        Collections { repository, roots, longest: Default::default() }
+        Collections { repository, roots, counts: Default::default() }
     }
 
     /// All that may differ.
@@ -131,10 +131,11 @@ impl<'r> Collections<'r> {
         let path = [database, file].join(&b'/');
         let mut side = 0;
         let sides = nodes.map(|node| {
-            let longest = self.longest[side].get(&path).copied();
+            let counts = self.counts[side].get(&path);
+            let (longest, documents) = (counts.map(|it| it.longest), counts.map(|it| it.documents));
             side += 1;
             let data = node.as_ref().and_then(Node::content).cloned();
-            node.map(|_| TableFiles { data, longest, ..TableFiles::default() })
+            node.map(|_| TableFiles { data, longest, documents, ..TableFiles::default() })
         });
         TablePair::new(vec![database.to_vec()], file_name(collection, ""), sides)
     }
@@ -160,18 +161,18 @@ fn is_own(directory: &[u8]) -> bool {
 }
 
 /// What a snapshot tells of its collections.
-fn longest(repository: &Repository, root: Option<&Node>) -> Result<Longest> {
+fn counts(repository: &Repository, root: Option<&Node>) -> Result<Counts> {
     let path = [META_DIRECTORY, COLLECTIONS_FILE].join("/");
     let node = root.map_or(Ok(None), |root| repository.tree()?.lookup_path(root, path.as_bytes()))?;
-    let (mut found, mut text) = (Longest::new(), Vec::new());
+    let (mut found, mut text) = (Counts::new(), Vec::new());
     if let Some(content) = node.as_ref().and_then(Node::content) {
         repository.contents()?.read(content, 0, content.size as usize, &mut text)?;
     }
     for line in text.split(|&byte| byte == b'\n') {
-        let mut words = line.splitn(4, |&byte| byte == b' ').skip(2);
-        let number = words.next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
-        if let (Some(number), Some(path)) = (number, words.next()) {
-            found.insert(path.to_vec(), number);
+        let mut words = line.splitn(4, |&byte| byte == b' ').skip(1);
+        let mut number = || words.next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+        if let (Some(documents), Some(longest), Some(path)) = (number(), number(), words.next()) {
+            found.insert(path.to_vec(), DocumentCounts { documents, longest });
         }
     }
     Ok(found)

@@ -27,6 +27,8 @@ pub struct TableFiles {
     pub post: Option<Content>,
     /// The bytes of the longest row, where that is known.
     pub longest: Option<u64>,
+    /// How many documents a collection has, where that is known.
+    pub documents: Option<u64>,
 }
 
 /// A table that two snapshots do not both have in the same form.
@@ -335,6 +337,7 @@ fn files(repository: &Repository, table: Option<&Node>) -> Result<Option<TableFi
         triggers: content(TRIGGERS_FILE)?,
         post: content(POST_FILE)?,
         longest: None,
+        documents: None,
     }))
 }
 

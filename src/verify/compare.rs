@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::compressed::UnwrapLimit;
 use crate::dump::layout::{DATA_FILE, META_DIRECTORY, PARTS_FILE};
 use crate::dump::part_line::PartLine;
 use crate::dump::table::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ingest::dump::{DumpInput, DumpOptions, DumpRules};
+use crate::ingest::dump::{DumpInput, DumpOptions, DumpRules, OriginalPolicy};
+use crate::ingest::mongo::{MongoInput, MongoOptions, ingest_mongo};
 use crate::ingest::mysql::ingest_mysql;
 use crate::ingest::postgres::ingest_postgres;
 use crate::ingest::stream::StreamInput;
 use crate::ingest::{IngestOptions, IngestReport};
+use crate::load::is_loaded;
 use crate::progress::{Counters, Monitor, Problem};
 use crate::repository::snapshot::Snapshot;
 use crate::repository::{OpenOptions, Repository};
@@ -20,7 +23,7 @@ use crate::store::backend::LocalBackend;
 use crate::time::Clock;
 use crate::verify::place::ScratchPlace;
 use crate::verify::row_options::content_of;
-use crate::verify::server::Engine;
+use crate::verify::server::{Engine, SecondDump};
 use crate::verify::{DrillServer, VerifyOptions};
 
 /// Bounds of the caches of the repository that the second dump goes to.
@@ -122,19 +125,33 @@ impl Comparing<'_> {
             index_cache_bytes: INDEX_CACHE_BYTES,
         };
         let repository = Repository::open(backend, options, self.repository.monitor().clone())?;
-        let input = StreamInput::Command(engine.dump_command(self.place, self.repository, self.snapshot)?);
-        let source = self.snapshot.manifest.source.clone();
-        let inputs = vec![DumpInput { name: None, input, fallback_database: source.clone() }];
-        let common = IngestOptions { source, ..IngestOptions::default() };
-        let options = DumpOptions { common, inputs, rules: DumpRules::default(), threads: self.options.threads };
+        let dump = engine.dump(self.place, self.repository, self.snapshot, self.monitor)?;
+        let IngestReport { snapshot } = self.ingest(&repository, dump)?;
+        Ok(Dumped { repository, snapshot })
+    }
+
+    fn ingest(&self, repository: &Repository, dump: SecondDump) -> Result<IngestReport> {
+        let (source, threads) = (self.snapshot.manifest.source.clone(), self.options.threads);
+        let common = IngestOptions { source: source.clone(), ..IngestOptions::default() };
         // What the second dump takes is no progress of the first.
         let apart = Apart { monitor: self.monitor, counters: &Counters::default() };
-        let ingest = match self.options.with {
-            DrillServer::Mysql => ingest_mysql,
-            DrillServer::Postgres => ingest_postgres,
+        let command = match dump {
+            SecondDump::Command(command) => command,
+            SecondDump::Directory(directory) => {
+                let input = MongoInput::Directory(directory);
+                let (unwrap_limit, original) = (UnwrapLimit::default(), OriginalPolicy::default());
+                let options = MongoOptions { common, input, keep_incomplete: false, unwrap_limit, original, threads };
+                return ingest_mongo(repository, options, self.clock, &apart);
+            }
         };
-        let IngestReport { snapshot } = ingest(&repository, options, self.clock, &apart)?;
-        Ok(Dumped { repository, snapshot })
+        let input = StreamInput::Command(command);
+        let inputs = vec![DumpInput { name: None, input, fallback_database: source }];
+        let options = DumpOptions { common, inputs, rules: DumpRules::default(), threads };
+        let ingest = match self.options.with {
+            DrillServer::Postgres => ingest_postgres,
+            DrillServer::Mysql | DrillServer::Mongo => ingest_mysql,
+        };
+        ingest(repository, options, self.clock, &apart)
     }
 
     /// Compares all tables, and gives each to `tell`; tells how many there are, their rows, and how many differ.
@@ -174,15 +191,24 @@ impl Comparing<'_> {
         ];
         for pair in TablePair::joined(ours, theirs) {
             // What the server tells of itself is never the same.
-            if pair.is_of_server() {
+            if self.is_of_server(&pair) {
                 continue;
             }
             let path = [&pair.path()[..], b"/", DATA_FILE.as_bytes()].concat();
-            let rows = counts.get(&path).copied().unwrap_or(0);
+            let of_documents = pair.sides[0].as_ref().and_then(|ours| ours.documents);
+            let rows = of_documents.or_else(|| counts.get(&path).copied()).unwrap_or(0);
             let table = VerifiedTable { name: pair.name(), rows, ..VerifiedTable::default() };
             give(self.compare_rows([&sides[0], &sides[1]], &pair, &apart, table)?)?;
         }
         Ok(())
+    }
+
+    fn is_of_server(&self, pair: &TablePair) -> bool {
+        if self.options.with != DrillServer::Mongo {
+            return pair.is_of_server();
+        }
+        let text = |name: Option<Vec<u8>>| name.and_then(|name| String::from_utf8(name).ok()).unwrap_or_default();
+        !is_loaded(&text(pair.database()), &text(pair.table()))
     }
 
     fn compare_rows(

@@ -20,7 +20,7 @@ use crate::repository::snapshot::Snapshot;
 use crate::repository::tree::TreeReader;
 use crate::verify::place::ScratchPlace;
 use crate::verify::programs::Programs;
-use crate::verify::server::Engine;
+use crate::verify::server::{Engine, SecondDump};
 
 const PACKAGE: &str = "mariadb-server";
 
@@ -164,12 +164,13 @@ impl Engine for MysqlEngine {
         Ok(users.is_some_and(|node| node.directory().is_some()))
     }
 
-    fn dump_command(
+    fn dump(
         &self,
         place: &ScratchPlace,
         repository: &Repository,
         snapshot: &Snapshot,
-    ) -> Result<Vec<OsString>> {
+        _: &dyn Monitor,
+    ) -> Result<SecondDump> {
         let option = |name: &[u8], value: &[u8]| OsString::from_vec([name, value].concat());
         let mut words = vec![
             self.dumper.clone(),
@@ -191,7 +192,7 @@ impl Engine for MysqlEngine {
         }
         words.push("--databases".into());
         words.extend(databases);
-        Ok(words)
+        Ok(SecondDump::Command(words))
     }
 }
 

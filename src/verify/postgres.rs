@@ -17,7 +17,7 @@ use crate::verify::globals::missing_globals;
 use crate::verify::place::ScratchPlace;
 use crate::verify::programs::Programs;
 use crate::verify::row_options::row_options;
-use crate::verify::server::Engine;
+use crate::verify::server::{Engine, SecondDump};
 
 const PACKAGE: &str = "postgresql";
 
@@ -142,18 +142,19 @@ impl Engine for PostgresEngine {
         Ok(false)
     }
 
-    fn dump_command(
+    fn dump(
         &self,
         place: &ScratchPlace,
         repository: &Repository,
         snapshot: &Snapshot,
-    ) -> Result<Vec<OsString>> {
+        _: &dyn Monitor,
+    ) -> Result<SecondDump> {
         let mut words = vec![self.dumper.clone(), "--host".into(), place.directory().as_os_str().to_owned()];
         words.extend(["--username", OWNER, "--no-role-passwords", "--database=postgres"].map(OsString::from));
         if let Some(set) = snapshot.manifest.facts.get("character_set") {
             words.push(format!("--encoding={set}").into());
         }
         words.extend(row_options(repository, snapshot)?.into_iter().map(OsString::from));
-        Ok(words)
+        Ok(SecondDump::Command(words))
     }
 }

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -55,9 +56,22 @@ pub trait Engine: Sync {
     /// Whether the dump may have locked its user out.
     fn is_to_be_restarted(&self, repository: &Repository, snapshot: &Snapshot) -> Result<bool>;
 
-    /// The command that dumps all that came from the snapshot.
-    fn dump_command(&self, place: &ScratchPlace, repository: &Repository, snapshot: &Snapshot)
-    -> Result<Vec<OsString>>;
+    /// What dumps all that came from the snapshot.
+    fn dump(
+        &self,
+        place: &ScratchPlace,
+        repository: &Repository,
+        snapshot: &Snapshot,
+        monitor: &dyn Monitor,
+    ) -> Result<SecondDump>;
+}
+
+/// The dump of the server that was loaded.
+pub enum SecondDump {
+    /// What a command prints.
+    Command(Vec<OsString>),
+    /// Files as `mongodump` writes them.
+    Directory(PathBuf),
 }
 
 /// A server that ends with its owner.
@@ -88,8 +102,10 @@ impl<'a> ScratchServer<'a> {
         let failed = |reason: String| Error::Load { what: "starting a server".into(), client: program.clone(), reason };
         let path = self.place.path("log");
         let log = File::create(&path).map_err(Error::io("make", &path))?;
+        // Some tell why they end where others print nothing.
+        let printed = log.try_clone().map_err(Error::io("open again", &path))?;
         // A group of its own: what ends this process from a terminal does not reach it before it is asked to end.
-        command.process_group(0).stdout(Stdio::null()).stderr(log);
+        command.process_group(0).stdout(printed).stderr(log);
         let child = command.spawn().map_err(|cause| failed(cause.to_string()))?;
         let id = Pid::from_child(&child);
         self.place.set_server(Some(id));

@@ -102,6 +102,11 @@ impl MongoServer {
         format!("mongodb://{user}@127.0.0.1:{}/?directConnection=true{options}", self.port)
     }
 
+    /// Where it is on this machine.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn url(&self) -> String {
         format!("mongodb://127.0.0.1:{}/?directConnection=true", self.port)
     }

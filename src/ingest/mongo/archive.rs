@@ -3,7 +3,8 @@
 
 use crate::compressed::Wrapping;
 use crate::dump::mongo::{
-    Archive, ArchiveEnd, DOCUMENTS_SUFFIX, Event, Fault, METADATA_SUFFIX, Metadata, OplogReader, Prelude, VIEW,
+    Archive, ArchiveEnd, DOCUMENTS_SUFFIX, Event, Fault, METADATA_SUFFIX, Metadata, OplogReader, PRELUDE_FILE, Prelude,
+    VIEW,
 };
 use crate::error::{Error, Result};
 use crate::id::Hasher;
@@ -11,9 +12,7 @@ use crate::ingest::dump::{DumpReading, Ending, InputEnd};
 use crate::ingest::input::{OpenInput, StreamInput};
 use crate::ingest::mongo::container::ContainerPart;
 use crate::ingest::mongo::files::{MongoDump, MongoFile, Program, StoredArchive};
-use crate::ingest::mongo::layout::{
-    CONTAINER_PATH, FRAME_PATH, FilePath, OPLOG_FILE, PRELUDE_FILE, collection_path, path_of,
-};
+use crate::ingest::mongo::layout::{CONTAINER_PATH, FRAME_PATH, FilePath, OPLOG_FILE, collection_path, path_of};
 use crate::ingest::mongo::older::OlderFiles;
 use crate::ingest::mongo::originals::Originals;
 use crate::repository::content::{ChunkClass, Content};

@@ -1,14 +1,11 @@
 //! Layout: which file of a snapshot is which of a dump's.
 
 use crate::dump::layout::{META_DIRECTORY, ORIGINAL_DIRECTORY};
-use crate::dump::mongo::collection_file_name;
+use crate::dump::mongo::{PRELUDE_FILE, collection_file_name};
 use crate::dump::name::file_name_beside;
 
 /// The operations while the dump was made.
 pub const OPLOG_FILE: &str = "oplog.bson";
-
-/// Versions of server and program.
-pub const PRELUDE_FILE: &str = "prelude.json";
 
 /// What an archive has around the documents.
 pub const FRAME_PATH: [&str; 2] = [META_DIRECTORY, "frame"];

@@ -2,11 +2,11 @@
 
 use std::process::ExitStatus;
 
-use crate::dump::mongo::{DOCUMENTS_SUFFIX, Documents, Export, ExportForm, METADATA_SUFFIX, OplogReader};
+use crate::dump::mongo::{DOCUMENTS_SUFFIX, Documents, Export, ExportForm, METADATA_SUFFIX, OplogReader, PRELUDE_FILE};
 use crate::error::Result;
 use crate::ingest::dump::DumpReading;
 use crate::ingest::input::OpenInput;
-use crate::ingest::mongo::layout::{FilePath, PRELUDE_FILE};
+use crate::ingest::mongo::layout::FilePath;
 use crate::ingest::older_content;
 use crate::repository::content::{ChunkClass, Content};
 use crate::repository::content_writer::ContentWriter;

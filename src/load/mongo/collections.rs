@@ -45,8 +45,7 @@ impl DumpCollection {
 
     /// Whether a server makes it by itself.
     pub fn is_of_server(&self) -> bool {
-        let is_own = SERVER_PREFIXES.iter().any(|prefix| self.name.starts_with(prefix)) && self.name != FUNCTIONS;
-        is_own || SERVER_DATABASES.contains(&&*self.database)
+        is_of_server(&self.database, &self.name)
     }
 
     /// The collection of the server that its documents go into, where it is called `name` there.
@@ -63,6 +62,17 @@ impl DumpCollection {
     pub fn bytes(&self) -> u64 {
         self.documents.as_ref().map_or(0, |content| content.size)
     }
+}
+
+/// Whether servers make the collection of this name by themselves.
+pub fn is_of_server(database: &str, collection: &str) -> bool {
+    let is_own = SERVER_PREFIXES.iter().any(|prefix| collection.starts_with(prefix)) && collection != FUNCTIONS;
+    is_own || SERVER_DATABASES.contains(&database)
+}
+
+/// Whether a dump loads the documents of the file that is called after this collection.
+pub fn is_loaded(database: &str, collection: &str) -> bool {
+    !is_of_server(database, collection.strip_prefix(BUCKETS_PREFIX).unwrap_or(collection))
 }
 
 fn text(repository: &Repository, content: &Content, name: &str) -> Result<Vec<u8>> {

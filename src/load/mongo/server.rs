@@ -1,6 +1,7 @@
 //! MongoServer: talks to a server, by MongoDB's own driver.
 
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
+use mongodb::results::CollectionType;
 use mongodb::sync::Client;
 
 use crate::error::{Error, Result};
@@ -92,6 +93,44 @@ impl MongoServer {
     pub fn collections(&self, database: &str) -> Result<Vec<String>> {
         let listed = self.client.database(database).list_collection_names().run();
         listed.map_err(|cause| self.failed("asking the server for its collections", &cause))
+    }
+
+    /// What it calls its version.
+    pub fn version(&self) -> Result<String> {
+        let told = self.run("admin", "asking the server for its version", doc! { "buildInfo": 1 })?;
+        Ok(told.get_str("version").unwrap_or_default().to_string())
+    }
+
+    pub fn databases(&self) -> Result<Vec<String>> {
+        let listed = self.client.list_database_names().run();
+        listed.map_err(|cause| self.failed("asking the server for its databases", &cause))
+    }
+
+    /// The names of collections of a database that have documents of their own, which views and time series do not.
+    pub fn stored_collections(&self, database: &str) -> Result<Vec<String>> {
+        let failed = |cause| self.failed("asking the server for its collections", &cause);
+        let mut names = Vec::new();
+        for listed in self.client.database(database).list_collections().run().map_err(failed)? {
+            let listed = listed.map_err(failed)?;
+            names.extend((listed.collection_type == CollectionType::Collection).then_some(listed.name));
+        }
+        Ok(names)
+    }
+
+    /// Gives all documents of a collection, byte for byte.
+    pub fn each_document(
+        &self,
+        database: &str,
+        collection: &str,
+        each: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let failed = |cause| self.failed(&format!("reading {database}.{collection}"), &cause);
+        let found = self.client.database(database).collection::<RawDocumentBuf>(collection).find(doc! {}).run();
+        let mut cursor = found.map_err(failed)?;
+        while cursor.advance().map_err(failed)? {
+            each(cursor.current().as_bytes())?;
+        }
+        Ok(())
     }
 
     pub fn drop_collection(&self, database: &str, collection: &str) -> Result<()> {

@@ -1,6 +1,7 @@
 //! MongoUrl: which MongoDB, as a URL tells it: `mongodb://user@host:27017,other/?replicaSet=rs0&tls=true`.
 
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::load::server::{refuse, seen};
@@ -43,6 +44,12 @@ impl MongoUrl {
         Ok(url)
     }
 
+    /// The one server behind a socket, whose name must end with `.sock`.
+    pub fn of_socket(path: &Path) -> MongoUrl {
+        let place = encoded(path.as_os_str().as_bytes());
+        MongoUrl { place, options: vec!["directConnection=true".into()], ..MongoUrl::default() }
+    }
+
     /// For messages.
     pub fn shown(&self) -> String {
         format!("mongodb://{}", self.place)
@@ -51,7 +58,7 @@ impl MongoUrl {
     /// With the password, for the driver.
     pub fn with_password(&self) -> Result<String> {
         let user = match (&self.user, self.password()?) {
-            (Some(user), Some(password)) => format!("{user}:{}@", encoded(&password)),
+            (Some(user), Some(password)) => format!("{user}:{}@", encoded(password.as_bytes())),
             (Some(user), None) => format!("{user}@"),
             (None, _) => String::new(),
         };
@@ -80,10 +87,11 @@ fn unquoted(word: &str) -> String {
     }
 }
 
-fn encoded(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let bytes = text.bytes();
-    bytes.map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+fn encoded(text: &[u8]) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.".contains(&byte);
+    text.iter()
+        .map(|&byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 #[cfg(test)]
@@ -100,6 +108,8 @@ mod tests {
         assert_eq!(url.with_password().unwrap(), "mongodb://me%40home:a%27b%2F%40c@db1:27017,db2/shop?replicaSet=rs0");
         assert_eq!(url.shown(), "mongodb://db1:27017,db2/shop");
         assert_eq!(MongoUrl::parse("db").unwrap().with_password().unwrap(), "mongodb://db/");
+        let socket = MongoUrl::of_socket(Path::new("/tmp/a b/s.sock")).with_password().unwrap();
+        assert_eq!(socket, "mongodb://%2Ftmp%2Fa%20b%2Fs.sock/?directConnection=true");
         assert_eq!([unquoted(" \"a\\\"\\\\\" "), unquoted(" plain ")], ["a\"\\", "plain"]);
         for secret in ["me:secret@db", "db/?tlsCertificateKeyFilePassword=secret"] {
             let error = MongoUrl::parse(secret).unwrap_err().to_string();
