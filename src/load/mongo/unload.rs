@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::dump::mongo::{
     BUCKETS_PREFIX, DOCUMENTS_SUFFIX, METADATA_SUFFIX, PRELUDE_FILE, Prelude, TIME_SERIES, collection_file_name,
+    json_text,
 };
 use crate::error::{Error, Result};
 use crate::load::mongo::MongoUrl;
@@ -55,8 +56,9 @@ impl Unloading<'_> {
             Some(series) => (series, TIME_SERIES),
             None => (collection, "collection"),
         };
-        let metadata = serde_json::json!({ "indexes": [], "collectionName": name, "type": kind });
-        write(&path(name, METADATA_SUFFIX), metadata.to_string().as_bytes())?;
+        let shown = json_text(name.as_bytes());
+        let metadata = format!("{{\"indexes\":[],\"collectionName\":{shown},\"type\":\"{kind}\"}}");
+        write(&path(name, METADATA_SUFFIX), metadata.as_bytes())?;
         let path = path(collection, DOCUMENTS_SUFFIX);
         let mut file = BufWriter::new(File::create(&path).map_err(Error::io("make", &path))?);
         self.server.each_document(database, collection, &mut |document| {
