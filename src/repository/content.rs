@@ -12,6 +12,10 @@ pub const CONTENT_INLINE_MAX_BYTES: usize = 256;
 /// Contents of at most this many extents list them in the node itself.
 pub const EXTENTS_INLINE_MAX: usize = 4;
 
+/// The same of contents that are put together of stretches of another. The files of a table have the same few chunks, so its
+/// directory's page tells their ids once, where pages of their own would each tell them again.
+pub const RANGES_INLINE_MAX: usize = 16;
+
 /// The bytes of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {

@@ -347,6 +347,7 @@ pub struct ExtentWriter<'s, S: PageSink + ?Sized> {
     class: ChunkClass,
     totals: Totals,
     few: Vec<Extent>,
+    few_max: usize,
     tree: Option<PageTreeWriter<'s, S>>,
     scratch: Encoder,
 }
@@ -354,7 +355,12 @@ pub struct ExtentWriter<'s, S: PageSink + ?Sized> {
 impl<'s, S: PageSink + ?Sized> ExtentWriter<'s, S> {
     pub fn new(pages: &'s S, class: ChunkClass) -> Self {
         let (totals, scratch) = (Totals::default(), Encoder::new());
-        ExtentWriter { pages, class, totals, few: Vec::new(), tree: None, scratch }
+        ExtentWriter { pages, class, totals, few: Vec::new(), few_max: EXTENTS_INLINE_MAX, tree: None, scratch }
+    }
+
+    /// Lists up to so many extents in the node.
+    pub fn with_few(self, few_max: usize) -> Self {
+        ExtentWriter { few_max, ..self }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -364,7 +370,7 @@ impl<'s, S: PageSink + ?Sized> ExtentWriter<'s, S> {
     /// Adds the next extent.
     pub fn push(&mut self, extent: Extent, hints: &PageHints) -> Result<()> {
         self.totals = self.totals.plus(extent.totals());
-        if self.tree.is_none() && self.few.len() < EXTENTS_INLINE_MAX {
+        if self.tree.is_none() && self.few.len() < self.few_max {
             self.few.push(extent);
             return Ok(());
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::repository::Repository;
-use crate::repository::content::{Content, ContentBody, EXTENTS_INLINE_MAX, Extent};
+use crate::repository::content::{Content, ContentBody, Extent};
 use crate::repository::node::{DeviceNumber, DirectoryRoot, Node, NodeKind, Xattr, Xattrs};
 use crate::repository::snapshot::Snapshot;
 use crate::repository::tree::{Entry, TreeReader};
@@ -56,7 +56,8 @@ pub(super) fn node_bytes(node: &Node) -> u64 {
         NodeKind::Symlink { target } => target.len(),
         NodeKind::File { content, .. } => match &content.body {
             ContentBody::Inline(bytes) => bytes.len(),
-            _ => EXTENTS_INLINE_MAX * size_of::<Extent>(),
+            ContentBody::Extents(extents) => extents.len() * size_of::<Extent>(),
+            ContentBody::Tree { .. } => 0,
         },
         _ => 0,
     };

@@ -7,7 +7,7 @@ use std::ops::Range;
 use crate::error::Result;
 use crate::id::ChunkId;
 use crate::repository::comparison::{StoredBytes, same_as_extents};
-use crate::repository::content::{ChunkClass, Content, ContentBody, Extent, ExtentSource};
+use crate::repository::content::{ChunkClass, Content, ContentBody, Extent, ExtentSource, RANGES_INLINE_MAX};
 use crate::repository::content_reader::{ContentReader, PlacedExtent};
 use crate::repository::content_writer::{ContentWriter, ExtentWriter};
 use crate::repository::predecessor::Predecessor;
@@ -71,7 +71,7 @@ impl<'s, 'r> Ranges<'s, 'r> {
         }
         let before = before.map(|content| Predecessor::new(chunks, content));
         let hints = crate::repository::content_writer::page_hints(&before);
-        let mut writer = ExtentWriter::new(self.session, ChunkClass::Small);
+        let mut writer = ExtentWriter::new(self.session, ChunkClass::Small).with_few(RANGES_INLINE_MAX);
         for extent in self.extents_of(pieces) {
             writer.push(extent?, &hints)?;
         }
