@@ -3,12 +3,14 @@
 mod layout;
 mod meta;
 mod roles;
+mod sequences;
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use self::layout::{ATTACHMENT_FILE, place_of};
 use self::roles::Roles;
+use self::sequences::Sequences;
 use crate::dump::postgres::archive::{self, DirectoryArchive};
 use crate::dump::postgres::{DumpEnd, DumpFacts, Event, Need, NeedKind, Object, PartKind, PostgresDump};
 use crate::dump::unpack::{ArchiveEnd, ArchiveReader, DirectoryReader};
@@ -55,21 +57,12 @@ struct Learned {
     start: u64,
     /// The schemas of tables that are not in `public`, by where their parts begin.
     schemas: HashMap<u64, Vec<u8>>,
+    /// What the present part is about.
+    present: Vec<u8>,
     /// What tables need, by where their parts begin.
     needs: HashMap<u64, Vec<Need>>,
     roles: Roles,
-    /// Where the parts of sequences begin, by what they are about.
-    sequences: HashMap<Vec<u8>, Sequence>,
-    /// The sequences that tables have.
-    owned: HashMap<Vec<u8>, Vec<Vec<u8>>>,
-}
-
-/// A sequence, for the tables that have one.
-#[derive(Default)]
-struct Sequence {
-    schema: Vec<u8>,
-    name: Vec<u8>,
-    starts: Vec<u64>,
+    sequences: Sequences,
 }
 
 impl Learned {
@@ -79,11 +72,17 @@ impl Learned {
             Event::Part(part) => {
                 let (start, place) = (self.start + part.start, place_of(&part.object));
                 self.note_part(start, part.object, &place.object);
+                self.present.clone_from(&place.object);
                 notes.part(start, place);
             }
             Event::Needs(needs) => {
                 let start = notes.part_start();
-                for need in needs.into_iter().filter_map(|need| self.roles.take(start, need)) {
+                for need in needs {
+                    // Nearly every table with a sequence names it. Where the dump tells later whose it is, it is left out at the end.
+                    if self.is_own(&self.present, &need) {
+                        continue;
+                    }
+                    let Some(need) = self.roles.take(start, need) else { continue };
                     let known = self.needs.entry(start).or_default();
                     if known.len() < NEEDS_MAX && !known.contains(&need) {
                         known.push(need);
@@ -91,18 +90,14 @@ impl Learned {
                 }
             }
             Event::Owns { table, sequence } => {
-                let place = place_of(&sequence).object;
-                let Object { schema, name, .. } = sequence;
-                let known = self.sequences.entry(place.clone()).or_default();
-                (known.schema, known.name) = (schema, name);
-                self.owned.entry(place_of(&table).object).or_default().push(place);
+                self.sequences.own(&place_of(&table).object, &place_of(&sequence).object);
             }
         }
     }
 
     fn note_part(&mut self, start: u64, object: Object, place: &[u8]) {
         match object.kind {
-            PartKind::Sequence => self.sequences.entry(place.to_vec()).or_default().starts.push(start),
+            PartKind::Sequence => self.sequences.begin(place, start),
             kind if kind.is_of_table() && object.schema != b"public" => {
                 self.schemas.insert(start, object.schema);
             }
@@ -110,21 +105,23 @@ impl Learned {
         }
     }
 
-    /// The sequences that this table has.
-    fn sequences_of(&self, table: &[u8]) -> impl Iterator<Item = &Sequence> {
-        self.owned.get(table).into_iter().flatten().filter_map(|place| self.sequences.get(place))
+    /// Whether this is a sequence that the table has.
+    fn is_own(&self, table: &[u8], need: &Need) -> bool {
+        if need.kind != NeedKind::Sequence {
+            return false;
+        }
+        let (schema, name) = (need.schema.clone(), need.name.clone());
+        let below = place_of(&Object { kind: PartKind::Sequence, database: None, schema, name }).object;
+        let database = table.split(|&byte| byte == b'/').next().unwrap_or_default();
+        self.sequences.is_owned(table, &[database, &below].concat())
     }
 
     /// What the table needs whose parts begin there, besides its sequences.
     fn needs_of(&self, table: &[u8], starts: &[u64]) -> Vec<&Need> {
         let mut needs: Vec<&Need> = Vec::new();
-        let is_own = |need: &Need| {
-            let has_name = |it: &Sequence| (&it.schema, &it.name) == (&need.schema, &need.name);
-            need.kind == NeedKind::Sequence && self.sequences_of(table).any(has_name)
-        };
         let objects = starts.iter().filter_map(|start| self.needs.get(start)).flatten();
         for need in objects.chain(starts.iter().flat_map(|&start| self.roles.of(start))) {
-            if !needs.contains(&need) && !is_own(need) {
+            if !needs.contains(&need) && !self.is_own(table, need) {
                 needs.push(need);
             }
         }
@@ -193,7 +190,7 @@ impl DumpFormat for Postgres {
         let Some(first) = own.first().or(attached.first()) else { return Vec::new() };
         let table = list.object(first);
         let mut starts: Vec<u64> = own.iter().map(|part| part.start).collect();
-        starts.extend(self.learned.sequences_of(table).flat_map(|sequence| &sequence.starts));
+        starts.extend(self.learned.sequences.starts_of(table));
         starts.sort_unstable();
 
         let comment = meta::restore_comment(&self.learned.needs_of(table, &starts), !attached.is_empty());

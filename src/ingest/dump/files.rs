@@ -135,7 +135,7 @@ impl DumpFiles<'_, '_> {
 fn store_texts<F: DumpFormat>(dump: &StoredDumps<F>, order: &[u32], lane: &mut DataLane) -> Result<()> {
     let mut recent = VecDeque::new();
     for object in objects(&dump.parts, order) {
-        if !dump.parts.is_restorable(dump.parts.get(object[0])) {
+        if !dump.parts.is_restorable(&dump.parts.get(object[0])) {
             continue;
         }
         for piece in restore(dump, object) {
@@ -172,14 +172,14 @@ fn in_order<'p>(
 
 /// The parts of each object, which stand together in the order of paths.
 fn objects<'p>(list: &PartList, order: &'p [u32]) -> impl Iterator<Item = &'p [u32]> {
-    order.chunk_by(|&a, &b| list.object_path(list.get(a)).eq(list.object_path(list.get(b))))
+    order.chunk_by(|&a, &b| list.object_path(&list.get(a)).eq(list.object_path(&list.get(b))))
 }
 
 /// The files that the parts of one object make.
 fn files_of<'p>(list: &PartList, object: &'p [u32]) -> Vec<File<'p>> {
-    let name = |number: u32| list.file_name(list.get(number));
+    let name = |number: u32| list.file_name(&list.get(number));
     let mut files: Vec<File> = object.chunk_by(|&a, &b| name(a) == name(b)).map(File::Parts).collect();
-    if list.is_restorable(list.get(object[0])) {
+    if list.is_restorable(&list.get(object[0])) {
         let is_before = |file: &File| matches!(file, File::Parts(parts) if name(parts[0]) < Some(RESTORE_FILE));
         files.insert(files.partition_point(is_before), File::Restore(object));
     }
@@ -237,9 +237,9 @@ impl File<'_> {
         match self {
             File::Made { path, .. } | File::Member { path, .. } => path.iter().map(Vec::as_slice).collect(),
             File::Dump(name) => vec![name.as_bytes()],
-            File::Parts(parts) => list.path(list.get(parts[0])).collect(),
+            File::Parts(parts) => list.path(&list.get(parts[0])).collect(),
             File::Restore(parts) => {
-                list.object_path(list.get(parts[0])).chain(std::iter::once(RESTORE_FILE.as_bytes())).collect()
+                list.object_path(&list.get(parts[0])).chain(std::iter::once(RESTORE_FILE.as_bytes())).collect()
             }
         }
     }

@@ -59,8 +59,8 @@ pub fn json_file(value: &serde_json::Value) -> Vec<u8> {
 
 /// One line of `parts` for each part, in the order of the dump: its length, its rows, its file.
 pub fn part_lines(parts: &PartList) -> impl Iterator<Item = Vec<u8>> + '_ {
-    parts.all().iter().map(|part| {
-        let path = parts.path(part).collect::<Vec<_>>().join(&b'/');
+    parts.all().map(|part| {
+        let path = parts.path(&part).collect::<Vec<_>>().join(&b'/');
         PartLine { length: part.length, rows: part.rows, path: &path }.line()
     })
 }
