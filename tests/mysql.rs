@@ -472,3 +472,27 @@ fn many_small_tables_cost_little_more_than_their_dump() {
     println!("again with another row: {} bytes", again.bytes_stored);
     assert!(again.bytes_stored < 8 << 10, "{} bytes for one row", again.bytes_stored);
 }
+
+#[test]
+fn the_first_byte_of_a_table_costs_little_more_among_many_tables() {
+    let cost = |tables: u32| {
+        let place = TestRepository::new();
+        let snapshot = ingest(&place, options(reader(&made_dump(tables, 2)))).unwrap().snapshot;
+        // Another process has nothing at hand.
+        let repository = place.reopen().unwrap();
+        let chunks = repository.chunks().unwrap();
+        let before = chunks.read_counts();
+        let path = format!("fallback/tables/t{:06}/data.sql", tables / 2);
+        let node = repository.tree().unwrap().lookup_path(&snapshot.manifest.root, path.as_bytes()).unwrap().unwrap();
+        let mut byte = Vec::new();
+        repository.contents().unwrap().read(node.content().unwrap(), 0, 1, &mut byte).unwrap();
+        assert_eq!(byte.len(), 1);
+        let after = chunks.read_counts();
+        println!("among {tables} tables: {after:?}");
+        (after.calls - before.calls, after.records - before.records)
+    };
+    let (few, many) = (cost(1000), cost(16_000));
+    // Each step down to the table is a page, and the list of tables has one more level, at most two.
+    assert!(few.0 <= 8 && few.1 <= 8, "{few:?}");
+    assert!(many.0 <= few.0 + 2 && many.1 <= few.1 + 2, "{many:?} after {few:?}");
+}
