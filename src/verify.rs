@@ -67,7 +67,7 @@ pub fn verify(
     tell: &mut dyn FnMut(&VerifiedTable) -> Result<()>,
 ) -> Result<Drill> {
     check_kind(snapshot, options.with)?;
-    let place = ScratchPlace::new(&options.temporary_directory)?;
+    let place = ScratchPlace::new(&options.temporary_directory, monitor)?;
     let bin = options.server_bin.as_deref();
     let engine: Result<Box<dyn Engine>> = match options.with {
         DrillServer::Mysql => MysqlEngine::new(bin).map(|engine| Box::new(engine) as _),
@@ -108,7 +108,7 @@ struct Run<'a> {
     repository: &'a Repository,
     snapshot: &'a Snapshot,
     options: &'a VerifyOptions,
-    place: &'a ScratchPlace,
+    place: &'a ScratchPlace<'a>,
     engine: &'a dyn Engine,
     clock: &'a Clock,
     monitor: &'a dyn Monitor,

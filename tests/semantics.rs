@@ -809,6 +809,10 @@ const PROMISES_OF_DRILLS: &[(&str, &str)] = &[
         "whoever_ends_a_drill_leaves_nothing_behind",
     ),
     (
+        "Who interrupts a drill does not wait for the programs that make the server's files: they end at once, with what they started.",
+        "whoever_gives_up_while_a_server_is_made_waits_for_nothing",
+    ),
+    (
         "Its programs are where `--server-bin` says, else where the path leads, else where packages have them; what is missing is named.",
         "what_is_missing_or_wrong_is_said",
     ),

@@ -3,8 +3,8 @@
 
 mod support;
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -286,6 +286,41 @@ fn whoever_ends_a_drill_leaves_nothing_behind() {
     within(Duration::from_secs(20), "all is gone", || {
         names(place(&stage)).is_empty() && servers_in(&place(&stage)).is_empty()
     });
+}
+
+#[test]
+fn whoever_gives_up_while_a_server_is_made_waits_for_nothing() {
+    let stage = Stage::new();
+    let mysql =
+        "-- MariaDB dump 10.19\n-- Host: h    Database: shop\n\nCREATE TABLE `t` (`id` int);\n-- Dump completed\n";
+    let postgres =
+        "SELECT pg_catalog.set_config('search_path', '', false);\n--\n-- PostgreSQL database dump complete\n--\n";
+    for (with, dump, server, installer) in
+        [("mysql", mysql, "mariadbd", "mariadb-install-db"), ("postgres", postgres, "postgres", "initdb")]
+    {
+        ingest(&stage, with, dump.as_bytes());
+        let programs = stage.make_directory(&format!("slow {with}"));
+        symlink("/bin/false", programs.join(server)).unwrap();
+        // One that takes long, and so does what it started.
+        fs::write(programs.join(installer), "#!/bin/sh\nsh -c ': > begun; sleep 300; :' \"$PWD\"\n").unwrap();
+        fs::set_permissions(programs.join(installer), Permissions::from_mode(0o755)).unwrap();
+        let options = ["--server-bin", programs.to_str().unwrap()];
+        let mut child = drill(&stage, with, &options).stderr(Stdio::null()).spawn().unwrap();
+        within(Duration::from_secs(60), "files of a server are made", || {
+            names(place(&stage)).first().is_some_and(|name| place(&stage).join(name).join("begun").exists())
+        });
+        assert!(!servers_in(&place(&stage)).is_empty());
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let mut status = None;
+        within(Duration::from_secs(20), "the drill ends", || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        assert_eq!(status.unwrap().code(), Some(130), "{with}");
+        within(Duration::from_secs(20), "what it started ends", || servers_in(&place(&stage)).is_empty());
+        assert_eq!(names(place(&stage)), [""; 0]);
+        assert_eq!(recorded(&stage), "");
+    }
 }
 
 #[test]

@@ -58,7 +58,7 @@ pub struct Comparing<'a> {
     pub repository: &'a Repository,
     pub snapshot: &'a Snapshot,
     pub options: &'a VerifyOptions,
-    pub place: &'a ScratchPlace,
+    pub place: &'a ScratchPlace<'a>,
     pub clock: &'a Clock,
     pub monitor: &'a dyn Monitor,
 }

@@ -1,6 +1,7 @@
 //! ScratchPlace: a directory of a drill's own, and somebody who looks after it even when this process is killed.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::os::unix::process::CommandExt;
@@ -8,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::error::{Error, Result};
 use crate::id::WriterId;
+use crate::progress::Monitor;
 
 /// Servers refuse to run as root: they run as this user and group, nobody's on every Linux.
 const NOBODY: u32 = 65534;
@@ -22,6 +24,9 @@ const PATH_MAX_BYTES: usize = 90;
 /// How often, and after which times, removing it is tried.
 const REMOVALS_MAX: u32 = 20;
 const REMOVAL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Between two looks at a program that runs, or at whether the user gave up.
+pub const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Waits until the process that started it has ended, which closes its standard input; then it ends the server whose number
 /// came last, and removes the directory.
@@ -39,15 +44,16 @@ done
 "#;
 
 /// A directory that goes with its owner.
-pub struct ScratchPlace {
+pub struct ScratchPlace<'m> {
     path: PathBuf,
     keeper: Child,
+    monitor: &'m dyn Monitor,
     is_kept: bool,
 }
 
-impl ScratchPlace {
+impl<'m> ScratchPlace<'m> {
     /// One in this directory. Whoever runs the server owns it, and nobody else sees what is in it.
-    pub fn new(parent: &Path) -> Result<ScratchPlace> {
+    pub fn new(parent: &Path, monitor: &'m dyn Monitor) -> Result<ScratchPlace<'m>> {
         let parent = std::path::absolute(parent).map_err(Error::io("find", parent))?;
         let path = parent.join(format!("yesterfs-drill-{}", WriterId::random()?));
         if path.as_os_str().len() > PATH_MAX_BYTES {
@@ -55,7 +61,7 @@ impl ScratchPlace {
             return Err(Error::invalid("directory", parent.to_string_lossy(), reason));
         }
         std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(Error::io("make", &path))?;
-        let place = ScratchPlace { keeper: start_keeper(&path)?, path, is_kept: false };
+        let place = ScratchPlace { keeper: start_keeper(&path)?, path, monitor, is_kept: false };
         if is_root() {
             let owner = Some(NOBODY);
             chown(&place.path, owner, owner).map_err(Error::io("give away", &place.path))?;
@@ -81,16 +87,31 @@ impl ScratchPlace {
         command
     }
 
-    /// Runs such a program to its end.
+    /// Runs such a program to its end, or until the user asks to stop, which ends what it started, too.
     pub fn run(&self, mut command: Command, what: &str) -> Result<()> {
         let client = command.get_program().to_string_lossy().into_owned();
         let failed = |reason: String| Error::Load { what: what.to_string(), client: client.clone(), reason };
-        let output = command.stdin(Stdio::null()).output().map_err(|cause| failed(cause.to_string()))?;
-        if output.status.success() {
+        let path = self.path("told");
+        let told = File::create(&path).map_err(Error::io("make", &path))?;
+        let also_told = told.try_clone().map_err(Error::io("open again", &path))?;
+        command.process_group(0).stdin(Stdio::null()).stdout(told).stderr(also_told);
+        let mut child = command.spawn().map_err(|cause| failed(cause.to_string()))?;
+        let status = loop {
+            if let Some(status) = child.try_wait().map_err(|cause| failed(cause.to_string()))? {
+                break status;
+            }
+            if self.monitor.is_cancelled() {
+                // It was not waited for, so that the number is its own.
+                let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+                let _ = child.wait();
+                return Err(Error::Interrupted);
+            }
+            std::thread::sleep(LOOK_INTERVAL);
+        };
+        if status.success() {
             return Ok(());
         }
-        let told = [output.stdout, output.stderr].concat();
-        Err(failed(format!("{}; {}", output.status, end_of(&told))))
+        Err(failed(format!("{status}; {}", end_of(&std::fs::read(&path).unwrap_or_default()))))
     }
 
     /// Whoever looks after the place ends this one, too; or none any more.
@@ -110,7 +131,7 @@ impl ScratchPlace {
     }
 }
 
-impl ScratchPlace {
+impl ScratchPlace<'_> {
     /// What a server that was killed left behind may still write there for a moment.
     fn remove(&self) {
         let mut looks = 0;
@@ -124,7 +145,7 @@ impl ScratchPlace {
     }
 }
 
-impl Drop for ScratchPlace {
+impl Drop for ScratchPlace<'_> {
     fn drop(&mut self) {
         if !self.is_kept {
             self.remove();

@@ -6,7 +6,6 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
@@ -15,10 +14,7 @@ use crate::load::ServerUrl;
 use crate::progress::Monitor;
 use crate::repository::Repository;
 use crate::repository::snapshot::Snapshot;
-use crate::verify::place::{ScratchPlace, end_of};
-
-/// Between two looks at a server that starts or ends, or at whether the user gave up.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+use crate::verify::place::{LOOK_INTERVAL, ScratchPlace, end_of};
 
 /// So often it is looked before a server counts as stuck: two minutes.
 const LOOKS_MAX: u32 = 6000;
@@ -77,13 +73,17 @@ pub enum SecondDump {
 /// A server that ends with its owner.
 pub struct ScratchServer<'a> {
     engine: &'a dyn Engine,
-    place: &'a ScratchPlace,
+    place: &'a ScratchPlace<'a>,
     running: Option<(Child, Pid)>,
 }
 
 impl<'a> ScratchServer<'a> {
     /// A new, empty one that answers.
-    pub fn start(engine: &'a dyn Engine, place: &'a ScratchPlace, monitor: &dyn Monitor) -> Result<ScratchServer<'a>> {
+    pub fn start(
+        engine: &'a dyn Engine,
+        place: &'a ScratchPlace<'a>,
+        monitor: &dyn Monitor,
+    ) -> Result<ScratchServer<'a>> {
         engine.initialize(place)?;
         let mut server = ScratchServer { engine, place, running: None };
         server.run(false, monitor)?;
