@@ -20,6 +20,9 @@ use crate::time::Timestamp;
 /// Finished packs that are published together while an ingest runs: an interruption loses at most these.
 const PUBLISH_EVERY_PACKS: usize = 8;
 
+/// Or as soon as they have so many chunks: each takes some hundred bytes of memory until then, and packs of tiny ones have many.
+const PUBLISH_EVERY_CHUNKS: usize = 100_000;
+
 /// An open writing session.
 pub struct WriteSession<'r> {
     repository: &'r Repository,
@@ -69,7 +72,8 @@ impl<'r> WriteSession<'r> {
 
     /// Publishes finished packs once there are enough of them; called between files and between chunks of long ones.
     pub fn publish_if_due(&self, now: Timestamp) -> Result<()> {
-        if self.chunks.finished_count() < PUBLISH_EVERY_PACKS {
+        let chunks = &self.chunks;
+        if chunks.finished_count() < PUBLISH_EVERY_PACKS && chunks.finished_chunks() < PUBLISH_EVERY_CHUNKS {
             return Ok(());
         }
         match self.publishing.try_lock() {

@@ -193,6 +193,11 @@ impl<'a> ChunkWriter<'a> {
         lock(&self.finished).len()
     }
 
+    /// Chunks in these.
+    pub fn finished_chunks(&self) -> usize {
+        lock(&self.finished).iter().map(|pack| pack.entries.len()).sum()
+    }
+
     /// Takes the finished packs, for publication in a segment; not those that need another of this session that is neither
     /// published nor among them.
     pub fn take_finished(&self) -> Vec<FinishedPack> {

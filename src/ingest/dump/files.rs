@@ -63,6 +63,8 @@ impl DumpFiles<'_, '_> {
         let new = |permissions| private_node(permissions, self.started, NodeKind::Directory(DirectoryRoot::default()));
         let mut tree = DumpTree::new(self.session, new(0o600), new(0o700), self.before);
         in_order(&dump.parts, &order, made, &mut |file| {
+            // A page for each of a million tables would wait in memory for the end.
+            self.session.publish_if_due((self.clock)())?;
             let path = file.path(&dump.parts);
             let before = tree.go_to(&path)?;
             let older = before.as_ref().and_then(Node::content);
