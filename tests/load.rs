@@ -146,7 +146,7 @@ fn a_load_that_fails_says_where() {
     let message = refused(&restore(&stage, &server, &["--table", "shop.missing"]), 2);
     assert!(message.contains("\"shop.missing\"") && message.contains("no such table"), "{message}");
     let message = refused(&restore(&stage, &server, &["--client", "no-such-client"]), 6);
-    assert!(message.contains("\"no-such-client\" failed"), "{message}");
+    assert!(message.contains("\"no-such-client\" cannot be started"), "{message}");
     let message = refused(&restore_into(&stage, "mysql://me:secret@/shop", &[]), 2);
     assert!(message.contains("MYSQL_PWD") && !message.contains("secret"), "{message}");
     let message = refused(&restore_into(&stage, &server.url(""), &["--to", "/tmp"]), 2);
