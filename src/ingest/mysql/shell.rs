@@ -162,7 +162,8 @@ impl Plan {
             return Ok(());
         }
         let index = self.read(&format!("{file}.idx"))?;
-        let bytes = index.and_then(|index| <[u8; 8]>::try_from(index).ok()).map(u64::from_be_bytes);
+        // An entry for each stretch of rows; the last is of all of them.
+        let bytes = index.and_then(|index| index.last_chunk::<8>().copied()).map(u64::from_be_bytes);
         // Whoever opens it finds it however it is compressed.
         let (plain, _) = Wrapping::split_name(file.as_bytes());
         self.steps.push(ShellStep::Rows { file: plain.to_vec(), bytes });
