@@ -1,6 +1,6 @@
 //! A directory that MySQL Shell filled: which files there must be, and their order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -37,29 +37,37 @@ pub fn shell_directory(directory: &Path) -> Result<ShellDirectory> {
         let name = entry.map_err(Error::io("list", directory))?.file_name().as_bytes().to_vec();
         files.extend(String::from_utf8(name));
     }
-    let mut plan = Plan { directory: directory.to_path_buf(), files, done: None, steps: Vec::new(), fault: None };
+    let mut plan = Plan { directory: directory.to_path_buf(), files, ..Plan::default() };
     let manifest = plan.read(MANIFEST)?.as_deref().and_then(DumpManifest::read);
     let manifest = manifest.ok_or_else(|| plan.refuse(MANIFEST))?;
     match plan.read(DONE)? {
-        Some(bytes) => plan.done = Some(DoneManifest::read(&bytes).ok_or_else(|| plan.refuse(DONE))?),
-        None => plan.fault = Some(format!("{DONE} is missing: MySQL Shell did not come to its end")),
+        Some(bytes) => plan.told_bytes = DoneManifest::read(&bytes).ok_or_else(|| plan.refuse(DONE))?.file_bytes,
+        None => plan.note(format!("{DONE} is missing: MySQL Shell did not come to its end")),
     }
     let preamble = plan.read(PREAMBLE)?.unwrap_or_default();
     for schema in &manifest.schemas {
         plan.add_schema(schema, &manifest.base_name(schema), manifest.makes_databases)?;
     }
+    plan.add_views();
+    plan.look_for_rows_of_no_table();
     if plan.files.contains(USERS) {
         plan.statements(USERS.into());
     }
     Ok(ShellDirectory::new(&manifest, &preamble, plan.steps, plan.fault))
 }
 
+#[derive(Default)]
 struct Plan {
     directory: PathBuf,
     /// The names of all files.
     files: BTreeSet<String>,
-    done: Option<DoneManifest>,
+    /// Files of rows, and how many bytes of rows were put into each.
+    told_bytes: BTreeMap<String, u64>,
     steps: Vec<ShellStep>,
+    /// The files of rows that are among the steps.
+    rows: BTreeSet<String>,
+    /// Databases, and the files that make their views, which may need tables of any database.
+    views: Vec<(String, Vec<String>)>,
     fault: Option<String>,
 }
 
@@ -87,9 +95,13 @@ impl Plan {
         self.steps.push(ShellStep::Statements { file: file.into_bytes() });
     }
 
+    fn note(&mut self, fault: String) {
+        self.fault.get_or_insert(fault);
+    }
+
     /// Takes note that a file is not there that another one tells of.
     fn is_missing(&mut self, file: &str) {
-        self.fault.get_or_insert(format!("{file} is missing"));
+        self.note(format!("{file} is missing"));
     }
 
     fn add_schema(&mut self, name: &str, base: &str, is_made: bool) -> Result<()> {
@@ -107,13 +119,32 @@ impl Plan {
         for table in &schema.tables {
             self.add_table(table, &schema.base_name(base, table))?;
         }
-        // What stands for a view until all that it needs is there.
-        for ending in [".pre.sql", ".sql"] {
-            for view in schema.views.iter().filter(|_| schema.has_views) {
-                self.statements(format!("{}{ending}", schema.base_name(base, view)));
-            }
+        let mut views = Vec::new();
+        for view in schema.views.iter().filter(|_| schema.has_views) {
+            let base = schema.base_name(base, view);
+            // What stands for it until all that it needs is there.
+            self.statements(format!("{base}.pre.sql"));
+            views.push(format!("{base}.sql"));
         }
+        self.views.push((name.to_string(), views));
         Ok(())
+    }
+
+    fn add_views(&mut self) {
+        for (database, views) in std::mem::take(&mut self.views) {
+            if !views.is_empty() {
+                self.steps.push(ShellStep::Use(database.into_bytes()));
+            }
+            views.into_iter().for_each(|view| self.statements(view));
+        }
+    }
+
+    /// Takes note of rows that were written, and that no manifest of a table leads to.
+    fn look_for_rows_of_no_table(&mut self) {
+        let is_left = |(file, bytes): &(&String, &u64)| **bytes > 0 && !self.rows.contains(*file);
+        if let Some((file, _)) = self.told_bytes.iter().find(is_left) {
+            self.note(format!("{file} has rows, {DONE} tells, and no manifest tells of which table"));
+        }
     }
 
     fn add_table(&mut self, name: &str, base: &str) -> Result<()> {
@@ -145,28 +176,65 @@ impl Plan {
         if !table.has_chunks {
             return self.add_file_of_rows(format!("{base}.{extension}"));
         }
-        for number in 0_u64.. {
-            let (last, further) = (format!("{base}@@{number}.{extension}"), format!("{base}@{number}.{extension}"));
-            if self.files.contains(&further) && !self.files.contains(&last) {
-                self.add_file_of_rows(further)?;
-                continue;
+        let (numbers, last) = self.numbers_of_chunks(base, extension);
+        let mut expected = 0;
+        for number in numbers {
+            if number != expected {
+                self.is_missing(&format!("{base}@{expected}.{extension}"));
             }
-            return self.add_file_of_rows(last);
+            self.add_file_of_rows(format!("{base}@{number}.{extension}"))?;
+            expected = number.saturating_add(1);
         }
-        Ok(())
+        let last = last.unwrap_or(expected);
+        if last != expected {
+            self.is_missing(&format!("{base}@{expected}.{extension}"));
+        }
+        self.add_file_of_rows(format!("{base}@@{last}.{extension}"))
+    }
+
+    /// The numbers that the files of rows have whose names begin so, and that of the last one, which says that it is.
+    fn numbers_of_chunks(&self, base: &str, extension: &str) -> (BTreeSet<u64>, Option<u64>) {
+        let (beginning, ending) = (format!("{base}@"), format!(".{extension}"));
+        let of_base = |name: &&String| name.starts_with(&beginning);
+        let there = self.files.range(beginning.clone()..).take_while(of_base);
+        let told = self.told_bytes.range(beginning.clone()..).map(|(name, _)| name).take_while(of_base);
+        let (mut numbers, mut last) = (BTreeSet::new(), None);
+        for name in there.chain(told) {
+            let number = name.strip_prefix(&beginning).and_then(|name| name.strip_suffix(&ending)).unwrap_or_default();
+            match number.strip_prefix('@') {
+                Some(number) => last = number.parse().ok().or(last),
+                None => numbers.extend(number.parse::<u64>()),
+            }
+        }
+        (numbers, last)
     }
 
     fn add_file_of_rows(&mut self, file: String) -> Result<()> {
-        let told = self.done.as_ref().and_then(|done| done.file_bytes.get(&file));
-        if told == Some(&0) && !self.files.contains(&file) {
+        let told = self.told_bytes.get(&file).copied();
+        self.rows.insert(file.clone());
+        if told == Some(0) && !self.files.contains(&file) {
             return Ok(());
         }
-        let index = self.read(&format!("{file}.idx"))?;
-        // An entry for each stretch of rows; the last is of all of them.
-        let bytes = index.and_then(|index| index.last_chunk::<8>().copied()).map(u64::from_be_bytes);
+        let indexed = self.indexed_bytes(&file)?;
+        if let (Some(told), Some(indexed)) = (told, indexed)
+            && told != indexed
+        {
+            self.note(format!("{file}.idx tells of {indexed} bytes of rows, and {DONE} of {told}"));
+        }
         // Whoever opens it finds it however it is compressed.
         let (plain, _) = Wrapping::split_name(file.as_bytes());
-        self.steps.push(ShellStep::Rows { file: plain.to_vec(), bytes });
+        self.steps.push(ShellStep::Rows { file: plain.to_vec(), bytes: told.or(indexed) });
         Ok(())
+    }
+
+    /// How many bytes of rows a file has by its index, if it has one: an entry of 8 bytes for each stretch of rows, the last of all.
+    fn indexed_bytes(&mut self, file: &str) -> Result<Option<u64>> {
+        let name = format!("{file}.idx");
+        let Some(index) = self.read(&name)? else { return Ok(None) };
+        let (entries, rest) = index.as_chunks::<8>();
+        if !rest.is_empty() || entries.is_empty() {
+            self.note(format!("{name} has {} bytes, and entries have 8", index.len()));
+        }
+        Ok(entries.last().copied().map(u64::from_be_bytes))
     }
 }

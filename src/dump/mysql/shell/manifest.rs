@@ -1,12 +1,12 @@
 //! Manifests: what the `*.json` files of a directory that MySQL Shell filled tell of it. Sources: the manual of MySQL Shell,
 //! "Dump Files and Metadata", and what its versions 8.0 to 9.7 wrote.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
 use crate::dump::mysql::tab::{Decoding, FieldForm, FieldWords};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Names of files without endings, by the names of what they are of.
 type BaseNames = HashMap<String, String>;
@@ -59,8 +59,8 @@ pub struct TableManifest {
 /// `@.done.json`, which is written last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DoneManifest {
-    /// Bytes of rows that each file has.
-    pub file_bytes: HashMap<String, u64>,
+    /// Bytes of rows that were put into each file, before they were compressed.
+    pub file_bytes: BTreeMap<String, u64>,
 }
 
 /// Whether a member is true; so it is where it is not there.
@@ -86,6 +86,18 @@ fn base_names(value: &Value) -> BaseNames {
 fn encoded(name: &str) -> String {
     let is_plain = |it: char| it.is_ascii_alphanumeric() || !it.is_ascii() || matches!(it, '-' | '.' | '_' | '~');
     name.chars().map(|it| if is_plain(it) { it.to_string() } else { format!("%{:02X}", u32::from(it)) }).collect()
+}
+
+/// What the function of MySQL takes that makes the bytes of a column, in the manifest with this name.
+fn decoding(function: &Value, base_name: &str) -> Result<Decoding> {
+    match function.as_str() {
+        Some("FROM_BASE64") => Ok(Decoding::Base64),
+        Some("UNHEX") => Ok(Decoding::Hexadecimal),
+        _ => {
+            let value = format!("{function} in {base_name}.json");
+            Err(Error::invalid("decodeColumns", value, "only FROM_BASE64 and UNHEX are known"))
+        }
+    }
 }
 
 fn object(bytes: &[u8]) -> Option<Value> {
@@ -153,10 +165,9 @@ impl TableManifest {
             lines_terminated_by: word("linesTerminatedBy"),
         })?;
         let columns = texts(options, "columns");
-        let decoding = |column: &String| {
-            let told = options.get("decodeColumns")?.get(column)?.as_str()?;
-            Some(if told.eq_ignore_ascii_case("UNHEX") { Decoding::Hexadecimal } else { Decoding::Base64 })
-        };
+        let functions = options.get("decodeColumns");
+        let function = |column: &String| functions.and_then(|all| all.get(column));
+        let decodings = columns.iter().map(|it| function(it).map(|it| decoding(it, base_name)).transpose());
         let of_partitions = base_names(&value);
         let partitions = texts(&value, "partitions");
         let of_partition = |name: &String| {
@@ -167,7 +178,7 @@ impl TableManifest {
             false => partitions.iter().map(of_partition).collect(),
         };
         Ok(Some(TableManifest {
-            decodings: columns.iter().map(decoding).collect(),
+            decodings: decodings.collect::<Result<_>>()?,
             columns: columns.into_iter().map(String::into_bytes).collect(),
             form,
             extension: value.get("extension").and_then(Value::as_str).unwrap_or("tsv.zst").to_string(),
@@ -220,6 +231,9 @@ mod tests {
         assert_eq!(table.base_names, ["s@t@p0", "s@t@p%201"]);
         assert!(table.has_rows && table.has_triggers && !table.has_chunks && table.extension == "tsv.gz");
         assert!(TableManifest::read(text.replace(r"\n", r"\t").as_bytes(), "s@t").is_err());
+        let other = text.replace("UNHEX", "UNCOMPRESS");
+        let error = TableManifest::read(other.as_bytes(), "s@t").unwrap_err().to_string();
+        assert!(error.contains("UNCOMPRESS") && error.contains("s@t.json"), "{error}");
         assert_eq!(TableManifest::read(b"{}", "s@t").unwrap(), None);
     }
 }
