@@ -18,7 +18,7 @@ use yesterfs::codec::Encoder;
 use yesterfs::id::{ChunkId, hash};
 use yesterfs::progress::{Counters, Recorder};
 use yesterfs::repository::catalog::{Catalog, checkpoint_key};
-use yesterfs::repository::node::{DirectoryRoot, Node, NodeKind, Totals, Xattrs};
+use yesterfs::repository::node::{DirectoryRoot, Node, NodeKind, RootPage, Totals, Xattrs};
 use yesterfs::repository::page::{Page, PageKind, PageSink};
 use yesterfs::repository::record::record_key;
 use yesterfs::repository::session::WriteSession;
@@ -819,7 +819,7 @@ fn a_damaged_page_of_a_directory_costs_its_own_entries_only() {
     let repository = sample.open(&sample.objects, sample.indexed.path()).unwrap();
     let snapshot = repository.catalog().snapshots().next().unwrap().clone();
     let many = repository.tree().unwrap().lookup_path(&snapshot.manifest.root, b"many").unwrap().unwrap();
-    let root = many.directory().unwrap().page.unwrap();
+    let root = many.directory().unwrap().page.as_ref().unwrap().id();
     let page = Page::open(root, repository.chunks().unwrap().get(&root).unwrap(), PageKind::Directory).unwrap();
     assert!(page.level() > 0, "the directory has several pages");
     let child = page.child(0).unwrap();
@@ -901,6 +901,10 @@ fn totals_of(entries: u64) -> Totals {
 
 /// What `check` says of a snapshot whose root has this page, which `make` stores with those below it.
 fn reasons_of(entries: u64, make: impl Fn(&dyn Fn(&[u8]) -> ChunkId) -> ChunkId) -> Vec<String> {
+    reasons_of_root(totals_of(entries), make)
+}
+
+fn reasons_of_root(totals: Totals, make: impl Fn(&dyn Fn(&[u8]) -> ChunkId) -> ChunkId) -> Vec<String> {
     let place = TestRepository::new();
     let source = place.path("source");
     fs::create_dir(&source).unwrap();
@@ -908,10 +912,37 @@ fn reasons_of(entries: u64, make: impl Fn(&dyn Fn(&[u8]) -> ChunkId) -> ChunkId)
     let counters = Counters::default();
     let session = WriteSession::open(&place.repository, &counters, "here", "test", now()).unwrap();
     let page = make(&|page| session.put_page(page, false, &BaseHint::default).unwrap());
-    manifest.root = node_of(NodeKind::Directory(DirectoryRoot { page: Some(page), totals: totals_of(entries) }));
+    manifest.root = node_of(NodeKind::Directory(DirectoryRoot { page: Some(RootPage::Stored(page)), totals }));
     session.commit(manifest, now()).unwrap();
     let report = check(&place.repository, CHECK_ALL, &Recorder::default()).unwrap();
     report.damages.into_iter().map(|damage| damage.reason).collect()
+}
+
+/// A page of a directory with a directory in it, whose only page stands in its node.
+fn page_with_page_in_node(page: &[u8], entries: u64) -> Vec<u8> {
+    let root = DirectoryRoot { page: Some(RootPage::Inline(page.into())), totals: totals_of(entries) };
+    directory_page(0, &[("below", encoded(&node_of(NodeKind::Directory(root))))])
+}
+
+#[test]
+fn a_page_in_a_node_that_no_writer_puts_there_is_damage() {
+    let fifo = || encoded(&node_of(NodeKind::Fifo));
+    let leaf = directory_page(0, &[("a", fifo()), ("b", fifo())]);
+    let reasons = |page: &[u8]| {
+        let page = page_with_page_in_node(page, 2);
+        let totals = Totals { entries: 1, directories: 1, descendants: 3, ..Totals::default() };
+        reasons_of_root(totals, |put| put(&page))
+    };
+    assert_eq!(reasons(&leaf), [""; 0]);
+    let inner = [&[leaf[0], 1][..], &leaf[2..]].concat();
+    let cut = &leaf[..leaf.len() - 1];
+    let other = directory_page(0, &[("b", fifo()), ("a", fifo())]);
+    let long = directory_page(0, &[("a", fifo()), (&"b".repeat(1024), fifo())]);
+    let expected = ["is no leaf", "ends too early", "not in order", "too long", "ends too early"];
+    for (page, expected) in [&inner[..], cut, &other, &long, b"Dx"].into_iter().zip(expected) {
+        let found = reasons(page);
+        assert!(found.iter().any(|reason| reason.contains(expected)), "{expected}: {found:?}");
+    }
 }
 
 #[test]

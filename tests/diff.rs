@@ -24,7 +24,7 @@ use yesterfs::progress::Recorder;
 use yesterfs::repository::Repository;
 use yesterfs::repository::content::{ChunkClass, Content, Extent, ExtentSource};
 use yesterfs::repository::content_writer::ExtentWriter;
-use yesterfs::repository::node::{DirectoryRoot, Node, NodeKind, Xattrs};
+use yesterfs::repository::node::{DirectoryRoot, Node, NodeKind, RootPage, Xattrs};
 use yesterfs::repository::session::WriteSession;
 use yesterfs::repository::tree::{DirectoryWriter, Witness};
 use yesterfs::store::backend::LocalBackend;
@@ -610,12 +610,12 @@ fn ten_changes_among_a_million_entries_cost_tens_of_pages() {
         _ => Some(b'x'),
     });
     session.abandon(now()).unwrap();
-    let side = |root| Side::Snapshot {
+    let side = |root: &DirectoryRoot| Side::Snapshot {
         repository: &repository.repository,
-        root: node(NodeKind::Directory(root)),
+        root: node(NodeKind::Directory(root.clone())),
         path: Vec::new(),
     };
-    let compared = compare(&side(before), &side(after));
+    let compared = compare(&side(&before), &side(&after));
     let mut expected: Vec<(u32, String)> = Vec::new();
     expected.extend(removed.map(|number| (number, format!("*deleting   entry-{number:08}"))));
     expected.extend(inserted.map(|number| (number, format!(">f+++++++++ entry-{number:08}"))));
@@ -627,7 +627,7 @@ fn ten_changes_among_a_million_entries_cost_tens_of_pages() {
     // Also beside one that differs, what is the same is not looked at.
     let looked_at = (removed.len() + changed.len()) as u64;
     assert_eq!(summary.entries_skipped, before.totals.descendants - looked_at);
-    let equal = compare(&side(before), &side(before)).summary;
+    let equal = compare(&side(&before), &side(&before)).summary;
     assert_eq!((equal.pages_read, equal.pages_skipped, equal.entries_skipped), (0, 1, before.totals.descendants));
 }
 
@@ -888,7 +888,8 @@ fn damage_is_told_by_path_and_the_rest_is_compared() {
     let a = repository.ingest(&trees.a(), "a");
     let mut root = a.snapshot.manifest.root.clone();
     // A directory whose page no pack holds.
-    let lost = DirectoryRoot { page: Some(yesterfs::id::ChunkId([7; 32])), totals: root.directory().unwrap().totals };
+    let page = RootPage::Stored(yesterfs::id::ChunkId([7; 32]));
+    let lost = DirectoryRoot { page: Some(page), totals: root.directory().unwrap().totals };
     let counters = Default::default();
     let session = WriteSession::open(&repository.repository, &counters, "here", "test", now()).unwrap();
     let mut writer = DirectoryWriter::new(&session);

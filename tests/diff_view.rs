@@ -17,7 +17,7 @@ use yesterfs::progress::Recorder;
 use yesterfs::repository::Repository;
 use yesterfs::repository::content::{ChunkClass, Extent, ExtentSource};
 use yesterfs::repository::content_writer::ExtentWriter;
-use yesterfs::repository::node::{Node, NodeKind, Xattr, Xattrs};
+use yesterfs::repository::node::{Node, NodeKind, RootPage, Xattr, Xattrs};
 use yesterfs::repository::session::WriteSession;
 use yesterfs::repository::snapshot::Snapshot;
 use yesterfs::repository::tree::{DirectoryWriter, Witness};
@@ -392,7 +392,7 @@ fn what_cannot_be_compared_is_shown_and_the_rest_stays_right() {
     let lost_directory = |session: &WriteSession<'_>| {
         let mut node = directory(session, b"same");
         if let NodeKind::Directory(root) = &mut node.kind {
-            root.page = Some(lost);
+            root.page = Some(RootPage::Stored(lost));
         }
         node
     };

@@ -17,13 +17,16 @@ use std::time::{Duration, SystemTime};
 
 use listing::{assert_same, of_directory, of_library, text_of};
 use reader::{Reader, hash, hex, reseal};
+use support::dumped::{options, reader as dump_reader};
 use support::repository::{TestRepository, directory_options, now, open};
 use yesterfs::codec::FORMAT_VERSION;
 use yesterfs::id::SnapshotId;
 use yesterfs::ingest::directory::ingest_directory;
+use yesterfs::ingest::mysql::ingest_mysql;
 use yesterfs::ingest::stream::{StreamInput, StreamOptions, StreamSpec, ingest_streams};
 use yesterfs::progress::Recorder;
 use yesterfs::repository::drill::{Drill, DrillEnd, FailedDrill};
+use yesterfs::repository::node::RootPage;
 use yesterfs::repository::{OpenOptions, Repository};
 use yesterfs::store::backend::LocalBackend;
 use yesterfs::store::compress::Compression;
@@ -213,6 +216,26 @@ fn a_snapshot_of_nothing_is_read() {
     place.ingest(&source, "nothing");
     let reader = Reader::open(&place.path("repo"));
     assert_same(&text_of(&reader.list(&reader.snapshots[0])), &text_of(&of_directory(&source)), "an empty directory");
+}
+
+#[test]
+fn directories_of_a_dump_stand_in_their_nodes_as_the_document_says() {
+    let place = TestRepository::new();
+    let table = |number: u32| {
+        format!(
+            "--\n-- Table structure for table `t{number}`\n--\n\nCREATE TABLE `t{number}` (id INT);\nINSERT INTO `t{number}` VALUES ({number});\n"
+        )
+    };
+    let tables: String = (0..500).map(table).collect();
+    let dump = format!("-- MariaDB dump 10.19  Distrib 10.11.6-MariaDB\n{tables}-- Dump completed\n").into_bytes();
+    let made = ingest_mysql(&place.repository, options(dump_reader(&dump)), &now, &Recorder::default()).unwrap();
+    let reader = Reader::open(&place.path("repo"));
+    let expected = of_library(&place.repository, &made.snapshot);
+    assert!(expected.len() > 3 * 500);
+    assert_same(&text_of(&reader.list(&reader.snapshots[0])), &text_of(&expected), "a dump of many tables");
+    let tree = place.repository.tree().unwrap();
+    let table = tree.lookup_path(&made.snapshot.manifest.root, b"fallback/tables/t7").unwrap().unwrap();
+    assert!(matches!(table.directory().unwrap().page, Some(RootPage::Inline(_))), "it has no page of its own");
 }
 
 /// A repository with one snapshot, of a file in one data pack and a directory in one pack of pages.

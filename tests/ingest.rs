@@ -861,7 +861,7 @@ fn a_chmod_stores_one_chain_of_pages_and_no_data() {
     assert_eq!(node(&place.repository, &second.snapshot, "d5").permissions, 0o700);
     assert_eq!(node(&place.repository, &first.snapshot, "d5").permissions, 0o755);
     // All other directories are the very same pages.
-    let page = |snapshot: &Snapshot, path: &str| *node(&place.repository, snapshot, path).directory().unwrap();
+    let page = |snapshot: &Snapshot, path: &str| node(&place.repository, snapshot, path).directory().unwrap().clone();
     for path in ["d0", "d4/below", "d5", "d5/below", "d9"] {
         assert_eq!(page(&first.snapshot, path), page(&second.snapshot, path), "{path}");
     }
@@ -876,7 +876,7 @@ fn a_renamed_directory_stores_no_data_again() {
     fs::rename(source.join("d4"), source.join("renamed")).unwrap();
     let second = place.ingest(&source, "lake");
     assert!(second.counters.bytes_new < 20_000, "{:?}", second.counters);
-    let page = |snapshot: &Snapshot, path: &str| *node(&place.repository, snapshot, path).directory().unwrap();
+    let page = |snapshot: &Snapshot, path: &str| node(&place.repository, snapshot, path).directory().unwrap().clone();
     assert_eq!(page(&first.snapshot, "d4"), page(&second.snapshot, "renamed"));
     assert_eq!(second.counters.files_unchanged, 270);
     // Also another source, of another place, shares all of it.
@@ -994,7 +994,7 @@ fn a_directory_of_200_000_entries_is_read_by_the_page() {
     support::wait_until_settled();
     let ingested = place.ingest(source.path(), "lake");
     assert_eq!(ingested.snapshot.manifest.files, ENTRIES);
-    let root = *ingested.snapshot.manifest.root.directory().unwrap();
+    let root = ingested.snapshot.manifest.root.directory().unwrap().clone();
     assert_eq!(root.totals.entries, ENTRIES);
 
     // Levels of the tree, with what a cold cache has to read for each question.

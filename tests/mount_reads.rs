@@ -512,7 +512,7 @@ fn a_damaged_directory_page_is_eio_and_never_an_empty_directory() {
     let repository = stage.open();
     let snapshot = repository.catalog().snapshots().next_back().unwrap().clone();
     let node = repository.tree().unwrap().lookup_path(&snapshot.manifest.root, b"damaged").unwrap().unwrap();
-    stage.damage_chunk(&node.directory().unwrap().page.unwrap());
+    stage.damage_chunk(&node.directory().unwrap().page.as_ref().unwrap().id());
     let mount = stage.mount();
     let root = mount.latest("lake");
     for _ in 0..3 {

@@ -87,17 +87,17 @@ impl Tree {
         for (number, files) in files.chunks(FILES).enumerate() {
             self.write_directory(&session, number, files);
         }
-        let mut writer = writer_beside(&session, self.root);
+        let mut writer = writer_beside(&session, &self.root);
         for (number, root) in self.directories.iter().enumerate() {
-            let node = node(NodeKind::Directory(*root), at_hour(0));
+            let node = node(NodeKind::Directory(root.clone()), at_hour(0));
             writer.push(format!("directory-{number:03}").as_bytes(), &node, &Witness::None).expect("an entry");
         }
         self.root = writer.finish().expect("the root").0;
-        session.commit(manifest("tree", self.root, at_hour(hour)), at_hour(hour)).expect("a snapshot");
+        session.commit(manifest("tree", self.root.clone(), at_hour(hour)), at_hour(hour)).expect("a snapshot");
     }
 
     fn write_directory(&mut self, session: &WriteSession, number: usize, files: &[ChunkId]) {
-        let mut writer = writer_beside(session, self.directories[number]);
+        let mut writer = writer_beside(session, &self.directories[number]);
         for (file, &chunk) in files.iter().enumerate() {
             let node = node(NodeKind::File { content: content(chunk, FILE_BYTES), torn: false }, at_hour(0));
             writer.push(format!("file-{file:03}").as_bytes(), &node, &Witness::None).expect("an entry");

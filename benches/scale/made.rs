@@ -5,7 +5,7 @@ use std::sync::Arc;
 use yesterfs::id::ChunkId;
 use yesterfs::progress::Recorder;
 use yesterfs::repository::content::{ChunkClass, Content, ContentBody, Extent, ExtentSource};
-use yesterfs::repository::node::{DirectoryRoot, Node, NodeKind, Totals, Xattrs};
+use yesterfs::repository::node::{DirectoryRoot, Node, NodeKind, RootPage, Totals, Xattrs};
 use yesterfs::repository::session::WriteSession;
 use yesterfs::repository::snapshot::{Manifest, SnapshotKind, SnapshotStatus};
 use yesterfs::repository::tree::{DirectoryWriter, OlderDirectory};
@@ -44,6 +44,7 @@ pub fn node(kind: NodeKind, modified: Timestamp) -> Node {
 
 /// What the manifest of a made snapshot tells of the directory that it shows.
 pub fn manifest(source: &str, root: DirectoryRoot, started: Timestamp) -> Manifest {
+    let totals = root.totals;
     Manifest {
         source: source.into(),
         name: String::new(),
@@ -57,7 +58,7 @@ pub fn manifest(source: &str, root: DirectoryRoot, started: Timestamp) -> Manife
         root: node(NodeKind::Directory(root), started),
         witnesses: None,
         parent: None,
-        files: root.totals.descendants - root.totals.directories,
+        files: totals.descendants - totals.directories,
         has_xattrs: false,
         bytes_new: 0,
         bytes_stored: 0,
@@ -69,8 +70,8 @@ pub fn manifest(source: &str, root: DirectoryRoot, started: Timestamp) -> Manife
 }
 
 /// A directory whose pages may be deltas against those that it had before.
-pub fn writer_beside<'s>(session: &'s WriteSession, older: DirectoryRoot) -> DirectoryWriter<'s, WriteSession<'s>> {
-    let older = OlderDirectory { entries: older.page, witnesses: None };
+pub fn writer_beside<'s>(session: &'s WriteSession, older: &DirectoryRoot) -> DirectoryWriter<'s, WriteSession<'s>> {
+    let older = OlderDirectory { entries: older.page.as_ref().and_then(RootPage::stored), witnesses: None };
     DirectoryWriter::new(session).beside(session.chunks().store(), older)
 }
 

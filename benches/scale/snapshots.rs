@@ -87,7 +87,7 @@ pub fn make(workplace: &Workplace) {
 impl State {
     fn new(name: String) -> State {
         let nothing = DirectoryRoot::default();
-        State { name, directories: vec![nothing; DIRECTORIES], root: nothing, files: Vec::new() }
+        State { name, directories: vec![nothing.clone(); DIRECTORIES], root: nothing, files: Vec::new() }
     }
 
     fn add_snapshot(&mut self, repository: &Repository, now: Timestamp, noise: &mut Noise) -> u64 {
@@ -103,12 +103,12 @@ impl State {
             self.write_directory(&session, directory);
         }
         self.write_root(&session, now);
-        session.commit(manifest(&self.name, self.root, now), now).expect("a snapshot");
+        session.commit(manifest(&self.name, self.root.clone(), now), now).expect("a snapshot");
         self.root.totals.descendants + 1
     }
 
     fn write_directory(&mut self, session: &WriteSession, number: usize) {
-        let mut writer = writer_beside(session, self.directories[number]);
+        let mut writer = writer_beside(session, &self.directories[number]);
         for (file, &(chunk, modified)) in self.files[number].iter().enumerate() {
             let node = node(NodeKind::File { content: content(chunk, FILE_BYTES), torn: false }, modified);
             let witness = Witness::Seen { changed: modified, inode: file as u64 };
@@ -118,9 +118,9 @@ impl State {
     }
 
     fn write_root(&mut self, session: &WriteSession, now: Timestamp) {
-        let mut writer = writer_beside(session, self.root);
+        let mut writer = writer_beside(session, &self.root);
         for (number, root) in self.directories.iter().enumerate() {
-            let node = node(NodeKind::Directory(*root), now);
+            let node = node(NodeKind::Directory(root.clone()), now);
             writer.push(format!("directory-{number:02}").as_bytes(), &node, &Witness::None).expect("an entry");
         }
         self.root = writer.finish().expect("the root").0;

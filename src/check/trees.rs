@@ -1,6 +1,7 @@
 //! Trees: every page, attribute list and chunk that a snapshot refers to is there, and totals add up.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::check::packs::Packs;
 use crate::check::{Check, Damage, object_and_reason};
@@ -9,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::id::{ChunkId, hash};
 use crate::progress::Counters;
 use crate::repository::content::{Content, ContentBody, Extent, ExtentSource};
-use crate::repository::node::{Node, NodeKind, Totals, Xattrs};
+use crate::repository::node::{Node, NodeKind, RootPage, Totals, Xattrs};
 use crate::repository::page::{Child, Page, PageKind};
 use crate::repository::snapshot::Snapshot;
 use crate::repository::tree::Witness;
@@ -22,6 +23,8 @@ pub const VISITED_MAX: usize = 1 << 22;
 struct Reference {
     kind: PageKind,
     page: ChunkId,
+    /// The page itself, where it stands in a node.
+    inline: Option<Arc<[u8]>>,
     /// `None` where only the page itself can tell.
     totals: Option<Totals>,
     /// The level of the page that refers to it; `None` for a root.
@@ -34,7 +37,15 @@ struct Reference {
 
 impl Reference {
     fn root(kind: PageKind, page: ChunkId, totals: Option<Totals>) -> Reference {
-        Reference { kind, page, totals, above: None, last_key: None, key_before: None }
+        Reference { kind, page, inline: None, totals, above: None, last_key: None, key_before: None }
+    }
+
+    fn directory(page: &RootPage, totals: Totals) -> Reference {
+        let inline = match page {
+            RootPage::Stored(_) => None,
+            RootPage::Inline(bytes) => Some(bytes.clone()),
+        };
+        Reference { inline, ..Reference::root(PageKind::Directory, page.id(), Some(totals)) }
     }
 
     /// Stands for the page together with all that is promised of it.
@@ -201,12 +212,9 @@ impl TreeCheck<'_, '_> {
 
     fn read_page(&mut self, reference: &Reference) -> Result<Page> {
         let id = reference.page;
-        let page = match self.chunks.load(&id) {
-            Ok(bytes) => Page::open(id, bytes, reference.kind)?,
-            Err(error) => {
-                self.named.insert(id);
-                return Err(error);
-            }
+        let page = match &reference.inline {
+            Some(page) => Page::open_inline(page)?,
+            None => Page::open(id, self.load(&id)?, reference.kind)?,
         };
         if reference.above.is_some_and(|above| page.level() >= above) {
             return Err(page.corrupt("it stands below a page that is not of a higher level"));
@@ -226,6 +234,15 @@ impl TreeCheck<'_, '_> {
         Ok(page)
     }
 
+    /// Reads a chunk that a page or a node names.
+    fn load(&mut self, id: &ChunkId) -> Result<Arc<[u8]>> {
+        let loaded = self.chunks.load(id);
+        if loaded.is_err() {
+            self.named.insert(*id);
+        }
+        loaded
+    }
+
     /// An entry of an inner page.
     fn child(&mut self, page: &Page, at: u32, kind: PageKind) -> Result<()> {
         let child = page.child(at)?;
@@ -234,7 +251,8 @@ impl TreeCheck<'_, '_> {
             0 => self.stack.last().and_then(|frame| frame.key_before.clone()),
             _ => Some(page.key(at - 1)?.to_vec()),
         };
-        let reference = Reference { kind, page: child.page, totals: Some(child.totals), above, last_key, key_before };
+        let totals = Some(child.totals);
+        let reference = Reference { above, last_key, key_before, ..Reference::root(kind, child.page, totals) };
         self.open(reference, self.path.len())
     }
 
@@ -265,8 +283,8 @@ impl TreeCheck<'_, '_> {
             self.damaged(error, "; it holds the extended attributes")?;
         }
         match &node.kind {
-            NodeKind::Directory(root) => match root.page {
-                Some(page) => self.open(Reference::root(PageKind::Directory, page, Some(root.totals)), path_length),
+            NodeKind::Directory(root) => match &root.page {
+                Some(page) => self.open(Reference::directory(page, root.totals), path_length),
                 None => self.back_to(path_length),
             },
             NodeKind::File { content: Content { body: ContentBody::Tree { page, totals }, .. }, .. } => {

@@ -132,7 +132,7 @@ struct Search<'a> {
 impl Search<'_> {
     fn look_in(&mut self, snapshot: &Snapshot) -> CommandResult<()> {
         let Some(root) = snapshot.manifest.root.directory() else { return Ok(()) };
-        let mut walk = Walk::new(self.repository.tree()?, *root, b"");
+        let mut walk = Walk::new(self.repository.tree()?, root.clone(), b"");
         // Matches before each directory that the walk is in; a failure to read counts as one.
         let mut found = 0u64;
         let mut found_before = vec![found];
@@ -164,16 +164,16 @@ impl Search<'_> {
     }
 
     fn is_barren(&self, directory: &DirectoryRoot) -> bool {
-        directory.page.is_some_and(|page| self.barren.contains(&page))
+        directory.page.as_ref().is_some_and(|page| self.barren.contains(&page.id()))
     }
 
     /// What a directory holds tells of its names, not of its own path.
     fn remember_barren(&mut self, directory: &DirectoryRoot) {
-        if let Some(page) = directory.page
+        if let Some(page) = &directory.page
             && !self.pattern.is_path
             && self.barren.len() < BARREN_PAGES_MAX
         {
-            self.barren.insert(page);
+            self.barren.insert(page.id());
         }
     }
 

@@ -51,7 +51,7 @@ pub fn run(args: Ls, invocation: &Invocation) -> CommandResult {
         return Ok(Outcome::Done);
     };
     let mut damaged = false;
-    let mut walk = Walk::new(repository.tree()?, *root, &path);
+    let mut walk = Walk::new(repository.tree()?, root.clone(), &path);
     while let Some(step) = walk.next() {
         match step {
             Ok(Step::Entry { path: entry_path, node }) => {

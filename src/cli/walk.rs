@@ -39,7 +39,8 @@ impl<'a> Walk<'a> {
 
     fn enter(&mut self) {
         if let Some((root, path)) = self.below.take() {
-            self.stack.push(Level { root, path, entries: self.tree.entries(&root) });
+            let entries = self.tree.entries(&root);
+            self.stack.push(Level { root, path, entries });
         }
     }
 }
@@ -53,7 +54,7 @@ impl Iterator for Walk<'_> {
         match level.entries.next() {
             Some(Ok(entry)) => {
                 let path = join(&level.path, &entry.name);
-                self.below = entry.node.directory().map(|root| (*root, path.clone()));
+                self.below = entry.node.directory().map(|root| (root.clone(), path.clone()));
                 Some(Ok(Step::Entry { path, node: Box::new(entry.node) }))
             }
             Some(Err(error)) => Some(Err(error)),

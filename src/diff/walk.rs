@@ -313,8 +313,8 @@ impl<'a, 'e> Walk<'a, 'e> {
     /// The directory to go into behind these entries: none where neither is one, or both are equal.
     fn descend(&mut self, pair: &Pair, place: &Frame<'a>) -> Result<Option<Frame<'a>>> {
         let [a, b] = pair;
-        let stored = |item: &Option<Item>| item.as_ref().and_then(Item::stored_directory).copied();
-        if let (Some(root), Some(other)) = (stored(a), stored(b))
+        let stored = [a, b].map(|item| item.as_ref().and_then(Item::stored_directory));
+        if let [Some(root), Some(other)] = stored
             && root.page == other.page
         {
             self.pages.skipped += 1;

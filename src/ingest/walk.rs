@@ -19,6 +19,7 @@ use crate::progress::Monitor;
 use crate::repository::metadata::{
     Captured, FileType, Identity, OPEN_LEVELS_MAX, open_again, open_directory_at, read_xattrs_fd, stat_at, stat_fd,
 };
+use crate::repository::node::{DirectoryRoot, RootPage};
 use crate::repository::tree::{Entries, Entry, OlderDirectory, TreeReader, Witness, Witnesses};
 
 /// What the walk passes over.
@@ -256,12 +257,8 @@ pub(super) struct Previous<'a> {
 }
 
 impl<'a> Previous<'a> {
-    pub fn new(
-        tree: TreeReader<'a>,
-        root: &crate::repository::node::DirectoryRoot,
-        witnesses: Option<crate::id::ChunkId>,
-    ) -> Previous<'a> {
-        let older = OlderDirectory { entries: root.page, witnesses };
+    pub fn new(tree: TreeReader<'a>, root: &DirectoryRoot, witnesses: Option<crate::id::ChunkId>) -> Previous<'a> {
+        let older = OlderDirectory { entries: root.page.as_ref().and_then(RootPage::stored), witnesses };
         Previous { tree, entries: tree.entries(root).peekable(), witnesses: tree.witnesses(witnesses), older }
     }
 

@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::repository::node::{DIRECTORY_LETTER, DirectoryRoot, Node, Totals};
-use crate::repository::page::{Page, PageKind};
+use crate::repository::page::Page;
 use crate::repository::page_cursor::{Head, PageCursor, UnreadPage};
 use crate::store::ChunkStore;
 
@@ -31,7 +31,7 @@ pub struct EntryCursor<'a> {
 impl<'a> EntryCursor<'a> {
     /// A cursor at the beginning of a directory.
     pub fn new(chunks: &'a ChunkStore, directory: &DirectoryRoot) -> EntryCursor<'a> {
-        let pages = PageCursor::new(chunks, PageKind::Directory, directory.page);
+        let pages = PageCursor::of_directory(chunks, directory.page.as_ref());
         EntryCursor { pages, totals: directory.totals, ordinal: 0, preorder: 0 }
     }
 

@@ -1,6 +1,8 @@
 //! Node: one directory entry with all that POSIX knows of it. It lies in a page of its directory's tree.
 //! Encoding: `docs/format.md` section 6.
 
+use std::sync::Arc;
+
 use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::error::Result;
 use crate::id::ChunkId;
@@ -81,12 +83,54 @@ pub struct Xattr {
 pub const XATTRS_INLINE_MAX_BYTES: usize = 512;
 
 /// A directory's tree of entries, and what is below it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DirectoryRoot {
-    /// The root page; `None` for an empty directory.
-    pub page: Option<ChunkId>,
+    /// `None` for an empty directory.
+    pub page: Option<RootPage>,
     pub totals: Totals,
 }
+
+/// Where the root page of a directory stands.
+#[derive(Debug, Clone)]
+pub enum RootPage {
+    /// In a chunk of its own.
+    Stored(ChunkId),
+    /// In the node of the directory, and so in the page above: the only page of a small one.
+    Inline(Arc<[u8]>),
+}
+
+/// Longest page that stands in a node.
+pub const PAGE_INLINE_MAX_BYTES: usize = 1024;
+
+impl RootPage {
+    /// The id of the page, wherever it stands.
+    pub fn id(&self) -> ChunkId {
+        match self {
+            RootPage::Stored(id) => *id,
+            RootPage::Inline(bytes) => ChunkId::of(bytes),
+        }
+    }
+
+    /// Its id, if it is a chunk.
+    pub fn stored(&self) -> Option<ChunkId> {
+        match self {
+            RootPage::Stored(id) => Some(*id),
+            RootPage::Inline(_) => None,
+        }
+    }
+}
+
+/// Equal pages have equal entries, wherever they stand.
+impl PartialEq for RootPage {
+    fn eq(&self, other: &RootPage) -> bool {
+        match (self, other) {
+            (RootPage::Inline(one), RootPage::Inline(other)) => one == other,
+            _ => self.id() == other.id(),
+        }
+    }
+}
+
+impl Eq for RootPage {}
 
 /// Sums over a part of a tree; every inner entry of a page carries them for what is below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -329,17 +373,37 @@ impl NodeKind {
 
 impl DirectoryRoot {
     pub fn encode(&self, encoder: &mut Encoder) {
-        encoder.u8(u8::from(self.page.is_some()));
-        if let Some(page) = &self.page {
-            encoder.raw(&page.0);
-            self.totals.encode(encoder);
+        match &self.page {
+            None => {
+                encoder.u8(0);
+            }
+            Some(RootPage::Stored(id)) => {
+                encoder.u8(1).raw(&id.0);
+                self.totals.encode(encoder);
+            }
+            Some(RootPage::Inline(page)) => {
+                encoder.u8(2);
+                self.totals.encode(encoder);
+                encoder.bytes(page);
+            }
         }
     }
 
     pub fn decode(decoder: &mut Decoder) -> Result<DirectoryRoot, DecodeError> {
         match decoder.u8()? {
             0 => Ok(DirectoryRoot::default()),
-            1 => Ok(DirectoryRoot { page: Some(ChunkId(decoder.array()?)), totals: Totals::decode(decoder)? }),
+            1 => {
+                let page = RootPage::Stored(ChunkId(decoder.array()?));
+                Ok(DirectoryRoot { page: Some(page), totals: Totals::decode(decoder)? })
+            }
+            2 => {
+                let totals = Totals::decode(decoder)?;
+                let page = decoder.bytes()?;
+                if page.len() > PAGE_INLINE_MAX_BYTES {
+                    return decoder.fail("a page in a node is too long");
+                }
+                Ok(DirectoryRoot { page: Some(RootPage::Inline(page.into())), totals })
+            }
             _ => decoder.fail("unknown directory form"),
         }
     }
@@ -368,11 +432,27 @@ pub mod tests {
         Node::decode(&mut Decoder::new(bytes))
     }
 
+    fn inline_directory(page_bytes: usize) -> DirectoryRoot {
+        DirectoryRoot { page: Some(RootPage::Inline(vec![1; page_bytes].into())), totals: Totals::default() }
+    }
+
+    #[test]
+    fn a_page_is_the_same_wherever_it_stands_and_a_long_one_stands_in_no_node() {
+        let [page, other] = [3, 4].map(|bytes| inline_directory(bytes).page.unwrap());
+        let stored = RootPage::Stored(ChunkId::of(&[1; 3]));
+        assert_eq!([page == stored, page == other, other == stored], [true, false, false]);
+        let long = Node { kind: NodeKind::Directory(inline_directory(1025)), ..empty_directory() };
+        let mut encoder = Encoder::new();
+        long.encode(&mut encoder);
+        assert_eq!(decode(&encoder.bytes).unwrap_err().reason, "a page in a node is too long");
+    }
+
     #[test]
     fn bits_that_mean_nothing_are_refused() {
         let kinds = [
             (NodeKind::File { content: Content::empty(), torn: false }, HAS_HARD_LINK | IS_TORN),
             (NodeKind::Directory(DirectoryRoot::default()), 0),
+            (NodeKind::Directory(inline_directory(1024)), 0),
             (NodeKind::Fifo, HAS_HARD_LINK),
         ];
         for (kind, allowed) in kinds {

@@ -110,6 +110,19 @@ struct OpenPage {
     last_emitted: Option<(ChunkId, Totals)>,
 }
 
+impl OpenPage {
+    /// The page, as it is stored.
+    fn encode(&self, kind: PageKind, level: usize) -> Encoder {
+        let mut page = Encoder::new();
+        page.u8(kind.code()).u8(level as u8).u32(self.lengths.len() as u32);
+        self.lengths.iter().for_each(|length| {
+            page.u32(*length);
+        });
+        page.raw(&self.entries.bytes);
+        page
+    }
+}
+
 impl<'s, S: PageSink + ?Sized> PageTreeWriter<'s, S> {
     pub fn new(sink: &'s S, kind: PageKind) -> Self {
         PageTreeWriter { sink, kind, levels: vec![OpenPage::default()] }
@@ -155,12 +168,7 @@ impl<'s, S: PageSink + ?Sized> PageTreeWriter<'s, S> {
     /// Stores the open page of `level` and enters it in the level above.
     fn emit(&mut self, level: usize, boundary: u32, hints: &PageHints) -> Result<()> {
         let open = &mut self.levels[level];
-        let mut page = Encoder::new();
-        page.u8(self.kind.code()).u8(level as u8).u32(open.lengths.len() as u32);
-        open.lengths.iter().for_each(|length| {
-            page.u32(*length);
-        });
-        page.raw(&open.entries.bytes);
+        let page = open.encode(self.kind, level);
         let span = PageSpan {
             level: level as u8,
             first_key: &open.first_key,
@@ -177,6 +185,14 @@ impl<'s, S: PageSink + ?Sized> PageTreeWriter<'s, S> {
             entries.raw(&id.0);
             totals.encode(entries);
         })
+    }
+
+    /// The only page of a tree, and its totals, where none was stored yet and it is no longer than this.
+    pub fn only_page(&self, max_bytes: usize) -> Option<(Vec<u8>, Totals)> {
+        let [open] = &self.levels[..] else { return None };
+        let length = PAGE_HEADER_BYTES + 4 * open.lengths.len() + open.entries.bytes.len();
+        let is_small = !open.lengths.is_empty() && length <= max_bytes;
+        is_small.then(|| (open.encode(self.kind, 0).bytes, open.totals))
     }
 
     /// Ends the tree: the root is the first level that has a single page.
@@ -235,6 +251,18 @@ impl Page {
         let page = Page { bytes, id, kind, level, count, ends };
         if code != kind.code() || level > MAX_LEVELS || count == 0 || page.ends.is_empty() {
             return Err(page.corrupt("it is not a page of the expected tree"));
+        }
+        Ok(page)
+    }
+
+    /// A page of a directory that stands in a node.
+    ///
+    /// # Errors
+    /// As [`Page::open`], and where it is no leaf.
+    pub fn open_inline(bytes: &Arc<[u8]>) -> Result<Page> {
+        let page = Page::open(ChunkId::of(bytes), bytes.clone(), PageKind::Directory)?;
+        if page.level() > 0 {
+            return Err(page.corrupt("it stands in a node, and is no leaf"));
         }
         Ok(page)
     }

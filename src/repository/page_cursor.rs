@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::id::ChunkId;
-use crate::repository::node::Totals;
+use crate::repository::node::{RootPage, Totals};
 use crate::repository::page::{Page, PageKind};
 use crate::store::ChunkStore;
 
@@ -34,6 +34,8 @@ pub struct PageCursor<'a> {
     reads_once: bool,
     /// Until it is read.
     root: Option<ChunkId>,
+    /// The root, where it stands in a node.
+    inline: Option<Arc<[u8]>>,
     /// The pages from the root down, each with the entry that the cursor stands at; none is at its end.
     stack: Vec<(Page, u32)>,
 }
@@ -41,7 +43,16 @@ pub struct PageCursor<'a> {
 impl<'a> PageCursor<'a> {
     /// A cursor at the beginning of a tree; `None` is an empty one.
     pub fn new(chunks: &'a ChunkStore, kind: PageKind, root: Option<ChunkId>) -> PageCursor<'a> {
-        PageCursor { chunks, kind, reads_once: false, root, stack: Vec::new() }
+        PageCursor { chunks, kind, reads_once: false, root, inline: None, stack: Vec::new() }
+    }
+
+    /// A cursor at the beginning of a directory's tree.
+    pub fn of_directory(chunks: &'a ChunkStore, root: Option<&RootPage>) -> PageCursor<'a> {
+        let inline = match root {
+            Some(RootPage::Inline(bytes)) => Some(bytes.clone()),
+            Some(RootPage::Stored(_)) | None => None,
+        };
+        PageCursor { inline, ..PageCursor::new(chunks, PageKind::Directory, root.map(RootPage::id)) }
     }
 
     /// The same, but pages that are not at hand are not kept either: for a walk that comes by once, and of which nobody
@@ -72,7 +83,10 @@ impl<'a> PageCursor<'a> {
     /// As [`ChunkStore::get`]; [`crate::Error::Corrupt`] where it is no page that can stand here.
     pub fn open(&mut self) -> Result<()> {
         let Head::Page(unread) = self.head()? else { return Ok(()) };
-        let page = Page::open(unread.id, self.read(&unread.id)?, self.kind)?;
+        let page = match &self.inline {
+            Some(bytes) if self.root.is_some() => Page::open_inline(bytes)?,
+            _ => Page::open(unread.id, self.read(&unread.id)?, self.kind)?,
+        };
         // Levels must fall, or a page that names itself would never end.
         if self.stack.last().is_some_and(|(parent, _)| page.level() >= parent.level()) {
             return Err(page.corrupt("it stands below a page that is not of a higher level"));

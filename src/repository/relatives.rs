@@ -53,7 +53,7 @@ impl<'r> Relatives<'r> {
         let others = catalog.snapshots().rev().filter(|snapshot| met.insert(snapshot.manifest.source.as_str()));
         let last = catalog.of_source(source).next_back().into_iter().chain(others);
         let likely: Vec<_> = last.take(SOURCES_MAX).collect();
-        let roots = likely.iter().rev().filter_map(|snapshot| snapshot.manifest.root.directory().copied()).collect();
+        let roots = likely.iter().rev().filter_map(|snapshot| snapshot.manifest.root.directory().cloned()).collect();
         Relatives { chunks, roots, survey: OnceLock::new() }
     }
 
@@ -77,7 +77,7 @@ impl<'r> Relatives<'r> {
         self.survey.get_or_init(|| {
             let mut survey = Survey::default();
             for root in &self.roots {
-                if let Err(error) = survey.add_tree(self.chunks, *root) {
+                if let Err(error) = survey.add_tree(self.chunks, root) {
                     log::warn!("looking for files that new ones are like: {error}");
                 }
             }
@@ -91,8 +91,8 @@ impl Survey {
         self.contents.len() == CONTENTS_MAX || self.entries == ENTRIES_MAX
     }
 
-    fn add_tree(&mut self, chunks: &ChunkStore, root: DirectoryRoot) -> Result<()> {
-        let mut waiting = vec![root];
+    fn add_tree(&mut self, chunks: &ChunkStore, root: &DirectoryRoot) -> Result<()> {
+        let mut waiting = vec![root.clone()];
         while let Some(directory) = waiting.pop() {
             for entry in TreeReader::new(chunks).entries(&directory) {
                 if self.is_full() {

@@ -5,7 +5,7 @@ use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
 use crate::repository::entry_cursor::{EntryCursor, descendants_of};
-use crate::repository::node::{DirectoryRoot, Node, Totals, Xattr, Xattrs};
+use crate::repository::node::{DirectoryRoot, Node, PAGE_INLINE_MAX_BYTES, RootPage, Totals, Xattr, Xattrs};
 use crate::repository::page::{Page, PageKind, PageSink, PageSpan, PageTreeWriter, name_boundary};
 use crate::repository::page_cursor::{Head, PageCursor};
 use crate::repository::page_hint::{Span, pages_at};
@@ -57,6 +57,8 @@ pub struct DirectoryWriter<'s, S: PageSink + ?Sized> {
     scratch: Encoder,
     /// What its pages may be like.
     older: Older<'s>,
+    /// An only page of so many bytes is not stored, but stands in the node.
+    inline_max_bytes: usize,
 }
 
 /// The pages of a directory as it was before.
@@ -76,6 +78,7 @@ impl<'s, S: PageSink + ?Sized> DirectoryWriter<'s, S> {
             last_name: None,
             scratch: Encoder::new(),
             older: None,
+            inline_max_bytes: 0,
         }
     }
 
@@ -87,6 +90,12 @@ impl<'s, S: PageSink + ?Sized> DirectoryWriter<'s, S> {
     /// Keeps no witnesses: nothing is ever asked whether it is unchanged.
     pub fn without_witnesses(self) -> Self {
         DirectoryWriter { witnesses: None, ..self }
+    }
+
+    /// Has the node hold its page if that is small, for a directory below another: what is in a thousand of them is then read
+    /// at once, and compressed together.
+    pub fn inline_if_small(self) -> Self {
+        DirectoryWriter { inline_max_bytes: PAGE_INLINE_MAX_BYTES, ..self }
     }
 
     /// Adds the next entry.
@@ -116,10 +125,16 @@ impl<'s, S: PageSink + ?Sized> DirectoryWriter<'s, S> {
 
     /// Ends the directory; gives its root and the root of its witnesses.
     pub fn finish(self) -> Result<(DirectoryRoot, Option<ChunkId>)> {
-        let entries = self.entries.finish(&entry_hints(self.older))?;
+        let (page, totals) = match self.entries.only_page(self.inline_max_bytes) {
+            Some((page, totals)) => (Some(RootPage::Inline(page.into())), totals),
+            None => {
+                let root = self.entries.finish(&entry_hints(self.older))?;
+                (root.page.map(RootPage::Stored), root.totals)
+            }
+        };
         let witnesses = self.witnesses.map(|tree| tree.finish(&witness_hints(self.older))).transpose()?;
         let witnesses = witnesses.and_then(|root| root.page);
-        Ok((DirectoryRoot { page: entries.page, totals: entries.totals }, witnesses))
+        Ok((DirectoryRoot { page, totals }, witnesses))
     }
 }
 
@@ -155,10 +170,17 @@ impl<'a> TreeReader<'a> {
         Page::open(id, self.chunks.get(&id)?, PageKind::Directory)
     }
 
+    fn root_page(&self, root: &RootPage) -> Result<Page> {
+        match root {
+            RootPage::Stored(id) => self.page(*id),
+            RootPage::Inline(bytes) => Page::open_inline(bytes),
+        }
+    }
+
     /// The entry of this name. Reads one page a level.
     pub fn lookup(&self, directory: &DirectoryRoot, name: &[u8]) -> Result<Option<Entry>> {
-        let Some(root) = directory.page else { return Ok(None) };
-        let mut page = self.page(root)?;
+        let Some(root) = &directory.page else { return Ok(None) };
+        let mut page = self.root_page(root)?;
         let (mut ordinal, mut preorder) = (0u64, 0u64);
         loop {
             let at = page.lower_bound(name)?;
@@ -187,8 +209,8 @@ impl<'a> TreeReader<'a> {
 
     /// The entry in which the pre-order position `position` of the directory lies: itself, or below it.
     pub fn entry_at(&self, directory: &DirectoryRoot, position: u64) -> Result<Option<Entry>> {
-        let Some(root) = directory.page else { return Ok(None) };
-        let mut page = self.page(root)?;
+        let Some(root) = &directory.page else { return Ok(None) };
+        let mut page = self.root_page(root)?;
         let (mut ordinal, mut preorder) = (0u64, 0u64);
         'pages: loop {
             for at in 0..page.len() {
@@ -216,13 +238,13 @@ impl<'a> TreeReader<'a> {
     /// Walks down from the directory `root` to the entry at a pre-order position (0 is `root` itself), and gives every
     /// entry on the way, with its position, to `visit`. False where there is no such position.
     pub fn descend(&self, root: &Node, position: u64, mut visit: impl FnMut(Entry, u64) -> Result<()>) -> Result<bool> {
-        let mut directory = root.directory().copied();
+        let mut directory = root.directory().cloned();
         let mut at = 0u64;
         while at < position {
             let Some(root) = directory else { return Ok(false) };
             let Some(entry) = self.entry_at(&root, position - at - 1)? else { return Ok(false) };
             at = at.saturating_add(1).saturating_add(entry.preorder);
-            directory = entry.node.directory().copied();
+            directory = entry.node.directory().cloned();
             visit(entry, at)?;
         }
         Ok(at == position)

@@ -17,7 +17,6 @@ use crate::repository::metadata::{
     Captured, FileType, NotSet, OPEN_LEVELS_MAX, apply_fd, open_again, read_xattrs_fd, stat_fd,
 };
 use crate::repository::node::{DIRECTORY_LETTER, DirectoryRoot, HardLink, Node};
-use crate::repository::page::PageKind;
 use crate::repository::page_cursor::{Head, PageCursor};
 use crate::restore::links::Role;
 use crate::restore::target::{Directory, Place};
@@ -143,7 +142,7 @@ impl<'a> Walker<'_, 'a> {
         }
         let directory = Directory { path: self.path.clone(), node: Some(node), identity, is_new };
         let place = Place::new(directory, fd);
-        let entries = PageCursor::new(self.run.chunks, PageKind::Directory, root.page);
+        let entries = PageCursor::of_directory(self.run.chunks, root.page.as_ref());
         self.stack.push(Frame { place, closed: false, entries, parent_path_length });
         if let Some(far_above) = self.stack.len().checked_sub(OPEN_LEVELS_MAX).and_then(|at| self.stack.get_mut(at)) {
             far_above.closed = far_above.place.fd.take().is_some();
@@ -182,7 +181,7 @@ impl<'a> Walker<'_, 'a> {
             self.path.push(b'/');
         }
         self.path.extend_from_slice(&name);
-        if let Some(root) = node.directory().copied() {
+        if let Some(root) = node.directory().cloned() {
             match self.enter(&place, OsStr::from_bytes(&name), &node) {
                 Ok(opened) => {
                     self.run.tally.report().entries += u64::from(self.run.mode != Mode::Verify);

@@ -104,7 +104,7 @@ impl<'r> Collections<'r> {
         each: &mut dyn FnMut(TablePair) -> ControlFlow<()>,
     ) -> Result<()> {
         let (chunks, nothing) = (self.repository.chunks()?, DirectoryRoot::default());
-        let directory = |node: Option<&Node>| node.and_then(Node::directory).copied().unwrap_or(nothing);
+        let directory = |node: Option<&'_ Node>| node.and_then(Node::directory).unwrap_or(&nothing).clone();
         let directories = sides.map(directory);
         let mut cursors = [0, 1].map(|side| EntryCursor::new(chunks, &directories[side]).reading_once());
         let mut met = PagesMet::default();

@@ -185,7 +185,7 @@ pub fn is_changed_directory(
 /// Whether tables may differ so many levels further down.
 fn leads_to_changes(repository: &Repository, sides: [Option<&Node>; 2], levels: usize) -> Result<bool> {
     if levels == 0 {
-        let page = |node: Option<Node>| node.and_then(|node| node.directory().map(|root| root.page));
+        let page = |node: Option<Node>| node.and_then(|node| node.directory().map(|root| root.page.clone()));
         let [a, b] = tables_of(repository, sides)?.map(page);
         return Ok(a != b);
     }

@@ -72,7 +72,7 @@ impl DifferenceDirectory {
     }
 
     fn roots(&self) -> [DirectoryRoot; 2] {
-        self.sides.each_ref().map(|node| node.as_ref().and_then(Node::directory).copied().unwrap_or_default())
+        self.sides.each_ref().map(|node| node.as_ref().and_then(Node::directory).cloned().unwrap_or_default())
     }
 
     /// What stat tells of it, if it is in a snapshot.

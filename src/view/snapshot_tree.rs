@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::repository::Repository;
 use crate::repository::content::{Content, ContentBody, Extent};
-use crate::repository::node::{DeviceNumber, DirectoryRoot, Node, NodeKind, Xattr, Xattrs};
+use crate::repository::node::{DeviceNumber, DirectoryRoot, Node, NodeKind, RootPage, Xattr, Xattrs};
 use crate::repository::snapshot::Snapshot;
 use crate::repository::tree::{Entry, TreeReader};
 use crate::store::cache::{ByteCache, Weight};
@@ -54,6 +54,7 @@ pub(super) fn node_bytes(node: &Node) -> u64 {
     };
     let body = match &node.kind {
         NodeKind::Symlink { target } => target.len(),
+        NodeKind::Directory(DirectoryRoot { page: Some(RootPage::Inline(page)), .. }) => page.len(),
         NodeKind::File { content, .. } => match &content.body {
             ContentBody::Inline(bytes) => bytes.len(),
             ContentBody::Extents(extents) => extents.len() * size_of::<Extent>(),

@@ -182,7 +182,7 @@ struct Node {
     line: Line,
     xattrs_chunk: Option<Id>,
     content: Option<Content>,
-    directory: Option<(Option<Id>, Totals)>,
+    directory: Option<(Option<Root>, Totals)>,
 }
 
 #[derive(Clone)]
@@ -190,6 +190,14 @@ enum Content {
     Inline(Vec<u8>),
     Extents(Vec<Extent>),
     Tree(Id, Totals),
+}
+
+/// Where the root page of a tree stands.
+#[derive(Clone)]
+enum Root {
+    Chunk(Id),
+    /// In a node (section 6).
+    Inline(Vec<u8>),
 }
 
 #[derive(Clone)]
@@ -245,9 +253,13 @@ impl Node {
             b'd' => {
                 directory = Some(match input.u8() {
                     0 => (None, Totals::default()),
+                    1 => (Some(Root::Chunk(input.id())), totals(input)),
                     form => {
-                        assert_eq!(form, 1);
-                        (Some(input.id()), totals(input))
+                        assert_eq!(form, 2);
+                        let totals = totals(input);
+                        let page = input.bytes().to_vec();
+                        assert!(page.len() <= 1024 && page[1] == 0, "no small leaf");
+                        (Some(Root::Inline(page)), totals)
                     }
                 });
                 Body::Nothing
@@ -577,7 +589,7 @@ impl Reader {
         self.list_node(Vec::new(), &snapshot.root, &mut lines);
         assert_eq!(snapshot.files, lines.values().filter(|line| line.letter == 'f').count() as u64);
         assert_eq!(snapshot.has_xattrs, lines.values().any(|line| !line.xattrs.is_empty()));
-        self.check_witnesses(snapshot.root.directory.unwrap().0, snapshot.witnesses);
+        self.check_witnesses(snapshot.root.directory.clone().unwrap().0, snapshot.witnesses);
         lines
     }
 
@@ -593,8 +605,8 @@ impl Reader {
             let (bytes, runs) = self.read(content);
             line.body = Body::File { size: bytes.len() as u64, hash: hex(&hash(&bytes)), runs };
         }
-        if let Some((root, _)) = node.directory {
-            for TreeEntry { key: name, value, .. } in self.directory(root) {
+        if let Some((root, _)) = &node.directory {
+            for TreeEntry { key: name, value, .. } in self.directory(root.clone()) {
                 let child = Node::read(&mut Bytes(&value));
                 let separator: &[u8] = if path.is_empty() { b"" } else { b"/" };
                 self.list_node([&path, separator, &name].concat(), &child, lines);
@@ -603,7 +615,7 @@ impl Reader {
         lines.insert(path, line);
     }
 
-    fn directory(&self, root: Option<Id>) -> Vec<TreeEntry> {
+    fn directory(&self, root: Option<Root>) -> Vec<TreeEntry> {
         let entries = self.tree(b'D', root, |key, value| {
             let mut input = Bytes(value);
             let node = Node::read(&mut input);
@@ -625,7 +637,7 @@ impl Reader {
                     let extent = Extent::read(&mut Bytes(value));
                     (extent.totals(), extent.chunk.map_or(0, |(id, _)| boundary(&id)))
                 };
-                let entries = self.tree(b'C', Some(*root), leaf);
+                let entries = self.tree(b'C', Some(Root::Chunk(*root)), leaf);
                 entries.iter().map(|entry| Extent::read(&mut Bytes(&entry.value))).collect()
             }
         };
@@ -643,14 +655,14 @@ impl Reader {
     }
 
     /// Goes through witnesses beside their directory, and down where they go down (section 8).
-    fn check_witnesses(&self, directory: Option<Id>, witnesses: Option<Id>) {
+    fn check_witnesses(&self, directory: Option<Root>, witnesses: Option<Id>) {
         if witnesses.is_none() {
             return;
         }
         let entries = self.directory(directory);
         let mut names = entries.iter();
         // Their pages end where the names say.
-        let witnesses = self.tree(b'W', witnesses, |_, _| {
+        let witnesses = self.tree(b'W', witnesses.map(Root::Chunk), |_, _| {
             ([1, 0, 0, 0, 0], names.next().map_or(0, |entry| boundary(&hash(&entry.key))))
         });
         assert_eq!(entries.len(), witnesses.len());
@@ -676,22 +688,25 @@ impl Reader {
     fn tree(
         &self,
         kind: u8,
-        root: Option<Id>,
+        root: Option<Root>,
         mut describe: impl FnMut(&[u8], &[u8]) -> (Totals, usize),
     ) -> Vec<TreeEntry> {
         let Some(root) = root else { return Vec::new() };
         let mut entries = Vec::new();
-        self.leaves(kind, root, 10, &mut |key, value| {
+        let (page, id) = match root {
+            Root::Chunk(id) => (self.chunk(&id), id),
+            Root::Inline(page) => (page.clone(), hash(&page)),
+        };
+        self.leaves(kind, &page, 10, &mut |key, value| {
             let (totals, boundary) = describe(key, value);
             entries.push(TreeEntry { key: key.to_vec(), value: value.to_vec(), totals, boundary });
         });
-        assert_eq!(build(kind, &entries), Some(root), "the pages are not those of the boundary rule");
+        assert_eq!(build(kind, &entries), Some(id), "the pages are not those of the boundary rule");
         entries
     }
 
-    fn leaves(&self, kind: u8, page: Id, above: u8, leaf: &mut impl FnMut(&[u8], &[u8])) {
-        let bytes = self.chunk(&page);
-        let mut header = Bytes(&bytes);
+    fn leaves(&self, kind: u8, page: &[u8], above: u8, leaf: &mut impl FnMut(&[u8], &[u8])) {
+        let mut header = Bytes(page);
         let (found, level, count) = (header.u8(), header.u8(), header.u32());
         assert!(found == kind && level < above && count > 0);
         let lengths: Vec<u32> = (0..count).map(|_| header.u32()).collect();
@@ -700,7 +715,7 @@ impl Reader {
             let key = entry.bytes();
             match level {
                 0 => leaf(key, entry.0),
-                _ => self.leaves(kind, entry.id(), level, leaf),
+                _ => self.leaves(kind, &self.chunk(&entry.id()), level, leaf),
             }
         }
     }

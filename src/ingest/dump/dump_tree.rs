@@ -4,7 +4,7 @@
 use crate::error::Result;
 use crate::repository::comparison::{StoredBytes, same_bytes};
 use crate::repository::content::Content;
-use crate::repository::node::{DirectoryRoot, Node, NodeKind};
+use crate::repository::node::{DirectoryRoot, Node, NodeKind, RootPage};
 use crate::repository::session::WriteSession;
 use crate::repository::tree::{DirectoryWriter, Entries, Entry, OlderDirectory, TreeReader, Witness};
 use crate::store::ChunkStore;
@@ -54,15 +54,14 @@ impl<'s, 'r> DumpTree<'s, 'r> {
     }
 
     fn open(&mut self, name: Vec<u8>, before: Option<Node>) {
-        let root = before.as_ref().and_then(|node| node.directory()).copied();
-        let older = OlderDirectory { entries: root.and_then(|root| root.page), witnesses: None };
-        let entries = root.map(|root| TreeReader::new(self.chunks()).entries(&root).peekable());
-        self.stack.push(OpenDirectory {
-            name,
-            writer: DirectoryWriter::new(self.session).beside(self.chunks(), older).without_witnesses(),
-            older: entries.map(|entries| OlderEntries { entries }),
-            before,
-        });
+        let root = before.as_ref().and_then(|node| node.directory());
+        let page = root.and_then(|root| root.page.as_ref());
+        let older = OlderDirectory { entries: page.and_then(RootPage::stored), witnesses: None };
+        let entries = root.map(|root| TreeReader::new(self.chunks()).entries(root).peekable());
+        let writer = DirectoryWriter::new(self.session).beside(self.chunks(), older).without_witnesses();
+        // Tables by the hundred thousand are directories of a few files each; only the root of all stands in a page of its own.
+        let writer = if self.stack.is_empty() { writer } else { writer.inline_if_small() };
+        self.stack.push(OpenDirectory { name, writer, older: entries.map(|entries| OlderEntries { entries }), before });
     }
 
     /// Opens the directories that lead to a file, and closes those that do not. Gives the content that the file had before.

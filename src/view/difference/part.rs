@@ -131,7 +131,7 @@ impl Comparing<'_> {
         }
         Ok(match (a.node.directory(), b.node.directory()) {
             (Some(below_a), Some(below_b)) if below_a.page != below_b.page => {
-                Shown::IfAnythingBelow([*below_a, *below_b])
+                Shown::IfAnythingBelow([below_a.clone(), below_b.clone()])
             }
             _ => Shown::Nothing,
         })
