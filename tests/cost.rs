@@ -306,6 +306,36 @@ fn list(view: &View, directory: u64, piece: usize) -> (usize, u64) {
 }
 
 #[test]
+fn a_walk_finds_directories_beside_one_another_by_the_dozen() {
+    const DIRECTORIES: u64 = 200;
+    let place = TestRepository::new();
+    let source = place.path("source");
+    for directory in 0..DIRECTORIES {
+        fs::create_dir_all(source.join(format!("d{directory:03}"))).unwrap();
+        fs::write(source.join(format!("d{directory:03}/file")), "x").unwrap();
+    }
+    ingest(&place.repository, &source);
+    let name = place.repository.find("lake", now()).unwrap().manifest.name.clone();
+    let (view, backend) = view_of(Counted::without_cache(&place));
+    let above = walk_to(&view, &format!("snapshots/lake/{name}")).unwrap();
+    let mut found = Vec::new();
+    view.list(above, 2, &mut |entry| {
+        found.push(entry.attributes.ino);
+        true
+    })
+    .unwrap();
+    assert_eq!(found.len() as u64, DIRECTORIES);
+    let before = backend.counts().get_range;
+    for ino in found {
+        // Itself, the one above, and its file.
+        assert_eq!(list(&view, ino, 10).0, 3);
+    }
+    let calls = backend.counts().get_range - before;
+    // The listing in two pieces reads the page of each directory once or twice; the way down to each is what would come on top.
+    assert!(calls < 2 * DIRECTORIES + DIRECTORIES / 4, "{calls} calls for {DIRECTORIES} directories");
+}
+
+#[test]
 fn small_files_of_a_directory_are_read_by_the_dozen() {
     const FILES: u64 = 300;
     let place = TestRepository::new();

@@ -20,6 +20,9 @@ const FIRST_NAMES_CACHE_BYTES: u64 = 4 << 20;
 /// What an entry found lately usually takes.
 const USUAL_LOCATED_BYTES: u64 = 400;
 
+/// Entries behind a directory that are looked at for further ones.
+const DIRECTORIES_BEHIND: usize = 64;
+
 /// Reads of a file are best this long; listings of a directory too, since the C library sizes its buffer by it.
 const FILE_BLOCK_BYTES: u32 = 128 << 10;
 pub(super) const DIRECTORY_BLOCK_BYTES: u32 = 1 << 20;
@@ -167,7 +170,29 @@ impl SnapshotTree {
         let gone = || Error::Stale { what: "snapshot with number", number: sequence };
         let snapshot = catalog.by_sequence(sequence).ok_or_else(gone)?;
         let ino = ino_at(sequence, position);
-        self.located.get_or_load(&ino, || descend(repository.tree()?, snapshot, position).map(Arc::new))
+        self.located.get_or_load(&ino, || {
+            let tree = repository.tree()?;
+            let found = descend(tree, snapshot, position)?;
+            self.remember_directories_behind(tree, &found);
+            Ok(Arc::new(found.located))
+        })
+    }
+
+    /// Remembers the directories behind one that was found by its number: whoever walks a tree opens them next, and each way
+    /// down goes through all that stands before.
+    fn remember_directories_behind(&self, tree: TreeReader, found: &Found) {
+        let Found { located, beside: Some(beside) } = found else { return };
+        if located.node.directory().is_none() {
+            return;
+        }
+        let behind = tree.entries_from(&beside.directory, beside.ordinal + 1).take(DIRECTORIES_BEHIND);
+        // What cannot be read tells whoever asks for it.
+        for entry in behind.map_while(Result::ok).filter(|entry| entry.node.directory().is_some()) {
+            let position = beside.position.saturating_add(1).saturating_add(entry.preorder);
+            let (sequence, parent) = (located.sequence, located.parent);
+            let ino = ino_at(sequence, position);
+            self.located.insert(ino, Arc::new(Located { ino, parent, node: entry.node, sequence, position }));
+        }
     }
 
     /// The entry `name` of a directory.
@@ -261,22 +286,52 @@ impl SnapshotTree {
     }
 }
 
+/// An entry that was found by its position.
+struct Found {
+    located: Located,
+    /// The directory that it is in; the root of a snapshot is in none.
+    beside: Option<Beside>,
+}
+
+/// Where an entry stands in its directory.
+struct Beside {
+    directory: DirectoryRoot,
+    /// Of the directory.
+    position: u64,
+    /// Of the entry.
+    ordinal: u64,
+}
+
 /// Walks down to the entry at a position, by the counts in the tree's pages.
-fn descend(tree: TreeReader, snapshot: &Snapshot, position: u64) -> Result<Located> {
+fn descend(tree: TreeReader, snapshot: &Snapshot, position: u64) -> Result<Found> {
     let sequence = snapshot.sequence;
     let ino = ino_at(sequence, position);
-    let mut node = snapshot.manifest.root.clone();
-    let mut parent = source_ino(&snapshot.manifest.source);
-    let mut above = ino_at(sequence, 0);
-    let found = tree.descend(&snapshot.manifest.root, position, |entry, position| {
-        (node, parent, above) = (entry.node, above, ino_at(sequence, position));
+    let mut found = Found {
+        located: Located {
+            ino,
+            parent: source_ino(&snapshot.manifest.source),
+            node: snapshot.manifest.root.clone(),
+            sequence,
+            position: 0,
+        },
+        beside: None,
+    };
+    let is_there = tree.descend(&snapshot.manifest.root, position, |entry, position| {
+        let above = &found.located;
+        let beside = above.node.directory().map(|directory| Beside {
+            directory: directory.clone(),
+            position: above.position,
+            ordinal: entry.ordinal,
+        });
+        let parent = ino_at(sequence, above.position);
+        found = Found { located: Located { ino, parent, node: entry.node, sequence, position }, beside };
         Ok(())
     })?;
-    if !found {
+    if !is_there {
         let name = format!("{}@{}", snapshot.manifest.source, snapshot.manifest.name);
         return Err(Error::invalid("inode", ino.to_string(), format!("{name} has no such entry")));
     }
-    Ok(Located { ino, parent, node, sequence, position })
+    Ok(found)
 }
 
 /// The position of the entry at a path.
