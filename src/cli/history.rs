@@ -31,8 +31,8 @@ Examples:
 /// Tells of each snapshot of a source in which the row changed what is other than in the one before it: the row was inserted,
 /// updated in some columns, or deleted. The oldest snapshot that has the row has nothing before it, and the row is only seen
 /// there. Snapshots that are known to be incomplete are left out. Where two snapshots share what lies around the row, it is not
-/// read; where the rows around its place are in the order of their keys, a row that is not among them is taken to be nowhere.
-/// A document of MongoDB is found by its _id, as yesterfs rows takes it.
+/// read. A row that is not where the order of keys would have it is looked for in all that a snapshot does not share with the
+/// next newer one, in all of the newest one, and that is said. A document of MongoDB is found by its _id, as yesterfs rows takes it.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES, allow_missing_positional = true)]
 pub struct History {

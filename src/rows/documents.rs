@@ -1,7 +1,6 @@
 //! The document of an `_id` in a collection. Documents stand in no order that can be relied on, but no two have the same `_id`: where
 //! the next newer snapshot is known, an older one has the document at the same place, or among what both do not share, or nowhere.
 
-use std::cell::Cell;
 use std::ops::Range;
 
 use crate::dump::mongo::{IdText, WantedJson};
@@ -11,7 +10,7 @@ use crate::repository::content::Content;
 use crate::rows::comparison::RowView;
 use crate::rows::gaps::Gap;
 use crate::rows::key::push_value;
-use crate::rows::locate::{KeyPlace, Locator, NEAR_BYTES, ReadRow, kept_row};
+use crate::rows::locate::{KeyPlace, Locator, NEAR_BYTES};
 use crate::rows::nearby::Nearby;
 
 /// What a row is looked for by.
@@ -74,14 +73,14 @@ impl Locator<'_> {
     pub fn document(&self) -> Result<KeyPlace> {
         let size = self.side.data.size;
         match self.place_in_order(&self.wanted)? {
-            Some(start) => match self.document_in(start..size.min(start + 2 * NEAR_BYTES))? {
+            Some(start) => match self.row_in_stretch(start, size.min(start + 2 * NEAR_BYTES))? {
                 Some(place) => return Ok(place),
                 None => self.note_disorder(),
             },
             None if size > NEAR_BYTES => self.note_no_order(),
             None => {}
         }
-        Ok(self.document_in(0..size)?.unwrap_or_default())
+        Ok(self.row_in_stretch(0, size)?.unwrap_or_default())
     }
 
     /// The document in what this collection, the first of two, does not share with another one, in which it is not elsewhere. What
@@ -97,24 +96,10 @@ impl Locator<'_> {
             };
             let Some(before) = before else { return self.document() };
             let end = bytes.document_behind(range.end, NEAR_BYTES, *longest)?.unwrap_or(size);
-            if let Some(place) = self.document_in(range.start - before..end)? {
+            if let Some(place) = self.row_in_stretch(range.start - before, end)? {
                 return Ok(place);
             }
         }
         Ok(KeyPlace::default())
-    }
-
-    /// The document between the beginning of a document and any place.
-    fn document_in(&self, range: Range<u64>) -> Result<Option<KeyPlace>> {
-        let (is_found, mut found) = (Cell::new(false), None);
-        let mut take = |row: ReadRow| {
-            if !is_found.get() && *row.key == *self.wanted {
-                is_found.set(true);
-                found = Some(KeyPlace { range: row.range.clone(), row: Some(kept_row(&row)) });
-            }
-            Ok(())
-        };
-        self.each_row(range.start, range.end, &|| is_found.get(), &mut take)?;
-        Ok(found)
     }
 }

@@ -245,10 +245,11 @@ impl Walk<'_> {
             };
             return Ok(Some((found, Unshared { gaps, longest })));
         }
-        let found = match older_place(&gaps, &place.range, ROW_MARGINS) {
-            OlderPlace::Same(range) if !dump.marks()?.agree_with(&newer.side.marks) => OlderPlace::About(range),
-            found => found,
-        };
+        // The same bytes may be other rows.
+        if !dump.marks()?.agree_with(&newer.side.marks) {
+            return Ok(None);
+        }
+        let found = older_place(&gaps, &place.range, ROW_MARGINS);
         Ok(Some((found, Unshared { gaps, longest: 0 })))
     }
 
@@ -278,7 +279,8 @@ impl Walk<'_> {
         let monitor = self.monitor;
         let locator = Locator { dump, side: &side, comparison: &comparison, name: &name, wanted, monitor };
         let place = match (key, near) {
-            (RowKey::Values(_), near) => locator.place(near.map(|(range, _)| range))?,
+            (RowKey::Values(_), Some((range, unshared))) => locator.place(Some(range), Some(&unshared.gaps))?,
+            (RowKey::Values(_), None) => locator.place(None, None)?,
             (RowKey::Document(_), Some((range, unshared))) => locator.document_among(&unshared, range.start)?,
             (RowKey::Document(_), None) => locator.document()?,
         };

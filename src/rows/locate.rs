@@ -1,11 +1,13 @@
 //! Locate: the place of a key among the rows of a table, without reading them all where they are in the order of keys.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::progress::{Counters, Monitor};
 use crate::rows::comparison::{Comparison, LAYOUT_BYTES};
 use crate::rows::form::{Marks, RowForm, RowReader, Told};
+use crate::rows::gaps::Gap;
 use crate::rows::key::push_value;
 use crate::rows::nearby::Nearby;
 use crate::rows::side::{DumpSide, PIECE_BYTES, TableSide};
@@ -15,6 +17,9 @@ pub const NEAR_BYTES: u64 = 512 << 10;
 
 /// So much is read around a place that a row probably has.
 const AROUND_BYTES: u64 = 16 << 10;
+
+/// Bytes on both sides of what is not shared that belong to it: they tell where rows begin and end.
+const GAP_MARGIN_BYTES: u64 = 8;
 
 /// Looks for the rows of one key in one table.
 pub struct Locator<'s> {
@@ -49,36 +54,14 @@ pub struct KeptRow {
 /// Where a key has its place: what is there tells whether there is a row of that key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyPlace {
-    /// Of the row; else of the rows between which it would be; else of all rows.
+    /// Of the row, or of all rows where there is none: they need not be in the order of keys.
     pub range: Range<u64>,
     pub row: Option<KeptRow>,
 }
 
-/// What is learned of a stretch of rows.
-#[derive(Default)]
-struct Stretch {
-    found: Option<KeyPlace>,
-    /// The last row before the key, and the first one behind it.
-    before: Option<u64>,
-    behind: Option<u64>,
-    last_key: Vec<u8>,
-    is_disordered: bool,
-}
-
-impl Stretch {
-    fn take(&mut self, row: &ReadRow, wanted: &[u8]) {
-        if *row.key == *wanted {
-            self.found.get_or_insert(KeyPlace { range: row.range.clone(), row: Some(kept_row(row)) });
-        }
-        self.is_disordered |= *row.key < *self.last_key;
-        self.last_key.clear();
-        self.last_key.extend_from_slice(row.key);
-        if *row.key < *wanted {
-            self.before = Some(row.range.start);
-        } else if self.behind.is_none() {
-            self.behind = Some(row.range.end);
-        }
-    }
+/// Bytes of the first of two that these gaps have.
+fn bytes_of(gaps: &[Gap]) -> u64 {
+    gaps.iter().map(|gap| gap.sides[0].end - gap.sides[0].start).sum()
 }
 
 /// Keeps a row.
@@ -108,30 +91,52 @@ pub fn wanted_key(comparison: &Comparison, name: &str, values: &[Vec<u8>]) -> Re
 }
 
 impl Locator<'_> {
-    /// The place of a key that no two rows have. It is looked for near a place where it probably is, then where the order of
-    /// keys would have it, then everywhere. Where the rows around its place are in order, a row that is not there is nowhere.
-    pub fn place(&self, near: Option<Range<u64>>) -> Result<KeyPlace> {
+    /// The place of a key that no two rows have. It is looked for near a place where it probably is, and where the order of keys
+    /// would have it. If it is not there, it may be anywhere, or in what this table, the first of two, does not share with another
+    /// one that has the row nowhere else.
+    pub fn place(&self, near: Option<Range<u64>>, unshared: Option<&[Gap]>) -> Result<KeyPlace> {
         let size = self.side.data.size;
-        if size > NEAR_BYTES {
-            if let Some(near) = near.filter(|near| near.end - near.start <= NEAR_BYTES)
-                && let Some(place) = self.place_near(near)?
-            {
-                return Ok(place);
-            }
-            match self.place_in_order(&self.wanted)? {
-                None => self.note_no_order(),
-                Some(start) => match self.stretch(start, size.min(start + 2 * NEAR_BYTES))? {
-                    Some(place) => return Ok(place),
-                    None => self.note_disorder(),
-                },
-            }
+        if size <= NEAR_BYTES {
+            return Ok(self.row_in_stretch(0, size)?.unwrap_or(KeyPlace { range: 0..size, row: None }));
         }
-        Ok(self.stretch(0, size)?.unwrap_or(KeyPlace { range: 0..size, row: None }))
+        if let Some(near) = near.filter(|near| near.end - near.start <= NEAR_BYTES)
+            && let Some(place) = self.place_near(near)?
+        {
+            return Ok(place);
+        }
+        // Rows move: PostgreSQL puts what was updated behind all others. What stands around a place tells nothing of elsewhere.
+        let unshared = unshared.filter(|_| self.side.marks.are_known());
+        if let Some(gaps) = unshared.filter(|gaps| bytes_of(gaps) <= NEAR_BYTES) {
+            return self.place_among(gaps);
+        }
+        let in_order = self.place_in_order(&self.wanted)?;
+        if let Some(start) = in_order
+            && let Some(place) = self.row_in_stretch(start, size.min(start + 2 * NEAR_BYTES))?
+        {
+            return Ok(place);
+        }
+        if let Some(gaps) = unshared {
+            self.note_unshared();
+            return self.place_among(gaps);
+        }
+        match in_order {
+            Some(_) => self.note_disorder(),
+            None => self.note_no_order(),
+        }
+        Ok(self.row_in_stretch(0, size)?.unwrap_or(KeyPlace { range: 0..size, row: None }))
     }
 
     pub fn note_disorder(&self) {
         let name = self.name;
         self.monitor.note(&format!("the row is not where the order of keys would have it, so all of {name} is read"));
+    }
+
+    fn note_unshared(&self) {
+        let (name, manifest) = (self.name, &self.dump.snapshot.manifest);
+        let (source, time) = (&manifest.source, &manifest.name);
+        let rows =
+            format!("all rows of {name} are read that {source}@{time} does not share with the next newer snapshot");
+        self.monitor.note(&format!("the row is not where the order of keys would have it, so {rows}"));
     }
 
     pub fn note_no_order(&self) {
@@ -144,24 +149,77 @@ impl Locator<'_> {
             None => Some(0),
             Some(start) => self.row_behind(start)?.map(|(start, _)| start),
         };
-        start.filter(|&start| start < end).map_or(Ok(None), |start| self.stretch(start, end))
+        start.filter(|&start| start < end).map_or(Ok(None), |start| self.row_in_stretch(start, end))
     }
 
-    /// Where the key has its place between a row, or the beginning, and `end`; `None` where that is not sure.
-    fn stretch(&self, start: u64, end: u64) -> Result<Option<KeyPlace>> {
-        let mut seen = Stretch::default();
+    /// The row in what this table, the first of two, does not share with another one, in which it is nowhere else.
+    fn place_among(&self, gaps: &[Gap]) -> Result<KeyPlace> {
+        let size = self.side.data.size;
+        let mut read_to = 0;
+        for Gap { sides: [unshared, _] } in gaps {
+            // What begins so far behind a gap has all of its bytes, and those that tell its beginning, where both share them.
+            let behind = unshared.end.saturating_add(GAP_MARGIN_BYTES);
+            if behind < read_to {
+                continue;
+            }
+            let start = self.row_before(unshared.start.saturating_sub(GAP_MARGIN_BYTES))?;
+            let mut end = behind.saturating_add(AROUND_BYTES).min(size);
+            loop {
+                let (found, row_end) = self.row_up_to(start, end, behind)?;
+                if let Some(found) = found {
+                    return Ok(found);
+                }
+                if row_end > behind || end == size {
+                    read_to = row_end;
+                    break;
+                }
+                end = size.min(start + 4 * (end - start));
+            }
+        }
+        Ok(KeyPlace { range: 0..size, row: None })
+    }
+
+    /// The row, if it is between the beginning of another one and `end`, and where the first one ends that ends behind a place, or
+    /// the last one.
+    fn row_up_to(&self, start: u64, end: u64, behind: u64) -> Result<(Option<KeyPlace>, u64)> {
+        let (row_end, mut found) = (Cell::new(start), None);
         let mut take = |row: ReadRow| {
-            seen.take(&row, &self.wanted);
+            if row_end.get() <= behind {
+                row_end.set(row.range.end);
+                if *row.key == *self.wanted {
+                    found = Some(KeyPlace { range: row.range.clone(), row: Some(kept_row(&row)) });
+                }
+            }
             Ok(())
         };
-        self.each_row(start, end, &|| false, &mut take)?;
-        if seen.found.is_some() {
-            return Ok(seen.found);
+        self.each_row(start, end, &|| row_end.get() > behind, &mut take)?;
+        Ok((found, row_end.get()))
+    }
+
+    /// Where a row is sure to begin, at a place or before it.
+    fn row_before(&self, place: u64) -> Result<u64> {
+        let mut back = AROUND_BYTES;
+        while let Some(from) = place.checked_sub(back) {
+            if let Some((start, _)) = self.row_behind(from)?.filter(|(start, _)| *start <= place) {
+                return Ok(start);
+            }
+            back *= 4;
         }
-        let before = seen.before.or((start == 0).then_some(0));
-        let behind = seen.behind.or((end == self.side.data.size).then_some(end));
-        let (Some(before), Some(behind), false) = (before, behind, seen.is_disordered) else { return Ok(None) };
-        Ok(Some(KeyPlace { range: before..behind, row: None }))
+        Ok(0)
+    }
+
+    /// The row, if it is between the beginning of the first one, or of another one, and `end`.
+    pub fn row_in_stretch(&self, start: u64, end: u64) -> Result<Option<KeyPlace>> {
+        let (is_found, mut found) = (Cell::new(false), None);
+        let mut take = |row: ReadRow| {
+            if !is_found.get() && *row.key == *self.wanted {
+                is_found.set(true);
+                found = Some(KeyPlace { range: row.range.clone(), row: Some(kept_row(&row)) });
+            }
+            Ok(())
+        };
+        self.each_row(start, end, &|| is_found.get(), &mut take)?;
+        Ok(found)
     }
 
     /// Where a row begins that is not far before the wanted one, if the table is in the order of its key; `None` where it is
