@@ -51,6 +51,37 @@ fn a_whole_dump_comes_back_into_another_server() {
 }
 
 #[test]
+fn what_only_the_server_has_is_not_dropped_and_what_both_have_is_not_replaced() {
+    let (server, stage) = (MariaDb::start(), Stage::new());
+    let make =
+        "CREATE DATABASE d1; USE d1; CREATE TABLE t (id INT); CREATE PROCEDURE p() SELECT 1; CREATE VIEW v AS SELECT 1;
+        CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1; CREATE SEQUENCE s";
+    server.run("", make);
+    ingest(&stage, &server.dump(&["--add-drop-database", "--routines", "--events", "--databases", "d1"]));
+    server.run("d1", "DROP TABLE t; CREATE TABLE precious (id INT)");
+    let message = refused(&restore(&stage, &server, &[]), 2);
+    assert!(message.contains("database \"d1\" already exists"), "{message}");
+    // One of all that the dump replaces, each time.
+    ingest(&stage, &server.dump(&["--routines", "--events", "--databases", "d1"]));
+    let kinds = [("PROCEDURE p", "routine"), ("VIEW v", "table"), ("EVENT e", "event"), ("SEQUENCE s", "table")];
+    for (own, what) in kinds {
+        server.run("", "DROP DATABASE d1; CREATE DATABASE d1");
+        let own_name = own.split_once(' ').unwrap().1;
+        let statement = match own {
+            "PROCEDURE p" => "CREATE PROCEDURE p() SELECT 'mine'",
+            "VIEW v" => "CREATE VIEW v AS SELECT 'mine'",
+            "EVENT e" => "CREATE EVENT e ON SCHEDULE EVERY 7 DAY DO SELECT 7",
+            _ => "CREATE SEQUENCE s START WITH 777",
+        };
+        server.run("d1", statement);
+        let message = refused(&restore(&stage, &server, &[]), 2);
+        assert!(message.contains(&format!("{what} \"d1.{own_name}\" already exists")), "{message}");
+    }
+    restored(&restore(&stage, &server, &["--overwrite"]));
+    assert_eq!(server.run("d1", "SELECT COUNT(*) FROM precious").trim(), "0");
+}
+
+#[test]
 fn a_dump_without_a_database_goes_where_it_is_told() {
     let (server, stage) = dumped(&["shop", "orders", "customers"]);
     restored(&restore_into(&stage, &server.url("copy of shop".replace(' ', "%20").as_str()), &[]));

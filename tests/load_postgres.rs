@@ -23,6 +23,22 @@ fn ingest(stage: &Stage, dump: &[u8]) {
 }
 
 #[test]
+fn a_database_that_the_dump_would_drop_is_left_alone() {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    server.run("postgres", "CREATE DATABASE shop");
+    server.run("shop", "CREATE TABLE t (id int)");
+    let dump = server.dump("pg_dump", &["--clean", "--create", "--if-exists", "shop"]);
+    ingest(&stage, &dump);
+    server.run("shop", "DROP TABLE t; CREATE TABLE precious (id int)");
+    let message = refused(&restore_into(&stage, &server.url(""), &[]), 2);
+    assert!(message.contains("database \"shop\" already exists"), "{message}");
+    assert_eq!(server.run("shop", "SELECT count(*) FROM precious").trim(), "0");
+    server.run("postgres", "DROP DATABASE shop");
+    restored(&restore_into(&stage, &server.url(""), &[]));
+    assert_eq!(server.run("shop", "SELECT count(*) FROM t").trim(), "0");
+}
+
+#[test]
 fn a_whole_dump_comes_back_into_a_new_database() {
     let (server, stage) = dumped("pg_dump", &["shop"]);
     assert!(restored(&restore_into(&stage, &server.url("copy"), &[])).starts_with("loaded the dump: "));

@@ -402,6 +402,10 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "a_whole_dump_comes_back_into_another_server",
     ),
     (
+        "So it is with tables, views, sequences, routines and events, and with a database that the dump drops before it makes it.",
+        "what_only_the_server_has_is_not_dropped_and_what_both_have_is_not_replaced",
+    ),
+    (
         "A missing database is made; `--as` gives a table of MySQL another name, and its constraints and triggers names \
          that begin with it.",
         "one_table_comes_back_under_another_name",

@@ -29,6 +29,10 @@ pub fn of(error: &Error) -> Option<&'static str> {
         Error::Exists { what: "table", .. } => {
             "--overwrite replaces it, --as gives the one in the snapshot another name"
         }
+        Error::Exists { what: "routine" | "event", .. } => "--overwrite replaces it",
+        Error::Exists { what: "database", .. } => {
+            "the dump would drop it, with all that is in it; load tables with --table, or drop it yourself"
+        }
         Error::Unsupported { .. } => "update yesterfs on this machine",
         Error::Incomplete { .. } => "--keep-incomplete keeps what there is; latest and times will not choose it",
         Error::Interrupted => "run the same command again; what it has written so far is kept",

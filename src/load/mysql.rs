@@ -32,6 +32,31 @@ const ARGUMENTS: [&str; 6] = [
     "--max-allowed-packet=1073741824",
 ];
 
+/// What a server can have that a dump replaces: where it lists that, and where a snapshot has it.
+struct Present {
+    what: &'static str,
+    of: &'static str,
+    directories: &'static [&'static str],
+}
+
+const PRESENT: [Present; 3] = [
+    Present {
+        what: "table",
+        of: "HEX(TABLE_SCHEMA), HEX(TABLE_NAME) FROM information_schema.TABLES WHERE TABLE_SCHEMA",
+        directories: &["tables", "views", "sequences"],
+    },
+    Present {
+        what: "routine",
+        of: "HEX(ROUTINE_SCHEMA), HEX(ROUTINE_NAME) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA",
+        directories: &["routines/procedures", "routines/functions", "routines/packages"],
+    },
+    Present {
+        what: "event",
+        of: "HEX(EVENT_SCHEMA), HEX(EVENT_NAME) FROM information_schema.EVENTS WHERE EVENT_SCHEMA",
+        directories: &["events"],
+    },
+];
+
 /// One run.
 struct Run<'a> {
     repository: &'a Repository,
@@ -90,7 +115,7 @@ impl<'a> Run<'a> {
         let content = self.tables.dump(&snapshot.manifest.root)?;
         let database = self.tables.unnamed_goes_to(self.server.database.as_deref())?;
         if !self.options.overwrite {
-            self.refuse_present_tables(database.as_deref())?;
+            self.refuse_what_is_there(database.as_deref())?;
         }
         self.make_database(database.as_deref())?;
         let bytes = content.size;
@@ -112,8 +137,8 @@ impl<'a> Run<'a> {
         Ok(places)
     }
 
-    /// Looks whether the server has tables that the dump would replace.
-    fn refuse_present_tables(&self, unnamed: Option<&str>) -> Result<()> {
+    /// Looks whether the server has anything that the dump would replace.
+    fn refuse_what_is_there(&self, unnamed: Option<&str>) -> Result<()> {
         let mut places = Vec::new();
         for database in self.tables.databases() {
             places.push((self.tables.place_of(database, unnamed)?, &database.name));
@@ -122,20 +147,33 @@ impl<'a> Run<'a> {
         if list.is_empty() {
             return Ok(());
         }
-        let there = self.loader.client.ask(
-            &[],
-            &format!(
-                "SELECT HEX(TABLE_SCHEMA), HEX(TABLE_NAME) FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({})",
-                list.join(", ")
-            ),
-        )?;
-        for line in there.lines() {
-            let Some((schema, table)) = line.split_once('\t') else { continue };
-            let (schema, table) = (from_hex(schema), from_hex(table));
-            for (place, database) in &places {
-                if *place == schema && self.tables.has(TableName { database, schema: None, table: &table })? {
-                    return Err(present(&schema, &table));
+        let list = list.join(", ");
+        self.refuse_dropped_databases(&list)?;
+        for Present { what, of, directories } in &PRESENT {
+            let there = self.loader.client.ask(&[], &format!("SELECT {of} IN ({list})"))?;
+            for line in there.lines() {
+                let Some((schema, name)) = line.split_once('\t') else { continue };
+                let (schema, name) = (from_hex(schema), from_hex(name));
+                for (place, database) in &places {
+                    if *place == schema && self.tables.has_in(database, directories, &name)? {
+                        return Err(present(what, &schema, &name));
+                    }
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// A database that the dump drops goes with all that is in it, be it in the dump or not.
+    fn refuse_dropped_databases(&self, list: &str) -> Result<()> {
+        let statement =
+            format!("SELECT HEX(SCHEMA_NAME) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN ({list})");
+        let there: Vec<Vec<u8>> = self.loader.client.ask(&[], &statement)?.lines().map(from_hex).collect();
+        let contents = self.repository.contents()?;
+        for database in self.tables.databases() {
+            if there.contains(&database.name) && self.tables.is_dropped(database, &contents)? {
+                let name = String::from_utf8_lossy(&database.name).into_owned();
+                return Err(Error::Exists { what: "database", name });
             }
         }
         Ok(())
@@ -196,7 +234,7 @@ impl<'a> Run<'a> {
         )?;
         match count.trim() {
             "0" => Ok(()),
-            _ => Err(present(database.as_bytes(), table.as_bytes())),
+            _ => Err(present("table", database.as_bytes(), table.as_bytes())),
         }
     }
 
@@ -206,9 +244,9 @@ impl<'a> Run<'a> {
     }
 }
 
-fn present(database: &[u8], table: &[u8]) -> Error {
-    let name = format!("{}.{}", String::from_utf8_lossy(database), String::from_utf8_lossy(table));
-    Error::Exists { what: "table", name }
+fn present(what: &'static str, database: &[u8], name: &[u8]) -> Error {
+    let name = format!("{}.{}", String::from_utf8_lossy(database), String::from_utf8_lossy(name));
+    Error::Exists { what, name }
 }
 
 /// Any bytes as an SQL string.

@@ -12,7 +12,7 @@ use crate::load::failure::StatementLines;
 use crate::load::loader::{Load, Loader};
 use crate::load::server::PostgresUrl;
 use crate::load::steps::{POSTGRES, load_dump};
-use crate::load::tables::{DumpTables, FoundTable, TableName, from_hex, text_of};
+use crate::load::tables::{Database, DumpTables, FoundTable, TableName, from_hex, text_of};
 use crate::load::text::{NewName, SqlText, Stretch};
 use crate::load::{LoadOptions, LoadReport};
 use crate::progress::Monitor;
@@ -100,6 +100,7 @@ impl Run<'_> {
         let mut places = HashMap::new();
         for place in self.tables.databases() {
             let goes_to = text_of(&self.tables.place_of(place, database.as_deref())?)?;
+            self.refuse_dropped_database(place)?;
             self.refuse_present_tables(&place.name, &goes_to)?;
             places.insert(database_directory(&place.name), self.fed_in(&goes_to));
         }
@@ -217,6 +218,15 @@ impl Run<'_> {
             literal(table)
         );
         Ok(self.loader.client.ask(&self.in_database(database), &statement)?.trim() != "0")
+    }
+
+    /// A database that the dump drops goes with all that is in it, be it in the dump or not.
+    fn refuse_dropped_database(&self, database: &Database) -> Result<()> {
+        if !self.tables.is_dropped(database, &self.repository.contents()?)? {
+            return Ok(());
+        }
+        let name = text_of(&database.name)?;
+        if self.has_database(&name)? { Err(Error::Exists { what: "database", name }) } else { Ok(()) }
     }
 
     /// Looks whether a database has tables that the dump makes.

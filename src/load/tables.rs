@@ -6,9 +6,14 @@ use crate::dump::layout::{
 use crate::dump::name::{file_name, name_of_file};
 use crate::error::{Error, Result};
 use crate::repository::content::Content;
+use crate::repository::content_reader::ContentReader;
 use crate::repository::node::Node;
 use crate::repository::snapshot::{Snapshot, SnapshotStatus};
 use crate::repository::tree::TreeReader;
+
+/// What drops a database, in any case of letters, and so much of what a dump says of one is looked at for it.
+const DROP_DATABASE: &[u8] = b"DROP DATABASE";
+const DATABASE_FILE_MAX_BYTES: u64 = 1 << 20;
 
 /// The databases of a dump.
 pub struct DumpTables<'a> {
@@ -75,6 +80,29 @@ impl<'a> DumpTables<'a> {
     /// Whether the dump itself makes or uses it.
     pub fn is_named(&self, database: &Database) -> Result<bool> {
         Ok(self.tree.lookup_path(&database.node, DATABASE_FILE.as_bytes())?.is_some())
+    }
+
+    /// Whether the dump drops it, with all that the server has in it, before it makes it.
+    pub fn is_dropped(&self, database: &Database, contents: &ContentReader) -> Result<bool> {
+        let node = self.tree.lookup_path(&database.node, DATABASE_FILE.as_bytes())?;
+        let Some(content) = node.as_ref().and_then(Node::content) else { return Ok(false) };
+        let mut text = Vec::new();
+        contents.read(content, 0, content.size.min(DATABASE_FILE_MAX_BYTES) as usize, &mut text)?;
+        Ok(text.windows(DROP_DATABASE.len()).any(|words| words.eq_ignore_ascii_case(DROP_DATABASE)))
+    }
+
+    /// Whether the dump has something of this name in one of these directories of a database.
+    pub fn has_in(&self, database: &[u8], directories: &[&str], name: &[u8]) -> Result<bool> {
+        let Some(database) = self.databases.iter().find(|known| known.name == database) else { return Ok(false) };
+        for directory in directories {
+            for suffix in ["", ".sql"] {
+                let path = [directory.as_bytes(), &file_name(name, suffix)].join(&b'/');
+                if self.tree.lookup_path(&database.node, &path)?.is_some() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// The database for what the dump names none for: the one that the server's URL names, or else the one that the snapshot

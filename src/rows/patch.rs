@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::progress::Monitor;
-use crate::repository::snapshot::SnapshotKind;
+use crate::repository::snapshot::{Manifest, SnapshotKind, SnapshotStatus};
 use crate::rows::difference::{RowDiffOptions, TableChange, diff_table};
 use crate::rows::side::DumpSide;
 use crate::rows::tables::TablePair;
@@ -67,6 +67,12 @@ impl PatchWriter<'_> {
     /// # Errors
     /// [`crate::Error::Invalid`] where statements cannot tell what to change; those of reading, and of `take`.
     pub fn write(&self, pairs: &[TablePair], take: &mut TakeText) -> Result<PatchCounts> {
+        let [_, to] = self.direction.sides();
+        let Manifest { source, name, status, .. } = &self.dumps[to].snapshot.manifest;
+        if *status == SnapshotStatus::Incomplete {
+            let reason = "it is incomplete: rows and tables that were only cut off would be deleted";
+            return Err(Error::invalid("snapshot", format!("{source}@{name}"), reason));
+        }
         match self.dumps[0].kind() {
             SnapshotKind::Mongo => {
                 let manifest = &self.dumps[0].snapshot.manifest;

@@ -28,7 +28,7 @@ pub struct Into {
 
     /// Load only this table, with its rows and triggers, or this collection, with its indexes; may be given several times. Tables
     /// of PostgreSQL have their schema in front: DATABASE.SCHEMA.TABLE
-    #[arg(long = "table", value_name = "DATABASE.TABLE", requires = "into")]
+    #[arg(long = "table", value_name = "DATABASE.TABLE", requires = "into", conflicts_with = "to")]
     tables: Vec<String>,
 
     /// Give the one table or collection this name; of PostgreSQL DATABASE.SCHEMA.TABLE, where names that have dots are in double quotes
@@ -36,11 +36,11 @@ pub struct Into {
     rename: Option<String>,
 
     /// Replace tables and collections that the server has
-    #[arg(long, requires = "into")]
+    #[arg(long, requires = "into", conflicts_with = "to")]
     overwrite: bool,
 
     /// The program to load with [default: mariadb, else mysql; psql]
-    #[arg(long, value_name = "PROGRAM", requires = "into")]
+    #[arg(long, value_name = "PROGRAM", requires = "into", conflicts_with = "to")]
     client: Option<OsString>,
 }
 

@@ -13,6 +13,10 @@ use crate::rows::patch::{PatchCounts, PatchWriter, TakeText};
 use crate::rows::side::{DumpMarks, DumpSide};
 use crate::rows::tables::{TableFiles, TablePair};
 
+/// Before each trigger that goes. No statement makes MySQL pass over a trigger, and to drop one is in no transaction.
+const TRIGGERS_REMARK: &[u8] =
+    b"-- It is made again behind the rows. If a statement fails before that, run its CREATE TRIGGER by hand.\n";
+
 /// A table and how the patch goes about it.
 struct Plan<'p> {
     pair: &'p TablePair,
@@ -108,7 +112,8 @@ impl PatchWriter<'_> {
         let text = self.dumps[from].text(triggers_of(plan.pair, from))?;
         for name in trigger_names(&text, modes(self.dumps[from])?) {
             plan.use_database(database, take)?;
-            let mut statement = b"DROP TRIGGER IF EXISTS ".to_vec();
+            let mut statement = TRIGGERS_REMARK.to_vec();
+            statement.extend_from_slice(b"DROP TRIGGER IF EXISTS ");
             push_name(&name, &mut statement);
             statement.extend_from_slice(b";\n");
             take(&statement)?;
