@@ -1,9 +1,11 @@
 //! `restore --into`: loads a dump, or tables of it, from a snapshot into a server, by the client program that is installed; of
 //! MongoDB by its driver.
-//! Passwords are the client's matter: from option files or the environment, never from a command line.
+//! Passwords are the client's matter: from option files or the environment, never from a command line. What else these say counts
+//! where the URL leaves it out, and where it does not alter what is loaded.
 
 mod at_once;
 mod client;
+mod environment;
 mod failure;
 mod loader;
 mod mongo;
@@ -16,6 +18,7 @@ mod text;
 
 use std::ffi::OsString;
 
+pub use self::environment::Environment;
 pub use self::mongo::{MongoUrl, is_loaded, unload};
 pub use self::server::{MysqlUrl, ServerUrl};
 
@@ -36,6 +39,8 @@ pub struct LoadOptions {
     pub overwrite: bool,
     /// The program, where it is not the usual one.
     pub client: Option<OsString>,
+    /// What the program inherits.
+    pub environment: Environment,
     /// Clients at the same time.
     pub threads: usize,
 }

@@ -150,6 +150,7 @@ impl Run<'_> {
             rename: None,
             overwrite: self.engine.loads_over_what_is_there(),
             client: Some(self.engine.client()),
+            environment: self.place.environment(),
             threads: self.options.threads,
         };
         let is_over = AtomicBool::new(false);

@@ -6,7 +6,7 @@ use std::process::Output;
 
 use support::mariadb::MariaDb;
 use support::mounted::Stage;
-use support::server::{counting_client, refused, restore_into, restored};
+use support::server::{counting_client, refused, restore_into, restored, restoring_into};
 
 const HOSTILE: &str = include_str!("mysql/hostile.sql");
 
@@ -182,6 +182,25 @@ fn a_load_that_fails_says_where() {
     assert!(message.contains("MYSQL_PWD") && !message.contains("secret"), "{message}");
     let message = refused(&restore_into(&stage, &server.url(""), &["--to", "/tmp"]), 2);
     assert!(message.contains("cannot be used with"), "{message}");
+}
+
+#[test]
+fn settings_of_the_user_count_where_the_url_says_nothing() {
+    let (server, stage) = dumped(&["--databases", "shop"]);
+    let own = stage.path("own.cnf");
+    std::fs::write(&own, "[client]\ndefault-character-set=utf8mb4\nhost=127.0.0.1\nport=1\nprotocol=tcp\n").unwrap();
+    let url = server.url("");
+    let (socket, _) = url.split_once("&defaults-file=").unwrap();
+    let with_own = format!("{socket}&defaults-file={}", own.display());
+    server.run("", "CREATE USER loader@localhost IDENTIFIED BY 'secret'; GRANT ALL ON *.* TO loader@localhost");
+    for url in [&with_own, &url] {
+        let mut command = restoring_into(&stage, &url.replace("root@", "loader@"), &["--overwrite"]);
+        restored(&command.env("MYSQL_HOST", "127.0.0.1").env("MYSQL_PWD", "secret").output().unwrap());
+    }
+    // Without a socket or a host it is as the user set it.
+    let left_out = format!("mysql://root@/?defaults-file={}", own.display());
+    let message = refused(&restore_into(&stage, &left_out, &["--overwrite"]), 6);
+    assert!(message.contains("'127.0.0.1'"), "{message}");
 }
 
 /// Three tables that are worth a client each, many that are not, and what must come behind rows.

@@ -4,7 +4,7 @@ mod support;
 
 use support::mounted::Stage;
 use support::postgres::{Postgres, content};
-use support::server::{counting_client, refused, restore_into, restored};
+use support::server::{counting_client, picky_client, refused, restore_into, restored, restoring_into};
 
 const HOSTILE: &str = include_str!("postgres/hostile.sql");
 
@@ -51,6 +51,59 @@ fn a_whole_dump_comes_back_into_a_new_database() {
     assert!(message.contains("\"shop.") && message.contains("already exists"), "{message}");
     let message = refused(&restore_into(&stage, &server.url("copy"), &["--overwrite"]), 2);
     assert!(message.contains("drop the database first"), "{message}");
+}
+
+/// The lines of a definition of a service, where `psql` finds it.
+fn service(stage: &Stage, lines: &str) -> std::path::PathBuf {
+    let file = stage.path("services");
+    std::fs::write(&file, format!("[elsewhere]\n{lines}\n")).unwrap();
+    file
+}
+
+#[test]
+fn settings_of_the_user_alter_no_session() {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    server.run("postgres", "CREATE DATABASE shop TEMPLATE template0");
+    server.run("shop", "CREATE TABLE t (id integer PRIMARY KEY, day date, \"Größe\" text)");
+    server.run("shop", "INSERT INTO t VALUES (1, '2026-02-03', 'ü')");
+    let dump = server.dump("pg_dump", &["shop"]);
+    // What other programs wrote says nothing of the session.
+    let dump = String::from_utf8(dump).unwrap().replace("2026-02-03", "03/02/2026");
+    let bare = dump.replace("SET client_encoding", "-- SET client_encoding");
+    for (dump, options) in [(&dump, "&options=-c%20datestyle%3DDMY"), (&bare, "&options=-c%20datestyle%3DDMY")] {
+        ingest(&stage, dump.as_bytes());
+        let client = picky_client(&stage, "psql", "\"$PGPASSWORD\" = secret");
+        let url = format!("{}{options}", server.url("Kopie_%C3%BC"));
+        let mut command = restoring_into(&stage, &url, &["--client", &client]);
+        command.env("PGOPTIONS", "-c default_transaction_read_only=on").env("PGDATABASE", "nowhere");
+        command.env("PGDATESTYLE", "MDY").env("PGTZ", "nowhere").env("PGGEQO", "nonsense");
+        command.env("PGCLIENTENCODING", "LATIN1").env("PGPASSWORD", "secret");
+        restored(&command.output().unwrap());
+        assert_eq!(server.run("Kopie_ü", "SELECT day, \"Größe\" FROM public.t"), "2026-02-03|ü\n");
+        server.run("postgres", "DROP DATABASE \"Kopie_ü\"");
+    }
+}
+
+#[test]
+fn services_and_addresses_of_the_user_count_less_than_the_url() {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    server.run("postgres", "CREATE DATABASE shop TEMPLATE template0");
+    server.run("shop", "CREATE TABLE t (id integer PRIMARY KEY)");
+    ingest(&stage, &server.dump("pg_dump", &["shop"]));
+    let services = service(&stage, "hostaddr=127.0.0.1\nport=1");
+    let mut command = restoring_into(&stage, &server.url("copy"), &[]);
+    command.env("PGHOSTADDR", "127.0.0.1").env("PGSERVICE", "elsewhere").env("PGSERVICEFILE", &services);
+    restored(&command.output().unwrap());
+    // Without a host it is as the user set it.
+    let mut command = restoring_into(&stage, "postgres://postgres@/other", &[]);
+    command.env("PGSERVICE", "elsewhere").env("PGSERVICEFILE", &services);
+    let message = refused(&command.output().unwrap(), 6);
+    assert!(message.contains("127.0.0.1") && message.contains("port 1 "), "{message}");
+    let mut command = restoring_into(&stage, "postgres://postgres@/other?service=elsewhere", &[]);
+    command
+        .env("PGSERVICEFILE", service(&stage, &format!("host={}", server.directory().display())))
+        .env("PGHOSTADDR", "127.0.0.1");
+    restored(&command.output().unwrap());
 }
 
 #[test]

@@ -436,6 +436,20 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
          commands.",
         "a_load_that_fails_says_where",
     ),
+    (
+        "Passwords, and what the URL leaves out, come from the client's own files and environment.",
+        "settings_of_the_user_count_where_the_url_says_nothing",
+    ),
+    (
+        "Where the URL tells the server, nothing else does: `MYSQL_HOST` and option files count less than a socket in it, and \
+         `PGHOSTADDR` and `PGSERVICE` less than a host or a service.",
+        "settings_of_the_user_count_where_the_url_says_nothing",
+    ),
+    (
+        "What `PGOPTIONS`, `PGDATABASE`, `PGCLIENTENCODING`, `PGDATESTYLE`, `PGTZ` and `PGGEQO` say does not reach `psql`; \
+         `options` in the URL do.",
+        "settings_of_the_user_alter_no_session",
+    ),
 ];
 
 /// Those of section 11.
@@ -808,7 +822,10 @@ const PROMISES_OF_DRILLS: &[(&str, &str)] = &[
         "The server runs in a new directory in the one for temporary files, or in `--tmp`, as nobody where root does the drill, and is reached by a socket in that directory only.",
         "whoever_ends_a_drill_leaves_nothing_behind",
     ),
-    ("No password of the user's is used.", "dumps_of_a_real_mariadb_come_back_equal"),
+    (
+        "No password of the user's is used, nor any other setting, be it in the environment or in files of the home directory or the machine: of the environment, programs of the drill get `PATH` and `LD_LIBRARY_PATH`.",
+        "no_setting_of_the_user_reaches_a_drill",
+    ),
     (
         "Whatever happens, the server ends and the directory goes, also where `verify` itself is killed; only `--keep` leaves the directory of a drill that failed or found differences.",
         "whoever_ends_a_drill_leaves_nothing_behind",

@@ -345,6 +345,51 @@ fn dumps_of_a_real_postgresql_come_back_equal() {
     }
 }
 
+/// Settings that lead elsewhere, or alter what is loaded or dumped.
+fn hostile_settings(home: &Path) -> Vec<(&'static str, String)> {
+    let elsewhere = "[client]\nhost=127.0.0.1\nport=1\nprotocol=tcp\n[mysqldump]\nno-data\n[mysqld]\nport=x\n";
+    fs::write(home.join(".my.cnf"), elsewhere).unwrap();
+    fs::write(home.join(".psqlrc"), "\\q\n").unwrap();
+    fs::write(home.join("services"), "[elsewhere]\nhostaddr=127.0.0.1\n").unwrap();
+    let below = |name: &str| home.join(name).to_str().unwrap().to_string();
+    let places = [("HOME", below("")), ("MYSQL_HOME", below("")), ("PGSERVICEFILE", below("services"))];
+    let words = [
+        ("PGSERVICE", "elsewhere"),
+        ("PGHOST", "127.0.0.1"),
+        ("PGHOSTADDR", "127.0.0.1"),
+        ("PGPORT", "1"),
+        ("PGUSER", "nobody"),
+        ("PGDATABASE", "nowhere"),
+        ("PGSSLMODE", "verify-full"),
+        ("PGCLIENTENCODING", "nonsense"),
+        ("PGOPTIONS", "-c default_transaction_read_only=on"),
+        ("MYSQL_HOST", "127.0.0.1"),
+        ("MYSQL_TCP_PORT", "1"),
+        ("MYSQL_UNIX_PORT", "/nowhere"),
+        ("MYSQL_GROUP_SUFFIX", "_elsewhere"),
+        ("LC_ALL", "de_DE.UTF-8"),
+    ];
+    places.into_iter().chain(words.map(|(name, value)| (name, value.to_string()))).collect()
+}
+
+#[test]
+fn no_setting_of_the_user_reaches_a_drill() {
+    let (mariadb, postgres, stage) = (MariaDb::start(), Postgres::start(), Stage::new());
+    let settings = hostile_settings(&stage.make_directory("home"));
+    postgres.run("postgres", "CREATE ROLE reader; CREATE DATABASE shop TEMPLATE template0");
+    postgres
+        .run("shop", "CREATE TABLE t (id integer PRIMARY KEY); INSERT INTO t VALUES (1); GRANT SELECT ON t TO reader");
+    mariadb.run("", "CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY); INSERT INTO shop.t VALUES (1)");
+    for (with, dump) in
+        [("postgres", postgres.dump("pg_dump", &["shop"])), ("mysql", mariadb.dump(&["--databases", "shop"]))]
+    {
+        ingest(&stage, with, &dump);
+        let output = drill(&stage, with, &[]).envs(settings.clone()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(text(&output).contains(".t: 1 row, equal\n"), "{output:?}");
+    }
+}
+
 #[test]
 fn rows_that_a_real_postgresql_alters_are_counted() {
     let (server, stage) = (Postgres::start(), Stage::new());

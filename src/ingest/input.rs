@@ -34,6 +34,8 @@ const FIRST_BYTES_MAX: usize = 256 << 10;
 pub enum StreamInput {
     /// A program and its arguments.
     Command(Vec<OsString>),
+    /// A program that is made ready to run: with its arguments, its environment, its directory.
+    Program(Box<Command>),
     /// A line for a shell; a pipeline fails when any part of it fails, where the machine has bash.
     Shell(String),
     /// A file.
@@ -48,6 +50,10 @@ impl StreamInput {
         match self {
             StreamInput::Command(words) => {
                 words_without_passwords(words.iter().map(|word| word.to_string_lossy().into_owned()))
+            }
+StreamInput::Program(command) => {
+                let words = std::iter::once(command.get_program()).chain(command.get_args());
+                words_without_passwords(words.map(|word| word.to_string_lossy().into_owned()))
             }
             StreamInput::Shell(line) => without_passwords(line),
             StreamInput::File(path) => path.to_string_lossy().into_owned(),
@@ -79,6 +85,7 @@ impl StreamInput {
                 command.args(words);
                 command
             }
+            StreamInput::Program(command) => *command,
             StreamInput::Shell(line) => {
                 let mut command = shell();
                 command.arg("-c").arg(line);

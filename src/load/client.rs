@@ -8,6 +8,7 @@ use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::error::{Error, Result};
+use crate::load::environment::Environment;
 
 /// What is kept of complaints.
 const COMPLAINTS_MAX_BYTES: usize = 64 << 10;
@@ -24,6 +25,9 @@ pub struct Client {
     pub arguments: Vec<OsString>,
     /// The option behind which it takes a statement.
     pub statement_option: &'static str,
+    pub environment: Environment,
+    /// Variables of the user's that it does not inherit.
+    pub withheld: Vec<&'static str>,
 }
 
 /// A client that failed.
@@ -123,6 +127,7 @@ impl Client {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
+        self.environment.give_to(&mut command, &self.withheld);
         command
     }
 

@@ -103,10 +103,16 @@ fn client(server: &MysqlUrl, options: &LoadOptions) -> Client {
     add("user", user.clone());
     add("host", host.clone());
     add("port", port.map(|port| port.to_string()));
+    if host.is_none() && socket.is_some() {
+        // Else the host of an option file, or of MYSQL_HOST, would count.
+        add("host", Some("localhost".into()));
+        add("protocol", Some("socket".into()));
+    }
     add("socket", socket.clone());
     arguments.extend(ARGUMENTS.map(OsString::from));
     let program = Client::program(options.client.as_ref(), &CLIENTS);
-    Client { program, arguments, statement_option: "--execute" }
+    let environment = options.environment.clone();
+    Client { program, arguments, statement_option: "--execute", environment, withheld: Vec::new() }
 }
 
 impl<'a> Run<'a> {

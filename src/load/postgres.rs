@@ -24,6 +24,12 @@ const CLIENTS: [&str; 1] = ["psql"];
 /// Its own settings are nobody's business here; the first error ends it; lines are counted.
 const ARGUMENTS: [&str; 5] = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--tuples-only", "--no-align"];
 
+/// Variables that lead to a server, and count more than the host that a URL names, or add to it.
+const SERVER_VARIABLES: [&str; 2] = ["PGHOSTADDR", "PGSERVICE"];
+
+/// Variables that set what a session does to what it is given.
+const SESSION_VARIABLES: [&str; 6] = ["PGOPTIONS", "PGDATABASE", "PGCLIENTENCODING", "PGDATESTYLE", "PGTZ", "PGGEQO"];
+
 /// Where databases are made.
 const MAINTENANCE_DATABASE: &str = "postgres";
 
@@ -79,6 +85,8 @@ pub fn load(
         program: Client::program(options.client.as_ref(), &CLIENTS),
         arguments: ARGUMENTS.map(OsString::from).to_vec(),
         statement_option: "--command",
+        environment: options.environment.clone(),
+        withheld: withheld(server),
     };
     let loader = Loader { client, lines: StatementLines::Postgres, threads: options.threads, monitor };
     let run = Run { repository, tables, loader, server, options };
@@ -86,6 +94,12 @@ pub fn load(
         [] => run.load_dump(snapshot),
         names => run.load_tables(names),
     }
+}
+
+/// What the client must not inherit: what would lead elsewhere than the URL, and what would alter sessions and with them data.
+fn withheld(server: &PostgresUrl) -> Vec<&'static str> {
+    let of_server: &[&str] = if server.is_named { &SERVER_VARIABLES } else { &[] };
+    [of_server, &SESSION_VARIABLES].concat()
 }
 
 impl Run<'_> {

@@ -35,6 +35,8 @@ pub struct MysqlUrl {
 pub struct PostgresUrl {
     /// The database for what names none.
     pub database: Option<String>,
+    /// Whether it says where the server is; else the client's own settings do.
+    pub is_named: bool,
     authority: String,
     query: String,
 }
@@ -90,11 +92,14 @@ fn mysql(url: &Uri<&str>) -> Result<MysqlUrl> {
 fn postgres(url: &Uri<&str>) -> Result<PostgresUrl> {
     let place = "~/.pgpass or PGPASSWORD";
     refuse_password(url, place)?;
-    if options(url)?.iter().any(|(name, _)| name == "password") {
+    let options = options(url)?;
+    if options.iter().any(|(name, _)| name == "password") {
         return Err(seen(place));
     }
+    let has_host = url.authority().is_some_and(|authority| !authority.host().is_empty());
     Ok(PostgresUrl {
         database: database(url)?,
+        is_named: has_host || options.iter().any(|(name, _)| ["host", "hostaddr", "service"].contains(&&**name)),
         authority: url.authority().map(|authority| authority.as_str().to_string()).unwrap_or_default(),
         query: url.query().map(|query| query.as_str().to_string()).unwrap_or_default(),
     })

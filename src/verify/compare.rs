@@ -144,7 +144,7 @@ impl Comparing<'_> {
                 return ingest_mongo(repository, options, self.clock, &apart);
             }
         };
-        let input = StreamInput::Command(command);
+        let input = StreamInput::Program(command);
         let inputs = vec![DumpInput { name: None, input, fallback_database: source }];
         let options = DumpOptions { common, inputs, rules: DumpRules::default(), threads };
         let ingest = match self.options.with {

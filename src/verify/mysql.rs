@@ -172,27 +172,25 @@ impl Engine for MysqlEngine {
         _: &dyn Monitor,
     ) -> Result<SecondDump> {
         let option = |name: &[u8], value: &[u8]| OsString::from_vec([name, value].concat());
-        let mut words = vec![
-            self.dumper.clone(),
-            option(b"--defaults-file=", option_file(place).as_os_str().as_bytes()),
-            option(b"--socket=", socket(place).as_os_str().as_bytes()),
-        ];
-        words.extend(["--user=root", "--skip-lock-tables", "--single-transaction", "--quick"].map(OsString::from));
-        words.extend(["--skip-dump-date", "--skip-triggers"].map(OsString::from));
+        let mut command = place.client(&self.dumper);
+        // An option file has to come first.
+        command.arg(option(b"--defaults-file=", option_file(place).as_os_str().as_bytes()));
+        command.arg(option(b"--socket=", socket(place).as_os_str().as_bytes()));
+        command.args(["--user=root", "--skip-lock-tables", "--single-transaction", "--quick"]);
+        command.args(["--skip-dump-date", "--skip-triggers"]);
         if let Some(set) = snapshot.manifest.facts.get("character_set") {
-            words.push(option(b"--default-character-set=", set.as_bytes()));
+            command.arg(option(b"--default-character-set=", set.as_bytes()));
         }
         let (tree, mut databases) = (repository.tree()?, Vec::new());
         for (name, node) in databases_of(tree, &snapshot.manifest.root)? {
             // A view that cannot be asked, since its definer is not there say, would end the dump.
             for view in names_in(tree, &node, VIEWS_DIRECTORY.as_bytes())? {
-                words.push(option(b"--ignore-table=", &[&name[..], b".", &view].concat()));
+                command.arg(option(b"--ignore-table=", &[&name[..], b".", &view].concat()));
             }
             databases.push(OsString::from_vec(name));
         }
-        words.push("--databases".into());
-        words.extend(databases);
-        Ok(SecondDump::Command(words))
+        command.arg("--databases").args(databases);
+        Ok(SecondDump::Command(Box::new(command)))
     }
 }
 

@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::error::{Error, Result};
 use crate::id::WriterId;
+use crate::load::Environment;
 use crate::progress::Monitor;
 
 /// Servers refuse to run as root: they run as this user and group, nobody's on every Linux.
@@ -77,10 +78,22 @@ impl<'m> ScratchPlace<'m> {
         &self.path
     }
 
+    /// What all programs of the drill inherit.
+    pub fn environment(&self) -> Environment {
+        Environment::Scratch(self.path.clone())
+    }
+
+    /// A program that talks to the server, as whoever does the drill.
+    pub fn client(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        self.environment().give_to(&mut command, &[]);
+        command
+    }
+
     /// A program that works here, as somebody who is not root.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
-        command.current_dir(&self.path).env("HOME", &self.path).env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
+        let mut command = self.client(program);
+        command.current_dir(&self.path).stdin(Stdio::null());
         if is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }

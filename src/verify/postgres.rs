@@ -132,7 +132,7 @@ impl Engine for PostgresEngine {
         let path = place.path("globals.sql");
         std::fs::write(&path, text).map_err(Error::io("write", &path))?;
         // As whoever may read that file.
-        let mut command = Command::new(&self.client);
+        let mut command = place.client(&self.client);
         command.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--username", OWNER, "--dbname=postgres"]);
         command.arg("--host").arg(place.directory()).arg("--file").arg(path);
         place.run(command, "making roles and tablespaces")
@@ -149,12 +149,13 @@ impl Engine for PostgresEngine {
         snapshot: &Snapshot,
         _: &dyn Monitor,
     ) -> Result<SecondDump> {
-        let mut words = vec![self.dumper.clone(), "--host".into(), place.directory().as_os_str().to_owned()];
-        words.extend(["--username", OWNER, "--no-role-passwords", "--database=postgres"].map(OsString::from));
+        let mut command = place.client(&self.dumper);
+        command.arg("--host").arg(place.directory());
+        command.args(["--username", OWNER, "--no-role-passwords", "--database=postgres"]);
         if let Some(set) = snapshot.manifest.facts.get("character_set") {
-            words.push(format!("--encoding={set}").into());
+            command.arg(format!("--encoding={set}"));
         }
-        words.extend(row_options(repository, snapshot)?.into_iter().map(OsString::from));
-        Ok(SecondDump::Command(words))
+        command.args(row_options(repository, snapshot)?);
+        Ok(SecondDump::Command(Box::new(command)))
     }
 }

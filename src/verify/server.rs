@@ -65,7 +65,7 @@ pub trait Engine: Sync {
 /// The dump of the server that was loaded.
 pub enum SecondDump {
     /// What a command prints.
-    Command(Vec<OsString>),
+    Command(Box<Command>),
     /// Files as `mongodump` writes them.
     Directory(PathBuf),
 }

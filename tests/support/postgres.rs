@@ -119,6 +119,11 @@ impl Postgres {
         format!("postgres://postgres@/{database}?host={host}")
     }
 
+    /// Where its socket is.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     fn words(&self, program: &str) -> [String; 3] {
         let place = |path: &Path| path.to_str().unwrap().to_string();
         let program = place(&self.programs.join(program));

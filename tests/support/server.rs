@@ -30,9 +30,22 @@ pub fn succeed(output: Output, what: &str) -> Output {
 
 /// Loads the latest snapshot of `shop` into the server that a URL names.
 pub fn restore_into(stage: &Stage, url: &str, options: &[&str]) -> Output {
+    restoring_into(stage, url, options).output().unwrap()
+}
+
+/// What does that.
+pub fn restoring_into(stage: &Stage, url: &str, options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
     command.arg("--repo").arg(stage.repository()).args(["restore", "shop", "--into", url]).args(options);
-    command.output().unwrap()
+    command
+}
+
+/// A client that fails unless the environment is as a test of the shell wants it, else goes on as `program`.
+pub fn picky_client(stage: &Stage, program: &str, condition: &str) -> String {
+    let client = stage.path("picky client");
+    fs::write(&client, format!("#!/bin/sh\n[ {condition} ] || exit 9\nexec {program} \"$@\"\n")).unwrap();
+    fs::set_permissions(&client, fs::Permissions::from_mode(0o755)).unwrap();
+    client.to_str().unwrap().to_string()
 }
 
 /// What a load that must succeed prints.

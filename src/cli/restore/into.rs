@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use yesterfs::load::{LoadOptions, LoadReport, ServerUrl, load};
+use yesterfs::load::{Environment, LoadOptions, LoadReport, ServerUrl, load};
 use yesterfs::repository::Repository;
 use yesterfs::repository::snapshot::{Snapshot, SnapshotKind};
 
@@ -21,7 +21,7 @@ pub struct Into {
     /// postgres://USER@HOST:PORT/DATABASE, each part optional; or mongodb://USER@HOST:PORT/?config=FILE
     ///
     /// The program mariadb, or else mysql, does it, or psql. It takes passwords, and what the URL leaves out, from its own files
-    /// or environment (MYSQL_PWD, PGPASSWORD). Dumps of MongoDB need no program; the password is in MONGODB_PASSWORD, or in a
+    /// or environment (MYSQL_PWD, PGPASSWORD), but nothing that contradicts the URL or alters sessions (PGOPTIONS). Dumps of MongoDB need no program; the password is in MONGODB_PASSWORD, or in a
     /// configuration file of MongoDB's programs.
     #[arg(long, value_name = "URL", conflicts_with_all = ["dry_run", "delete", "verify", "numeric_ids"])]
     into: Option<String>,
@@ -69,6 +69,7 @@ pub fn run(
         rename: rename.clone(),
         overwrite: *overwrite,
         client: client.clone(),
+        environment: Environment::OfUser,
         threads: processors(args.threads),
     };
     let result = load(repository, snapshot, &options, terminal);
