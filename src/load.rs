@@ -17,6 +17,7 @@ mod tables;
 mod text;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 pub use self::environment::Environment;
 pub use self::mongo::{MongoUrl, is_loaded, unload};
@@ -41,6 +42,9 @@ pub struct LoadOptions {
     pub client: Option<OsString>,
     /// What the program inherits.
     pub environment: Environment,
+    /// Where the tablespaces that a dump of PostgreSQL makes get their directories, by
+    /// [`tablespace_directory`](crate::dump::postgres::tablespace_directory), which are there; else these are where the dump says.
+    pub tablespaces: Option<PathBuf>,
     /// Clients at the same time.
     pub threads: usize,
 }

@@ -151,6 +151,7 @@ impl Run<'_> {
             overwrite: self.engine.loads_over_what_is_there(),
             client: Some(self.engine.client()),
             environment: self.place.environment(),
+            tablespaces: self.engine.tablespaces(self.place),
             threads: self.options.threads,
         };
         let is_over = AtomicBool::new(false);

@@ -847,6 +847,10 @@ const PROMISES_OF_DRILLS: &[(&str, &str)] = &[
         "dumps_of_a_real_postgresql_come_back_equal",
     ),
     (
+        "All tablespaces are in the drill's own directory, whatever place the dump gives them, which is not touched.",
+        "tablespaces_of_a_real_postgresql_get_directories_of_the_drill",
+    ),
+    (
         "Of MongoDB the documents are compared, byte for byte, by their `_id`; of a time series those of its buckets.",
         "documents_that_a_server_alters_are_counted",
     ),

@@ -345,6 +345,42 @@ fn dumps_of_a_real_postgresql_come_back_equal() {
     }
 }
 
+#[test]
+fn tablespaces_of_a_real_postgresql_get_directories_of_the_drill() {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    server.run("postgres", "CREATE ROLE \"space owner\"; CREATE DATABASE shop TEMPLATE template0");
+    server.run("postgres", "CREATE TABLESPACE \"fäst; space\" OWNER \"space owner\" LOCATION :'space'");
+    server.run("postgres", "CREATE DATABASE within TEMPLATE template0 TABLESPACE \"fäst; space\"");
+    server.run("within", "CREATE TABLE t (id integer PRIMARY KEY); INSERT INTO t VALUES (1)");
+    // Rows that look like statements stay rows.
+    server.run(
+        "shop",
+        "CREATE TABLE t (id integer PRIMARY KEY, text text) TABLESPACE \"fäst; space\";
+        CREATE TABLE lines (text text);
+        INSERT INTO t SELECT i, 'CREATE TABLESPACE a LOCATION ''/nowhere'';' FROM generate_series(1, 900) i;
+        INSERT INTO lines VALUES ('CREATE TABLESPACE a LOCATION ''/nowhere'';')",
+    );
+    let space = server.directory().join("space");
+    let all = server.dump("pg_dumpall", &["--no-role-passwords"]);
+    let location = format!("LOCATION '{}'", space.display());
+    assert!(String::from_utf8_lossy(&all).contains(&location));
+    let alone = server.dump("pg_dump", &["--create", "within"]);
+    // The directory of the server that was dumped is there, and taken; later on one that is there, and could be taken.
+    let before = names(space.clone());
+    assert!(!before.is_empty());
+    for (dump, threads) in [(&all, "1"), (&all, "3"), (&alone, "3")] {
+        ingest(&stage, "postgres", dump);
+        equal(&stage, "postgres", &["--threads", threads]);
+        assert_eq!(names(space.clone()), before);
+    }
+    let empty = stage.make_directory("taken from nobody");
+    let there = String::from_utf8(all).unwrap().replace(&location, &format!("LOCATION '{}'", empty.display()));
+    fs::set_permissions(&empty, Permissions::from_mode(0o777)).unwrap();
+    ingest(&stage, "postgres", there.as_bytes());
+    equal(&stage, "postgres", &[]);
+    assert_eq!(names(empty), [""; 0]);
+}
+
 /// Settings that lead elsewhere, or alter what is loaded or dumped.
 fn hostile_settings(home: &Path) -> Vec<(&'static str, String)> {
     let elsewhere = "[client]\nhost=127.0.0.1\nport=1\nprotocol=tcp\n[mysqldump]\nno-data\n[mysqld]\nport=x\n";

@@ -17,6 +17,7 @@ mod settings;
 mod starts;
 mod statement;
 mod table;
+mod tablespaces;
 mod words;
 
 use std::collections::HashMap;
@@ -31,6 +32,7 @@ pub use self::row_reader::{RowEvent, RowReader};
 pub use self::settings::Settings;
 pub use self::starts::StatementStarts;
 pub use self::table::{owns_sequence, sequence_value, table_schema};
+pub use self::tablespaces::{Resettler, tablespace_directory};
 
 use self::ends::EndedIn;
 use self::facts::{BEGINNING_BYTES, is_of_mysql};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 use crate::dump::layout::database_directory;
 use crate::dump::name::split_at_dots;
@@ -122,7 +123,10 @@ impl Run<'_> {
             self.make_database(database)?;
         }
         let bytes = content.size;
-        let text = SqlText::whole(self.repository.contents()?, content, self.options.threads);
+        let mut text = SqlText::whole(self.repository.contents()?, content, self.options.threads);
+        if let Some(directory) = &self.options.tablespaces {
+            text.rename = NewName::Tablespaces(directory.as_os_str().as_bytes().to_vec());
+        }
         let arguments = self.fed_in(database.as_deref().unwrap_or(MAINTENANCE_DATABASE));
         let load = Load { what: "the dump".into(), text, arguments };
         load_dump(&self.loader, &POSTGRES, load, self.tables.parts(snapshot)?, &places)?;

@@ -39,6 +39,8 @@ pub enum NewName {
         old: TableInSchema,
         new: TableInSchema,
     },
+    /// No table is renamed, but tablespaces get their directories in this one.
+    Tablespaces(Vec<u8>),
 }
 
 impl NewName {
@@ -47,6 +49,14 @@ impl NewName {
             NewName::None => None,
             NewName::Mysql { old, new } => Some(Box::new(mysql::Renamer::new(old, new))),
             NewName::Postgres { old, new } => Some(Box::new(postgres::Renamer::new(old.clone(), new.clone()))),
+            NewName::Tablespaces(all) => Some(Box::new(postgres::Resettler::new(all))),
+        }
+    }
+
+    fn refused(&self, error: DecodeError) -> Error {
+        match self {
+            NewName::Tablespaces(_) => Error::invalid("file", "dump.sql", error.reason),
+            _ => Error::invalid("option", "--as", error.reason),
         }
     }
 }
@@ -78,29 +88,35 @@ impl<'a> SqlText<'a> {
 
     /// Gives all of it to `take`, until that has seen enough.
     pub fn each_piece(&self, take: Taker<'_>) -> Result<()> {
-        let (mut renamer, mut renamed) = (self.rename.renamer(), Vec::new());
-        let refused = |error: DecodeError| Error::invalid("option", "--as", error.reason);
         for stretch in &self.made_of {
-            let flow = match (&mut renamer, stretch) {
-                (Some(renamer), Stretch::Of(_)) => self.stretch(stretch, &mut |piece| {
-                    renamed.clear();
-                    renamer.push(piece, &mut renamed).map_err(refused)?;
-                    take(&renamed)
-                })?,
-                _ => self.stretch(stretch, take)?,
-            };
-            if flow.is_break() {
-                return Ok(());
+            if self.stretch(stretch, take)?.is_break() {
+                break;
             }
         }
-        let Some(renamer) = renamer else { return Ok(()) };
-        renamed.clear();
-        renamer.finish(&mut renamed).map_err(refused)?;
-        take(&renamed).map(|_| ())
+        Ok(())
     }
 
-    /// Gives one stretch of it to `take`.
+    /// Gives one stretch of it to `take`. Nothing of it waits for the next one.
     pub fn stretch(&self, stretch: &Stretch, take: Taker<'_>) -> Result<ControlFlow<()>> {
+        let Some(mut renamer) = self.rename.renamer().filter(|_| matches!(stretch, Stretch::Of(_))) else {
+            return self.unchanged(stretch, take);
+        };
+        let mut renamed = Vec::new();
+        let flow = self.unchanged(stretch, &mut |piece| {
+            renamed.clear();
+            renamer.push(piece, &mut renamed).map_err(|error| self.rename.refused(error))?;
+            take(&renamed)
+        })?;
+        if flow.is_break() {
+            return Ok(flow);
+        }
+        renamed.clear();
+        renamer.finish(&mut renamed).map_err(|error| self.rename.refused(error))?;
+        take(&renamed)
+    }
+
+    /// The same, as it is in the file.
+    fn unchanged(&self, stretch: &Stretch, take: Taker<'_>) -> Result<ControlFlow<()>> {
         let range = match stretch {
             Stretch::Statement(text) => return take(text),
             Stretch::Of(range) => range,

@@ -1,5 +1,5 @@
 //! Globals: roles and tablespaces that a dump of PostgreSQL needs and does not make, since `pg_dump` leaves them to
-//! `pg_dumpall`. They are looked for in lines that look like statements; one that is none costs a role that nobody needs.
+//! `pg_dumpall`; and the tablespaces that it makes, which need directories. They are looked for in lines that look like statements; one that is none costs a role that nobody needs.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -17,17 +17,25 @@ const GLOBALS_MAX: usize = 10_000;
 /// Longest line that is looked at.
 const LINE_MAX_BYTES: usize = 16 << 10;
 
-/// Names of what a dump needs and does not make.
+/// Names of roles and of tablespaces.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct MissingGlobals {
+pub struct Globals {
     pub roles: BTreeSet<Vec<u8>>,
     pub tablespaces: BTreeSet<Vec<u8>>,
 }
 
-/// What a snapshot's dump needs and does not make.
-pub fn missing_globals(repository: &Repository, snapshot: &Snapshot, monitor: &dyn Monitor) -> Result<MissingGlobals> {
+/// What a dump needs besides itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct NeededGlobals {
+    pub missing: Globals,
+    /// Tablespaces that it makes.
+    pub own_tablespaces: BTreeSet<Vec<u8>>,
+}
+
+/// What a snapshot's dump needs.
+pub fn needed_globals(repository: &Repository, snapshot: &Snapshot, monitor: &dyn Monitor) -> Result<NeededGlobals> {
     let Some(content) = content_of(repository, snapshot, DUMP_FILE.as_bytes())? else {
-        return Ok(MissingGlobals::default());
+        return Ok(NeededGlobals::default());
     };
     let mut found = Finder::default();
     repository.contents()?.each_piece(&content, 1, |piece| {
@@ -42,8 +50,8 @@ pub fn missing_globals(repository: &Repository, snapshot: &Snapshot, monitor: &d
 
 #[derive(Default)]
 struct Finder {
-    named: MissingGlobals,
-    made: MissingGlobals,
+    named: Globals,
+    made: Globals,
     /// The beginning of the present line.
     line: Vec<u8>,
 }
@@ -60,11 +68,13 @@ impl Finder {
         }
     }
 
-    fn finish(mut self) -> MissingGlobals {
+    fn finish(mut self) -> NeededGlobals {
         let line = std::mem::take(&mut self.line);
         self.look_at(&line);
-        let Finder { named, made, .. } = &self;
-        MissingGlobals { roles: &named.roles - &made.roles, tablespaces: &named.tablespaces - &made.tablespaces }
+        let Finder { named, made, .. } = self;
+        let missing =
+            Globals { roles: &named.roles - &made.roles, tablespaces: &named.tablespaces - &made.tablespaces };
+        NeededGlobals { missing, own_tablespaces: made.tablespaces }
     }
 
     fn look_at(&mut self, line: &[u8]) {
@@ -73,7 +83,9 @@ impl Finder {
         }
         if let Some(rest) = line.strip_prefix(b"CREATE ROLE ") {
             self.made.roles.extend(name_at(rest).map(|(name, _)| name));
-        } else if let Some(rest) = line.strip_prefix(b"CREATE TABLESPACE ") {
+        } else if let Some(rest) = line.strip_prefix(b"CREATE TABLESPACE ")
+            && self.made.tablespaces.len() < GLOBALS_MAX
+        {
             self.made.tablespaces.extend(name_at(rest).map(|(name, _)| name));
         } else if let Some(rest) = line.strip_prefix(b"SET default_tablespace = ") {
             // An empty one is the usual one.
@@ -84,6 +96,10 @@ impl Finder {
             [b'A', b'L', b'T', b'E', b'R', b' ', ..] => &[b" OWNER TO ", b" FOR ROLE ", b" TO ", b" FROM "],
             [b'G', b'R', b'A', b'N', b'T', b' ', ..] => &[b" TO ", b" GRANTED BY "],
             [b'R', b'E', b'V', b'O', b'K', b'E', b' ', ..] => &[b" FROM "],
+            line if line.starts_with(b"CREATE DATABASE ") => {
+                self.take_tablespace_of_database(line);
+                return;
+            }
             line if line.starts_with(b"CREATE POLICY ") => &[b" TO "],
             line if line.starts_with(b"SET SESSION AUTHORIZATION ") => &[b" AUTHORIZATION "],
             _ => return,
@@ -94,6 +110,14 @@ impl Finder {
                 self.take_names(&line[at + mark.len()..]);
             }
         }
+    }
+
+    /// `CREATE DATABASE name WITH TEMPLATE = template0 ... TABLESPACE = fast;`
+    fn take_tablespace_of_database(&mut self, line: &[u8]) {
+        const MARK: &[u8] = b" TABLESPACE = ";
+        let place = line.windows(MARK.len()).rposition(|window| window == MARK);
+        let name = place.and_then(|at| name_at(&line[at + MARK.len()..]));
+        self.named.tablespaces.extend(name.map(|(name, _)| name));
     }
 
     /// Names with commas between them.
@@ -148,18 +172,20 @@ mod tests {
                     SET SESSION AUTHORIZATION 'other';\n\
                     SET default_tablespace = '';\nSET default_tablespace = fast;\n\
                     SET default_tablespace = own;\nCREATE TABLESPACE own OWNER boss LOCATION '/x';\n\
+                    CREATE DATABASE d WITH TEMPLATE = template0 ENCODING = 'UTF8' TABLESPACE = \"of d\";\n\
                     CREATE ROLE made;\nGRANT made TO boss GRANTED BY granter;\n\
                     INSERT INTO t VALUES (1, 'x OWNER TO nobody;');";
         let expected = ["auditor", "boss", "clerk", "granter", "one", "other", "reader", "shop", "two", "we\"ird role"];
         for size in [1, 7, text.len()] {
             let mut finder = Finder::default();
             text.as_bytes().chunks(size).for_each(|piece| finder.push(piece));
-            let found = finder.finish();
+            let NeededGlobals { missing, own_tablespaces } = finder.finish();
             let names = |names: BTreeSet<Vec<u8>>| -> Vec<String> {
                 names.into_iter().map(|name| String::from_utf8(name).unwrap()).collect()
             };
-            assert_eq!(names(found.roles), expected);
-            assert_eq!(names(found.tablespaces), ["fast"]);
+            assert_eq!(names(missing.roles), expected);
+            assert_eq!(names(missing.tablespaces), ["fast", "of d"]);
+            assert_eq!(names(own_tablespaces), ["own"]);
         }
     }
 }

@@ -1,19 +1,20 @@
 //! A PostgreSQL for a drill.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::Signal;
 
 use crate::dump::name::quoted_name;
+use crate::dump::postgres::tablespace_directory;
 use crate::error::{Error, Result};
 use crate::load::ServerUrl;
 use crate::progress::Monitor;
 use crate::repository::Repository;
 use crate::repository::snapshot::Snapshot;
-use crate::verify::globals::missing_globals;
+use crate::verify::globals::{NeededGlobals, needed_globals};
 use crate::verify::place::ScratchPlace;
 use crate::verify::programs::Programs;
 use crate::verify::row_options::row_options;
@@ -69,6 +70,22 @@ fn newest_first() -> Vec<PathBuf> {
     found.into_iter().map(|path| path.join("bin")).collect()
 }
 
+/// Where all tablespaces are.
+fn tablespaces(place: &ScratchPlace) -> PathBuf {
+    place.path("tablespaces")
+}
+
+fn directory_of(place: &ScratchPlace, tablespace: &[u8]) -> Vec<u8> {
+    tablespace_directory(tablespaces(place).as_os_str().as_bytes(), tablespace)
+}
+
+/// Those of tablespaces, which the server must own.
+fn make_directories<'n>(place: &ScratchPlace, names: impl Iterator<Item = &'n Vec<u8>>) -> Result<()> {
+    let mut make = place.command("mkdir");
+    make.arg(tablespaces(place)).args(names.map(|name| OsString::from_vec(directory_of(place, name))));
+    place.run(make, "making directories for tablespaces")
+}
+
 impl Engine for PostgresEngine {
     fn initialize(&self, place: &ScratchPlace) -> Result<()> {
         let mut command = place.command(&self.installer);
@@ -119,15 +136,13 @@ impl Engine for PostgresEngine {
         snapshot: &Snapshot,
         monitor: &dyn Monitor,
     ) -> Result<()> {
-        let missing = missing_globals(repository, snapshot, monitor)?;
+        let NeededGlobals { missing, own_tablespaces } = needed_globals(repository, snapshot, monitor)?;
+        make_directories(place, missing.tablespaces.union(&own_tablespaces))?;
         let role = |name: &Vec<u8>| [b"CREATE ROLE ", &quoted_name(name, b'"')[..], b" SUPERUSER;\n"].concat();
         let mut text: Vec<u8> = missing.roles.iter().flat_map(role).collect();
         for name in &missing.tablespaces {
-            // In the data directory, which not all versions can.
-            let space = quoted_name(name, b'"');
-            let statements: [&[u8]; 3] =
-                [b"SET allow_in_place_tablespaces = on; CREATE TABLESPACE ", &space, b" LOCATION '';\n"];
-            text.extend(statements.concat());
+            let place = quoted_name(&directory_of(place, name), b'\'');
+            text.extend([b"CREATE TABLESPACE ", &quoted_name(name, b'"')[..], b" LOCATION ", &place, b";\n"].concat());
         }
         let path = place.path("globals.sql");
         std::fs::write(&path, text).map_err(Error::io("write", &path))?;
@@ -136,6 +151,11 @@ impl Engine for PostgresEngine {
         command.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--username", OWNER, "--dbname=postgres"]);
         command.arg("--host").arg(place.directory()).arg("--file").arg(path);
         place.run(command, "making roles and tablespaces")
+    }
+
+    /// Whether or not it was seen to make any: none may touch a directory of the machine.
+    fn tablespaces(&self, place: &ScratchPlace) -> Option<PathBuf> {
+        Some(tablespaces(place))
     }
 
     fn is_to_be_restarted(&self, _: &Repository, _: &Snapshot) -> Result<bool> {

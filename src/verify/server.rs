@@ -49,6 +49,11 @@ pub trait Engine: Sync {
         monitor: &dyn Monitor,
     ) -> Result<()>;
 
+    /// Where tablespaces go that the dump makes, if it can make any.
+    fn tablespaces(&self, _place: &ScratchPlace) -> Option<PathBuf> {
+        None
+    }
+
     /// Whether the dump may have locked its user out.
     fn is_to_be_restarted(&self, repository: &Repository, snapshot: &Snapshot) -> Result<bool>;
 

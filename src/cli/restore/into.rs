@@ -70,6 +70,7 @@ pub fn run(
         overwrite: *overwrite,
         client: client.clone(),
         environment: Environment::OfUser,
+        tablespaces: None,
         threads: processors(args.threads),
     };
     let result = load(repository, snapshot, &options, terminal);
