@@ -858,6 +858,7 @@ const PROMISES_OF_DRILLS: &[(&str, &str)] = &[
         "Views, options and indexes are made, so that the server must take them, but not compared.",
         "dumps_of_mongodb_come_back_equal",
     ),
+    ("A server that gives nothing back has lost everything.", "a_server_that_gives_nothing_back_has_lost_everything"),
     (
         "What a server keeps for itself, `restore` does not load, nor does the drill compare it.",
         "dumps_of_mongodb_come_back_equal",

@@ -78,10 +78,14 @@ fn dumps_of_mongodb_come_back_equal() {
 
 /// A snapshot of a dump of one collection.
 fn ingest_few(stage: &Stage, documents: &[Vec<u8>]) {
+    ingest_few_of(stage, "shop", documents);
+}
+
+fn ingest_few_of(stage: &Stage, database: &str, documents: &[Vec<u8>]) {
     let folder = tempfile::TempDir::new().unwrap();
     let metadata = br#"{"indexes":[],"collectionName":"few","type":"collection"}"#.to_vec();
-    let files = [("shop/few.bson", documents.concat()), ("shop/few.metadata.json", metadata)];
-    write_files(folder.path(), &BTreeMap::from(files.map(|(name, bytes)| (name.to_string(), bytes))));
+    let files = [("few.bson", documents.concat()), ("few.metadata.json", metadata)];
+    write_files(folder.path(), &BTreeMap::from(files.map(|(name, bytes)| (format!("{database}/{name}"), bytes))));
     ingest(stage, folder.path());
 }
 
@@ -94,6 +98,18 @@ fn documents_that_a_server_alters_are_counted() {
     let line = "shop.few: 4 rows, DIFFERENT: 1 changed, 1 missing, 1 added";
     assert!(printed.lines().any(|printed| printed == line), "{printed}");
     assert!(printed.lines().last().unwrap().starts_with("1 table different: 1 table, 4 rows; "), "{printed}");
+    assert!(recorded(&stage).contains(r#""equal":false"#));
+}
+
+#[test]
+fn a_server_that_gives_nothing_back_has_lost_everything() {
+    let (server, stage) = (MongoServer::start(), Stage::new());
+    let documents: Vec<_> = ["a", "b"].map(|id| document(&[text("_id", id)])).into();
+    ingest_few_of(&stage, "trade", &documents);
+    let printed = printed(&drill(&stage, &programs(&stage, &server, "forgetful"), &[]), 1);
+    let line = "trade.few: 2 rows, DIFFERENT: 0 changed, 2 missing, 0 added; the server does not give it back";
+    assert!(printed.lines().any(|printed| printed == line), "{printed}");
+    assert!(printed.lines().last().unwrap().starts_with("1 table different: 1 table, 2 rows; "), "{printed}");
     assert!(recorded(&stage).contains(r#""equal":false"#));
 }
 

@@ -38,6 +38,8 @@ use crate::time::Clock;
 pub enum MongoInput {
     /// A directory with directories of databases in it.
     Directory(PathBuf),
+    /// The same of all that a server has, which may be nothing.
+    AllOfServer(PathBuf),
     /// An archive.
     Archive(StreamInput),
     /// Exports of collections; one that is alone may turn out to be an archive.
@@ -50,7 +52,7 @@ impl MongoInput {
     /// How people would name it.
     fn describe(&self) -> String {
         match self {
-            MongoInput::Directory(path) => path.to_string_lossy().into_owned(),
+            MongoInput::Directory(path) | MongoInput::AllOfServer(path) => path.to_string_lossy().into_owned(),
             MongoInput::Archive(input) => input.describe(),
             MongoInput::Exports(inputs) => {
                 inputs.iter().map(|input| input.input.describe()).collect::<Vec<_>>().join("\n")
@@ -62,6 +64,7 @@ impl MongoInput {
     fn store(self, originals: &Originals, threads: usize) -> Result<MongoDump> {
         match self {
             MongoInput::Directory(path) => directory::store(originals, &path, threads),
+            MongoInput::AllOfServer(path) => directory::store_perhaps_empty(originals, &path, threads),
             MongoInput::Archive(input) => archive::store(originals, input, threads),
             MongoInput::Exports(inputs) => exports::store(originals, inputs, threads),
             MongoInput::Written(written) => written::store(originals, written, threads),

@@ -138,7 +138,7 @@ impl Comparing<'_> {
         let command = match dump {
             SecondDump::Command(command) => command,
             SecondDump::Directory(directory) => {
-                let input = MongoInput::Directory(directory);
+                let input = MongoInput::AllOfServer(directory);
                 let (unwrap_limit, original) = (UnwrapLimit::default(), OriginalPolicy::default());
                 let options = MongoOptions { common, input, keep_incomplete: false, unwrap_limit, original, threads };
                 return ingest_mongo(repository, options, self.clock, &apart);

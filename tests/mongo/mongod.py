@@ -2,7 +2,8 @@
 
 usage: mongod.py PORT MODE --dbpath DIR --bind_ip SOCKET [OPTIONS]
 
-MODE is "faithful"; "lossy" for one that stores some texts in other words; or "broken" for one that ends at once.
+MODE is "faithful"; "lossy" for one that stores some texts in other words; "forgetful" for one that has nothing of its databases in
+the end but what is its own; or "broken" for one that ends at once.
 """
 
 import argparse
@@ -12,7 +13,11 @@ import sys
 import threading
 
 # Of the same length, so that messages are whole.
-LOSSES = [(b"to be changed", b"was altered!!"), (b"absent", b"arrive")]
+LOSSES = {
+    "lossy": [(b"to be changed", b"was altered!!"), (b"absent", b"arrive")],
+    # What is in "local" is the server's own.
+    "forgetful": [(b"trade\0", b"local\0")],
+}
 
 
 def exactly(source, size):
@@ -64,7 +69,7 @@ def main():
     while True:
         client, _ = listener.accept()
         server = socket.create_connection(("127.0.0.1", port))
-        losses = LOSSES if mode == "lossy" else []
+        losses = LOSSES.get(mode, [])
         for ends in [(client, server, losses), (server, client, [])]:
             threading.Thread(target=pass_on, args=ends, daemon=True).start()
 

@@ -51,8 +51,20 @@ struct Storing<'a, 'r, 'w, 'l> {
 
 /// Stores a directory, with threads that compress.
 pub fn store(originals: &Originals, directory: &Path, threads: usize) -> Result<MongoDump> {
-    let reading = originals.reading;
     let found = find(directory)?;
+    if !found.iter().any(|file| file.path.len() == 2) {
+        return Err(refuse(directory, "no collections are in it"));
+    }
+    store_found(originals, found, threads)
+}
+
+/// The same of one that may have no collections: a server had none then. Elsewhere that is somebody's mistake.
+pub fn store_perhaps_empty(originals: &Originals, directory: &Path, threads: usize) -> Result<MongoDump> {
+    store_found(originals, find(directory)?, threads)
+}
+
+fn store_found(originals: &Originals, found: Vec<Found>, threads: usize) -> Result<MongoDump> {
+    let reading = originals.reading;
     let expected = found.iter().map(|file| file.bytes).sum();
     Counters::add(&reading.monitor.counters().bytes_expected, expected);
     std::thread::scope(|scope| {
@@ -68,7 +80,6 @@ pub fn store(originals: &Originals, directory: &Path, threads: usize) -> Result<
 
 /// The files of a dump.
 fn find(directory: &Path) -> Result<Vec<Found>> {
-    let refuse = |path: &Path, reason: &str| Error::invalid("dump", path.to_string_lossy(), reason);
     let mut found = Vec::new();
     for (name, place) in list(directory)? {
         if !place.is_dir() {
@@ -90,16 +101,16 @@ fn find(directory: &Path) -> Result<Vec<Found>> {
             found.push(regular(vec![database.clone(), name], place)?);
         }
     }
-    let is_of_collection = |file: &Found| file.path.len() == 2;
-    if !found.iter().any(is_of_collection) {
-        return Err(refuse(directory, "no collections are in it"));
-    }
     // The operations of a compressed dump are compressed under their usual name.
     let is_gzip = found.iter().any(Found::is_named_gzip);
     for file in &mut found {
         file.may_be_wrapped = file.is_named_gzip() || (is_gzip && file.path == path_of(&[OPLOG_FILE]));
     }
     Ok(found)
+}
+
+fn refuse(path: &Path, reason: &str) -> Error {
+    Error::invalid("dump", path.to_string_lossy(), reason)
 }
 
 fn list(directory: &Path) -> Result<Vec<(Vec<u8>, PathBuf)>> {
