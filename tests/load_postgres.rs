@@ -23,6 +23,25 @@ fn ingest(stage: &Stage, dump: &[u8]) {
 }
 
 #[test]
+fn no_command_in_a_dump_reaches_the_client() {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    server.run("postgres", "CREATE DATABASE shop");
+    server.run("shop", "CREATE TABLE t (id int); INSERT INTO t VALUES (1)");
+    let dump = String::from_utf8(server.dump("pg_dump", &["shop"])).unwrap();
+    let mark = stage.path("was_here");
+    let plain: String =
+        dump.lines().filter(|line| !line.contains("restrict")).map(|line| format!("{line}\n")).collect();
+    let command = format!("-- Data for Name: t\n\\! touch {}\n", mark.display());
+    ingest(&stage, plain.replacen("COPY public.t", &format!("{command}COPY public.t"), 1).as_bytes());
+    for options in [&[][..], &["--threads", "1"], &["--table", "shop.public.t", "--as", "copy.public.t"]] {
+        let message = refused(&restore_into(&stage, &server.url("copy"), options), 2);
+        assert!(message.contains("command to psql that no dump has"), "{message}");
+        server.run("postgres", "DROP DATABASE IF EXISTS copy");
+    }
+    assert!(!mark.exists(), "it was run");
+}
+
+#[test]
 fn a_database_that_the_dump_would_drop_is_left_alone() {
     let (server, stage) = (Postgres::start(), Stage::new());
     server.run("postgres", "CREATE DATABASE shop");

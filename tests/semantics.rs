@@ -437,6 +437,10 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "a_load_that_fails_says_where",
     ),
     (
+        "At a line in a dump of PostgreSQL that is a command to `psql`, but for those that dumps have, the load ends before it.",
+        "no_command_in_a_dump_reaches_the_client",
+    ),
+    (
         "Passwords, and what the URL leaves out, come from the client's own files and environment.",
         "settings_of_the_user_count_where_the_url_says_nothing",
     ),

@@ -2,6 +2,7 @@
 //! not understand belongs to the part before it, so that the parts, in order, are the dump.
 
 pub mod archive;
+mod command_guard;
 mod ends;
 mod facts;
 mod lexer;
@@ -22,6 +23,7 @@ mod words;
 
 use std::collections::HashMap;
 
+pub use self::command_guard::CommandGuard;
 pub use self::ends::Boundary;
 pub use self::facts::{DumpEnd, DumpFacts};
 pub use self::part::{Need, NeedKind, Object, Part, PartKind};

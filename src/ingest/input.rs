@@ -51,7 +51,7 @@ impl StreamInput {
             StreamInput::Command(words) => {
                 words_without_passwords(words.iter().map(|word| word.to_string_lossy().into_owned()))
             }
-StreamInput::Program(command) => {
+            StreamInput::Program(command) => {
                 let words = std::iter::once(command.get_program()).chain(command.get_args());
                 words_without_passwords(words.map(|word| word.to_string_lossy().into_owned()))
             }

@@ -124,6 +124,7 @@ impl Run<'_> {
         }
         let bytes = content.size;
         let mut text = SqlText::whole(self.repository.contents()?, content, self.options.threads);
+        text.forbids_commands = true;
         if let Some(directory) = &self.options.tablespaces {
             text.rename = NewName::Tablespaces(directory.as_os_str().as_bytes().to_vec());
         }
@@ -141,6 +142,7 @@ impl Run<'_> {
             self.make_database(&placed.database)?;
             self.tell_new_names(&placed);
             let mut text = SqlText::whole(self.repository.contents()?, placed.found.content.clone(), 1);
+            text.forbids_commands = true;
             let (begin, name) = placed.change(self.options.overwrite);
             text.made_of.insert(0, begin);
             text.rename = name;

@@ -17,7 +17,7 @@ use crate::dump::part_line::PartLine;
 use crate::error::{Error, Result};
 use crate::load::client::MARK;
 use crate::load::loader::{Load, Loader};
-use crate::load::text::{NewName, SqlText, Stretch};
+use crate::load::text::{SqlText, Stretch};
 use crate::repository::content::Content;
 use crate::repository::content_reader::ContentReader;
 
@@ -39,6 +39,8 @@ struct DumpSteps<'a> {
     contents: ContentReader<'a>,
     dump: Content,
     steps: std::vec::IntoIter<Step>,
+    /// As that of the dump's text.
+    forbids_commands: bool,
 }
 
 /// What is loaded before the next step begins: stretches of the dump, by the client that stays, then rows, by any, then other
@@ -77,6 +79,7 @@ pub fn load_dump<'a>(
 ) -> Result<()> {
     let Some(parts) = parts.filter(|_| loader.threads > 1) else { return loader.run_all(vec![load]) };
     let mut steps = DumpSteps::plan(dialect, load.text.contents, &load.text.content, &parts)?;
+    steps.forbids_commands = load.text.forbids_commands;
     load.text.made_of = steps.in_order();
     loader.run_in_steps(&load, || loader.run_all(steps.next_loads(arguments)))
 }
@@ -98,7 +101,7 @@ impl<'a> DumpSteps<'a> {
         let Planner { mut steps, step, end, .. } = planner;
         steps.push(step);
         match end == dump.size && is_ended {
-            true => Ok(DumpSteps { contents, dump: dump.clone(), steps: steps.into_iter() }),
+            true => Ok(DumpSteps { contents, dump: dump.clone(), steps: steps.into_iter(), forbids_commands: false }),
             false => Err(corrupt("its parts are not all of the dump")),
         }
     }
@@ -137,8 +140,8 @@ impl<'a> DumpSteps<'a> {
             std::iter::once(Stretch::Statement(rows.session.to_vec())).chain(ranges).collect::<Vec<_>>()
         };
         let made_of = group.iter().flat_map(of).collect();
-        let text =
-            SqlText { contents: self.contents, content: self.dump.clone(), made_of, rename: NewName::None, threads: 1 };
+        let whole = SqlText::whole(self.contents, self.dump.clone(), 1);
+        let text = SqlText { made_of, forbids_commands: self.forbids_commands, ..whole };
         Load { what, text, arguments }
     }
 }

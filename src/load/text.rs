@@ -61,12 +61,21 @@ impl NewName {
     }
 }
 
+/// What text goes through.
+struct Filter<'n> {
+    filter: Box<dyn Rename>,
+    /// What an error of it is.
+    refused: Box<dyn Fn(DecodeError) -> Error + 'n>,
+}
+
 /// A text that can be read again and again.
 pub struct SqlText<'a> {
     pub contents: ContentReader<'a>,
     pub content: Content,
     pub made_of: Vec<Stretch>,
     pub rename: NewName,
+    /// Ends with an error at a command to `psql` that no dump has.
+    pub forbids_commands: bool,
     /// Threads that decode.
     pub threads: usize,
 }
@@ -75,7 +84,7 @@ impl<'a> SqlText<'a> {
     /// All of a file as it is.
     pub fn whole(contents: ContentReader<'a>, content: Content, threads: usize) -> SqlText<'a> {
         let made_of = vec![Stretch::Of(0..content.size)];
-        SqlText { contents, content, made_of, rename: NewName::None, threads }
+        SqlText { contents, content, made_of, rename: NewName::None, forbids_commands: false, threads }
     }
 
     pub fn bytes(&self) -> u64 {
@@ -96,23 +105,42 @@ impl<'a> SqlText<'a> {
         Ok(())
     }
 
+    /// What a stretch of the file goes through, and what an error of that means.
+    fn filters(&self) -> Vec<Filter<'_>> {
+        let of_dump = |error: DecodeError| Error::invalid("file", "dump.sql", error.reason);
+        let guard = self
+            .forbids_commands
+            .then(|| Filter { filter: Box::new(postgres::CommandGuard::default()), refused: Box::new(of_dump) });
+        let renamer = self.rename.renamer();
+        let renamer = renamer.map(|filter| Filter { filter, refused: Box::new(|error| self.rename.refused(error)) });
+        guard.into_iter().chain(renamer).collect()
+    }
+
     /// Gives one stretch of it to `take`. Nothing of it waits for the next one.
     pub fn stretch(&self, stretch: &Stretch, take: Taker<'_>) -> Result<ControlFlow<()>> {
-        let Some(mut renamer) = self.rename.renamer().filter(|_| matches!(stretch, Stretch::Of(_))) else {
+        let mut filters = self.filters();
+        if filters.is_empty() || !matches!(stretch, Stretch::Of(_)) {
             return self.unchanged(stretch, take);
-        };
-        let mut renamed = Vec::new();
+        }
         let flow = self.unchanged(stretch, &mut |piece| {
-            renamed.clear();
-            renamer.push(piece, &mut renamed).map_err(|error| self.rename.refused(error))?;
-            take(&renamed)
+            let mut text = piece.to_vec();
+            for Filter { filter, refused } in &mut filters {
+                let mut out = Vec::new();
+                filter.push(&text, &mut out).map_err(&*refused)?;
+                text = out;
+            }
+            take(&text)
         })?;
         if flow.is_break() {
             return Ok(flow);
         }
-        renamed.clear();
-        renamer.finish(&mut renamed).map_err(|error| self.rename.refused(error))?;
-        take(&renamed)
+        let mut text = Vec::new();
+        for Filter { mut filter, refused } in filters {
+            let mut out = Vec::new();
+            filter.push(&text, &mut out).and_then(|()| filter.finish(&mut out)).map_err(refused)?;
+            text = out;
+        }
+        take(&text)
     }
 
     /// The same, as it is in the file.

@@ -99,7 +99,7 @@ impl DumpArgs {
         let repository = invocation.open(terminal.clone())?;
         let common = self.snapshot.options();
         let options = DumpOptions {
-            inputs: inputs(self.file, self.stream, self.command, is_dump, &common.source)?,
+            inputs: inputs(self.file, self.stream, self.command, is_dump, (&common.source, terminal.as_ref()))?,
             rules: DumpRules {
                 database: self.database,
                 keep_incomplete: self.keep_incomplete,
@@ -125,7 +125,7 @@ fn inputs(
     streams: Vec<(String, String)>,
     command: Vec<OsString>,
     is_dump: fn(&Path) -> bool,
-    source: &str,
+    (source, monitor): (&str, &dyn Monitor),
 ) -> CommandResult<Vec<DumpInput>> {
     let standard_input = || -> CommandResult<DumpInput> {
         let input = StreamInput::Reader(Box::new(StandardInput::open()?));
@@ -154,7 +154,7 @@ fn inputs(
         // Absolute, because the snapshot keeps it for people elsewhere.
         let file = std::path::absolute(&file).unwrap_or(file);
         let found = match file.is_dir() && !is_dump(&file) {
-            true => dumps_in(&file, &[DUMP_SUFFIX])?,
+            true => dumps_in(&file, &[DUMP_SUFFIX], monitor)?,
             false => vec![file],
         };
         inputs.extend(found.into_iter().map(|file| {
@@ -165,13 +165,15 @@ fn inputs(
     Ok(inputs)
 }
 
-/// The files of a directory whose names end so, whether they are compressed or not, in order of names.
-pub fn dumps_in(directory: &Path, suffixes: &[&str]) -> CommandResult<Vec<PathBuf>> {
-    let mut files = Vec::new();
+/// The files of a directory whose names end so, whether they are compressed or not, in order of names. What else is in it is told.
+pub fn dumps_in(directory: &Path, suffixes: &[&str], monitor: &dyn Monitor) -> CommandResult<Vec<PathBuf>> {
+    let (mut files, mut others) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(directory).map_err(Error::io("read", directory))? {
         let path = entry.map_err(Error::io("read", directory))?.path();
         if is_named_so(path.file_name().unwrap_or_default().as_encoded_bytes(), suffixes) && path.is_file() {
             files.push(path);
+        } else {
+            others.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
         }
     }
     if files.is_empty() {
@@ -179,9 +181,18 @@ pub fn dumps_in(directory: &Path, suffixes: &[&str]) -> CommandResult<Vec<PathBu
         let reason = format!("it holds no {} and so on", wanted.join(", "));
         return Err(Error::invalid("directory", directory.to_string_lossy(), reason).into());
     }
+    if !others.is_empty() {
+        others.sort();
+        let (shown, more) = others.split_at(others.len().min(OTHERS_MAX));
+        let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+        monitor.note(&format!("not taken from \"{}\": {}{more}", directory.display(), shown.join(", ")));
+    }
     files.sort();
     Ok(files)
 }
+
+/// So many files that are not taken are named.
+const OTHERS_MAX: usize = 10;
 
 /// What the name of a dump as text ends with, in a directory and elsewhere.
 const DUMP_SUFFIX: &str = ".sql";

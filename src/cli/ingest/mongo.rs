@@ -9,6 +9,7 @@ use yesterfs::compressed::UnwrapLimit;
 use yesterfs::dump::mongo::ExportForm;
 use yesterfs::ingest::mongo::{ExportInput, ExportOf, MongoInput, MongoOptions, ToolCommand, Written, ingest_mongo};
 use yesterfs::ingest::stream::StreamInput;
+use yesterfs::progress::Monitor;
 
 use super::SnapshotArgs;
 use super::dump::{KeptOriginal, dumps_in, parse_size, stem_of_dump, without_wrapping};
@@ -131,6 +132,7 @@ pub fn run(args: Mongo, invocation: &Invocation) -> CommandResult {
         threads: processors(None),
         input: Inputs {
             source: &args.snapshot.source,
+            monitor: terminal.as_ref(),
             database: args.database,
             collection: args.collection,
             format: args.format,
@@ -148,6 +150,7 @@ fn is_dash(path: &Path) -> bool {
 /// What tells of the dump besides where it comes from.
 struct Inputs<'a> {
     source: &'a str,
+    monitor: &'a dyn Monitor,
     database: Option<String>,
     collection: Option<String>,
     format: Option<Format>,
@@ -201,7 +204,7 @@ impl Inputs<'_> {
         if is_dash(&path) {
             return Ok(vec![self.standard_input()?]);
         }
-        let files = if path.is_dir() { dumps_in(&path, &EXPORT_SUFFIXES)? } else { vec![path] };
+        let files = if path.is_dir() { dumps_in(&path, &EXPORT_SUFFIXES, self.monitor)? } else { vec![path] };
         let export = |file: PathBuf| ExportInput { name: None, of: self.named(&file), input: StreamInput::File(file) };
         Ok(files.into_iter().map(export).collect())
     }

@@ -1,7 +1,7 @@
 //! DumpTree: writes the directories of a dump's snapshot from files that come in the order of their paths. What is as it was
 //! in the snapshot before keeps its time, so that two snapshots differ in nothing but what changed.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::repository::comparison::{StoredBytes, same_bytes};
 use crate::repository::content::Content;
 use crate::repository::node::{DirectoryRoot, Node, NodeKind, RootPage};
@@ -97,8 +97,7 @@ impl<'s, 'r> DumpTree<'s, 'r> {
     /// Whether both hold the same bytes. Where that cannot be read, they do not.
     fn is_same(&self, older: &Content, content: &Content) -> bool {
         let stored = |content| StoredBytes { chunks: self.chunks(), content };
-        let same = same_bytes(stored(older), stored(content), &|| false);
-        same.inspect_err(|error| log::warn!("reading what a file held before: {error}")).unwrap_or(false)
+        is_known_as_same(same_bytes(stored(older), stored(content), &|| false))
     }
 
     fn add(&mut self, name: &[u8], mut node: Node, before: Option<Node>) -> Result<()> {
@@ -129,5 +128,14 @@ impl<'s, 'r> DumpTree<'s, 'r> {
             None => DirectoryRoot::default(),
         };
         Ok((Node { kind: NodeKind::Directory(root), ..self.directory }, self.files))
+    }
+}
+
+/// What comparing with what was there before found. A new chunk that is in no published pack cannot be read yet, and no file had it
+/// before.
+pub(super) fn is_known_as_same(found: Result<bool>) -> bool {
+    match found {
+        Err(Error::ChunkMissing { .. }) => false,
+        found => found.inspect_err(|error| log::warn!("reading what a file held before: {error}")).unwrap_or(false),
     }
 }

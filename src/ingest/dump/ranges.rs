@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use crate::error::Result;
 use crate::id::ChunkId;
+use crate::ingest::dump::dump_tree::is_known_as_same;
 use crate::repository::comparison::{StoredBytes, same_as_extents};
 use crate::repository::content::{ChunkClass, Content, ContentBody, Extent, ExtentSource, RANGES_INLINE_MAX};
 use crate::repository::content_reader::{ContentReader, PlacedExtent};
@@ -87,8 +88,7 @@ impl<'s, 'r> Ranges<'s, 'r> {
             return false;
         }
         let stored = StoredBytes { chunks: self.session.chunks().store(), content: before };
-        let same = same_as_extents(self.extents_of(pieces), stored);
-        same.inspect_err(|error| log::warn!("reading what a file held before: {error}")).unwrap_or(false)
+        is_known_as_same(same_as_extents(self.extents_of(pieces), stored))
     }
 
     fn extents_of<'p>(&'p self, pieces: &'p [Piece]) -> impl Iterator<Item = Result<Extent>> + 'p {
