@@ -9,6 +9,7 @@ mod lexer;
 mod needs;
 mod part;
 mod phrase;
+mod relations;
 mod remark;
 mod rename;
 mod row;
@@ -20,8 +21,6 @@ mod statement;
 mod table;
 mod tablespaces;
 mod words;
-
-use std::collections::HashMap;
 
 pub use self::command_guard::CommandGuard;
 pub use self::ends::Boundary;
@@ -40,6 +39,7 @@ use self::ends::EndedIn;
 use self::facts::{BEGINNING_BYTES, is_of_mysql};
 use self::lexer::{Lexer, Sink};
 use self::needs::{needs, roles};
+use self::relations::Relations;
 use self::remark::{Remark, Title, connected_to, remark};
 use self::row_marks::RowMarksFinder;
 use self::settings::name_of_setting;
@@ -110,7 +110,7 @@ struct Sections {
     /// The last `INSERT` up to its rows: most are followed by others of the same table.
     last_insert: Vec<u8>,
     /// What is named like a table and is none, in the present database.
-    relations: HashMap<QualifiedName, PartKind>,
+    relations: Relations,
     facts: DumpFacts,
     row_marks: RowMarksFinder,
     progress: Progress,
@@ -167,13 +167,11 @@ impl Sections {
         }
         let name = self.qualified(name);
         if matches!(kind, PartKind::View | PartKind::Sequence | PartKind::Type) {
-            self.relations.insert(name.clone(), kind);
+            self.relations.add(&name, kind);
         }
         // Statements speak of tables where they mean views and sequences.
-        let kind = match self.relations.get(&name) {
-            Some(&other) if kind.is_of_table() => other,
-            _ => kind,
-        };
+        let other = if kind.is_of_table() { self.relations.kind(&name) } else { None };
+        let kind = other.unwrap_or(kind);
         Object { kind, database, schema: name.schema.unwrap_or_default(), name: name.name }
     }
 
@@ -352,7 +350,7 @@ impl<F: FnMut(Event)> Telling<'_, F> {
     fn connect(&mut self, start: u64, database: Vec<u8>) {
         self.sections.database = Some(database);
         self.sections.schema.clear();
-        self.sections.relations.clear();
+        self.sections.relations = Relations::default();
         self.sections.facts.settings.reset(start);
     }
 }

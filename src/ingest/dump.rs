@@ -167,6 +167,11 @@ impl Notes<'_> {
     pub fn part_start(&self) -> u64 {
         self.list.last_start()
     }
+
+    /// All parts so far.
+    pub fn list(&mut self) -> &mut PartList {
+        self.list
+    }
 }
 
 /// Makes one snapshot of one dump, or of several.

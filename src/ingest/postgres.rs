@@ -55,10 +55,8 @@ struct Postgres {
 struct Learned {
     /// Where the dump begins.
     start: u64,
-    /// The schemas of tables that are not in `public`, by where their parts begin.
-    schemas: HashMap<u64, Vec<u8>>,
-    /// What the present part is about.
-    present: Vec<u8>,
+    /// Where a part of a table begins that is in another schema than those before, and that.
+    schemas: Vec<(u64, Vec<u8>)>,
     /// What tables need, by where their parts begin.
     needs: HashMap<u64, Vec<Need>>,
     roles: Roles,
@@ -71,18 +69,20 @@ impl Learned {
             Event::Row(start) => notes.row(self.start + start),
             Event::Part(part) => {
                 let (start, place) = (self.start + part.start, place_of(&part.object));
-                self.note_part(start, part.object, &place.object);
-                self.present.clone_from(&place.object);
+                if part.object.kind.is_of_table() {
+                    self.note_schema(start, part.object);
+                }
                 notes.part(start, place);
             }
             Event::Needs(needs) => {
-                let start = notes.part_start();
+                let (start, list) = (notes.part_start(), notes.list());
+                let (part, present) = (list.present_number(), list.present_object());
                 for need in needs {
                     // Nearly every table with a sequence names it. Where the dump tells later whose it is, it is left out at the end.
-                    if self.is_own(&self.present, &need) {
+                    if is_one_of(list, self.sequences.so_far(present), present, &need) {
                         continue;
                     }
-                    let Some(need) = self.roles.take(start, need) else { continue };
+                    let Some(need) = self.roles.take(part, need) else { continue };
                     let known = self.needs.entry(start).or_default();
                     if known.len() < NEEDS_MAX && !known.contains(&need) {
                         known.push(need);
@@ -90,43 +90,48 @@ impl Learned {
                 }
             }
             Event::Owns { table, sequence } => {
-                self.sequences.own(&place_of(&table).object, &place_of(&sequence).object);
+                let [table, sequence] = [table, sequence].map(|object| notes.list().number_of(&place_of(&object)));
+                self.sequences.own(table, sequence);
             }
         }
     }
 
-    fn note_part(&mut self, start: u64, object: Object, place: &[u8]) {
-        match object.kind {
-            PartKind::Sequence => self.sequences.begin(place, start),
-            kind if kind.is_of_table() && object.schema != b"public" => {
-                self.schemas.insert(start, object.schema);
-            }
-            _ => {}
+    /// A part of this table begins there.
+    fn note_schema(&mut self, start: u64, table: Object) {
+        if self.schemas.last().is_none_or(|(_, schema)| *schema != table.schema) {
+            self.schemas.push((start, table.schema));
         }
     }
 
-    /// Whether this is a sequence that the table has.
-    fn is_own(&self, table: &[u8], need: &Need) -> bool {
-        if need.kind != NeedKind::Sequence {
-            return false;
-        }
-        let (schema, name) = (need.schema.clone(), need.name.clone());
-        let below = place_of(&Object { kind: PartKind::Sequence, database: None, schema, name }).object;
-        let database = table.split(|&byte| byte == b'/').next().unwrap_or_default();
-        self.sequences.is_owned(table, &[database, &below].concat())
+    /// The schema of a table of which a part begins there.
+    fn schema_at(&self, start: u64) -> &[u8] {
+        let behind = self.schemas.partition_point(|&(first, _)| first <= start);
+        behind.checked_sub(1).map_or(b"public", |at| &self.schemas[at].1)
     }
 
-    /// What the table needs whose parts begin there, besides its sequences.
-    fn needs_of(&self, table: &[u8], starts: &[u64]) -> Vec<&Need> {
+    /// What the table needs of which these are the parts, besides its sequences.
+    fn needs_of(&self, list: &PartList, table: u32, parts: &[u32]) -> Vec<&Need> {
         let mut needs: Vec<&Need> = Vec::new();
-        let objects = starts.iter().filter_map(|start| self.needs.get(start)).flatten();
-        for need in objects.chain(starts.iter().flat_map(|&start| self.roles.of(start))) {
-            if !needs.contains(&need) && !self.is_own(table, need) {
+        let objects = parts.iter().filter_map(|&part| self.needs.get(&list.get(part).start)).flatten();
+        for need in objects.chain(parts.iter().flat_map(|&part| self.roles.of(part))) {
+            if !needs.contains(&need) && !is_one_of(list, self.sequences.of(list, table), table, need) {
                 needs.push(need);
             }
         }
         needs
     }
+}
+
+/// Whether what a table needs is one of its sequences.
+fn is_one_of(list: &PartList, mut sequences: impl Iterator<Item = u32>, table: u32, need: &Need) -> bool {
+    if need.kind != NeedKind::Sequence {
+        return false;
+    }
+    let (schema, name) = (need.schema.clone(), need.name.clone());
+    let below = place_of(&Object { kind: PartKind::Sequence, database: None, schema, name }).object;
+    let database = list.object(table).split(|&byte| byte == b'/').next().unwrap_or_default();
+    let path = [database, &below].concat();
+    sequences.any(|sequence| list.object(sequence) == path)
 }
 
 impl DumpFormat for Postgres {
@@ -185,19 +190,20 @@ impl DumpFormat for Postgres {
 
     /// The parts of the table and of its sequences, each with what was set where it stands in the dump.
     fn restore(&self, list: &PartList, parts: &[u32]) -> Vec<RestorePiece> {
-        let parts = parts.iter().map(|&part| list.get(part));
-        let (attached, own): (Vec<_>, Vec<_>) = parts.partition(|part| list.file_name(part) == Some(ATTACHMENT_FILE));
-        let Some(first) = own.first().or(attached.first()) else { return Vec::new() };
-        let table = list.object(first);
-        let mut starts: Vec<u64> = own.iter().map(|part| part.start).collect();
-        starts.extend(self.learned.sequences.starts_of(table));
-        starts.sort_unstable();
+        let is_attachment = |&part: &u32| list.file_name(&list.get(part)) == Some(ATTACHMENT_FILE);
+        let (attached, mut own): (Vec<u32>, Vec<u32>) = parts.iter().partition(|part| is_attachment(part));
+        let Some(&first) = own.first().or(attached.first()) else { return Vec::new() };
+        let first = list.get(first);
+        own.extend(self.learned.sequences.of(list, first.object).flat_map(|sequence| list.parts_of(sequence)));
+        own.sort_unstable();
+        own.dedup();
 
-        let comment = meta::restore_comment(&self.learned.needs_of(table, &starts), !attached.is_empty());
-        let schema = self.learned.schemas.get(&first.start).map_or(b"public".as_slice(), Vec::as_slice);
+        let needs = self.learned.needs_of(list, first.object, &own);
+        let comment = meta::restore_comment(&needs, !attached.is_empty());
+        let schema = self.learned.schema_at(first.start);
         let mut before = None;
         let mut pieces = Vec::new();
-        for range in starts.iter().filter_map(|&start| list.starting_at(start)).map(|part| part.range()) {
+        for range in own.iter().map(|&part| list.get(part).range()) {
             let settings = self.facts.settings.changed(before, range.start - self.learned.start);
             let text = match before {
                 None => [&comment[..], &settings, &meta::make_schema(schema)].concat(),

@@ -51,10 +51,9 @@ enum File<'p> {
 impl DumpFiles<'_, '_> {
     /// Writes the tree: its root, and how many files it has.
     pub fn write<F: DumpFormat>(&self, dump: &StoredDumps<F>, verdict: &Verdict) -> Result<(Node, u64)> {
-        let order = dump.parts.by_path();
         let mut lane = self.session.chunks().data_lane(None);
         let made = self.made_files(dump, verdict, &mut lane)?;
-        store_texts(dump, &order, &mut lane)?;
+        store_texts(dump, &mut lane)?;
         lane.release()?;
         drop(lane);
         // Ranges are cut out of the dump's list of extents, which can be read once it is published.
@@ -62,7 +61,7 @@ impl DumpFiles<'_, '_> {
         let ranges = Ranges::new(self.session, &dump.content);
         let new = |permissions| private_node(permissions, self.started, NodeKind::Directory(DirectoryRoot::default()));
         let mut tree = DumpTree::new(self.session, new(0o600), new(0o700), self.before);
-        in_order(&dump.parts, &order, made, &mut |file| {
+        in_order(&dump.parts, made, &mut |file| {
             // A page for each of a million tables would wait in memory for the end.
             self.session.publish_if_due((self.clock)())?;
             let path = file.path(&dump.parts);
@@ -134,9 +133,9 @@ impl DumpFiles<'_, '_> {
 }
 
 /// Stores what the files that restore objects hold besides parts of the dump.
-fn store_texts<F: DumpFormat>(dump: &StoredDumps<F>, order: &[u32], lane: &mut DataLane) -> Result<()> {
+fn store_texts<F: DumpFormat>(dump: &StoredDumps<F>, lane: &mut DataLane) -> Result<()> {
     let mut recent = VecDeque::new();
-    for object in objects(&dump.parts, order) {
+    for object in dump.parts.objects() {
         if !dump.parts.is_restorable(&dump.parts.get(object[0])) {
             continue;
         }
@@ -153,15 +152,10 @@ fn store_texts<F: DumpFormat>(dump: &StoredDumps<F>, order: &[u32], lane: &mut D
     Ok(())
 }
 
-/// Gives each file to `take`, in the order of paths. `order` has the parts in that order, `made` the other files.
-fn in_order<'p>(
-    list: &PartList,
-    order: &'p [u32],
-    made: Vec<File<'p>>,
-    take: &mut impl FnMut(File<'p>) -> Result<()>,
-) -> Result<()> {
+/// Gives each file to `take`, in the order of paths. `made` are those that are no parts.
+fn in_order<'p>(list: &'p PartList, made: Vec<File<'p>>, take: &mut impl FnMut(File<'p>) -> Result<()>) -> Result<()> {
     let mut others = made.into_iter().peekable();
-    for object in objects(list, order) {
+    for object in list.objects() {
         for file in files_of(list, object) {
             while let Some(other) = others.next_if(|other| other.path(list) < file.path(list)) {
                 take(other)?;
@@ -170,11 +164,6 @@ fn in_order<'p>(
         }
     }
     others.try_for_each(take)
-}
-
-/// The parts of each object, which stand together in the order of paths.
-fn objects<'p>(list: &PartList, order: &'p [u32]) -> impl Iterator<Item = &'p [u32]> {
-    order.chunk_by(|&a, &b| list.object_path(&list.get(a)).eq(list.object_path(&list.get(b))))
 }
 
 /// The files that the parts of one object make.

@@ -1,10 +1,18 @@
-//! PartList: the parts of a dump as they come, and in the order of the files that they make. A dump may have a million tables,
-//! so a part takes 16 bytes, and an object 8 bytes more than its path.
+//! PartList: the parts of a dump as they come, and in the order of the files that they make. A dump may have a million tables of
+//! six parts each, so all is kept in little memory.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+mod kept_parts;
+mod objects;
+mod order;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::OnceLock;
 
+use self::kept_parts::{KeptPart, KeptParts};
+use self::objects::Objects;
+use self::order::PartOrder;
 use crate::dump::layout::{GLOBALS_DIRECTORY, META_DIRECTORY, database_directory};
 
 /// Where a part of a dump belongs.
@@ -19,13 +27,27 @@ pub struct Place {
     pub is_restorable: bool,
 }
 
+impl Place {
+    /// The path by which the object is known, and the file in it. What is not restored alone is known by its file, which may stand
+    /// beside directories of other objects.
+    fn path_and_file(&self) -> (Cow<'_, [u8]>, Option<&'static str>) {
+        match self.file {
+            Some(file) if !self.is_restorable => {
+                (Cow::Owned([&self.object, &b"/"[..], file.as_bytes()].concat()), None)
+            }
+            file => (Cow::Borrowed(&self.object), file),
+        }
+    }
+}
+
 /// A part of the dump.
 #[derive(Debug, Clone, Copy)]
 pub struct ListedPart {
     pub start: u64,
     pub length: u64,
     pub rows: u64,
-    object: u32,
+    /// What it is about, which may have several numbers.
+    pub object: u32,
     /// Among the names of files, [`NO_FILE`] where the object is one.
     file: u8,
 }
@@ -34,86 +56,14 @@ pub struct ListedPart {
 const NO_FILE: u8 = u8::MAX;
 
 impl ListedPart {
+    fn new(part: KeptPart, end: u64) -> ListedPart {
+        let KeptPart { start, rows, object, file } = part;
+        ListedPart { start, length: end - start, rows, object, file }
+    }
+
     /// Its bytes in the dump.
     pub fn range(&self) -> Range<u64> {
         self.start..self.start + self.length
-    }
-}
-
-/// A part, as it is kept. It ends where the next one begins.
-#[derive(Debug, Clone, Copy)]
-struct KeptPart {
-    /// Where it begins, and in the lowest byte its file.
-    start_and_file: u64,
-    object: u32,
-    /// [`MANY_ROWS`] where that or more is told elsewhere.
-    rows: u32,
-}
-
-const FILE_BITS: u32 = u8::BITS;
-const MANY_ROWS: u32 = u32::MAX;
-
-impl KeptPart {
-    fn new(start: u64, file: u8, object: u32) -> KeptPart {
-        KeptPart { start_and_file: start << FILE_BITS | u64::from(file), object, rows: 0 }
-    }
-
-    fn start(&self) -> u64 {
-        self.start_and_file >> FILE_BITS
-    }
-}
-
-/// What parts are about: paths one behind the other.
-#[derive(Debug, Default)]
-struct Objects {
-    paths: Vec<u8>,
-    /// Where each path ends, and in the lowest bit whether its object is restorable.
-    ends: Vec<u64>,
-    /// By input: the number of its first object.
-    firsts: Vec<u32>,
-    /// The present one.
-    at: u32,
-}
-
-/// So far behind the present object, and behind the first one of its input, another is looked for.
-const NEAR: u32 = 16;
-
-impl Objects {
-    fn path(&self, object: u32) -> &[u8] {
-        let end = |object: u32| (self.ends[object as usize] >> 1) as usize;
-        &self.paths[object.checked_sub(1).map_or(0, end)..end(object)]
-    }
-
-    fn is_restorable(&self, object: u32) -> bool {
-        self.ends[object as usize] & 1 == 1
-    }
-
-    /// The number of the input that tells of it.
-    fn input(&self, object: u32) -> usize {
-        self.firsts.partition_point(|&first| first <= object).saturating_sub(1)
-    }
-
-    fn begin_input(&mut self) {
-        self.firsts.push(self.ends.len() as u32);
-    }
-
-    /// Whether the next part is about the present one, too.
-    fn is_at(&self, path: &[u8]) -> bool {
-        let first = self.firsts.last().copied().unwrap_or_default();
-        self.at >= first && self.at < self.ends.len() as u32 && self.path(self.at) == path
-    }
-
-    /// Turns to another. A dump that tells of its tables in several rounds, as of PostgreSQL, has them in the same order in each: they
-    /// are found again nearby, and what is not is kept once more, which costs nothing but its room.
-    fn turn_to(&mut self, path: &[u8], is_restorable: bool) {
-        let (first, count) = (self.firsts.last().copied().unwrap_or_default(), self.ends.len() as u32);
-        let near = |start: u32| start..count.min(start.saturating_add(NEAR));
-        let mut nearby = near(first.max(self.at.saturating_add(1))).chain(near(first));
-        self.at = nearby.find(|&known| self.path(known) == path).unwrap_or_else(|| {
-            self.paths.extend_from_slice(path);
-            self.ends.push((self.paths.len() as u64) << 1 | u64::from(is_restorable));
-            count
-        });
     }
 }
 
@@ -143,24 +93,27 @@ pub struct PartList {
     objects: Objects,
     /// Names of files in the directories of objects: there are few.
     files: Vec<&'static str>,
-    parts: Vec<KeptPart>,
+    /// All that have ended.
+    parts: KeptParts,
+    /// The one that has not.
+    present: Option<KeptPart>,
     /// Where the last part ends.
     end: u64,
-    /// Rows of parts that have very many, by their numbers.
-    many_rows: BTreeMap<u32, u64>,
+    /// Once all were told.
+    order: OnceLock<PartOrder>,
 }
 
 impl PartList {
     /// A part begins, and the one before ends.
     pub fn begin(&mut self, start: u64, place: Place) {
         self.end_at(start);
-        let file = place.file.map_or(NO_FILE, |name| self.file(name));
-        let Place { object, is_restorable, .. } = place;
-        if !self.objects.is_at(&object) {
-            self.tell_of(object.split(|&byte| byte == b'/').next().unwrap_or_default());
-            self.objects.turn_to(&object, is_restorable);
+        let (path, file) = place.path_and_file();
+        let file = file.map_or(NO_FILE, |name| self.file(name));
+        if !self.objects.is_at(&path) {
+            self.tell_of(path.split(|&byte| byte == b'/').next().unwrap_or_default());
+            self.objects.turn_to(&path, place.is_restorable);
         }
-        self.parts.push(KeptPart::new(start, file, self.objects.at));
+        self.present = Some(KeptPart { start, rows: 0, object: self.objects.present(), file });
     }
 
     fn file(&mut self, name: &'static str) -> u8 {
@@ -173,25 +126,33 @@ impl PartList {
 
     /// The present part has one more row.
     pub fn add_row(&mut self) {
-        let number = self.parts.len().saturating_sub(1) as u32;
-        let Some(part) = self.parts.last_mut() else { return };
-        if part.rows < MANY_ROWS {
-            part.rows += 1;
-        }
-        if part.rows == MANY_ROWS {
-            *self.many_rows.entry(number).or_insert(u64::from(MANY_ROWS) - 1) += 1;
-        }
+        self.present.iter_mut().for_each(|part| part.rows += 1);
     }
 
     /// Where the last part begins.
     pub fn last_start(&self) -> u64 {
-        self.parts.last().map_or(0, KeptPart::start)
+        self.present.as_ref().or(self.parts.last()).map_or(0, |part| part.start)
+    }
+
+    /// The number of the present part.
+    pub fn present_number(&self) -> u32 {
+        self.parts.count()
+    }
+
+    /// What the present part is about.
+    pub fn present_object(&self) -> u32 {
+        self.objects.present()
+    }
+
+    /// The number of an object; it may get another one here than the parts that tell of it.
+    pub fn number_of(&mut self, place: &Place) -> u32 {
+        self.objects.number_of(&place.path_and_file().0, place.is_restorable)
     }
 
     /// The last part reaches up to here. An empty one is none.
     fn end_at(&mut self, end: u64) {
         self.end = end;
-        self.parts.pop_if(|last| last.start() == end);
+        self.present.take().filter(|part| part.start != end).into_iter().for_each(|part| self.parts.push(part));
     }
 
     /// The next input begins with its first dump.
@@ -253,30 +214,20 @@ impl PartList {
 
     /// All parts in the order of the dump.
     pub fn all(&self) -> impl Iterator<Item = ListedPart> + '_ {
-        (0..self.parts.len() as u32).map(|number| self.get(number))
+        let ends = self.parts.starting_with(1).map(|part| part.start).chain(std::iter::once(self.end));
+        self.parts.starting_with(0).zip(ends).map(|(part, end)| ListedPart::new(part, end))
     }
 
     /// The part of this number in the order of the dump.
     pub fn get(&self, number: u32) -> ListedPart {
-        let kept = self.parts[number as usize];
-        let start = kept.start();
-        let end = self.parts.get(number as usize + 1).map_or(self.end, KeptPart::start);
-        let rows = match kept.rows {
-            MANY_ROWS => self.many_rows.get(&number).copied().unwrap_or_default(),
-            few => u64::from(few),
-        };
-        let file = (kept.start_and_file & u64::from(u8::MAX)) as u8;
-        ListedPart { start, length: end - start, rows, object: kept.object, file }
+        let mut parts = self.parts.starting_with(number);
+        let part = parts.next().unwrap_or_default();
+        ListedPart::new(part, parts.next().map_or(self.end, |next| next.start))
     }
 
-    /// The part that begins there, if it has any bytes.
-    pub fn starting_at(&self, start: u64) -> Option<ListedPart> {
-        self.parts.binary_search_by_key(&start, KeptPart::start).ok().map(|at| self.get(at as u32))
-    }
-
-    /// What a part is about: its path as the format of the dump named it.
-    pub fn object(&self, part: &ListedPart) -> &[u8] {
-        self.objects.path(part.object)
+    /// What is about this: its path as the format of the dump named it.
+    pub fn object(&self, object: u32) -> &[u8] {
+        self.objects.path(object)
     }
 
     /// Rows of all parts.
@@ -286,11 +237,13 @@ impl PartList {
 
     /// The object's own path: its directory, or its only file.
     pub fn object_path(&self, part: &ListedPart) -> impl Iterator<Item = &[u8]> + use<'_> {
-        let unnamed = self.unnamed.get(self.objects.input(part.object)).map_or(&[][..], Vec::as_slice);
-        self.objects
-            .path(part.object)
-            .split(|&byte| byte == b'/')
-            .map(move |name| if name.is_empty() { unnamed } else { name })
+        self.path_of_object(part.object)
+    }
+
+    fn path_of_object(&self, object: u32) -> impl Iterator<Item = &[u8]> + use<'_> {
+        let unnamed = self.unnamed.get(self.objects.input(object)).map_or(&[][..], Vec::as_slice);
+        let names = self.objects.path(object).split(|&byte| byte == b'/');
+        names.map(move |name| if name.is_empty() { unnamed } else { name })
     }
 
     /// The directories and the file that a part belongs to.
@@ -308,16 +261,24 @@ impl PartList {
         self.objects.is_restorable(part.object)
     }
 
-    /// The parts by the paths of their files, and those of one file by their place in the dump.
-    pub fn by_path(&self) -> Vec<u32> {
-        let mut order: Vec<u32> = (0..self.parts.len() as u32).collect();
-        order.sort_unstable_by(|&a, &b| self.compare(a, b));
-        order
+    /// The parts of each object in the order of paths: by their files, and those of one file by their place in the dump. All must
+    /// have been told.
+    pub fn objects(&self) -> impl Iterator<Item = &[u32]> {
+        self.order().objects()
     }
 
-    fn compare(&self, a: u32, b: u32) -> Ordering {
-        let (a, b) = (self.get(a), self.get(b));
-        self.path(&a).cmp(self.path(&b)).then(a.start.cmp(&b.start))
+    /// The rank of an object among all paths, which is the same for all its numbers.
+    pub fn rank(&self, object: u32) -> u32 {
+        self.order().rank(object)
+    }
+
+    /// All parts about an object.
+    pub fn parts_of(&self, object: u32) -> &[u32] {
+        self.order().parts(self.rank(object))
+    }
+
+    fn order(&self) -> &PartOrder {
+        self.order.get_or_init(|| PartOrder::of(self))
     }
 }
 
@@ -340,12 +301,11 @@ mod tests {
             }
         }
         list.end_input(3 * TABLES * 10, b"");
-        assert_eq!((list.parts.len(), list.objects.ends.len()), (3000, 1000));
-        let part = list.starting_at(15_000).unwrap();
-        assert_eq!((list.object(&part), part.range()), (&b"shop/tables/500"[..], 15_000..15_010));
-        let order = list.by_path();
-        let starts: Vec<u64> = order[..3].iter().map(|&number| list.get(number).start).collect();
-        assert_eq!(starts, [0, 10_000, 20_000]);
+        assert_eq!((list.parts.count(), list.objects.count()), (3000, 1000));
+        let part = list.get(1500);
+        assert_eq!((list.object(part.object), part.range()), (&b"shop/tables/500"[..], 15_000..15_010));
+        let first: Vec<u64> = list.objects().next().unwrap().iter().map(|&number| list.get(number).start).collect();
+        assert_eq!(first, [0, 10_000, 20_000]);
     }
 
     #[test]
@@ -361,19 +321,27 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_counted_beyond_what_a_part_has_room_for() {
+    fn parts_stand_in_the_order_of_their_files() {
+        let place = |object: &str, file, is_restorable| Place { object: object.into(), file, is_restorable };
+        let told = [
+            place("shop", Some("_other.sql"), false),
+            table("b"),
+            place("shop/_casts/a.sql", None, false),
+            place("", Some("_other.sql"), false),
+            Place { file: Some("a.sql"), ..table("b") },
+            table("a"),
+            table("b"),
+        ];
         let mut list = PartList::default();
         list.begin_input();
-        list.begin(0, table("a"));
-        list.parts[0].rows = MANY_ROWS - 2;
-        for _ in 0..5 {
-            list.add_row();
-        }
-        list.begin(1 << 50, table("b"));
-        list.add_row();
-        list.end_input(1 << 51, b"");
-        assert_eq!(list.all().map(|part| part.rows).collect::<Vec<_>>(), [u64::from(MANY_ROWS) + 3, 1]);
-        assert_eq!(list.get(0).length, 1 << 50);
-        assert_eq!(list.rows(), u64::from(MANY_ROWS) + 4);
+        (0..).zip(told).for_each(|(start, place)| list.begin(start, place));
+        // Too far away: it gets another number.
+        let again = list.number_of(&table("c"));
+        list.end_input(7, b"shop");
+        assert_eq!(list.objects().collect::<Vec<_>>(), [&[2][..], &[0, 3], &[5], &[4, 1, 6]]);
+        assert_eq!(list.parts_of(list.get(6).object), [4, 1, 6]);
+        assert!(list.parts_of(again).is_empty());
+        let path: Vec<&[u8]> = list.path(&list.get(3)).collect();
+        assert_eq!(path, [&b"shop"[..], b"_other.sql"]);
     }
 }

@@ -194,7 +194,7 @@ fn missing_rows(told: &[TableRows], dumps: &StoredDumps<Mysql>) -> Option<String
     let mut counted: HashMap<&[u8], u64> = HashMap::new();
     let parts = &dumps.parts;
     for part in parts.all().filter(|part| parts.file_name(part) == Some(DATA_FILE)) {
-        *counted.entry(parts.object(&part)).or_default() += part.rows;
+        *counted.entry(parts.object(part.object)).or_default() += part.rows;
     }
     told.iter().find_map(|TableRows { database, table, rows }| {
         let path = [&database_directory(database), TABLES_DIRECTORY.as_bytes(), &file_name(table, "")].join(&b'/');

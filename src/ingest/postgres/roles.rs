@@ -9,13 +9,13 @@ use crate::dump::postgres::{Need, NeedKind};
 pub struct Roles {
     numbers: HashMap<Vec<u8>, u32>,
     names: Vec<Need>,
-    /// Where a part begins, and a role that it names; in the order of parts.
-    uses: Vec<(u64, u32)>,
+    /// The number of a part, and a role that it names; in the order of parts.
+    uses: Vec<(u32, u32)>,
 }
 
 impl Roles {
     /// Takes note of what a part needs if that is a role; else gives it back.
-    pub fn take(&mut self, part: u64, need: Need) -> Option<Need> {
+    pub fn take(&mut self, part: u32, need: Need) -> Option<Need> {
         if need.kind != NeedKind::Role {
             return Some(need);
         }
@@ -25,7 +25,7 @@ impl Roles {
         if role == next {
             self.names.push(need);
         }
-        let known = self.uses.iter().rev().take_while(|(start, _)| *start == part);
+        let known = self.uses.iter().rev().take_while(|(named_by, _)| *named_by == part);
         if known.clone().count() < super::NEEDS_MAX && !known.into_iter().any(|&(_, known)| known == role) {
             self.uses.push((part, role));
         }
@@ -33,9 +33,9 @@ impl Roles {
     }
 
     /// What this part names.
-    pub fn of(&self, part: u64) -> impl Iterator<Item = &Need> {
-        let first = self.uses.partition_point(|&(start, _)| start < part);
-        let uses = self.uses[first..].iter().take_while(move |(start, _)| *start == part);
+    pub fn of(&self, part: u32) -> impl Iterator<Item = &Need> {
+        let first = self.uses.partition_point(|&(named_by, _)| named_by < part);
+        let uses = self.uses[first..].iter().take_while(move |(named_by, _)| *named_by == part);
         uses.filter_map(|&(_, role)| self.names.get(role as usize))
     }
 }

@@ -1,48 +1,39 @@
-//! Which sequences a dump has, and which tables have them. There may be a million, so each is known by a hash of its place.
+//! Which sequences the tables of a dump have. There may be a million, so each is known by its number among the objects of the dump.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
-use crate::id::hash;
-
-/// The first half of the hash of a place: no two places have the same.
-type Key = [u8; 16];
-
-fn key(place: &[u8]) -> Key {
-    let digest = hash(place);
-    std::array::from_fn(|at| digest[at])
-}
+use crate::ingest::dump::PartList;
 
 /// What a dump tells of sequences.
 #[derive(Default)]
 pub struct Sequences {
-    /// The sequences of each table.
-    owned: BTreeSet<(Key, Key)>,
-    /// Where the parts of each sequence begin.
-    starts: BTreeSet<(Key, u64)>,
+    /// Tables, and what each has.
+    owned: BTreeSet<(u32, u32)>,
+    /// The same by the ranks of tables, once all were told: a table may have several numbers.
+    ranked: OnceLock<Vec<(u32, u32)>>,
 }
 
 impl Sequences {
-    /// A part of the sequence of this place begins there.
-    pub fn begin(&mut self, sequence: &[u8], start: u64) {
-        self.starts.insert((key(sequence), start));
+    /// The table has the sequence; both by their numbers.
+    pub fn own(&mut self, table: u32, sequence: u32) {
+        self.owned.insert((table, sequence));
     }
 
-    /// The table has the sequence; both by their places.
-    pub fn own(&mut self, table: &[u8], sequence: &[u8]) {
-        self.owned.insert((key(table), key(sequence)));
+    /// What is known so far to be a table's, under this number of it.
+    pub fn so_far(&self, table: u32) -> impl Iterator<Item = u32> + '_ {
+        self.owned.range((table, 0)..=(table, u32::MAX)).map(|&(_, sequence)| sequence)
     }
 
-    /// Whether the table has the sequence.
-    pub fn is_owned(&self, table: &[u8], sequence: &[u8]) -> bool {
-        self.owned.contains(&(key(table), key(sequence)))
-    }
-
-    /// Where the parts of all sequences of a table begin.
-    pub fn starts_of(&self, table: &[u8]) -> impl Iterator<Item = u64> + '_ {
-        let table = key(table);
-        let owned = self.owned.range((table, Key::default())..=(table, [u8::MAX; 16]));
-        owned
-            .flat_map(|&(_, sequence)| self.starts.range((sequence, 0)..=(sequence, u64::MAX)))
-            .map(|&(_, start)| start)
+    /// All that a table has. The list must be whole.
+    pub fn of<'s>(&'s self, list: &PartList, table: u32) -> impl Iterator<Item = u32> + use<'s> {
+        let ranked = self.ranked.get_or_init(|| {
+            let mut ranked: Vec<(u32, u32)> = self.owned.iter().map(|&(table, own)| (list.rank(table), own)).collect();
+            ranked.sort_unstable();
+            ranked
+        });
+        let rank = list.rank(table);
+        let first = ranked.partition_point(|&(table, _)| table < rank);
+        ranked[first..].iter().take_while(move |&&(table, _)| table == rank).map(|&(_, sequence)| sequence)
     }
 }
