@@ -357,3 +357,37 @@ pub fn tables_of_postgres(tables: u64) -> String {
          \\n\\nCOPY public.t& (id, text) FROM stdin;\\n\\\\.\\n\\n/'; printf '%s\\n' '--' '-- PostgreSQL database dump complete' '--' ''"
     )
 }
+
+/// The same of tables that have sequences and keys: such a dump tells of them in five rounds.
+pub fn tables_with_sequences(tables: u64) -> String {
+    let part = |title: &str, kind: &str, text: &str| {
+        format!("--\\n-- {title}; Type: {kind}; Schema: public; Owner: postgres\\n--\\n\\n{text}\\n\\n")
+    };
+    let made = [
+        part(
+            "Name: t&",
+            "TABLE",
+            "CREATE TABLE public.t& (\\n    id integer,\\n    text text\\n);\\n\\nALTER TABLE public.t& OWNER TO postgres;",
+        ),
+        part(
+            "Name: t&_seq",
+            "SEQUENCE",
+            "CREATE SEQUENCE public.t&_seq\\n    CACHE 1;\\n\\nALTER SEQUENCE public.t&_seq OWNER TO postgres;",
+        ),
+        part("Name: t&_seq", "SEQUENCE OWNED BY", "ALTER SEQUENCE public.t&_seq OWNED BY public.t&.id;"),
+    ];
+    let default = "ALTER TABLE ONLY public.t& ALTER COLUMN id SET DEFAULT nextval('\\''public.t&_seq'\\''::regclass);";
+    let key = "ALTER TABLE ONLY public.t&\\n    ADD CONSTRAINT t&_pkey PRIMARY KEY (id);";
+    let rounds = [
+        made.concat(),
+        part("Name: t& id", "DEFAULT", default),
+        part("Data for Name: t&", "TABLE DATA", "COPY public.t& (id, text) FROM stdin;\\n1\\ta\\n\\\\.\\n"),
+        part("Name: t&_seq", "SEQUENCE SET", "SELECT pg_catalog.setval('\\''public.t&_seq'\\'', 1, true);"),
+        part("Name: t& t&_pkey", "CONSTRAINT", key),
+    ];
+    let rounds: String = rounds.iter().map(|round| format!("seq -w {tables} | sed 's/.*/{round}/'; ")).collect();
+    format!(
+        "printf '%s\\n' -- '-- PostgreSQL database dump' -- ''; {rounds}printf '%s\\n' '--' '-- PostgreSQL database dump complete' \
+         '--' ''"
+    )
+}
