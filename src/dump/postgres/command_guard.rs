@@ -5,8 +5,8 @@ use crate::codec::DecodeError;
 use crate::dump::postgres::lexer::{Lexer, Sink};
 use crate::dump::renaming::{Edits, Rename, Waiting};
 
-/// What dumps have: to go to another database, and to forbid commands, or no longer.
-const KNOWN: [&[u8]; 3] = [b"\\connect", b"\\restrict", b"\\unrestrict"];
+/// What dumps have: to go to another database, to tell the encoding of its names, and to forbid commands, or no longer.
+const KNOWN: [&[u8]; 4] = [b"\\connect", b"\\encoding", b"\\restrict", b"\\unrestrict"];
 
 /// Gives out what it takes, up to a command that is none of these.
 #[derive(Default)]
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn only_commands_that_dumps_have_pass() {
-        let dump = "\\restrict abc\n-- \\! x\n\\connect shop\nSET a = '\n\\! in a string';\nCOPY t (a) FROM stdin;\n\\! in a row\n\\.\n\
+        let dump = "\\restrict abc\n\\encoding SQL_ASCII\n-- \\! x\n\\connect shop\nSET a = '\n\\! in a string';\nCOPY t (a) FROM stdin;\n\\! in a row\n\\.\n\
                     CREATE FUNCTION f() AS $$\n\\! in a body\n$$;\n\\unrestrict abc\n";
         for size in [1, 5, dump.len()] {
             assert_eq!(guarded(dump, size).unwrap(), dump);
