@@ -67,12 +67,6 @@ impl PatchWriter<'_> {
     /// # Errors
     /// [`crate::Error::Invalid`] where statements cannot tell what to change; those of reading, and of `take`.
     pub fn write(&self, pairs: &[TablePair], take: &mut TakeText) -> Result<PatchCounts> {
-        let [_, to] = self.direction.sides();
-        let Manifest { source, name, status, .. } = &self.dumps[to].snapshot.manifest;
-        if *status == SnapshotStatus::Incomplete {
-            let reason = "it is incomplete: rows and tables that were only cut off would be deleted";
-            return Err(Error::invalid("snapshot", format!("{source}@{name}"), reason));
-        }
         match self.dumps[0].kind() {
             SnapshotKind::Mongo => {
                 let manifest = &self.dumps[0].snapshot.manifest;
@@ -80,9 +74,24 @@ impl PatchWriter<'_> {
                 Err(Error::invalid("snapshot", name, "MongoDB has no SQL; --json tells each document before and after"))
             }
             _ if pairs.is_empty() => Ok(PatchCounts::default()),
-            SnapshotKind::Postgres => self.write_postgres(pairs, take),
-            _ => self.write_mysql(pairs, take),
+            kind => {
+                self.check_target_is_whole()?;
+                match kind {
+                    SnapshotKind::Postgres => self.write_postgres(pairs, take),
+                    _ => self.write_mysql(pairs, take),
+                }
+            }
         }
+    }
+
+    fn check_target_is_whole(&self) -> Result<()> {
+        let [_, to] = self.direction.sides();
+        let Manifest { source, name, status, .. } = &self.dumps[to].snapshot.manifest;
+        if *status != SnapshotStatus::Incomplete {
+            return Ok(());
+        }
+        let reason = "it is incomplete: rows and tables that were only cut off would be deleted";
+        Err(Error::invalid("snapshot", format!("{source}@{name}"), reason))
     }
 
     /// Writes what changes the rows of one table, which is named so; `begin` comes before the first statement.
