@@ -503,6 +503,10 @@ fn patches_that_would_be_wrong_are_refused() {
         format!("{before}{}", rest.split_once(";\n").unwrap().1).into_bytes()
     };
     refused(&place, &without_definition("a"), &without_definition("b"), "statements need its CREATE TABLE");
+    // What is cut off is not gone.
+    let whole = dump("a");
+    let cut = &whole[..whole.len() - 30];
+    refused(&place, &dump("b"), cut, "it is incomplete");
     // Without a definition rows are told all the same, columns by their numbers.
     let [a, b] = ["a", "b"].map(|text| ingest(&place, &without_definition(text)));
     let by_first = RowDiffOptions { key: Some(vec![b"1".to_vec()]), ..options() };
