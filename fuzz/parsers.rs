@@ -23,7 +23,7 @@ use yesterfs::dump::mysql::tab::{
 };
 use yesterfs::dump::mysql::xml::XmlDump;
 use yesterfs::dump::mysql::{self, MysqlDump, QuoteModes, Renamer, RowEvent, RowMarks, RowReader, table_schema};
-use yesterfs::dump::renaming::Rename;
+use yesterfs::dump::renaming::Rewrite;
 use yesterfs::dump::unpack::{DirectoryReader, Output};
 use yesterfs::id::hash;
 

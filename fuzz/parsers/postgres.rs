@@ -10,7 +10,7 @@ use yesterfs::dump::postgres::{
     self, Boundary, PostgresDump, RowEvent, RowForm, RowMarks, RowReader, TableInSchema, columns_of_rows,
     owns_sequence, sequence_value, table_schema,
 };
-use yesterfs::dump::renaming::Rename;
+use yesterfs::dump::renaming::Rewrite;
 use yesterfs::dump::unpack::{DirectoryReader, Output};
 use yesterfs::id::hash;
 

@@ -12,6 +12,7 @@ mod phrase;
 mod relations;
 mod remark;
 mod rename;
+mod rewriter;
 mod row;
 mod row_marks;
 mod row_reader;

@@ -11,8 +11,8 @@ const WAITING_MAX_BYTES: usize = 64 << 20;
 /// Digits of the hash that ends a name that was cut.
 const HASH_DIGITS: usize = 8;
 
-/// Gives the table of a `restore.sql` another name.
-pub trait Rename {
+/// Changes a text that streams by.
+pub trait Rewrite {
     /// Takes the next piece, and appends to `out` what is settled.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 
 use crate::codec::DecodeError;
 use crate::dump::postgres::TableInSchema;
-use crate::dump::renaming::Rename;
+use crate::dump::renaming::Rewrite;
 use crate::dump::{mysql, postgres};
 use crate::error::{Error, Result};
 use crate::load::client::Taker;
@@ -44,7 +44,7 @@ pub enum NewName {
 }
 
 impl NewName {
-    fn renamer(&self) -> Option<Box<dyn Rename>> {
+    fn renamer(&self) -> Option<Box<dyn Rewrite>> {
         match self {
             NewName::None => None,
             NewName::Mysql { old, new } => Some(Box::new(mysql::Renamer::new(old, new))),
@@ -63,7 +63,7 @@ impl NewName {
 
 /// What text goes through.
 struct Filter<'n> {
-    filter: Box<dyn Rename>,
+    filter: Box<dyn Rewrite>,
     /// What an error of it is.
     refused: Box<dyn Fn(DecodeError) -> Error + 'n>,
 }

@@ -7,7 +7,7 @@ use crate::codec::DecodeError;
 use crate::dump::mysql::lexer::{Lexer, Sink};
 use crate::dump::mysql::words::{QuoteModes, Word, Words};
 use crate::dump::name::quoted_name;
-use crate::dump::renaming::{Edits, NameLimit, Rename, Waiting, dependent_name};
+use crate::dump::renaming::{Edits, NameLimit, Rewrite, Waiting, dependent_name};
 
 /// Longest name of anything.
 const NAME_MAX: NameLimit = NameLimit::Characters(64);
@@ -33,7 +33,7 @@ impl Renamer {
     }
 }
 
-impl Rename for Renamer {
+impl Rewrite for Renamer {
     fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
         self.waiting.take(piece);
         self.lexer.push(piece, &mut self.changes);

@@ -2,42 +2,27 @@
 //! is loaded. Who named a table at the server that was dumped can have put a line into it (CVE-2025-8714).
 
 use crate::codec::DecodeError;
-use crate::dump::postgres::lexer::{Lexer, Sink};
-use crate::dump::renaming::{Edits, Rename, Waiting};
+use crate::dump::postgres::lexer::Sink;
+use crate::dump::postgres::rewriter::{Editor, Rewriter};
+use crate::dump::renaming::Edits;
 
 /// What dumps have: to go to another database, to tell the encoding of its names, and to forbid commands, or no longer.
 const KNOWN: [&[u8]; 4] = [b"\\connect", b"\\encoding", b"\\restrict", b"\\unrestrict"];
 
 /// Gives out what it takes, up to a command that is none of these.
-#[derive(Default)]
-pub struct CommandGuard {
-    lexer: Lexer,
-    waiting: Waiting,
-    commands: Commands,
-}
+pub type CommandGuard = Rewriter<Commands>;
 
+/// What was seen of commands.
 #[derive(Default)]
-struct Commands {
+pub struct Commands {
     problem: Option<DecodeError>,
+    /// None.
+    edits: Edits,
 }
 
-impl CommandGuard {
-    fn give_out(&mut self, end: u64, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        self.commands.problem.take().map_or(Ok(()), Err)?;
-        self.waiting.give_out(end, &mut Edits::new(), out)
-    }
-}
-
-impl Rename for CommandGuard {
-    fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        self.waiting.take(piece);
-        self.lexer.push(piece, &mut self.commands);
-        self.give_out(self.lexer.settled(), out)
-    }
-
-    fn finish(mut self: Box<Self>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        self.lexer.finish(&mut self.commands);
-        self.give_out(u64::MAX, out)
+impl Editor for Commands {
+    fn edits(&mut self) -> Result<&mut Edits, DecodeError> {
+        self.problem.take().map_or(Ok(&mut self.edits), Err)
     }
 }
 
@@ -54,6 +39,7 @@ impl Sink for Commands {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dump::renaming::Rewrite;
 
     fn guarded(dump: &str, size: usize) -> Result<String, DecodeError> {
         let (mut guard, mut out) = (Box::new(CommandGuard::default()), Vec::new());

@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 
 use crate::codec::DecodeError;
 use crate::dump::name::quoted_name;
-use crate::dump::postgres::lexer::{Lexer, Sink};
+use crate::dump::postgres::lexer::Sink;
+use crate::dump::postgres::rewriter::{Editor, Rewriter};
 use crate::dump::postgres::words::{QualifiedName, Word, Words};
-use crate::dump::renaming::{Edits, NameLimit, Rename, Waiting, dependent_name};
+use crate::dump::renaming::{Edits, NameLimit, dependent_name};
 
 /// Longest name of anything, in bytes.
 const NAME_MAX: NameLimit = NameLimit::Bytes(63);
@@ -58,14 +59,10 @@ pub struct TableInSchema {
 }
 
 /// Renames one table.
-pub struct Renamer {
-    lexer: Lexer,
-    waiting: Waiting,
-    names: Names,
-}
+pub type Renamer = Rewriter<Names>;
 
 /// What is to be changed.
-struct Names {
+pub struct Names {
     old: TableInSchema,
     new: TableInSchema,
     /// What is in the old schema by name, and is the table or belongs to it: what it is called in the new one.
@@ -76,29 +73,16 @@ struct Names {
     problem: Option<DecodeError>,
 }
 
-impl Renamer {
+impl Rewriter<Names> {
     pub fn new(old: TableInSchema, new: TableInSchema) -> Renamer {
         let known = HashMap::from([(old.table.clone(), new.table.clone())]);
-        let names = Names { old, new, known, constraints: HashSet::new(), edits: Edits::new(), problem: None };
-        Renamer { lexer: Lexer::default(), waiting: Waiting::default(), names }
-    }
-
-    fn give_out(&mut self, end: u64, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        self.names.problem.take().map_or(Ok(()), Err)?;
-        self.waiting.give_out(end, &mut self.names.edits, out)
+        Rewriter::with(Names { old, new, known, constraints: HashSet::new(), edits: Edits::new(), problem: None })
     }
 }
 
-impl Rename for Renamer {
-    fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        self.waiting.take(piece);
-        self.lexer.push(piece, &mut self.names);
-        self.give_out(self.lexer.settled(), out)
-    }
-
-    fn finish(mut self: Box<Self>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        self.lexer.finish(&mut self.names);
-        self.give_out(u64::MAX, out)
+impl Editor for Names {
+    fn edits(&mut self) -> Result<&mut Edits, DecodeError> {
+        self.problem.take().map_or(Ok(&mut self.edits), Err)
     }
 }
 
@@ -314,6 +298,7 @@ fn literal(text: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dump::renaming::Rewrite;
     use proptest::prelude::*;
 
     fn renamed(sql: &[u8], cuts: usize) -> Result<Vec<u8>, DecodeError> {

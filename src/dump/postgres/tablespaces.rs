@@ -3,9 +3,10 @@
 
 use crate::codec::DecodeError;
 use crate::dump::name::quoted_name;
-use crate::dump::postgres::lexer::{Lexer, Sink};
+use crate::dump::postgres::lexer::Sink;
+use crate::dump::postgres::rewriter::{Editor, Rewriter};
 use crate::dump::postgres::words::{Word, Words};
-use crate::dump::renaming::{Edits, Rename, Waiting};
+use crate::dump::renaming::Edits;
 
 /// The directory of a tablespace, below one for all of them: the digits of its name, which is in no certain encoding.
 pub fn tablespace_directory(all: &[u8], name: &[u8]) -> Vec<u8> {
@@ -14,35 +15,24 @@ pub fn tablespace_directory(all: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 /// Changes the places of tablespaces.
-pub struct Resettler {
-    lexer: Lexer,
-    waiting: Waiting,
-    places: Places,
-}
+pub type Resettler = Rewriter<Places>;
 
-struct Places {
+/// What is to be changed.
+pub struct Places {
     /// The directory for all of them.
     all: Vec<u8>,
     edits: Edits,
 }
 
-impl Resettler {
+impl Rewriter<Places> {
     pub fn new(all: &[u8]) -> Resettler {
-        let places = Places { all: all.to_vec(), edits: Edits::new() };
-        Resettler { lexer: Lexer::default(), waiting: Waiting::default(), places }
+        Rewriter::with(Places { all: all.to_vec(), edits: Edits::new() })
     }
 }
 
-impl Rename for Resettler {
-    fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        self.waiting.take(piece);
-        self.lexer.push(piece, &mut self.places);
-        self.waiting.give_out(self.lexer.settled(), &mut self.places.edits, out)
-    }
-
-    fn finish(mut self: Box<Self>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        self.lexer.finish(&mut self.places);
-        self.waiting.give_out(u64::MAX, &mut self.places.edits, out)
+impl Editor for Places {
+    fn edits(&mut self) -> Result<&mut Edits, DecodeError> {
+        Ok(&mut self.edits)
     }
 }
 
@@ -63,6 +53,7 @@ impl Sink for Places {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dump::renaming::Rewrite;
 
     #[test]
     fn statements_get_other_places_and_rows_stay() {
