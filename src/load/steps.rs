@@ -35,12 +35,8 @@ pub const MYSQL: Dialect = Dialect { way: Way::of_mysql, session: mysql_session 
 pub const POSTGRES: Dialect = Dialect { way: Way::of_postgres, session: postgres_session };
 
 /// A dump, in steps.
-struct DumpSteps<'a> {
-    contents: ContentReader<'a>,
-    dump: Content,
+struct DumpSteps {
     steps: std::vec::IntoIter<Step>,
-    /// As that of the dump's text.
-    forbids_commands: bool,
 }
 
 /// What is loaded before the next step begins: stretches of the dump, by the client that stays, then rows, by any, then other
@@ -79,14 +75,13 @@ pub fn load_dump<'a>(
 ) -> Result<()> {
     let Some(parts) = parts.filter(|_| loader.threads > 1) else { return loader.run_all(vec![load]) };
     let mut steps = DumpSteps::plan(dialect, load.text.contents, &load.text.content, &parts)?;
-    steps.forbids_commands = load.text.forbids_commands;
     load.text.made_of = steps.in_order();
-    loader.run_in_steps(&load, || loader.run_all(steps.next_loads(arguments)))
+    loader.run_in_steps(&load, || loader.run_all(steps.next_loads(&load.text, arguments)))
 }
 
-impl<'a> DumpSteps<'a> {
+impl DumpSteps {
     /// Reads the list of the parts of a dump.
-    fn plan(dialect: &Dialect, contents: ContentReader<'a>, dump: &Content, parts: &Content) -> Result<DumpSteps<'a>> {
+    fn plan(dialect: &Dialect, contents: ContentReader<'_>, dump: &Content, parts: &Content) -> Result<DumpSteps> {
         let corrupt = |reason: &str| Error::corrupt("_meta/parts", reason);
         let mut header_text = |range: &Range<u64>| {
             let mut text = Vec::new();
@@ -101,7 +96,7 @@ impl<'a> DumpSteps<'a> {
         let Planner { mut steps, step, end, .. } = planner;
         steps.push(step);
         match end == dump.size && is_ended {
-            true => Ok(DumpSteps { contents, dump: dump.clone(), steps: steps.into_iter(), forbids_commands: false }),
+            true => Ok(DumpSteps { steps: steps.into_iter() }),
             false => Err(corrupt("its parts are not all of the dump")),
         }
     }
@@ -119,31 +114,32 @@ impl<'a> DumpSteps<'a> {
         made_of
     }
 
-    /// The rows of the next step that has some, the largest first.
-    fn next_loads(&mut self, arguments: &HashMap<Vec<u8>, Vec<OsString>>) -> Vec<Load<'a>> {
+    /// The rows of the next step of a dump with this text that has some, the largest first.
+    fn next_loads<'a>(&mut self, dump: &SqlText<'a>, arguments: &HashMap<Vec<u8>, Vec<OsString>>) -> Vec<Load<'a>> {
         let Some(step) = self.steps.find(|step| !step.at_once.is_empty()) else { return Vec::new() };
         let groups = groups_of(step.at_once);
-        groups.into_iter().map(|group| self.load(&group, arguments)).collect()
+        groups.into_iter().map(|group| load_of(&group, dump, arguments)).collect()
     }
+}
 
-    fn load(&self, group: &[TableRows], arguments: &HashMap<Vec<u8>, Vec<OsString>>) -> Load<'a> {
-        let name = |file: &[u8]| String::from_utf8_lossy(&name_of_file(file).unwrap_or_default()).into_owned();
-        // There is one at least.
-        let (first, database) = (&group[0].table, &group[0].table[0]);
-        let arguments = arguments.get(database).cloned().unwrap_or_default();
-        let what = match group.len() {
-            1 => format!("the rows of {}", first.iter().map(|file| name(file)).collect::<Vec<_>>().join(".")),
-            more => format!("the rows of {more} tables of {}", name(database)),
-        };
-        let of = |rows: &TableRows| {
-            let ranges = rows.ranges.iter().cloned().map(Stretch::Of);
-            std::iter::once(Stretch::Statement(rows.session.to_vec())).chain(ranges).collect::<Vec<_>>()
-        };
-        let made_of = group.iter().flat_map(of).collect();
-        let whole = SqlText::whole(self.contents, self.dump.clone(), 1);
-        let text = SqlText { made_of, forbids_commands: self.forbids_commands, ..whole };
-        Load { what, text, arguments }
-    }
+/// The rows of these tables of a dump with this text.
+fn load_of<'a>(group: &[TableRows], dump: &SqlText<'a>, arguments: &HashMap<Vec<u8>, Vec<OsString>>) -> Load<'a> {
+    let name = |file: &[u8]| String::from_utf8_lossy(&name_of_file(file).unwrap_or_default()).into_owned();
+    // There is one at least.
+    let (first, database) = (&group[0].table, &group[0].table[0]);
+    let arguments = arguments.get(database).cloned().unwrap_or_default();
+    let what = match group.len() {
+        1 => format!("the rows of {}", first.iter().map(|file| name(file)).collect::<Vec<_>>().join(".")),
+        more => format!("the rows of {more} tables of {}", name(database)),
+    };
+    let of = |rows: &TableRows| {
+        let ranges = rows.ranges.iter().cloned().map(Stretch::Of);
+        std::iter::once(Stretch::Statement(rows.session.to_vec())).chain(ranges).collect::<Vec<_>>()
+    };
+    let made_of = group.iter().flat_map(of).collect();
+    let whole = SqlText::whole(dump.contents, dump.content.clone(), 1);
+    let text = SqlText { made_of, forbids_commands: dump.forbids_commands, ..whole };
+    Load { what, text, arguments }
 }
 
 /// Tables that one client loads one after the other. The largest come first, so that no client is busy long after the others.

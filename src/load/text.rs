@@ -3,6 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use crate::codec::DecodeError;
+use crate::dump::layout::DUMP_FILE;
 use crate::dump::postgres::TableInSchema;
 use crate::dump::renaming::Rewrite;
 use crate::dump::{mysql, postgres};
@@ -52,20 +53,36 @@ impl NewName {
             NewName::Tablespaces(all) => Some(Box::new(postgres::Resettler::new(all))),
         }
     }
-
-    fn refused(&self, error: DecodeError) -> Error {
-        match self {
-            NewName::Tablespaces(_) => Error::invalid("file", "dump.sql", error.reason),
-            _ => Error::invalid("option", "--as", error.reason),
-        }
-    }
 }
 
 /// What text goes through.
-struct Filter<'n> {
+struct Filter {
     filter: Box<dyn Rewrite>,
-    /// What an error of it is.
-    refused: Box<dyn Fn(DecodeError) -> Error + 'n>,
+    /// What is not usable where it refuses something: what that is, and its name.
+    about: [&'static str; 2],
+}
+
+/// What an option, and a file, are called in errors.
+const AS_OPTION: [&str; 2] = ["option", "--as"];
+const DUMP: [&str; 2] = ["file", DUMP_FILE];
+
+impl Filter {
+    fn push(&mut self, piece: &[u8]) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        self.filter.push(piece, &mut out).map_err(|error| refused(self.about, error))?;
+        Ok(out)
+    }
+
+    /// Takes the last piece.
+    fn finish(mut self, piece: &[u8]) -> Result<Vec<u8>> {
+        let mut out = self.push(piece)?;
+        self.filter.finish(&mut out).map_err(|error| refused(self.about, error))?;
+        Ok(out)
+    }
+}
+
+fn refused([what, name]: [&'static str; 2], error: DecodeError) -> Error {
+    Error::invalid(what, name, error.reason)
 }
 
 /// A text that can be read again and again.
@@ -105,15 +122,13 @@ impl<'a> SqlText<'a> {
         Ok(())
     }
 
-    /// What a stretch of the file goes through, and what an error of that means.
-    fn filters(&self) -> Vec<Filter<'_>> {
-        let of_dump = |error: DecodeError| Error::invalid("file", "dump.sql", error.reason);
-        let guard = self
-            .forbids_commands
-            .then(|| Filter { filter: Box::new(postgres::CommandGuard::default()), refused: Box::new(of_dump) });
-        let renamer = self.rename.renamer();
-        let renamer = renamer.map(|filter| Filter { filter, refused: Box::new(|error| self.rename.refused(error)) });
-        guard.into_iter().chain(renamer).collect()
+    /// What a stretch of the file goes through, in this order.
+    fn filters(&self) -> Vec<Filter> {
+        let guard: Option<Box<dyn Rewrite>> =
+            if self.forbids_commands { Some(Box::<postgres::CommandGuard>::default()) } else { None };
+        let about = if matches!(self.rename, NewName::Tablespaces(_)) { DUMP } else { AS_OPTION };
+        let guard = guard.map(|filter| Filter { filter, about: DUMP });
+        guard.into_iter().chain(self.rename.renamer().map(|filter| Filter { filter, about })).collect()
     }
 
     /// Gives one stretch of it to `take`. Nothing of it waits for the next one.
@@ -124,10 +139,8 @@ impl<'a> SqlText<'a> {
         }
         let flow = self.unchanged(stretch, &mut |piece| {
             let mut text = piece.to_vec();
-            for Filter { filter, refused } in &mut filters {
-                let mut out = Vec::new();
-                filter.push(&text, &mut out).map_err(&*refused)?;
-                text = out;
+            for filter in &mut filters {
+                text = filter.push(&text)?;
             }
             take(&text)
         })?;
@@ -135,10 +148,8 @@ impl<'a> SqlText<'a> {
             return Ok(flow);
         }
         let mut text = Vec::new();
-        for Filter { mut filter, refused } in filters {
-            let mut out = Vec::new();
-            filter.push(&text, &mut out).and_then(|()| filter.finish(&mut out)).map_err(refused)?;
-            text = out;
+        for filter in filters {
+            text = filter.finish(&text)?;
         }
         take(&text)
     }
