@@ -97,7 +97,7 @@ impl Locator<'_> {
     pub fn place(&self, near: Option<Range<u64>>, unshared: Option<&[Gap]>) -> Result<KeyPlace> {
         let size = self.side.data.size;
         if size <= NEAR_BYTES {
-            return Ok(self.row_in_stretch(0, size)?.unwrap_or(KeyPlace { range: 0..size, row: None }));
+            return self.place_in_all();
         }
         if let Some(near) = near.filter(|near| near.end - near.start <= NEAR_BYTES)
             && let Some(place) = self.place_near(near)?
@@ -123,7 +123,7 @@ impl Locator<'_> {
             Some(_) => self.note_disorder(),
             None => self.note_no_order(),
         }
-        Ok(self.row_in_stretch(0, size)?.unwrap_or(KeyPlace { range: 0..size, row: None }))
+        self.place_in_all()
     }
 
     pub fn note_disorder(&self) {
@@ -176,24 +176,39 @@ impl Locator<'_> {
                 end = size.min(start + 4 * (end - start));
             }
         }
-        Ok(KeyPlace { range: 0..size, row: None })
+        Ok(self.missing())
     }
 
-    /// The row, if it is between the beginning of another one and `end`, and where the first one ends that ends behind a place, or
-    /// the last one.
+    /// The row, if it is between the beginning of the first one, or of another one, and `end`; and where the last one ends that was
+    /// looked at: none is behind the row, or behind one that ends behind that place.
     fn row_up_to(&self, start: u64, end: u64, behind: u64) -> Result<(Option<KeyPlace>, u64)> {
-        let (row_end, mut found) = (Cell::new(start), None);
+        let (is_done, mut row_end, mut found) = (Cell::new(false), start, None);
         let mut take = |row: ReadRow| {
-            if row_end.get() <= behind {
-                row_end.set(row.range.end);
+            if !is_done.get() {
+                row_end = row.range.end;
                 if *row.key == *self.wanted {
                     found = Some(KeyPlace { range: row.range.clone(), row: Some(kept_row(&row)) });
                 }
+                is_done.set(found.is_some() || row_end > behind);
             }
             Ok(())
         };
-        self.each_row(start, end, &|| row_end.get() > behind, &mut take)?;
-        Ok((found, row_end.get()))
+        self.each_row(start, end, &|| is_done.get(), &mut take)?;
+        Ok((found, row_end))
+    }
+
+    /// The row, if it is between the beginning of the first one, or of another one, and `end`.
+    pub fn row_in_stretch(&self, start: u64, end: u64) -> Result<Option<KeyPlace>> {
+        Ok(self.row_up_to(start, end, u64::MAX)?.0)
+    }
+
+    /// The place of the row among all, or of one that is missing.
+    fn place_in_all(&self) -> Result<KeyPlace> {
+        Ok(self.row_in_stretch(0, self.side.data.size)?.unwrap_or_else(|| self.missing()))
+    }
+
+    fn missing(&self) -> KeyPlace {
+        KeyPlace { range: 0..self.side.data.size, row: None }
     }
 
     /// Where a row is sure to begin, at a place or before it.
@@ -206,20 +221,6 @@ impl Locator<'_> {
             back *= 4;
         }
         Ok(0)
-    }
-
-    /// The row, if it is between the beginning of the first one, or of another one, and `end`.
-    pub fn row_in_stretch(&self, start: u64, end: u64) -> Result<Option<KeyPlace>> {
-        let (is_found, mut found) = (Cell::new(false), None);
-        let mut take = |row: ReadRow| {
-            if !is_found.get() && *row.key == *self.wanted {
-                is_found.set(true);
-                found = Some(KeyPlace { range: row.range.clone(), row: Some(kept_row(&row)) });
-            }
-            Ok(())
-        };
-        self.each_row(start, end, &|| is_found.get(), &mut take)?;
-        Ok(found)
     }
 
     /// Where a row begins that is not far before the wanted one, if the table is in the order of its key; `None` where it is
