@@ -22,9 +22,7 @@ pub const VISITED_MAX: usize = 1 << 22;
 /// A page as something refers to it, and what that promises of it.
 struct Reference {
     kind: PageKind,
-    page: ChunkId,
-    /// The page itself, where it stands in a node.
-    inline: Option<Arc<[u8]>>,
+    page: RootPage,
     /// `None` where only the page itself can tell.
     totals: Option<Totals>,
     /// The level of the page that refers to it; `None` for a root.
@@ -36,22 +34,18 @@ struct Reference {
 }
 
 impl Reference {
-    fn root(kind: PageKind, page: ChunkId, totals: Option<Totals>) -> Reference {
-        Reference { kind, page, inline: None, totals, above: None, last_key: None, key_before: None }
+    fn root(kind: PageKind, page: RootPage, totals: Option<Totals>) -> Reference {
+        Reference { kind, page, totals, above: None, last_key: None, key_before: None }
     }
 
-    fn directory(page: &RootPage, totals: Totals) -> Reference {
-        let inline = match page {
-            RootPage::Stored(_) => None,
-            RootPage::Inline(bytes) => Some(bytes.clone()),
-        };
-        Reference { inline, ..Reference::root(PageKind::Directory, page.id(), Some(totals)) }
+    fn stored(kind: PageKind, page: ChunkId, totals: Option<Totals>) -> Reference {
+        Reference::root(kind, RootPage::Stored(page), totals)
     }
 
     /// Stands for the page together with all that is promised of it.
     fn key(&self) -> u128 {
         let mut key = Encoder::new();
-        key.u8(kind_number(self.kind)).raw(&self.page.0).u8(self.above.unwrap_or(u8::MAX));
+        key.u8(kind_number(self.kind)).raw(&self.page.id().0).u8(self.above.unwrap_or(u8::MAX));
         key.u8(u8::from(self.totals.is_some()));
         self.totals.unwrap_or_default().encode(&mut key);
         for known in [&self.last_key, &self.key_before] {
@@ -127,7 +121,7 @@ impl TreeCheck<'_, '_> {
         self.node(&manifest.root, 0)?;
         self.walk()?;
         if let Some(witnesses) = manifest.witnesses {
-            self.open(Reference::root(PageKind::Witness, witnesses, None), 0)?;
+            self.open(Reference::stored(PageKind::Witness, witnesses, None), 0)?;
             self.walk()?;
         }
         Ok(())
@@ -211,11 +205,7 @@ impl TreeCheck<'_, '_> {
     }
 
     fn read_page(&mut self, reference: &Reference) -> Result<Page> {
-        let id = reference.page;
-        let page = match &reference.inline {
-            Some(page) => Page::open_inline(page)?,
-            None => Page::open(id, self.load(&id)?, reference.kind)?,
-        };
+        let page = Page::open_root(&reference.page, reference.kind, |id| self.load(id))?;
         if reference.above.is_some_and(|above| page.level() >= above) {
             return Err(page.corrupt("it stands below a page that is not of a higher level"));
         }
@@ -252,7 +242,7 @@ impl TreeCheck<'_, '_> {
             _ => Some(page.key(at - 1)?.to_vec()),
         };
         let totals = Some(child.totals);
-        let reference = Reference { above, last_key, key_before, ..Reference::root(kind, child.page, totals) };
+        let reference = Reference { above, last_key, key_before, ..Reference::stored(kind, child.page, totals) };
         self.open(reference, self.path.len())
     }
 
@@ -284,11 +274,14 @@ impl TreeCheck<'_, '_> {
         }
         match &node.kind {
             NodeKind::Directory(root) => match &root.page {
-                Some(page) => self.open(Reference::directory(page, root.totals), path_length),
+                Some(page) => {
+                    let totals = Some(root.totals);
+                    self.open(Reference::root(PageKind::Directory, page.clone(), totals), path_length)
+                }
                 None => self.back_to(path_length),
             },
             NodeKind::File { content: Content { body: ContentBody::Tree { page, totals }, .. }, .. } => {
-                self.open(Reference::root(PageKind::Content, *page, Some(*totals)), path_length)
+                self.open(Reference::stored(PageKind::Content, *page, Some(*totals)), path_length)
             }
             NodeKind::File { content: Content { body: ContentBody::Extents(extents), .. }, .. } => {
                 self.look_up(extents)?;
@@ -333,8 +326,7 @@ impl TreeCheck<'_, '_> {
             if self.packs.good.contains(&location.pack) && !self.packs.bad_chunks.contains_key(&id) {
                 continue;
             }
-            if let Err(error) = self.chunks.load(&id) {
-                self.named.insert(id);
+            if let Err(error) = self.load(&id) {
                 self.damaged(error, "; it holds data")?;
             }
         }
@@ -343,7 +335,9 @@ impl TreeCheck<'_, '_> {
 
     fn witness(&mut self, page: &Page, at: u32) -> Result<()> {
         match page.value(at, Witness::decode)? {
-            Witness::Below(Some(below)) => self.open(Reference::root(PageKind::Witness, below, None), self.path.len()),
+            Witness::Below(Some(below)) => {
+                self.open(Reference::stored(PageKind::Witness, below, None), self.path.len())
+            }
             _ => Ok(()),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, hash};
-use crate::repository::node::Totals;
+use crate::repository::node::{RootPage, Totals};
 use crate::store::BaseHint;
 
 /// Which tree a page belongs to; its first byte.
@@ -255,12 +255,20 @@ impl Page {
         Ok(page)
     }
 
-    /// A page of a directory that stands in a node.
+    /// A root page, wherever it stands; `load` reads a chunk.
     ///
     /// # Errors
-    /// As [`Page::open`], and where it is no leaf.
-    pub fn open_inline(bytes: &Arc<[u8]>) -> Result<Page> {
-        let page = Page::open(ChunkId::of(bytes), bytes.clone(), PageKind::Directory)?;
+    /// As [`Page::open`] and `load`, and where it stands in a node and is no leaf.
+    pub fn open_root(
+        root: &RootPage,
+        kind: PageKind,
+        load: impl FnOnce(&ChunkId) -> Result<Arc<[u8]>>,
+    ) -> Result<Page> {
+        let bytes = match root {
+            RootPage::Stored(id) => return Page::open(*id, load(id)?, kind),
+            RootPage::Inline(bytes) => bytes,
+        };
+        let page = Page::open(ChunkId::of(bytes), bytes.clone(), kind)?;
         if page.level() > 0 {
             return Err(page.corrupt("it stands in a node, and is no leaf"));
         }

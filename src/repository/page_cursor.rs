@@ -32,10 +32,8 @@ pub struct PageCursor<'a> {
     chunks: &'a ChunkStore,
     kind: PageKind,
     reads_once: bool,
-    /// Until it is read.
-    root: Option<ChunkId>,
-    /// The root, where it stands in a node.
-    inline: Option<Arc<[u8]>>,
+    /// Until it is read: its id, and where it stands.
+    root: Option<(ChunkId, RootPage)>,
     /// The pages from the root down, each with the entry that the cursor stands at; none is at its end.
     stack: Vec<(Page, u32)>,
 }
@@ -43,16 +41,16 @@ pub struct PageCursor<'a> {
 impl<'a> PageCursor<'a> {
     /// A cursor at the beginning of a tree; `None` is an empty one.
     pub fn new(chunks: &'a ChunkStore, kind: PageKind, root: Option<ChunkId>) -> PageCursor<'a> {
-        PageCursor { chunks, kind, reads_once: false, root, inline: None, stack: Vec::new() }
+        PageCursor::at(chunks, kind, root.map(|id| (id, RootPage::Stored(id))))
     }
 
     /// A cursor at the beginning of a directory's tree.
     pub fn of_directory(chunks: &'a ChunkStore, root: Option<&RootPage>) -> PageCursor<'a> {
-        let inline = match root {
-            Some(RootPage::Inline(bytes)) => Some(bytes.clone()),
-            Some(RootPage::Stored(_)) | None => None,
-        };
-        PageCursor { inline, ..PageCursor::new(chunks, PageKind::Directory, root.map(RootPage::id)) }
+        PageCursor::at(chunks, PageKind::Directory, root.map(|root| (root.id(), root.clone())))
+    }
+
+    fn at(chunks: &'a ChunkStore, kind: PageKind, root: Option<(ChunkId, RootPage)>) -> PageCursor<'a> {
+        PageCursor { chunks, kind, reads_once: false, root, stack: Vec::new() }
     }
 
     /// The same, but pages that are not at hand are not kept either: for a walk that comes by once, and of which nobody
@@ -63,7 +61,7 @@ impl<'a> PageCursor<'a> {
 
     /// What the cursor stands at.
     pub fn head(&self) -> Result<Head> {
-        if let Some(id) = self.root {
+        if let Some((id, _)) = self.root {
             return Ok(Head::Page(UnreadPage { id, level: None, totals: None }));
         }
         match self.stack.last() {
@@ -83,9 +81,9 @@ impl<'a> PageCursor<'a> {
     /// As [`ChunkStore::get`]; [`crate::Error::Corrupt`] where it is no page that can stand here.
     pub fn open(&mut self) -> Result<()> {
         let Head::Page(unread) = self.head()? else { return Ok(()) };
-        let page = match &self.inline {
-            Some(bytes) if self.root.is_some() => Page::open_inline(bytes)?,
-            _ => Page::open(unread.id, self.read(&unread.id)?, self.kind)?,
+        let page = match &self.root {
+            Some((_, root)) => Page::open_root(root, self.kind, |id| self.read(id))?,
+            None => Page::open(unread.id, self.read(&unread.id)?, self.kind)?,
         };
         // Levels must fall, or a page that names itself would never end.
         if self.stack.last().is_some_and(|(parent, _)| page.level() >= parent.level()) {

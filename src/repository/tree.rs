@@ -171,10 +171,7 @@ impl<'a> TreeReader<'a> {
     }
 
     fn root_page(&self, root: &RootPage) -> Result<Page> {
-        match root {
-            RootPage::Stored(id) => self.page(*id),
-            RootPage::Inline(bytes) => Page::open_inline(bytes),
-        }
+        Page::open_root(root, PageKind::Directory, |id| self.chunks.get(id))
     }
 
     /// The entry of this name. Reads one page a level.
