@@ -77,6 +77,10 @@ impl<'a> DumpTables<'a> {
         &self.databases
     }
 
+    fn database(&self, name: &[u8]) -> Option<&Database> {
+        self.databases.iter().find(|known| known.name == name)
+    }
+
     /// Whether the dump itself makes or uses it.
     pub fn is_named(&self, database: &Database) -> Result<bool> {
         Ok(self.tree.lookup_path(&database.node, DATABASE_FILE.as_bytes())?.is_some())
@@ -93,7 +97,7 @@ impl<'a> DumpTables<'a> {
 
     /// Whether the dump has something of this name in one of these directories of a database.
     pub fn has_in(&self, database: &[u8], directories: &[&str], name: &[u8]) -> Result<bool> {
-        let Some(database) = self.databases.iter().find(|known| known.name == database) else { return Ok(false) };
+        let Some(database) = self.database(database) else { return Ok(false) };
         for directory in directories {
             for suffix in ["", ".sql"] {
                 let path = [directory.as_bytes(), &file_name(name, suffix)].join(&b'/');
@@ -155,7 +159,7 @@ impl<'a> DumpTables<'a> {
     }
 
     fn restore_file(&self, name: TableName) -> Result<Option<Content>> {
-        let Some(database) = self.databases.iter().find(|known| known.name == name.database) else { return Ok(None) };
+        let Some(database) = self.database(name.database) else { return Ok(None) };
         let schema = name.schema.map(|schema| file_name(schema, ""));
         let table = file_name(name.table, "");
         let names = schema.as_deref().into_iter().chain([TABLES_DIRECTORY.as_bytes(), &table, RESTORE_FILE.as_bytes()]);

@@ -104,9 +104,8 @@ impl<'r> Collections<'r> {
         each: &mut dyn FnMut(TablePair) -> ControlFlow<()>,
     ) -> Result<()> {
         let (chunks, nothing) = (self.repository.chunks()?, DirectoryRoot::default());
-        let directory = |node: Option<&'_ Node>| node.and_then(Node::directory).unwrap_or(&nothing).clone();
-        let directories = sides.map(directory);
-        let mut cursors = [0, 1].map(|side| EntryCursor::new(chunks, &directories[side]).reading_once());
+        let directories = sides.map(|node| node.and_then(Node::directory).unwrap_or(&nothing));
+        let mut cursors = directories.map(|directory| EntryCursor::new(chunks, directory).reading_once());
         let mut met = PagesMet::default();
         while let Some([a, b]) = next_pair(&mut cursors, &mut met)? {
             let name = a.iter().chain(&b).map(|entry| entry.name.clone()).next().unwrap_or_default();
