@@ -42,6 +42,38 @@ fn no_command_in_a_dump_reaches_the_client() {
 }
 
 #[test]
+fn no_command_within_a_statement_is_run_either() {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    server.run("postgres", "CREATE DATABASE \"sho p\"");
+    server.run("sho p", "CREATE TABLE t (id int); INSERT INTO t VALUES (1)");
+    let dump = String::from_utf8(server.dump("pg_dump", &["--create", "sho p"])).unwrap();
+    let mark = stage.path("was_here");
+    let within = format!("SELECT 1 \\g |touch {}\n;\nALTER TABLE", mark.display());
+    // At once, and after the way to another database led by commands.
+    let inside = dump.replacen("ALTER TABLE public.t ", &format!("{within} public.t "), 1);
+    let (whole, table): (&[&[&str]], &[&str]) = (&[&[], &["--threads", "1"]], &["--table", "sho p.public.t"]);
+    for (hostile, ways) in [(format!("{within} x;\n{dump}"), whole), (inside, &[whole[0], whole[1], table])] {
+        ingest(&stage, hostile.as_bytes());
+        for options in ways {
+            server.run("postgres", "DROP DATABASE IF EXISTS \"sho p\"");
+            let message = refused(&restore_into(&stage, &server.url(""), options), 6);
+            assert!(message.contains("backslash commands are restricted"), "{message}");
+        }
+    }
+    assert!(!mark.exists(), "it was run");
+    // One that cannot be told so.
+    ingest(&stage, dump.as_bytes());
+    server.run("postgres", "DROP DATABASE IF EXISTS \"sho p\"");
+    let old = stage.path("old-psql");
+    std::fs::write(&old, "#!/bin/sh\ncase $1 in --help=commands) exit 0;; esac\nexec psql \"$@\"\n").unwrap();
+    std::fs::set_permissions(&old, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let output = restore_into(&stage, &server.url(""), &["--client", old.to_str().unwrap()]);
+    restored(&output);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("has no \\restrict"), "{output:?}");
+    assert_eq!(server.run("sho p", "SELECT count(*) FROM t").trim(), "1");
+}
+
+#[test]
 fn a_database_that_the_dump_would_drop_is_left_alone() {
     let (server, stage) = (Postgres::start(), Stage::new());
     server.run("postgres", "CREATE DATABASE shop");

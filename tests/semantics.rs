@@ -441,6 +441,11 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "no_command_in_a_dump_reaches_the_client",
     ),
     (
+        "Within statements `psql` refuses commands itself: it is told `\\restrict` with a key of the load's own.",
+        "no_command_within_a_statement_is_run_either",
+    ),
+    ("One that has no `\\restrict` would run them, and that is told.", "no_command_within_a_statement_is_run_either"),
+    (
         "Passwords, and what the URL leaves out, come from the client's own files and environment.",
         "settings_of_the_user_count_where_the_url_says_nothing",
     ),

@@ -23,7 +23,7 @@ mod table;
 mod tablespaces;
 mod words;
 
-pub use self::command_guard::CommandGuard;
+pub use self::command_guard::{CommandGuard, restricted};
 pub use self::ends::Boundary;
 pub use self::facts::{DumpEnd, DumpFacts};
 pub use self::part::{Need, NeedKind, Object, Part, PartKind};

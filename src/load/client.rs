@@ -90,6 +90,13 @@ impl Client {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// What it tells of itself where this argument asks for that; nothing where it does not know it.
+    pub fn told(&self, argument: &str) -> Result<String> {
+        let output = Command::new(&self.program).arg(argument).stdin(Stdio::null()).stderr(Stdio::null()).output();
+        let output = output.map_err(|cause| self.cannot_start(&cause))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Lets it run all the text that `give` gives, with more arguments than it always gets.
     pub fn feed(
         &self,

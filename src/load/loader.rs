@@ -56,6 +56,9 @@ impl Loader<'_> {
     pub fn run_in_steps(&self, load: &Load<'_>, mut between: impl FnMut() -> Result<()>) -> Result<()> {
         Counters::add(&self.monitor.counters().bytes_expected, load.bytes());
         let complaint = self.client.feed(&load.arguments, |feed| {
+            if load.text.begin(&mut |piece| self.give(feed, piece))?.is_break() {
+                return Ok(());
+            }
             for stretch in &load.text.made_of {
                 if load.text.stretch(stretch, &mut |piece| self.give(feed, piece))?.is_break() {
                     break;

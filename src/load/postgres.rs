@@ -8,13 +8,14 @@ use crate::dump::layout::database_directory;
 use crate::dump::name::split_at_dots;
 use crate::dump::postgres::TableInSchema;
 use crate::error::{Error, Result};
+use crate::id::WriterId;
 use crate::load::client::Client;
 use crate::load::failure::StatementLines;
 use crate::load::loader::{Load, Loader};
 use crate::load::server::PostgresUrl;
 use crate::load::steps::{POSTGRES, load_dump};
 use crate::load::tables::{Database, DumpTables, FoundTable, TableName, from_hex, text_of};
-use crate::load::text::{NewName, SqlText, Stretch};
+use crate::load::text::{CommandRule, NewName, SqlText, Stretch};
 use crate::load::{LoadOptions, LoadReport};
 use crate::progress::Monitor;
 use crate::repository::Repository;
@@ -39,6 +40,7 @@ struct Run<'a> {
     repository: &'a Repository,
     tables: DumpTables<'a>,
     loader: Loader<'a>,
+    commands: CommandRule,
     server: &'a PostgresUrl,
     options: &'a LoadOptions,
 }
@@ -89,8 +91,9 @@ pub fn load(
         environment: options.environment.clone(),
         withheld: withheld(server),
     };
+    let commands = command_rule(&client, monitor)?;
     let loader = Loader { client, lines: StatementLines::Postgres, threads: options.threads, monitor };
-    let run = Run { repository, tables, loader, server, options };
+    let run = Run { repository, tables, loader, commands, server, options };
     match options.tables.as_slice() {
         [] => run.load_dump(snapshot),
         names => run.load_tables(names),
@@ -101,6 +104,18 @@ pub fn load(
 fn withheld(server: &PostgresUrl) -> Vec<&'static str> {
     let of_server: &[&str] = if server.is_named { &SERVER_VARIABLES } else { &[] };
     [of_server, &SESSION_VARIABLES].concat()
+}
+
+/// How this client is kept from running commands of the dump.
+fn command_rule(client: &Client, monitor: &dyn Monitor) -> Result<CommandRule> {
+    if client.told("--help=commands")?.contains("\\restrict") {
+        return Ok(CommandRule::Key(WriterId::random()?.to_string()));
+    }
+    monitor.note(&format!(
+        "{} has no \\restrict: a command to it within a statement of the dump would be run; 15.14, 16.10, 17.6 and newer have it",
+        client.program.to_string_lossy()
+    ));
+    Ok(CommandRule::Lines)
 }
 
 impl Run<'_> {
@@ -124,7 +139,7 @@ impl Run<'_> {
         }
         let bytes = content.size;
         let mut text = SqlText::whole(self.repository.contents()?, content, self.options.threads);
-        text.forbids_commands = true;
+        text.commands = Some(self.commands.clone());
         if let Some(directory) = &self.options.tablespaces {
             text.rename = NewName::Tablespaces(directory.as_os_str().as_bytes().to_vec());
         }
@@ -142,7 +157,7 @@ impl Run<'_> {
             self.make_database(&placed.database)?;
             self.tell_new_names(&placed);
             let mut text = SqlText::whole(self.repository.contents()?, placed.found.content.clone(), 1);
-            text.forbids_commands = true;
+            text.commands = Some(self.commands.clone());
             let (begin, name) = placed.change(self.options.overwrite);
             text.made_of.insert(0, begin);
             text.rename = name;

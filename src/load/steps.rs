@@ -138,7 +138,7 @@ fn load_of<'a>(group: &[TableRows], dump: &SqlText<'a>, arguments: &HashMap<Vec<
     };
     let made_of = group.iter().flat_map(of).collect();
     let whole = SqlText::whole(dump.contents, dump.content.clone(), 1);
-    let text = SqlText { made_of, forbids_commands: dump.forbids_commands, ..whole };
+    let text = SqlText { made_of, commands: dump.commands.clone(), ..whole };
     Load { what, text, arguments }
 }
 

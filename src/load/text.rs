@@ -55,6 +55,28 @@ impl NewName {
     }
 }
 
+/// How commands to `psql` are kept out.
+#[derive(Debug, Clone)]
+pub enum CommandRule {
+    /// Lines that begin with one are looked at.
+    Lines,
+    /// `psql` itself takes none without this key.
+    Key(String),
+}
+
+impl CommandRule {
+    fn key(&self) -> Option<&str> {
+        match self {
+            CommandRule::Lines => None,
+            CommandRule::Key(key) => Some(key),
+        }
+    }
+
+    fn guard(&self) -> Box<dyn Rewrite> {
+        Box::new(postgres::CommandGuard::new(self.key()))
+    }
+}
+
 /// What text goes through.
 struct Filter {
     filter: Box<dyn Rewrite>,
@@ -91,8 +113,8 @@ pub struct SqlText<'a> {
     pub content: Content,
     pub made_of: Vec<Stretch>,
     pub rename: NewName,
-    /// Ends with an error at a command to `psql` that no dump has.
-    pub forbids_commands: bool,
+    /// Where it is for `psql`, which takes commands too, what keeps those out that no dump has.
+    pub commands: Option<CommandRule>,
     /// Threads that decode.
     pub threads: usize,
 }
@@ -101,7 +123,7 @@ impl<'a> SqlText<'a> {
     /// All of a file as it is.
     pub fn whole(contents: ContentReader<'a>, content: Content, threads: usize) -> SqlText<'a> {
         let made_of = vec![Stretch::Of(0..content.size)];
-        SqlText { contents, content, made_of, rename: NewName::None, forbids_commands: false, threads }
+        SqlText { contents, content, made_of, rename: NewName::None, commands: None, threads }
     }
 
     pub fn bytes(&self) -> u64 {
@@ -114,6 +136,9 @@ impl<'a> SqlText<'a> {
 
     /// Gives all of it to `take`, until that has seen enough.
     pub fn each_piece(&self, take: Taker<'_>) -> Result<()> {
+        if self.begin(take)?.is_break() {
+            return Ok(());
+        }
         for stretch in &self.made_of {
             if self.stretch(stretch, take)?.is_break() {
                 break;
@@ -122,10 +147,17 @@ impl<'a> SqlText<'a> {
         Ok(())
     }
 
+    /// Gives to `take` what comes before the first stretch.
+    pub fn begin(&self, take: Taker<'_>) -> Result<ControlFlow<()>> {
+        match self.commands.as_ref().and_then(CommandRule::key) {
+            Some(key) => take(postgres::restricted(key).as_bytes()),
+            None => Ok(ControlFlow::Continue(())),
+        }
+    }
+
     /// What a stretch of the file goes through, in this order.
     fn filters(&self) -> Vec<Filter> {
-        let guard: Option<Box<dyn Rewrite>> =
-            if self.forbids_commands { Some(Box::<postgres::CommandGuard>::default()) } else { None };
+        let guard = self.commands.as_ref().map(CommandRule::guard);
         let about = if matches!(self.rename, NewName::Tablespaces(_)) { DUMP } else { AS_OPTION };
         let guard = guard.map(|filter| Filter { filter, about: DUMP });
         guard.into_iter().chain(self.rename.renamer().map(|filter| Filter { filter, about })).collect()

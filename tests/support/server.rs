@@ -72,7 +72,10 @@ pub fn counting_client(stage: &Stage, program: &str) -> (String, impl Fn() -> us
     let fed = move || {
         let lines = fs::read_to_string(&log).unwrap();
         fs::remove_file(&log).unwrap();
-        lines.lines().filter(|line| !line.contains("--execute") && !line.contains("--command")).count()
+        lines
+            .lines()
+            .filter(|line| !["--execute", "--command", "--help="].iter().any(|option| line.contains(option)))
+            .count()
     };
     (client.to_str().unwrap().to_string(), fed)
 }

@@ -1,23 +1,34 @@
 //! CommandGuard: lets a dump stream by, but for commands to `psql` that no dump has: they would run programs and read files where it
-//! is loaded. Who named a table at the server that was dumped can have put a line into it (CVE-2025-8714).
+//! is loaded. Who named a table at the server that was dumped can have put a line into it (CVE-2025-8714). A `psql` that has
+//! `\\restrict` refuses those within statements too, as long as it was not told the key; it is given one that the dump cannot know.
 
 use crate::codec::DecodeError;
 use crate::dump::postgres::lexer::Sink;
 use crate::dump::postgres::rewriter::{Editor, Rewriter};
 use crate::dump::renaming::Edits;
 
-/// What dumps have: to go to another database, to tell the encoding of its names, and to forbid commands, or no longer.
-const KNOWN: [&[u8]; 4] = [b"\\connect", b"\\encoding", b"\\restrict", b"\\unrestrict"];
-
-/// Gives out what it takes, up to a command that is none of these.
+/// Gives out what it takes, up to a command that no dump has.
 pub type CommandGuard = Rewriter<Commands>;
 
 /// What was seen of commands.
 #[derive(Default)]
 pub struct Commands {
+    /// What lets `psql` take commands again, where it takes none.
+    key: Option<String>,
     problem: Option<DecodeError>,
-    /// None.
     edits: Edits,
+}
+
+impl Rewriter<Commands> {
+    /// For a `psql` that takes no commands, as it was told [`restricted`] with this key first, or for one that knows nothing of that.
+    pub fn new(key: Option<&str>) -> CommandGuard {
+        Rewriter::with(Commands { key: key.map(str::to_string), ..Commands::default() })
+    }
+}
+
+/// The line that lets `psql` take no command but the one to end that, which needs this key.
+pub fn restricted(key: &str) -> String {
+    format!("\\restrict {key}\n")
 }
 
 impl Editor for Commands {
@@ -28,12 +39,63 @@ impl Editor for Commands {
 
 impl Sink for Commands {
     fn command(&mut self, start: u64, text: &[u8]) {
-        let word = text.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
-        if !KNOWN.contains(&word) {
-            let reason = "it holds a command to psql that no dump has, such as \\! or \\i";
-            self.problem.get_or_insert(DecodeError { reason, at: start as usize });
+        let range = start..start + text.len() as u64;
+        match (Known::of(text), &self.key) {
+            (None, _) => {
+                let reason = "it holds a command to psql that no dump has, such as \\! or \\i";
+                self.problem.get_or_insert(DecodeError { reason, at: start as usize });
+            }
+            (Some(_), None) => {}
+            // The key that holds is another.
+            (Some(Known::Restriction), Some(_)) => self.edits.push((range, Vec::new())),
+            (Some(Known::Session), Some(key)) => {
+                let (before, again) = (format!("\\unrestrict {key}\n"), restricted(key));
+                let wrapped = [before.as_bytes(), text, b"\n", again.trim_end().as_bytes()].concat();
+                self.edits.push((range, wrapped));
+            }
         }
     }
+}
+
+/// Commands that dumps have.
+enum Known {
+    /// To go to another database, or to tell the encoding of its names.
+    Session,
+    /// To forbid commands, or no longer.
+    Restriction,
+}
+
+impl Known {
+    /// Commands may follow one another in a line, and `psql` runs what stands in backticks: nothing may follow the one argument.
+    fn of(text: &[u8]) -> Option<Known> {
+        let space = text.iter().position(|&byte| byte == b' ')?;
+        let (command, argument) = (&text[..space], &text[space + 1..]);
+        match command {
+            b"\\connect" => {
+                // A database with an unusual name.
+                let whole =
+                    argument.strip_prefix(b"-reuse-previous=on ").filter(|whole| whole.starts_with(b"\"dbname='"));
+                is_name(whole.unwrap_or(argument)).then_some(Known::Session)
+            }
+            b"\\encoding" => is_word(argument).then_some(Known::Session),
+            b"\\restrict" | b"\\unrestrict" => is_word(argument).then_some(Known::Restriction),
+            _ => None,
+        }
+    }
+}
+
+/// As in `shop`, or in quotes, of which those in it are doubled.
+fn is_name(text: &[u8]) -> bool {
+    let quoted = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
+    match quoted {
+        Some(inside) => inside.chunk_by(|a, b| a == b).all(|same| same[0] != b'"' || same.len() % 2 == 0),
+        None => is_word(text),
+    }
+}
+
+fn is_word(text: &[u8]) -> bool {
+    !text.is_empty()
+        && text.iter().all(|&byte| byte.is_ascii_alphanumeric() || !byte.is_ascii() || b"_.-$".contains(&byte))
 }
 
 #[cfg(test)]
@@ -41,8 +103,8 @@ mod tests {
     use super::*;
     use crate::dump::renaming::Rewrite;
 
-    fn guarded(dump: &str, size: usize) -> Result<String, DecodeError> {
-        let (mut guard, mut out) = (Box::new(CommandGuard::default()), Vec::new());
+    fn guarded(dump: &str, key: Option<&str>, size: usize) -> Result<String, DecodeError> {
+        let (mut guard, mut out) = (Box::new(CommandGuard::new(key)), Vec::new());
         for piece in dump.as_bytes().chunks(size) {
             guard.push(piece, &mut out)?;
         }
@@ -50,20 +112,49 @@ mod tests {
         Ok(String::from_utf8(out).unwrap())
     }
 
+    const HOSTILE: [&str; 14] = [
+        "\\! touch x",
+        "\\i /etc/passwd",
+        "\\copy t from x",
+        "\\connectx shop",
+        "\\connect",
+        "\\o |sh",
+        "\\",
+        "\\connect shop \\! touch x",
+        "\\connect `touch x`",
+        "\\connect \"shop\" \"x\"",
+        "\\connect shop other elsewhere.example",
+        "\\connect -reuse-previous=on \"host='elsewhere'\"",
+        "\\encoding UTF8 \\! touch x",
+        "\\restrict a\\!",
+    ];
+
     #[test]
     fn only_commands_that_dumps_have_pass() {
         let dump = "\\restrict abc\n\\encoding SQL_ASCII\n-- \\! x\n\\connect shop\nSET a = '\n\\! in a string';\nCOPY t (a) FROM stdin;\n\\! in a row\n\\.\n\
                     CREATE FUNCTION f() AS $$\n\\! in a body\n$$;\n\\unrestrict abc\n";
         for size in [1, 5, dump.len()] {
-            assert_eq!(guarded(dump, size).unwrap(), dump);
-            for command in ["\\! touch x", "\\i /etc/passwd", "\\copy t from x", "\\connectx", "\\o |sh", "\\"] {
+            assert_eq!(guarded(dump, None, size).unwrap(), dump);
+            for command in HOSTILE {
                 let hostile = format!("SELECT 1;\n-- Name: t\n{command}\nSELECT 2;\n");
-                assert!(guarded(&hostile, size).unwrap_err().reason.contains("no dump has"), "{command}");
+                assert!(guarded(&hostile, None, size).unwrap_err().reason.contains("no dump has"), "{command}");
             }
         }
+        for known in ["\\connect \"my \"\"db\"", "\\connect -reuse-previous=on \"dbname='my \\\\ db'\""] {
+            assert_eq!(guarded(&format!("{known}\n"), None, 7).unwrap(), format!("{known}\n"));
+        }
         // Nothing of it was given out.
-        let (mut guard, mut out) = (CommandGuard::default(), Vec::new());
+        let (mut guard, mut out) = (CommandGuard::new(None), Vec::new());
         guard.push(b"SELECT 1;\n\\! tou", &mut out).unwrap();
         assert!(!out.contains(&b'\\'), "{out:?}");
+    }
+
+    #[test]
+    fn only_a_command_that_dumps_have_is_let_through_a_restriction() {
+        let dump = "\\restrict abc\nSELECT 1;\n\\connect shop\nSELECT 2 \\g |sh\n;\n\\unrestrict abc\n";
+        let wanted = "\nSELECT 1;\n\\unrestrict K\n\\connect shop\n\\restrict K\nSELECT 2 \\g |sh\n;\n\n";
+        for size in [1, 5, dump.len()] {
+            assert_eq!(guarded(dump, Some("K"), size).unwrap(), wanted);
+        }
     }
 }
