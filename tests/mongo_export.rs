@@ -375,7 +375,7 @@ fn databases_collections_and_forms_are_told_by_options_names_and_first_bytes() {
     assert!(output.status.code() == Some(2) && said.contains("no archive of mongodump; --format tells"), "{said}");
     let output = ingest(&stage, &["exports/orders.json"], b"");
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("such dumps have no mark at their end") && said.contains("run the command"), "{said}");
+    assert!(said.contains("such dumps have no mark at their end") && said.contains("can run the command"), "{said}");
     let words = ["--collection", "x", "exports/orders.json", "plain"];
     assert!(failed(&stage, &words, 2).contains("--collection is for one export"));
 }

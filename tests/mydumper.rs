@@ -129,7 +129,8 @@ fn a_directory_becomes_the_tree_of_a_dump() {
     let directory = place.path("dump");
     dump(&server, &directory, &[]);
     let found = ingest(&place, of_directory(&directory)).unwrap();
-    assert_eq!((found.manifest.kind, found.manifest.status), (SnapshotKind::Mysql, SnapshotStatus::Complete));
+    assert_eq!((found.manifest.kind, found.manifest.status), (SnapshotKind::Mysql, SnapshotStatus::Unverified));
+    assert_eq!(found.manifest.facts["status_reason"], "nothing in the directory tells which files there should be");
     found.assert_parts_are_the_dump(found.file("dump.sql"));
     assert_eq!(found.originals(), files_of(&directory));
 

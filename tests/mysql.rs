@@ -330,7 +330,51 @@ fn dumps_without_comments_are_as_complete_as_can_be_told() {
     // Nothing ends a compact dump but its command.
     let compact = ["--compact", "shop"];
     assert_eq!(status(reader(&server.dump(&compact))), SnapshotStatus::Unverified);
-    assert_eq!(status(command(&server.dump_command(&compact))), SnapshotStatus::Complete);
+    let command_line = server.dump_command(&compact);
+    assert_eq!(status(command(&command_line)), SnapshotStatus::Complete);
+    // Nor does that of a pipeline, which ends well if its last program does.
+    let line = command_line.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ") + " | cat";
+    let piped = |shell: &[&str]| {
+        command(&shell.iter().copied().chain([line.as_str()]).map(std::ffi::OsString::from).collect::<Vec<_>>())
+    };
+    assert_eq!(status(piped(&["sh", "-c"])), SnapshotStatus::Unverified);
+    assert_eq!(status(piped(&["bash", "-o", "pipefail", "-c"])), SnapshotStatus::Complete);
+}
+
+#[test]
+fn what_is_cut_between_statements_shows_by_what_was_to_follow() {
+    let (server, place) = (MariaDb::start(), TestRepository::new());
+    let table =
+        "CREATE TABLE a (x INT); INSERT INTO a VALUES (1); CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW SET @x = 1";
+    server.run("", &format!("CREATE DATABASE north; USE north; {table}; CREATE DATABASE south; USE south; {table}"));
+    let dump = |options: &[&str], database| server.dump(&[options, &["--databases", database][..]].concat());
+    let ends = |dump: &[u8]| (1..dump.len()).filter(|&at| dump[..at].ends_with(b";\n")).collect::<Vec<_>>();
+    let place_of = |dump: &[u8], text: &[u8]| dump.windows(text.len()).position(|window| window == text).unwrap();
+    let status =
+        |bytes: &[u8]| ingest(&place, kept_incomplete(options(reader(bytes)))).unwrap().snapshot.manifest.status;
+    // Without comments, in front of another one.
+    let (north, south) = (dump(&["--skip-comments"], "north"), dump(&["--skip-comments"], "south"));
+    let opened = place_of(&north, b"@OLD_SQL_NOTES=");
+    let cuts: Vec<_> = ends(&north).into_iter().filter(|&at| at > opened).collect();
+    for &at in &cuts {
+        let expected =
+            if at == north.trim_ascii_end().len() + 1 { SnapshotStatus::Complete } else { SnapshotStatus::Incomplete };
+        assert_eq!(status(&[&north[..at], &south].concat()), expected, "{}", String::from_utf8_lossy(&north[..at]));
+    }
+    assert!(cuts.len() > 10, "{cuts:?}");
+    // In front of one with comments.
+    let last = cuts[cuts.len() - 2];
+    assert_eq!(status(&[&north[..last], &dump(&[], "south")[..]].concat()), SnapshotStatus::Incomplete);
+    // Compact, within a table, and within what locks it.
+    let compact = dump(&["--compact", "--add-locks"], "north");
+    let within = |open: &[u8], shut: &[u8]| place_of(&compact, open) + open.len()..=place_of(&compact, shut);
+    let open = [within(b"SET @saved_cs_client", b"= @saved_cs_client"), within(b"LOCK TABLES", b"UNLOCK TABLES")];
+    let trigger = place_of(&compact, b"SET @saved_cs_client      =")..=place_of(&compact, b"= @saved_sql_mode");
+    for at in ends(&compact) {
+        let is_open = open.iter().any(|open| open.contains(&at)) || trigger.contains(&at);
+        let expected = if is_open { SnapshotStatus::Incomplete } else { SnapshotStatus::Unverified };
+        assert_eq!(status(&compact[..at]), expected, "{}", String::from_utf8_lossy(&compact[..at]));
+    }
 }
 
 #[test]

@@ -284,8 +284,13 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     ),
     (
         "Such a dump is complete where `metadata` is there and `metadata.partial` is not, every file ends with a statement, \
-         every file that is to make something does, and each table has as many rows as `metadata` tells of, where it does.",
+         every file that is to make something does, and each table has as many rows as `metadata` tells of.",
         "a_dump_that_did_not_come_to_its_end_is_refused",
+    ),
+    (
+        "Where that tells of none, as that of version 0.10 does, nothing shows that no file is missing: such a dump is unverified \
+         at best.",
+        "a_directory_becomes_the_tree_of_a_dump",
     ),
     ("Its coordinates are those in `metadata`.", "a_directory_becomes_the_tree_of_a_dump"),
     (
@@ -371,6 +376,15 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     ),
     (
         "A compact dump is complete if it comes from a command that ended well, else unverified.",
+        "dumps_without_comments_are_as_complete_as_can_be_told",
+    ),
+    (
+        "It is incomplete where it ends before what belongs behind a table: what sets back a setting that was saved, or unlocks it.",
+        "what_is_cut_between_statements_shows_by_what_was_to_follow",
+    ),
+    (
+        "How a pipeline ends tells only of its last program, but for that of a shell with `pipefail`: a compact dump from it is \
+         unverified.",
         "dumps_without_comments_are_as_complete_as_can_be_told",
     ),
     (
@@ -685,6 +699,10 @@ const PROMISES_OF_MONGO: &[(&str, &str)] = &[
         "Documents on lines, and CSV, are complete if they come from a command that ended well, else unverified; also where \
          there are none.",
         "an_export_is_complete_where_its_command_or_its_array_ends_well",
+    ),
+    (
+        "How a pipeline ends tells nothing, as with compact dumps of MySQL.",
+        "dumps_without_comments_are_as_complete_as_can_be_told",
     ),
     (
         "An export is incomplete where it ends within a document, an array or a line, where something else than an object \

@@ -162,7 +162,6 @@ fn print_summary(report: &IngestReport, terminal: &Terminal, output: &mut Output
         SnapshotStatus::Unverified if manifest.facts.contains_key(STATUS_REASON) => {
             let reason = &manifest.facts[STATUS_REASON];
             stderr_line(&format!("yesterfs: nothing shows that the dump is whole: {reason}"));
-            stderr_line("hint: let yesterfs run the command that makes it, after --, and its exit status tells");
         }
         SnapshotStatus::Unverified => {
             stderr_line("yesterfs: standard input ended, but nothing shows that its producer was done");

@@ -37,10 +37,13 @@ use self::facts::shown;
 use self::lexer::{EndedIn, Lexer, Sink};
 use self::row_marks::RowMarksFinder;
 use self::statement::{Belongs, Remark, definer_of_trigger, needs_of_table, remark, statement};
-use self::words::{Words, undoubled};
+use self::words::{Word, Words, undoubled};
 
 /// The databases that a server has of its own.
 pub const SERVER_DATABASES: [&[u8]; 4] = [b"mysql", b"sys", b"performance_schema", b"information_schema"];
+
+/// Every dump that sets anything saves one of these last, and sets it back last: newer ones of MariaDB the second.
+const SAVED_LAST: [&[u8]; 2] = [b"@OLD_SQL_NOTES", b"@OLD_NOTE_VERBOSITY"];
 
 /// What the reader tells, in the order of the dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,10 +119,45 @@ struct Sections {
     has_ended: bool,
     /// Banners so far.
     dumps: u64,
-    /// A banner came, and no trailer since.
-    is_open: bool,
-    /// That was so when another banner came.
+    open: Open,
+    /// Something was open where another dump began.
     was_open: bool,
+}
+
+/// What began and has not ended: what dumps say before and behind something.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Open {
+    /// Behind a banner: the trailer is to come.
+    dump: bool,
+    /// Behind what saves the settings of the session: they are to be set back.
+    session: bool,
+    /// Behind what saves a setting for an object, or locks its table.
+    object: bool,
+}
+
+impl Open {
+    fn is_anything(self) -> bool {
+        self != Open::default()
+    }
+
+    /// Looks at a statement.
+    fn pass(&mut self, text: &[u8], modes: QuoteModes) {
+        let mut words = Words::new(text, modes);
+        if words.pass("LOCK") {
+            self.object = true;
+        } else if words.pass("UNLOCK") {
+            self.object = false;
+        } else if words.pass("SET") {
+            let saves = words.next().is_some_and(|word| matches!(word, Word::Plain(name) if keeps_a_setting(name)));
+            self.object =
+                saves || (self.object && !words.any(|word| matches!(word, Word::Plain(name) if keeps_a_setting(name))));
+        }
+    }
+}
+
+/// Whether a variable keeps a setting while an object is made.
+fn keeps_a_setting(variable: &[u8]) -> bool {
+    variable.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"@SAVE"))
 }
 
 /// [`Sections`] with somebody to tell.
@@ -147,12 +185,13 @@ impl Sections {
     /// What the end of the dump shows of its being whole. Dumps with a banner have a trailer too; those without comments
     /// set back last what they set last, if they set anything.
     fn end(&self, ended_in: EndedIn) -> DumpEnd {
-        let sets_notes = contains(&self.facts.session.settings, b"@OLD_SQL_NOTES");
+        let has_session = SAVED_LAST.iter().any(|it| contains(&self.facts.session.settings, it));
+        let is_unmarked = self.facts.program.is_none() && !has_session && !self.open.is_anything();
         match ended_in {
             EndedIn::Statement => DumpEnd::InStatement,
             EndedIn::Nothing | EndedIn::Line if self.was_open => DumpEnd::NoTrailerInside,
             EndedIn::Nothing | EndedIn::Line if self.has_ended => DumpEnd::Trailer,
-            EndedIn::Nothing if self.facts.program.is_none() && !sets_notes => DumpEnd::Unmarked,
+            EndedIn::Nothing if is_unmarked => DumpEnd::Unmarked,
             EndedIn::Nothing | EndedIn::Line => DumpEnd::NoTrailer,
         }
     }
@@ -227,14 +266,14 @@ impl<F: FnMut(Event)> Telling<'_, F> {
     /// A banner came. Dumps may follow one another.
     fn begin_dump(&mut self, start: u64, program: &[u8]) {
         let sections = &mut *self.sections;
+        sections.was_open |= sections.open.is_anything();
         if sections.dumps > 0 {
-            sections.was_open |= sections.is_open;
             // What the dump before used is not this one's.
             sections.database = None;
             sections.facts.next_session(start);
             (self.tell)(Event::NextDump);
         }
-        (sections.dumps, sections.is_open) = (sections.dumps + 1, true);
+        (sections.dumps, sections.open) = (sections.dumps + 1, Open { dump: true, ..Open::default() });
         sections.facts.program.get_or_insert_with(|| shown(program));
     }
 
@@ -252,14 +291,21 @@ impl<F: FnMut(Event)> Telling<'_, F> {
         match belongs {
             Belongs::To { kind: PartKind::Coordinates, .. } => self.replication(start, text),
             Belongs::To { kind: PartKind::Header, .. } => {
+                if SAVED_LAST.iter().any(|it| contains(text, &[it, &b"="[..]].concat())) {
+                    self.sections.was_open |= self.sections.open.session || self.sections.open.object;
+                    self.sections.open.session = true;
+                }
                 DumpFacts::keep_setting(&mut self.sections.pending.settings, text);
                 self.resolve(start, PartKind::Header, None, Vec::new());
             }
             Belongs::To { kind: PartKind::Footer, .. } => {
                 self.resolve(start, PartKind::Footer, None, Vec::new());
                 DumpFacts::keep_setting(&mut self.sections.facts.session.resettings, text);
-                // Every dump that sets anything sets this back last; one with a banner goes on to its trailer.
-                self.sections.has_ended = self.sections.facts.program.is_none() && contains(text, b"=@OLD_SQL_NOTES");
+                // One with a banner goes on to its trailer.
+                if SAVED_LAST.iter().any(|it| contains(text, &[b"=", *it].concat())) {
+                    self.sections.open.session = false;
+                    self.sections.has_ended = self.sections.facts.program.is_none();
+                }
             }
             Belongs::To { kind, .. } if kind.is_global() => self.resolve(start, kind, None, Vec::new()),
             Belongs::To { kind, database, name } => {
@@ -321,7 +367,7 @@ impl<F: FnMut(Event)> Sink for Telling<'_, F> {
             }
             Remark::Trailer => {
                 self.resolve(start, PartKind::Footer, None, Vec::new());
-                (self.sections.has_ended, self.sections.is_open) = (true, false);
+                (self.sections.has_ended, self.sections.open) = (true, Open::default());
             }
             Remark::Replication(text) => self.replication(start, text),
             Remark::Other => self.wait(start),
@@ -333,6 +379,7 @@ impl<F: FnMut(Event)> Sink for Telling<'_, F> {
         self.sections.pass(start);
         self.sections.rule = None;
         self.sections.has_ended = false;
+        self.sections.open.pass(text, modes);
         self.object(start, text, modes, statement(text, modes));
     }
 

@@ -10,6 +10,7 @@ use std::sync::mpsc::SyncSender;
 
 use self::command::{LOOK_INTERVAL_AT_END, RunningCommand};
 use self::passwords::{without_passwords, words_without_passwords};
+use self::pipeline::hides_failures;
 use self::wrapped::Wrapped;
 use crate::compressed::{MAGIC_BYTES, UnwrapLimit, Unwrapper, Wrapping};
 use crate::error::{Error, Result};
@@ -21,6 +22,7 @@ use crate::time::Clock;
 
 mod command;
 mod passwords;
+mod pipeline;
 mod terminal;
 mod wrapped;
 
@@ -71,6 +73,12 @@ impl StreamInput {
 
     /// Starts it.
     pub(super) fn open(self) -> Result<OpenInput> {
+        let hides_failures = matches!(&self, StreamInput::Command(words) if hides_failures(words));
+        let opened = self.open_source()?;
+        Ok(OpenInput { hides_failures, ..opened })
+    }
+
+    fn open_source(self) -> Result<OpenInput> {
         let described = self.describe();
         let command = match self {
             StreamInput::Reader(reader) => return Ok(OpenInput::new(described, Source::Reader(reader))),
@@ -116,6 +124,8 @@ const PIPEFAIL_SHELL: &str = "/bin/bash";
 pub(super) struct OpenInput {
     described: String,
     source: Source,
+    /// Its command may end well though what prints failed.
+    hides_failures: bool,
     /// Bytes that were looked at, and are still to be read.
     first: Vec<u8>,
     wrapped: Option<Wrapped>,
@@ -130,7 +140,7 @@ enum Source {
 
 impl OpenInput {
     fn new(described: String, source: Source) -> OpenInput {
-        OpenInput { described, source, first: Vec::new(), wrapped: None, looked_at: Vec::new() }
+        OpenInput { described, source, hides_failures: false, first: Vec::new(), wrapped: None, looked_at: Vec::new() }
     }
 
     /// What it is called.
@@ -192,6 +202,11 @@ impl OpenInput {
         first.truncate(length);
         self.looked_at.clone_from(&first);
         Ok(first)
+    }
+
+    /// Whether its command may end well though what prints failed.
+    pub fn hides_failures(&self) -> bool {
+        self.hides_failures
     }
 
     /// Where compressed data ended before its end, if it did. Known once all was read.

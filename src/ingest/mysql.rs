@@ -187,11 +187,17 @@ impl DumpFormat for Mysql {
             DumpEnd::NoTrailerInside if self.learned.is_xml => {
                 Ending::Cut("one of the dumps in it does not end with \"</mysqldump>\"")
             }
+            DumpEnd::NoTrailer if self.facts.program.is_none() => {
+                Ending::Cut("it ends before all is set back that it set for its session")
+            }
+            DumpEnd::NoTrailerInside if self.facts.program.is_none() => {
+                Ending::Cut("one of the dumps in it ends before all is set back that it set for its session")
+            }
             DumpEnd::NoTrailer => Ending::Cut("it does not end with \"-- Dump completed\""),
             DumpEnd::NoTrailerInside => Ending::Cut("one of the dumps in it does not end with \"-- Dump completed\""),
             DumpEnd::Unmarked => Ending::Unmarked,
             // Each file has its end, but nothing may tell which files there should be.
-            DumpEnd::Trailer if self.directory.as_ref().is_some_and(|it| !it.lists_files) => Ending::Unmarked,
+            DumpEnd::Trailer if self.directory.as_ref().is_some_and(|it| !it.lists_files) => Ending::Unlisted,
             DumpEnd::Trailer => Ending::Marked,
         }
     }

@@ -181,6 +181,14 @@ fn the_end_shows_whether_a_dump_is_whole() {
     assert_eq!(end_of(&[notes, table, reset].concat()), DumpEnd::Trailer);
     assert_eq!(end_of(&[notes, table].concat()), DumpEnd::NoTrailer);
     assert_eq!(end_of(table), DumpEnd::Unmarked);
+    // The newer setting of MariaDB.
+    let verbosity = "/*M!100616 SET @OLD_NOTE_VERBOSITY=@@NOTE_VERBOSITY, NOTE_VERBOSITY=0 */;\n";
+    let verbosity_reset = "/*M!100616 SET NOTE_VERBOSITY=@OLD_NOTE_VERBOSITY */;\n";
+    assert_eq!(end_of(&[verbosity, table, verbosity_reset].concat()), DumpEnd::Trailer);
+    assert_eq!(end_of(&[verbosity, table].concat()), DumpEnd::NoTrailer);
+    assert_eq!(end_of(&[notes, table, notes, table, reset].concat()), DumpEnd::NoTrailerInside);
+    assert_eq!(end_of(&[notes, table, banner, notes, table, reset, trailer].concat()), DumpEnd::NoTrailerInside);
+    assert_eq!(end_of(&[notes, table, reset, banner, notes, table, reset, trailer].concat()), DumpEnd::Trailer);
     assert_eq!(end_of("CREATE TABLE a"), DumpEnd::InStatement);
     assert_eq!(end_of("INSERT INTO a VALUES (1),"), DumpEnd::InStatement);
     assert_eq!(end_of("SELECT '-- Dump completed\n"), DumpEnd::InStatement);

@@ -265,7 +265,7 @@ impl TextReading<'_, '_> {
                     .map_or_else(|| "produced nothing".to_string(), |exit| format!("failed with {exit}")),
             ));
         }
-        text.ended = InputEnd { exit, cut_at: input.cut_at() };
+        text.ended = InputEnd::of(&input, exit);
         Ok(text)
     }
 

@@ -3,6 +3,7 @@
 use std::process::ExitStatus;
 
 use crate::error::{Error, Result};
+use crate::ingest::input::OpenInput;
 use crate::repository::snapshot::SnapshotStatus;
 
 /// What the end of a dump shows of its being whole.
@@ -12,6 +13,8 @@ pub enum Ending {
     Marked,
     /// Such dumps have no mark; only its command can tell.
     Unmarked,
+    /// Each of its files has its mark, but nothing tells which there should be.
+    Unlisted,
     /// It is not whole, for this reason.
     Cut(&'static str),
 }
@@ -21,9 +24,22 @@ pub enum Ending {
 pub struct InputEnd {
     /// How its command ended; `None` where there was none.
     pub exit: Option<ExitStatus>,
+    /// That tells nothing of what printed the dump: it is that of the last program of a pipeline.
+    pub exit_of_last: bool,
     /// Where compressed data ended that goes on.
     pub cut_at: Option<u64>,
 }
+
+impl InputEnd {
+    /// Of an input that was read, whose command ended so.
+    pub fn of(input: &OpenInput, exit: Option<ExitStatus>) -> InputEnd {
+        InputEnd { exit, exit_of_last: input.hides_failures(), cut_at: input.cut_at() }
+    }
+}
+
+const UNMARKED: &str = "such dumps have no mark at their end; yesterfs can run the command that makes them, behind --, and see how it ends";
+const EXIT_OF_LAST: &str =
+    "such dumps have no mark at their end, and a pipeline ends as its last program does (but for bash -o pipefail -c)";
 
 /// How whole a dump is.
 pub struct Verdict {
@@ -53,12 +69,18 @@ impl Verdict {
         }
         let (status, reason) = match ending {
             Ending::Cut(reason) => return incomplete(reason.into()),
-            Ending::Unmarked if ended.exit.is_none() => {
-                (SnapshotStatus::Unverified, Some("such dumps have no mark at their end".to_string()))
-            }
+            Ending::Unlisted => return Verdict::without_list(),
+            Ending::Unmarked if ended.exit.is_none() => (SnapshotStatus::Unverified, Some(UNMARKED.to_string())),
+            Ending::Unmarked if ended.exit_of_last => (SnapshotStatus::Unverified, Some(EXIT_OF_LAST.to_string())),
             Ending::Unmarked | Ending::Marked => (SnapshotStatus::Complete, None),
         };
         Verdict { status, reason }
+    }
+
+    /// Of a directory whose files are whole, where nothing tells which there should be.
+    pub fn without_list() -> Verdict {
+        let reason = "nothing in the directory tells which files there should be";
+        Verdict { status: SnapshotStatus::Unverified, reason: Some(reason.into()) }
     }
 
     /// The same, where this shows that it is not whole.

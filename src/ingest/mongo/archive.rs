@@ -92,7 +92,7 @@ fn store_plain(
                 .map_or_else(|| "produced nothing".to_string(), |exit| format!("failed with {exit}")),
         ));
     }
-    apart.finish(end, hasher, InputEnd { exit, cut_at: input.cut_at() })
+    apart.finish(end, hasher, InputEnd::of(&input, exit))
 }
 
 /// How far the documents of a collection are.

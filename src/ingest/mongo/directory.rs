@@ -178,8 +178,8 @@ impl Stored {
 
     /// Takes note of a file that was stored.
     fn learn(&mut self, path: FilePath, plain: PlainFile) {
-        let PlainFile { content, seen, cut_at, .. } = plain;
-        if let Some(at) = cut_at {
+        let PlainFile { content, seen, ended } = plain;
+        if let Some(at) = ended.cut_at {
             self.note(format!("{}: its compressed data is cut off after {at} bytes", shown(&path)));
         }
         let (counts, fault) = seen.documents.map(Documents::finish).unzip();

@@ -104,7 +104,7 @@ impl Storing<'_, '_, '_, '_> {
         let (reading, lane) = (self.originals.reading, &mut self.lane);
         let mut store = |mut input: OpenInput| {
             let plain = PlainFile::store(reading, &path, &mut input, Seen::export(form), lane)?;
-            if plain.content.size == 0 && plain.cut_at.is_none() && !is_file {
+            if plain.content.size == 0 && plain.ended.cut_at.is_none() && !is_file {
                 refuse_nothing(&input, &plain)?;
             }
             Ok(plain)
@@ -125,7 +125,7 @@ impl Storing<'_, '_, '_, '_> {
 
 /// Nothing came. A collection may be empty, but only a command that ended well shows that.
 fn refuse_nothing(input: &OpenInput, plain: &PlainFile) -> Result<()> {
-    match plain.exit {
+    match plain.ended.exit {
         Some(exit) if exit.success() => Ok(()),
         Some(exit) => Err(input.failed(format!("failed with {exit}"))),
         None => Err(input.failed("produced nothing")),
@@ -151,11 +151,10 @@ impl Default for Stored {
 impl Stored {
     /// Takes note of one that was stored.
     fn learn(&mut self, name: &str, path: FilePath, plain: PlainFile, is_alone: bool) {
-        let PlainFile { content, seen, exit, cut_at } = plain;
+        let PlainFile { content, seen, ended } = plain;
         let end = seen.export.map(Export::finish);
         let is_marked = end.as_ref().is_some_and(|end| end.is_marked);
         let ending = if is_marked { Ending::Marked } else { Ending::Unmarked };
-        let ended = InputEnd { exit, cut_at };
         let Verdict { status, reason } = Verdict::of(ending, &ended);
         match status {
             SnapshotStatus::Complete => {}

@@ -1,10 +1,8 @@
 //! PlainFile: a file of a dump, stored as it comes, and what is learned of it meanwhile.
 
-use std::process::ExitStatus;
-
 use crate::dump::mongo::{DOCUMENTS_SUFFIX, Documents, Export, ExportForm, METADATA_SUFFIX, OplogReader, PRELUDE_FILE};
 use crate::error::Result;
-use crate::ingest::dump::DumpReading;
+use crate::ingest::dump::{DumpReading, InputEnd};
 use crate::ingest::input::OpenInput;
 use crate::ingest::mongo::layout::FilePath;
 use crate::ingest::older_content;
@@ -62,9 +60,7 @@ impl Seen {
 pub struct PlainFile {
     pub content: Content,
     pub seen: Seen,
-    /// How the command ended that printed it; `None` where there was none.
-    pub exit: Option<ExitStatus>,
-    pub cut_at: Option<u64>,
+    pub ended: InputEnd,
 }
 
 impl PlainFile {
@@ -85,6 +81,6 @@ impl PlainFile {
         input.store(&mut writer, reading.session, counters, reading.clock, &is_given_up, see)?;
         let content = writer.finish()?;
         let exit = input.ended(&is_given_up)?;
-        Ok(PlainFile { content, cut_at: input.cut_at(), exit, seen })
+        Ok(PlainFile { content, ended: InputEnd::of(input, exit), seen })
     }
 }

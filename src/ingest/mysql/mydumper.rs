@@ -177,6 +177,10 @@ impl Found {
         if let Some(verdict) = told.filter(|_| input.verdict.status != SnapshotStatus::Incomplete) {
             input.verdict = verdict;
         }
+        let lists_files = self.metadata.as_ref().is_some_and(|metadata| !metadata.rows.is_empty());
+        if input.verdict.status == SnapshotStatus::Complete && !lists_files {
+            input.verdict = Verdict::without_list();
+        }
         input.format.facts.program = Some("mydumper".into());
         if let Some(metadata) = &self.metadata {
             input.format.facts.coordinates = metadata.coordinates.clone();
