@@ -37,7 +37,7 @@ pub use self::find::{FoundRow, find_rows};
 pub use self::form::{RowForm, Value};
 pub use self::history::{HistoryStep, row_history};
 pub use self::join::{Join, JoinCounts};
-pub use self::patch::{Direction, PatchCounts, PatchWriter};
+pub use self::patch::{Direction, PatchCounts, PatchWriter, around_rows};
 pub use self::reading::ReadingCounts;
 pub use self::run::unnamed_file;
 pub use self::side::{DumpSide, has_rows};

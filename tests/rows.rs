@@ -664,10 +664,37 @@ fn the_command_line_shows_rows_in_every_form() {
 
     let rows = |arguments: &[&str]| place.yesterfs(&[&["rows", "shop", "shop.t", "--key"], arguments].concat());
     assert_eq!(rows(&["10"]), ("id: 10\ntext: 'it''s'\n".into(), String::new(), Some(0)));
-    assert_eq!(rows(&["10", "--sql"]).0, "INSERT INTO `t` (`id`,`text`) VALUES (10,'it''s');\n");
+    let insert = "INSERT INTO `t` (`id`,`text`) VALUES (10,'it''s');\n";
+    let (sql, _, _) = rows(&["10", "--sql"]);
+    assert!(
+        sql.contains(&format!("SQL_MODE='NO_AUTO_VALUE_ON_ZERO';\n{insert}SET SQL_MODE=@YESTERFS_MODE;\n")),
+        "{sql}"
+    );
+    assert_eq!(rows(&["11", "--sql"]).0, "", "no row, and nothing around it");
     assert_eq!(rows(&["1", "--json"]).0, "{\"type\":\"row\",\"table\":\"shop.t\",\"row\":{\"id\":1,\"text\":\"b\"}}\n");
     let (_, told, code) = rows(&["2"]);
     assert!(told.contains("no row \"2\"") && code == Some(2), "{told}");
+}
+
+#[test]
+fn a_row_comes_back_as_it_was_whatever_its_session_reads() {
+    let (server, place) = (MariaDb::start(), TestRepository::new());
+    server.run(
+        "",
+        "CREATE DATABASE shop; USE shop; SET NAMES utf8mb4; SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO';
+         CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, text VARCHAR(9) CHARACTER SET utf8mb4, at TIMESTAMP);
+         INSERT INTO t VALUES (0, '\u{1f600}é', '2026-01-02 03:04:05'), (6, 'six', NOW())",
+    );
+    ingest(&place, &server.dump(&["--databases", "shop"]));
+    let row = || server.run("shop", "SELECT id, HEX(text), UNIX_TIMESTAMP(at) FROM t WHERE id <> 6");
+    let before = row();
+    let (sql, _, code) = place.yesterfs(&["rows", "shop", "shop.t", "--key", "0", "--sql"]);
+    assert_eq!(code, Some(0));
+    let session = "SET NAMES latin1; SET time_zone = '+05:00'; SET sql_mode = '';";
+    let modes = "SELECT @@time_zone, @@sql_mode, @@character_set_client";
+    let told = server.run("shop", format!("{session} DELETE FROM t WHERE id = 0; {sql}{modes}"));
+    assert_eq!(row(), before);
+    assert_eq!(told.trim_end(), "+05:00\t\tlatin1");
 }
 
 #[test]

@@ -579,6 +579,29 @@ fn rows_are_compared_as_wholes_where_nothing_names_their_columns() {
 }
 
 #[test]
+fn a_row_comes_back_as_it_was_whatever_its_session_reads() {
+    let (server, place) = (Postgres::start(), TestRepository::new());
+    server.run("postgres", "CREATE DATABASE shop");
+    server.run(
+        "shop",
+        "CREATE TABLE t (id int PRIMARY KEY, text text, day date, bytes bytea, made int);
+         CREATE TABLE log (id int); INSERT INTO t VALUES (1, 'é', '2026-02-03', '\\x5c00', 1);
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO log VALUES (NEW.id); RETURN NEW; END';
+         CREATE TRIGGER noted AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION note()",
+    );
+    ingest(&place, &server.dump("pg_dump", &["shop"]));
+    let rows = || server.run("shop", "SELECT id, encode(convert_to(text, 'UTF8'), 'hex'), day, bytes, made FROM t");
+    let before = rows();
+    let (sql, _, code) = place.yesterfs(&["rows", "shop", "public.t", "--key", "1", "--sql"]);
+    assert_eq!(code, Some(0));
+    let session = "SET client_encoding = 'LATIN1'; SET DateStyle = 'SQL, DMY'; DELETE FROM t;";
+    let told = server.run("shop", format!("{session}\n{sql}SHOW client_encoding;"));
+    assert_eq!(rows(), before);
+    assert!(told.trim_end().ends_with("LATIN1"), "{told}");
+    assert_eq!(server.run("shop", "SELECT id FROM log").trim(), "1", "its trigger found what it writes to");
+}
+
+#[test]
 fn several_databases_are_patched_one_after_the_other() {
     let (server, place) = (Postgres::start(), TestRepository::new());
     let odd = "we/ird 'n' \"\"q\"\" \\";
@@ -642,7 +665,9 @@ fn the_command_line_shows_rows_in_every_form() {
 
     let rows = |arguments: &[&str]| place.yesterfs(&[&["rows", "shop", "t", "--key"], arguments].concat());
     assert_eq!(rows(&["10"]), ("id: 10\ntext: it's\n".into(), String::new(), Some(0)));
-    assert_eq!(rows(&["10", "--sql"]).0, "INSERT INTO \"public\".\"t\" (\"id\",\"text\") VALUES ('10','it''s');\n");
+    let (sql, _, _) = rows(&["10", "--sql"]);
+    let insert = "INSERT INTO \"public\".\"t\" (\"id\",\"text\") VALUES ('10','it''s');\nCOMMIT;\n";
+    assert!(sql.starts_with("BEGIN;\nSET LOCAL client_encoding = 'UTF8';\n") && sql.ends_with(insert), "{sql}");
     assert_eq!(
         rows(&["1", "--json"]).0,
         "{\"type\":\"row\",\"table\":\"shop.public.t\",\"row\":{\"id\":1,\"text\":\"b\\\\\"}}\n"

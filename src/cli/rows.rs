@@ -7,7 +7,7 @@ use clap::Args;
 use yesterfs::error::{Error, Result};
 use yesterfs::progress::Monitor;
 use yesterfs::repository::snapshot::SnapshotKind;
-use yesterfs::rows::{DumpSide, FoundRow, RowForm, find_rows};
+use yesterfs::rows::{DumpSide, FoundRow, RowForm, around_rows, find_rows};
 
 use super::diff::row_record;
 use super::exit::{CommandResult, Failure, Outcome};
@@ -50,7 +50,7 @@ pub struct Rows {
     #[arg(long, conflicts_with = "sql")]
     json: bool,
 
-    /// Print an INSERT
+    /// Print an INSERT, with the settings that its values are to be read with around it
     #[arg(long)]
     sql: bool,
 }
@@ -68,12 +68,23 @@ pub fn run(args: Rows, invocation: &Invocation) -> CommandResult {
     }
     let bytes = |words: &[OsString]| words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
     let (by, values) = (args.by.as_deref().map(bytes), bytes(&args.key));
-    let (mut output, mut failed) = (Output::default(), Ok(()));
-    let mut give = |found: &FoundRow| -> Result<()> { printed(&mut failed, args.print(found, &mut output)) };
+    let (mut output, mut failed, mut has_begun) = (Output::default(), Ok(()), false);
+    let around = if args.sql { Some(around_rows(&dump)?) } else { None };
+    let mut give = |found: &FoundRow| -> Result<()> {
+        let opening = around.as_ref().map_or(&b""[..], |[opening, _]| opening).trim_ascii_end();
+        let is_first = !std::mem::replace(&mut has_begun, true);
+        if is_first && !opening.is_empty() {
+            printed(&mut failed, output.line(opening))?;
+        }
+        printed(&mut failed, args.print(found, &mut output))
+    };
     let monitor: &dyn Monitor = terminal.as_ref();
     let result = find_rows(&dump, args.table.as_bytes(), by.as_deref(), &values, monitor, &mut give);
     terminal.finish();
     failed?;
+    if let Some([_, closing]) = around.filter(|_| has_begun) {
+        output.line(closing.trim_ascii_end())?;
+    }
     output.flush()?;
     end_of_search(result?, &args.key)
 }

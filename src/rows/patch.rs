@@ -38,6 +38,18 @@ impl Direction {
     }
 }
 
+/// What comes before and behind statements that insert rows of a dump ([`crate::rows::FoundRow::insert`]): the session reads
+/// values as the dump has them.
+///
+/// # Errors
+/// Those of reading the dump's header.
+pub fn around_rows(dump: &DumpSide) -> Result<[Vec<u8>; 2]> {
+    match dump.kind() {
+        SnapshotKind::Postgres => Ok(postgres::around_rows(dump)),
+        _ => frame::around_rows(dump),
+    }
+}
+
 /// Takes the text of a patch, piece by piece.
 pub type TakeText<'t> = dyn FnMut(&[u8]) -> Result<()> + 't;
 

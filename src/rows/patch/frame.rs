@@ -1,4 +1,4 @@
-//! Frame: the session's settings around a patch.
+//! Frame: the session's settings around a patch, and around rows of one dump.
 
 use crate::dump::layout::{HEADER_FILE, META_DIRECTORY};
 use crate::dump::mysql::{QuoteModes, setting};
@@ -33,6 +33,38 @@ impl Settings {
         let time_zone = setting(&header, "TIME_ZONE").map(|zone| String::from_utf8_lossy(&zone).into_owned());
         Ok(Settings { character_set: character_set.to_string(), time_zone, modes: modes(dump)? })
     }
+
+    /// With `more` before what all else is read by.
+    fn opening(&self, more: &str) -> String {
+        let Settings { character_set, time_zone, modes } = self;
+        let mode =
+            if modes.plain_backslash { "NO_AUTO_VALUE_ON_ZERO,NO_BACKSLASH_ESCAPES" } else { "NO_AUTO_VALUE_ON_ZERO" };
+        let mut text = format!(
+            "SET @YESTERFS_CLIENT=@@CHARACTER_SET_CLIENT, @YESTERFS_RESULTS=@@CHARACTER_SET_RESULTS, \
+             @YESTERFS_CONNECTION=@@COLLATION_CONNECTION;\nSET NAMES {character_set};\n"
+        );
+        if let Some(zone) = time_zone {
+            let zone = zone.replace('\'', "''");
+            text.push_str(&format!("SET @YESTERFS_ZONE=@@TIME_ZONE, TIME_ZONE='{zone}';\n"));
+        }
+        text.push_str(&format!("{more}SET @YESTERFS_MODE=@@SQL_MODE, SQL_MODE='{mode}';\n"));
+        text
+    }
+
+    fn closing(&self, more: &str) -> String {
+        let zone = if self.time_zone.is_some() { "SET TIME_ZONE=@YESTERFS_ZONE;\n" } else { "" };
+        format!(
+            "SET SQL_MODE=@YESTERFS_MODE;\n{more}{zone}\
+             SET CHARACTER_SET_CLIENT=@YESTERFS_CLIENT, CHARACTER_SET_RESULTS=@YESTERFS_RESULTS, \
+             COLLATION_CONNECTION=@YESTERFS_CONNECTION;\n"
+        )
+    }
+}
+
+/// The settings that rows of a dump are to be read with, as a statement has them, and what sets them back.
+pub fn around_rows(dump: &DumpSide) -> Result<[Vec<u8>; 2]> {
+    let settings = Settings::of(dump)?;
+    Ok([settings.opening("").into_bytes(), settings.closing("").into_bytes()])
 }
 
 /// Whether it can stand in a statement as it is.
@@ -65,33 +97,13 @@ impl Frame {
 
     /// What comes first.
     pub fn opening(&self) -> Vec<u8> {
-        let Settings { character_set, time_zone, modes } = &self.sides[self.target];
-        let mode =
-            if modes.plain_backslash { "NO_AUTO_VALUE_ON_ZERO,NO_BACKSLASH_ESCAPES" } else { "NO_AUTO_VALUE_ON_ZERO" };
-        let mut text = format!(
-            "SET @YESTERFS_CLIENT=@@CHARACTER_SET_CLIENT, @YESTERFS_RESULTS=@@CHARACTER_SET_RESULTS, \
-             @YESTERFS_CONNECTION=@@COLLATION_CONNECTION;\nSET NAMES {character_set};\n"
-        );
-        if let Some(zone) = time_zone {
-            let zone = zone.replace('\'', "''");
-            text.push_str(&format!("SET @YESTERFS_ZONE=@@TIME_ZONE, TIME_ZONE='{zone}';\n"));
-        }
-        text.push_str(&format!(
-            "SET @YESTERFS_CHECKS=@@FOREIGN_KEY_CHECKS, FOREIGN_KEY_CHECKS=0;\n\
-             SET @YESTERFS_MODE=@@SQL_MODE, SQL_MODE='{mode}';\n"
-        ));
-        text.into_bytes()
+        let checks = "SET @YESTERFS_CHECKS=@@FOREIGN_KEY_CHECKS, FOREIGN_KEY_CHECKS=0;\n";
+        self.sides[self.target].opening(checks).into_bytes()
     }
 
     /// What sets everything back.
     pub fn closing(&self) -> Vec<u8> {
-        let zone = if self.sides[self.target].time_zone.is_some() { "SET TIME_ZONE=@YESTERFS_ZONE;\n" } else { "" };
-        format!(
-            "SET SQL_MODE=@YESTERFS_MODE;\nSET FOREIGN_KEY_CHECKS=@YESTERFS_CHECKS;\n{zone}\
-             SET CHARACTER_SET_CLIENT=@YESTERFS_CLIENT, CHARACTER_SET_RESULTS=@YESTERFS_RESULTS, \
-             COLLATION_CONNECTION=@YESTERFS_CONNECTION;\n"
-        )
-        .into_bytes()
+        self.sides[self.target].closing("SET FOREIGN_KEY_CHECKS=@YESTERFS_CHECKS;\n").into_bytes()
     }
 }
 

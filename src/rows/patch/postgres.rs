@@ -14,7 +14,7 @@ use crate::repository::pairs::{PagesMet, next_pair};
 use crate::rows::difference::required;
 use crate::rows::patch::language::Language;
 use crate::rows::patch::{PatchCounts, PatchWriter, TakeText};
-use crate::rows::side::TableSide;
+use crate::rows::side::{DumpSide, TableSide};
 use crate::rows::tables::TablePair;
 
 /// What `pg_dump` takes where it is told nothing.
@@ -47,6 +47,10 @@ impl PatchWriter<'_> {
         plans.sort_by(|a, b| (&a.database, &a.schema, &a.table).cmp(&(&b.database, &b.schema, &b.table)));
         let encoding = self.encoding()?;
         let has_several = plans.windows(2).any(|two| two[0].database != two[1].database);
+        if has_several {
+            // What begins with a command is run on behind an error else, in the next database too.
+            take(b"\\set ON_ERROR_STOP on\n")?;
+        }
         for of_database in plans.chunk_by(|a, b| a.database == b.database) {
             if has_several {
                 take(&connect(&of_database[0].database))?;
@@ -170,12 +174,23 @@ fn connect(database: &[u8]) -> Vec<u8> {
 
 /// What comes first. Values are written as in dumps, and so all is set that decides how they are read.
 fn opening(encoding: &str) -> Vec<u8> {
+    let more =
+        "SET LOCAL search_path = '';\nSET LOCAL row_security = off;\nSET LOCAL session_replication_role = replica;\n";
+    [&reading(encoding)[..], more.as_bytes()].concat()
+}
+
+/// The same for rows of one dump, with what comes last. Triggers run, and find what they look for.
+pub fn around_rows(dump: &DumpSide) -> [Vec<u8>; 2] {
+    [reading(dump.fact("character_set").unwrap_or(USUAL_ENCODING)), b"COMMIT;\n".to_vec()]
+}
+
+/// Begins a transaction in which values are read as dumps have them.
+fn reading(encoding: &str) -> Vec<u8> {
     let encoding = encoding.replace('\'', "''");
     format!(
-        "BEGIN;\nSET LOCAL client_encoding = '{encoding}';\nSET LOCAL search_path = '';\nSET LOCAL row_security = off;\n\
-         SET LOCAL DateStyle = ISO;\nSET LOCAL IntervalStyle = postgres;\nSET LOCAL extra_float_digits = 3;\n\
-         SET LOCAL bytea_output = hex;\nSET LOCAL xmloption = content;\n\
-         SET LOCAL session_replication_role = replica;\n"
+        "BEGIN;\nSET LOCAL client_encoding = '{encoding}';\nSET LOCAL DateStyle = ISO;\n\
+         SET LOCAL IntervalStyle = postgres;\nSET LOCAL extra_float_digits = 3;\nSET LOCAL bytea_output = hex;\n\
+         SET LOCAL xmloption = content;\n"
     )
     .into_bytes()
 }
