@@ -10,6 +10,8 @@ mod names;
 mod postgres;
 #[path = "parsers/repository.rs"]
 mod repository;
+#[path = "parsers/rewriting.rs"]
+mod rewriting;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -32,11 +34,12 @@ pub use self::mongo::{mongo_archive, mongo_documents, mongo_export, mongo_metada
 pub use self::names::{file_names, mydumper, part_lines};
 pub use self::postgres::{postgres_archive, postgres_dump, postgres_rows, postgres_table};
 pub use self::repository::{catalog, checkpoint, chunk_record, codec, delta, delta_group, footer, node, page, segment};
+pub use self::rewriting::{postgres_renaming, postgres_tablespaces};
 
 /// A parser, and its name, which is that of its corpus and of its target.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 32] = [
+pub const TARGETS: [Target; 34] = [
     ("mysql_dump", mysql_dump),
     ("mysql_rows", mysql_rows),
     ("mysql_shell", mysql_shell),
@@ -48,6 +51,8 @@ pub const TARGETS: [Target; 32] = [
     ("postgres_rows", postgres_rows),
     ("postgres_table", postgres_table),
     ("postgres_archive", postgres_archive),
+    ("postgres_renaming", postgres_renaming),
+    ("postgres_tablespaces", postgres_tablespaces),
     ("mongo_documents", mongo_documents),
     ("mongo_archive", mongo_archive),
     ("mongo_metadata", mongo_metadata),

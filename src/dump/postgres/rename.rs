@@ -98,7 +98,8 @@ impl Sink for Names {
             self.schema(start, words);
         } else {
             let [is_rule, is_policy] = [&["RULE"], &["POLICY"]].map(|kind| creates(words.clone(), kind));
-            Statement { names: self, start, before: [None, None], function: None, is_rule, is_policy }.walk(words);
+            let (before, function) = ([None, None], None);
+            Statement { names: self, start, text, before, function, is_rule, is_policy }.walk(words);
         }
     }
 
@@ -150,6 +151,7 @@ impl Names {
 struct Statement<'n> {
     names: &'n mut Names,
     start: u64,
+    text: &'n [u8],
     /// The last two words, in capitals, where they are keywords.
     before: [Option<Vec<u8>>; 2],
     /// The last name that a parenthesis followed.
@@ -257,8 +259,13 @@ impl Statement<'_> {
     }
 
     fn replace(&mut self, from: &Words, to: &Words, new: Vec<u8>) {
-        let range = self.start + from.place() as u64..self.start + to.end() as u64;
-        self.names.edits.push((range, new));
+        let (from, to) = (from.place(), to.end());
+        // What had no quotes may touch some, and a quote that is doubled ends nothing.
+        let blank = |is_needed: bool| if is_needed { &b" "[..] } else { b"" };
+        let front = blank(self.text[..from].last() == new.first());
+        let back = blank(self.text.get(to) == new.last());
+        let range = self.start + from as u64..self.start + to as u64;
+        self.names.edits.push((range, [front, &new, back].concat()));
     }
 }
 
@@ -378,6 +385,16 @@ CREATE POLICY p ON "new"."or""d 2" USING ((id IN (SELECT o.id FROM "new"."or""d 
             after.contains("INDEX \"or\"\"d 2_id\" ON") && after.contains("INDEX \"or\"\"d 2_id_2\" ON"),
             "{after}"
         );
+    }
+
+    #[test]
+    fn names_stay_apart_from_quotes_that_touch_them() {
+        let before = br#"DELETE FROM "Sh.op".orders"x"; SELECT setval($$"Sh.op".orders$$'x'); CREATE INDEX i"y" ON a;"#;
+        let after = r#"DELETE FROM "new"."or""d 2" "x"; SELECT setval('"new"."or""d 2"' 'x'); CREATE INDEX i"y" ON a;"#;
+        assert_eq!(String::from_utf8(renamed(before, 100).unwrap()).unwrap(), after);
+        let before = br#"CREATE STATISTICS"Sh.op".s ON a, "b"FROM "Sh.op"."orders";"#;
+        let after = r#"CREATE STATISTICS"new"."or""d 2_s" ON a, "b"FROM "new"."or""d 2";"#;
+        assert_eq!(String::from_utf8(renamed(before, 100).unwrap()).unwrap(), after);
     }
 
     #[test]
