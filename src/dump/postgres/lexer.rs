@@ -97,6 +97,8 @@ pub struct Lexer {
     blocks: u32,
     /// A row of the present `INSERT` was seen.
     has_row: bool,
+    /// Where the last string between dollars ended: it is no word that a dollar could belong to.
+    dollars_end: u64,
 }
 
 impl Default for Lexer {
@@ -114,6 +116,7 @@ impl Default for Lexer {
             depth: 0,
             blocks: 0,
             has_row: false,
+            dollars_end: 0,
         }
     }
 }
@@ -414,7 +417,7 @@ impl Lexer {
                 self.inside = Inside::Comment(1);
                 return Continue(Step::On(at + 2));
             }
-            b'$' if !is_word_byte(self.byte_before(bytes, at, 1)) => {
+            b'$' if !is_word_byte(self.byte_before(bytes, at, 1)) || self.dollars_end == self.offset + at as u64 => {
                 if let Some(tag) = dollar_tag(rest) {
                     self.inside = Inside::Dollars(tag.to_vec());
                     return Continue(Step::On(at + tag.len()));
@@ -448,6 +451,7 @@ impl Lexer {
             Inside::Comment(depth) => end_of_comment(bytes, at, at_end, depth)?,
         };
         if is_left {
+            self.dollars_end = if matches!(self.inside, Inside::Dollars(_)) { self.offset + next as u64 } else { 0 };
             self.inside = Inside::Code;
         }
         Continue(next)

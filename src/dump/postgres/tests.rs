@@ -215,6 +215,20 @@ fn what_looks_like_a_part_in_a_string_or_a_name_is_none() {
 }
 
 #[test]
+fn strings_between_dollars_may_touch() {
+    let starts = |dump: &str| {
+        let (mut statements, mut found) = (StatementStarts::default(), Vec::new());
+        dump.as_bytes().chunks(1).for_each(|piece| statements.push(piece, &mut |start, _| found.push(start)));
+        statements.finish(&mut |start, _| found.push(start));
+        found
+    };
+    assert_eq!(starts("SELECT f($a$;$a$$b$;$b$); SELECT 2;"), [0, 26]);
+    assert_eq!(starts("SELECT f($$;$$$$;$$$_$;$_$); SELECT 2;"), [0, 29]);
+    // In a name they begin none.
+    assert_eq!(starts("SELECT a$$; SELECT b$c$; SELECT 3;"), [0, 12, 25]);
+}
+
+#[test]
 fn no_part_is_empty_where_a_dump_begins_with_an_object() {
     for dump in ["CREATE TABLE public.a ();\n", "--\n-- Name: a; Type: TABLE; Schema: public; Owner: me\n--\n\nCREATE"]
     {
