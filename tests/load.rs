@@ -87,6 +87,13 @@ fn a_dump_without_a_database_goes_where_it_is_told() {
     restored(&restore_into(&stage, &server.url("copy of shop".replace(' ', "%20").as_str()), &[]));
     let rows = |database: &str| plain_dump(&server, &[database, "orders", "customers"]);
     assert_eq!(rows("copy of shop"), rows("shop"));
+    // One that names its own goes nowhere else, and nothing is made or replaced.
+    ingest(&stage, &server.dump(&["--databases", "shop"]));
+    let message = refused(&restore_into(&stage, &server.url("scratch"), &["--overwrite"]), 2);
+    assert!(message.contains("names its database itself, \"shop\": leave \"scratch\" out of the URL"), "{message}");
+    assert!(!server.run("", "SHOW DATABASES").contains("scratch"));
+    restored(&restore_into(&stage, &server.url("shop"), &["--overwrite"]));
+    ingest(&stage, &server.dump(&["shop", "orders", "customers"]));
     // Else into the one that was dumped.
     let other = MariaDb::start();
     restored(&restore(&stage, &other, &[]));

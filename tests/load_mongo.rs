@@ -92,6 +92,10 @@ fn a_collection_comes_back_beside_itself() {
     assert_eq!(after["shop/orders.bson"], changed["shop/orders.bson"], "all else stays as it was");
     assert!(refused(&restore_into(&stage, &server.url(), &one), 2).contains("already exists"));
 
+    // A database in the URL is no place for it.
+    let elsewhere = server.url().replace("/?", "/elsewhere?");
+    let message = refused(&restore_into(&stage, &elsewhere, &["--table", "shop.orders", "--overwrite"]), 2);
+    assert!(message.contains("\"shop\": leave \"elsewhere\" out of the URL"), "{message}");
     // Several, one of which has a long name, and a view.
     let long = format!("shop.{}", "L".repeat(200));
     let names = ["shop.dots.in.name", &long, "other-db.things", "shop.cheap"];

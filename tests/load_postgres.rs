@@ -102,6 +102,15 @@ fn a_whole_dump_comes_back_into_a_new_database() {
     assert!(message.contains("\"shop.") && message.contains("already exists"), "{message}");
     let message = refused(&restore_into(&stage, &server.url("copy"), &["--overwrite"]), 2);
     assert!(message.contains("drop the database first"), "{message}");
+    // A dump that names its own database goes nowhere else.
+    ingest(&stage, &server.dump("pg_dump", &["--create", "shop"]));
+    let message = refused(&restore_into(&stage, &server.url("elsewhere"), &[]), 2);
+    assert!(message.contains("names its database itself, \"shop\": leave \"elsewhere\" out"), "{message}");
+    assert_eq!(server.run("postgres", "SELECT 1 FROM pg_database WHERE datname = 'elsewhere'"), "");
+    let before = content(&server, "shop", &[]);
+    server.run("postgres", "DROP DATABASE shop");
+    restored(&restore_into(&stage, &server.url("postgres"), &[]));
+    assert_eq!(content(&server, "shop", &[]), before);
 }
 
 /// The lines of a definition of a service, where `psql` finds it.
@@ -295,7 +304,8 @@ CREATE TABLE orders (
 );
 CREATE INDEX orders_note_idx ON orders (lower(note)) WHERE id > 3; CREATE INDEX note_idx ON orders (note DESC);
 CREATE UNIQUE INDEX "Ind.ex ""y" ON orders ((id + 1)) INCLUDE (note); ALTER TABLE orders CLUSTER ON note_idx;
-CREATE STATISTICS orders_stat ON room, customer FROM orders; ALTER TABLE orders REPLICA IDENTITY USING INDEX orders_pkey;
+CREATE STATISTICS orders_stat ON room, customer FROM orders; CREATE SCHEMA stats; ALTER
+STATISTICS orders_stat SET STATISTICS 77; CREATE STATISTICS stats.other ON room, id FROM orders; COMMENT ON STATISTICS stats.other IS 'elsewhere'; ALTER TABLE orders REPLICA IDENTITY USING INDEX orders_pkey;
 COMMENT ON TABLE orders IS 'public.orders'; COMMENT ON COLUMN orders.note IS 'it''s COPY public.orders FROM stdin;';
 COMMENT ON CONSTRAINT orders_pkey ON orders IS 'key'; COMMENT ON INDEX note_idx IS $$ALTER TABLE public.orders$$;
 COMMENT ON SEQUENCE orders_number_seq IS 'of public.orders'; COMMENT ON STATISTICS orders_stat IS 'stat';

@@ -420,6 +420,15 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "what_only_the_server_has_is_not_dropped_and_what_both_have_is_not_replaced",
     ),
     (
+        "What the dump names no database for goes into the one in the URL, else into the one of the snapshot, and so do tables.",
+        "a_dump_without_a_database_goes_where_it_is_told",
+    ),
+    (
+        "A whole dump that names its databases goes there, and a URL with another one is refused; `postgres` may stand in it, from \
+         which `psql` begins.",
+        "a_whole_dump_comes_back_into_a_new_database",
+    ),
+    (
         "A missing database is made; `--as` gives a table of MySQL another name, and its constraints and triggers names \
          that begin with it.",
         "one_table_comes_back_under_another_name",
@@ -739,6 +748,11 @@ const PROMISES_OF_MONGO: &[(&str, &str)] = &[
     ),
     (
         "`--as` gives a collection another name, in that database or another one.",
+        "a_collection_comes_back_beside_itself",
+    ),
+    (
+        "A database in the URL tells which one knows the user, and is no place for collections: without a user, another one than \
+         theirs is refused.",
         "a_collection_comes_back_beside_itself",
     ),
     (

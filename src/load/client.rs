@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::error::{Error, Result};
 use crate::load::environment::Environment;
+use crate::load::failure::error_line;
 
 /// What is kept of complaints.
 const COMPLAINTS_MAX_BYTES: usize = 64 << 10;
@@ -188,8 +189,7 @@ fn complaint(stderr: &[u8], status: &str) -> String {
     let text = String::from_utf8_lossy(stderr);
     // `ERROR 1062 (23000) at line 51: ...`; `psql:<stdin>:51: ERROR:  ...`, and lines that tell more.
     let of_mysql = text.lines().rev().find(|line| line.starts_with("ERROR "));
-    let of_psql = || text.find("psql:<stdin>:").map(|at| &text[at..]);
-    match of_mysql.or_else(of_psql).unwrap_or(&text).trim() {
+    match of_mysql.unwrap_or_else(|| error_line(&text)).trim() {
         "" => status.to_string(),
         text => text.to_string(),
     }

@@ -92,8 +92,21 @@ fn line_of(complaint: &str, lines: StatementLines) -> Option<u64> {
         StatementLines::Mysql => " at line ",
         StatementLines::Postgres => "<stdin>:",
     };
-    let digits = complaint.split(mark).nth(1)?.split(|c: char| !c.is_ascii_digit()).next()?;
+    let line = error_line(complaint);
+    let digits = line.split(mark).nth(1)?.split(|c: char| !c.is_ascii_digit()).next()?;
     digits.parse().ok()
+}
+
+/// The line that tells the error, and what follows it: `psql` may have warned before.
+pub fn error_line(complaint: &str) -> &str {
+    const WARNINGS: [&str; 3] = ["WARNING:", "NOTICE:", "INFO:"];
+    let is_error = |rest: &str| {
+        let told = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ':' || c == ' ');
+        !WARNINGS.iter().any(|warning| told.starts_with(warning))
+    };
+    let mark = "psql:<stdin>:";
+    let error = complaint.match_indices(mark).find(|(at, _)| is_error(&complaint[at + mark.len()..]));
+    error.map_or(complaint, |(at, _)| &complaint[at..])
 }
 
 fn shown(statement: &[u8]) -> String {
@@ -118,6 +131,10 @@ mod tests {
         );
         assert_eq!(line_of("ERROR 2002 (HY000): Can't connect", StatementLines::Mysql), None);
         assert_eq!(line_of("psql:<stdin>:7: ERROR:  syntax error", StatementLines::Postgres), Some(7));
+        let warned =
+            "psql:<stdin>:3: WARNING:  wal_level is small\nHINT:  set it\npsql:<stdin>:9: ERROR:  no role\nLINE 1: x";
+        assert_eq!(line_of(warned, StatementLines::Postgres), Some(9));
+        assert_eq!(error_line(warned), "psql:<stdin>:9: ERROR:  no role\nLINE 1: x");
     }
 
     #[test]

@@ -54,6 +54,16 @@ pub fn load(
         true => whole(all, snapshot, monitor)?,
         false => named(&all, options)?,
     };
+    if let (Some(of_url), Some(load)) =
+        (url.database(), loads.iter().find(|load| Some(&*load.database) != url.database()))
+    {
+        let reason = format!(
+            "databases of MongoDB are loaded under their names, \"{}\": leave \"{of_url}\" out of the URL, or load collections \
+             with --table and --as",
+            load.database
+        );
+        return Err(Error::invalid("option", "--into", reason));
+    }
     let server = MongoServer::connect(url)?;
     look_for_present(&server, &mut loads, options.overwrite)?;
     let bytes = loads.iter().map(|load| load.from.bytes()).sum();

@@ -119,7 +119,7 @@ impl<'a> Run<'a> {
     /// The whole dump, as if it were piped into the client.
     fn load_dump(&self, snapshot: &Snapshot) -> Result<LoadReport> {
         let content = self.tables.dump(&snapshot.manifest.root)?;
-        let database = self.tables.unnamed_goes_to(self.server.database.as_deref())?;
+        let database = self.tables.unnamed_goes_to(self.server.database.as_deref(), None)?;
         if !self.options.overwrite {
             self.refuse_what_is_there(database.as_deref())?;
         }

@@ -126,7 +126,7 @@ impl Run<'_> {
             return Err(Error::invalid("option", "--overwrite", reason));
         }
         let content = self.tables.dump(&snapshot.manifest.root)?;
-        let database = self.tables.unnamed_goes_to(self.server.database.as_deref())?;
+        let database = self.tables.unnamed_goes_to(self.server.database.as_deref(), Some(MAINTENANCE_DATABASE))?;
         let mut places = HashMap::new();
         for place in self.tables.databases() {
             let goes_to = text_of(&self.tables.place_of(place, database.as_deref())?)?;

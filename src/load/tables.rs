@@ -110,17 +110,31 @@ impl<'a> DumpTables<'a> {
     }
 
     /// The database for what the dump names none for: the one that the server's URL names, or else the one that the snapshot
-    /// calls so. `None` where neither is.
-    pub fn unnamed_goes_to(&self, of_url: Option<&str>) -> Result<Option<String>> {
-        if let Some(database) = of_url {
-            return Ok(Some(database.to_string()));
-        }
+    /// calls so. `None` where the dump names all: a URL with another one than that, or `neutral`, is refused then, since nothing
+    /// would go there.
+    pub fn unnamed_goes_to(&self, of_url: Option<&str>, neutral: Option<&str>) -> Result<Option<String>> {
+        let mut named = Vec::new();
         for database in &self.databases {
             if !self.is_named(database)? {
-                return text_of(&database.name).map(Some);
+                return of_url.map_or_else(|| text_of(&database.name), |of_url| Ok(of_url.to_string())).map(Some);
             }
+            named.push(String::from_utf8_lossy(&database.name));
         }
-        Ok(None)
+        match of_url {
+            Some(of_url) if !named.is_empty() && of_url != named.join("\", \"") && Some(of_url) != neutral => {
+                let (named, databases) = (named.join("\", \""), if named.len() > 1 { "databases" } else { "database" });
+                Err(Error::invalid(
+                    "option",
+                    "--into",
+                    format!(
+                        "the dump names its {databases} itself, \"{named}\": leave \"{of_url}\" out of the URL, or load tables \
+                         with --table"
+                    ),
+                ))
+            }
+            Some(of_url) if named.is_empty() => Ok(Some(of_url.to_string())),
+            _ => Ok(None),
+        }
     }
 
     /// The database of the server that it goes into, where `unnamed` takes what the dump names none for.

@@ -69,6 +69,8 @@ pub struct Names {
     known: HashMap<Vec<u8>, Vec<u8>>,
     /// Those that constraints have, too.
     constraints: HashSet<Vec<u8>>,
+    /// Statistics of the table, in their own schemas.
+    statistics: HashSet<QualifiedName>,
     edits: Edits,
     problem: Option<DecodeError>,
 }
@@ -76,7 +78,8 @@ pub struct Names {
 impl Rewriter<Names> {
     pub fn new(old: TableInSchema, new: TableInSchema) -> Renamer {
         let known = HashMap::from([(old.table.clone(), new.table.clone())]);
-        Rewriter::with(Names { old, new, known, constraints: HashSet::new(), edits: Edits::new(), problem: None })
+        let (constraints, statistics) = (HashSet::new(), HashSet::new());
+        Rewriter::with(Names { old, new, known, constraints, statistics, edits: Edits::new(), problem: None })
     }
 }
 
@@ -210,8 +213,10 @@ impl Statement<'_> {
         }
         let makes_it = self.follows_both("CREATE", "SEQUENCE")
             || self.follows_both("UNLOGGED", "SEQUENCE")
-            || self.follows_both("SEQUENCE", "NAME")
-            || self.follows_both("CREATE", "STATISTICS");
+            || self.follows_both("SEQUENCE", "NAME");
+        if self.follows("STATISTICS") {
+            return self.statistics(at, words, name);
+        }
         if makes_it && name.schema.as_ref() == Some(&self.names.old.schema) {
             self.names.depends(name.name.clone());
         }
@@ -221,6 +226,17 @@ impl Statement<'_> {
                 new.extend([b" AS ", &quoted_name(&name.name, b'"')[..]].concat());
             }
             self.replace(at, words, new);
+        }
+    }
+
+    /// The name of statistics, which go with their table, whatever schema they are in.
+    fn statistics(&mut self, at: &Words, words: &Words, name: QualifiedName) {
+        if self.follows_both("CREATE", "STATISTICS") {
+            self.names.statistics.insert(name.clone());
+            self.names.depends(name.name.clone());
+        }
+        if let Some(new) = self.names.known.get(&name.name).filter(|_| self.names.statistics.contains(&name)) {
+            self.replace(at, words, self.names.qualified(new));
         }
     }
 

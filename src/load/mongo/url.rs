@@ -55,6 +55,12 @@ impl MongoUrl {
         format!("mongodb://{}", self.place)
     }
 
+    /// The database in it, where it does not say which one knows the user.
+    pub fn database(&self) -> Option<&str> {
+        let (_, database) = self.place.split_once('/')?;
+        Some(database).filter(|database| !database.is_empty() && self.user.is_none())
+    }
+
     /// With the password, for the driver.
     pub fn with_password(&self) -> Result<String> {
         let user = match (&self.user, self.password()?) {
