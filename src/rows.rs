@@ -33,7 +33,7 @@ mod window;
 pub use self::comparison::{Comparison, RowView};
 pub use self::difference::{Operation, RowChange, RowDiffCounts, RowDiffOptions, TableChange, diff_table};
 pub use self::document_line::document_line;
-pub use self::find::{FoundRow, find_rows};
+pub use self::find::{FoundRow, check_rows_are_there, find_rows};
 pub use self::form::{RowForm, Value};
 pub use self::history::{HistoryStep, row_history};
 pub use self::join::{Join, JoinCounts};

@@ -579,6 +579,36 @@ fn rows_are_compared_as_wholes_where_nothing_names_their_columns() {
 }
 
 #[test]
+fn rows_of_a_partitioned_table_are_told_to_be_elsewhere() {
+    let (server, place) = (Postgres::start(), TestRepository::new());
+    server.run("postgres", "CREATE DATABASE shop");
+    server.run(
+        "shop",
+        "CREATE TABLE t (id int PRIMARY KEY) PARTITION BY LIST (id); CREATE TABLE one PARTITION OF t FOR VALUES IN (1)",
+    );
+    ingest(&place, &server.dump("pg_dump", &["shop"]));
+    server.run("shop", "INSERT INTO t VALUES (1)");
+    ingest(&place, &server.dump("pg_dump", &["shop"]));
+    let (table, key) = ("public.t", ["--key", "1"]);
+    let of_table = |words: &[&str]| place.yesterfs(words);
+    let diff = ["diff", "shop~1", "shop", "--rows"];
+    for words in [
+        &[&["rows", "shop", table], &key[..]].concat()[..],
+        &[&["history", "shop", table], &key[..]].concat(),
+        &[&diff[..], &[table]].concat(),
+        &[&diff[..], &[table, "--sql"]].concat(),
+    ] {
+        let (_, told, code) = of_table(words);
+        assert!(
+            told.contains("\"shop.public.t\" is not usable: it is partitioned") && code == Some(2),
+            "{words:?}: {told}"
+        );
+    }
+    assert_eq!(of_table(&diff).0, "shop.public.one: 1 row inserted, 0 deleted, 0 updated\n");
+    assert_eq!(of_table(&["rows", "shop", "one", "--key", "1"]).0, "id: 1\n");
+}
+
+#[test]
 fn a_row_comes_back_as_it_was_whatever_its_session_reads() {
     let (server, place) = (Postgres::start(), TestRepository::new());
     server.run("postgres", "CREATE DATABASE shop");

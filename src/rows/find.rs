@@ -74,6 +74,7 @@ pub fn find_rows(
         pairs.first().ok_or_else(|| Error::NotFound { what: "table", name: String::from_utf8_lossy(table).into() })?;
     let name = pair.name();
     let side = TableSide::open(dump, pair.sides[1].as_ref(), &name)?;
+    side.refuse_without_rows(&name)?;
     let comparison = Comparison::new(&name, [side.columns(), side.columns()], key)?;
     let is_document = dump.kind() == SnapshotKind::Mongo;
     let wanted = match is_document {
@@ -85,6 +86,25 @@ pub fn find_rows(
     let locator = Locator { dump, side: &side, comparison: &comparison, name: &name, wanted: Vec::new(), monitor };
     let search = Search { locator, pair, table, wanted, is_unique: key.is_none(), by };
     search.run(give)
+}
+
+/// Looks whether tables of these names, as far as the dump has them, have rows of their own.
+///
+/// # Errors
+/// [`Error::Invalid`] for one whose rows are in others.
+pub fn check_rows_are_there(dump: &DumpSide, wanted: &[Vec<u8>]) -> Result<()> {
+    let roots = [None, Some(&dump.snapshot.manifest.root)];
+    for name in wanted.iter().filter(|_| dump.kind() == SnapshotKind::Postgres) {
+        match changed_tables(dump.repository, dump.kind(), roots, std::slice::from_ref(name)) {
+            Err(Error::NotFound { .. }) => {}
+            pairs => {
+                for pair in pairs? {
+                    TableSide::open(dump, pair.sides[1].as_ref(), &pair.name())?.refuse_without_rows(&pair.name())?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 struct Search<'s> {

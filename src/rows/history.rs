@@ -263,6 +263,7 @@ impl Walk<'_> {
     ) -> Result<Option<Seen>> {
         let name = pair.name();
         let side = TableSide::open(dump, Some(&files), &name)?;
+        side.refuse_without_rows(&name)?;
         let comparison = Comparison::new(&name, [side.columns(), side.columns()], None)?;
         let columns = comparison.key().unwrap_or_default();
         let names: Vec<Vec<u8>> = columns.iter().map(|&column| comparison.columns()[column].clone()).collect();

@@ -215,6 +215,19 @@ impl TableSide {
         Ok(TableSide { schema, data, names, has_list: first.names.is_some(), form: first.form, marks: of_table })
     }
 
+    /// # Errors
+    /// [`Error::Invalid`] where its rows are in other tables, and it can have none itself.
+    pub fn refuse_without_rows(&self, table: &str) -> Result<()> {
+        match self.schema.as_ref().is_some_and(|schema| schema.is_partitioned) && self.data.size == 0 {
+            true => Err(Error::invalid(
+                "table",
+                table,
+                "it is partitioned: its rows are in its parts, which are tables, too",
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// Its columns, to compare its rows by.
     pub fn columns(&self) -> SideColumns<'_> {
         let TableSide { schema, names, has_list, form, .. } = self;

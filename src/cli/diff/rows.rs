@@ -12,7 +12,7 @@ use yesterfs::progress::{Monitor, Problem};
 use yesterfs::repository::snapshot::SnapshotKind;
 use yesterfs::rows::{
     Comparison, Direction, DumpSide, Operation, PatchWriter, RowChange, RowDiffOptions, RowForm, RowView, TableChange,
-    TablePair, Value, changed_tables, diff_table, document_line,
+    TablePair, Value, changed_tables, check_rows_are_there, diff_table, document_line,
 };
 
 use super::{Diff, is_live};
@@ -111,6 +111,7 @@ pub fn run(args: &Diff, invocation: &Invocation) -> CommandResult {
     }
     let mut pairs =
         changed_tables(&repository, dumps[0].kind(), [Some(&targets[0].node), Some(&targets[1].node)], &wanted)?;
+    dumps.iter().try_for_each(|dump| check_rows_are_there(dump, &wanted))?;
     if args.rows.sql && dumps[0].kind() == SnapshotKind::Mongo {
         let hint = "with --json each document is told as it was and as it is";
         return Err(Failure::Usage { problem: "MongoDB has no SQL", hint });
