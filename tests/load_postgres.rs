@@ -243,6 +243,82 @@ fn one_table_comes_back_into_another_database_or_in_place() {
 }
 
 #[test]
+fn tables_that_refer_to_one_another_come_back_together_or_not_at_all() {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    server.run("postgres", "CREATE DATABASE shop");
+    server.run(
+        "shop",
+        "CREATE SCHEMA s; CREATE SCHEMA other; CREATE TABLE s.orders (id int PRIMARY KEY, last int);
+         CREATE TABLE other.lines (id int PRIMARY KEY, of int REFERENCES s.orders, CHECK (id > 0));
+         INSERT INTO s.orders SELECT i, i FROM generate_series(1, 100) i; INSERT INTO other.lines SELECT i, i FROM generate_series(1, 100) i;
+         ALTER TABLE s.orders ADD CONSTRAINT \"the last\" FOREIGN KEY (last) REFERENCES other.lines;
+         COMMENT ON CONSTRAINT \"the last\" ON s.orders IS 'each needs the other'",
+    );
+    ingest(&stage, &server.dump("pg_dump", &["shop"]));
+    let [orders, lines] = [["--table", "shop.s.orders"], ["--table", "shop.other.lines"]];
+    for (database, options) in [("one", [orders, lines].concat()), ("two", [lines, orders].concat())] {
+        assert!(restored(&restore_into(&stage, &server.url(database), &options)).starts_with("loaded 2 tables: "));
+        assert_eq!(content(&server, database, &[]), content(&server, "shop", &[]), "{database}");
+        server.run(database, "DELETE FROM other.lines WHERE false; UPDATE s.orders SET last = 7");
+        restored(&restore_into(&stage, &server.url(database), &[&options[..], &["--overwrite"]].concat()));
+        assert_eq!(content(&server, database, &[]), content(&server, "shop", &[]), "{database}");
+    }
+    // Where one does not load, nothing is lost.
+    server.run("one", "UPDATE s.orders SET last = 7; CREATE VIEW needs AS SELECT * FROM other.lines");
+    let before = content(&server, "one", &[]);
+    refused(&restore_into(&stage, &server.url("one"), &[&orders[..], &lines, &["--overwrite"]].concat()), 6);
+    assert_eq!(content(&server, "one", &[]), before);
+    server.run("two", "DROP TABLE s.orders CASCADE");
+    let message = refused(&restore_into(&stage, &server.url("two"), &[orders, lines].concat()), 2);
+    assert!(message.contains("\"two.other.lines\" already exists"), "{message}");
+    assert_eq!(server.run("two", "SELECT to_regclass('s.orders')").trim(), "");
+}
+
+#[test]
+fn a_partitioned_table_comes_back_with_its_partitions() {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    server.run("postgres", "CREATE DATABASE shop");
+    server.run(
+        "shop",
+        "CREATE SCHEMA old; CREATE TABLE rooms (id int PRIMARY KEY); INSERT INTO rooms VALUES (1), (2);
+         CREATE TABLE measure (id serial, day date, room int REFERENCES rooms, PRIMARY KEY (id, day, room)) PARTITION BY RANGE (day);
+         CREATE INDEX by_day ON measure (day);
+         CREATE TABLE measure_2026 PARTITION OF measure FOR VALUES FROM ('2026-01-01') TO ('2027-01-01') PARTITION BY LIST (room);
+         CREATE TABLE measure_2026_1 PARTITION OF measure_2026 FOR VALUES IN (1);
+         CREATE TABLE measure_2026_2 PARTITION OF measure_2026 FOR VALUES IN (2);
+         CREATE TABLE old.measure PARTITION OF measure DEFAULT; CREATE TABLE another (id int, day date) PARTITION BY LIST (id);
+         CREATE TABLE another_1 PARTITION OF another FOR VALUES IN (1); INSERT INTO another VALUES (1, '2026-01-01');
+         INSERT INTO measure (day, room) SELECT '2025-12-01'::date + i, 1 + i % 2 FROM generate_series(1, 99) i",
+    );
+    let whole = server.dump("pg_dump", &["shop"]);
+    ingest(&stage, &whole);
+    let options = ["--table", "shop.public.measure", "--table", "shop.public.rooms"];
+    for (database, options) in
+        [("first", &options[..]), ("second", &[&["--table", "shop.old.measure"], &options[..]].concat())]
+    {
+        assert!(restored(&restore_into(&stage, &server.url(database), options)).starts_with("loaded 6 tables: "));
+        let of = |database: &str| content(&server, database, &["--exclude-table=another*"]);
+        assert_eq!(of(database), of("shop"), "{database}");
+        let invalid = "SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid";
+        assert_eq!(server.run(database, invalid), "");
+        restored(&restore_into(&stage, &server.url(database), &[options, &["--overwrite"]].concat()));
+        assert_eq!(of(database), of("shop"), "{database}");
+    }
+    // A part by itself is a table.
+    restored(&restore_into(&stage, &server.url("part"), &["--table", "shop.public.another_1"]));
+    let rows = |database: &str| server.run(database, "SELECT * FROM another_1");
+    assert_eq!((rows("part"), rows("part").trim()), (rows("shop"), "1|2026-01-01"));
+    let message = refused(
+        &restore_into(&stage, &server.url(""), &["--table", "shop.public.measure", "--as", "shop.public.m"]),
+        2,
+    );
+    assert!(message.contains("has partitions, which keep their names"), "{message}");
+    ingest(&stage, &server.dump("pg_dump", &["--load-via-partition-root", "shop"]));
+    let message = refused(&restore_into(&stage, &server.url("third"), &options), 2);
+    assert!(message.contains("which only the whole dump loads"), "{message}");
+}
+
+#[test]
 fn nothing_is_made_where_one_of_several_tables_is_there() {
     let (server, stage) = (Postgres::start(), Stage::new());
     for database in ["shop", "other"] {
@@ -319,7 +395,8 @@ CREATE TRIGGER noted BEFORE UPDATE ON orders FOR EACH ROW WHEN (NEW.id > 0) EXEC
 CREATE TABLE lines (id integer PRIMARY KEY, order_id integer REFERENCES orders); INSERT INTO lines SELECT i, i FROM generate_series(1, 50) i;
 CREATE TABLE "S.1 ""x"."T.2 ""y" ("Id" serial PRIMARY KEY, "a.b" text UNIQUE); INSERT INTO "S.1 ""x"."T.2 ""y" ("a.b") VALUES ('x'), (E'\\');
 CREATE TABLE parted (id integer, kind integer, PRIMARY KEY (id, kind)) PARTITION BY LIST (kind);
-CREATE INDEX ON parted (kind);
+CREATE INDEX ON parted (kind); CREATE TABLE unparted (id integer, kind integer, PRIMARY KEY (id, kind)) PARTITION BY LIST (kind);
+CREATE INDEX ON unparted (kind);
 CREATE TABLE parted_one PARTITION OF parted FOR VALUES IN (1); INSERT INTO parted SELECT i, 1 FROM generate_series(1, 9) i;
 "#;
 
@@ -356,7 +433,7 @@ fn come_back_beside_themselves(server: &Postgres, arguments: &[&str]) {
         ("public.orders", "archive.orders", "archive.orders", "id"),
         ("S.1 \"x.T.2 \"y", "\"S.1 \"\"x\".\"T.2 \"\"z\"", "\"S.1 \"\"x\".\"T.2 \"\"z\"", "\"Id\""),
         ("S.1 \"x.T.2 \"y", "public.t2", "public.t2", "\"Id\""),
-        ("public.parted", "public.parted_old", "public.parted_old", "id"),
+        ("public.unparted", "public.unparted_old", "public.unparted_old", "id"),
         ("public.parted_one", "public.one_old", "public.one_old", "id"),
     ];
     for (name, place, copy, key) in tables {

@@ -346,7 +346,7 @@ fn what_is_cut_between_statements_shows_by_what_was_to_follow() {
     let (server, place) = (MariaDb::start(), TestRepository::new());
     let table =
         "CREATE TABLE a (x INT); INSERT INTO a VALUES (1); CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW SET @x = 1";
-    server.run("", &format!("CREATE DATABASE north; USE north; {table}; CREATE DATABASE south; USE south; {table}"));
+    server.run("", format!("CREATE DATABASE north; USE north; {table}; CREATE DATABASE south; USE south; {table}"));
     let dump = |options: &[&str], database| server.dump(&[options, &["--databases", database][..]].concat());
     let ends = |dump: &[u8]| (1..dump.len()).filter(|&at| dump[..at].ends_with(b";\n")).collect::<Vec<_>>();
     let place_of = |dump: &[u8], text: &[u8]| dump.windows(text.len()).position(|window| window == text).unwrap();

@@ -433,7 +433,14 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
          that begin with it.",
         "one_table_comes_back_under_another_name",
     ),
-    ("A table of PostgreSQL is loaded all or not at all.", "one_table_comes_back_into_another_database_or_in_place"),
+    (
+        "Tables of PostgreSQL that go into one database are loaded all or not at all, whatever their order; foreign keys come last.",
+        "tables_that_refer_to_one_another_come_back_together_or_not_at_all",
+    ),
+    (
+        "One that is partitioned comes with all its parts, and has no other name then.",
+        "a_partitioned_table_comes_back_with_its_partitions",
+    ),
     (
         "`--as DATABASE.SCHEMA.TABLE` gives it another schema, which is made where it is missing, or another name, beside \
          the table itself if need be; a name with dots in it is put in double quotes.",

@@ -40,6 +40,9 @@ pub const TRIGGERS_FILE: &str = "triggers.sql";
 /// What comes behind the rows of a table of PostgreSQL: constraints, indexes, triggers.
 pub const POST_FILE: &str = "post.sql";
 
+/// What makes a table of PostgreSQL a part of a partitioned one.
+pub const ATTACHMENT_FILE: &str = "attach.sql";
+
 /// The directory of a schema, or of a database of MySQL, that has a file for each sequence.
 pub const SEQUENCES_DIRECTORY: &str = "sequences";
 

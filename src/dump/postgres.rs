@@ -5,6 +5,7 @@ pub mod archive;
 mod command_guard;
 mod ends;
 mod facts;
+mod foreign_keys;
 mod lexer;
 mod needs;
 mod part;
@@ -26,6 +27,7 @@ mod words;
 pub use self::command_guard::{CommandGuard, restricted};
 pub use self::ends::Boundary;
 pub use self::facts::{DumpEnd, DumpFacts};
+pub use self::foreign_keys::{ForeignKeyCutter, foreign_keys};
 pub use self::part::{Need, NeedKind, Object, Part, PartKind};
 pub use self::rename::{Renamer, TableInSchema};
 pub use self::row::{RowForm, columns_of_rows, meaning, quoted, split_row};
@@ -33,8 +35,10 @@ pub use self::row_marks::RowMarks;
 pub use self::row_reader::{RowEvent, RowReader};
 pub use self::settings::Settings;
 pub use self::starts::StatementStarts;
-pub use self::table::{owns_sequence, sequence_value, table_schema};
+pub use self::statement::attachment;
+pub use self::table::{each_statement, owns_sequence, sequence_value, table_schema};
 pub use self::tablespaces::{Resettler, tablespace_directory};
+pub use self::words::QualifiedName;
 
 use self::ends::EndedIn;
 use self::facts::{BEGINNING_BYTES, is_of_mysql};
@@ -45,7 +49,7 @@ use self::remark::{Remark, Title, connected_to, remark};
 use self::row_marks::RowMarksFinder;
 use self::settings::name_of_setting;
 use self::statement::{Belongs, copies_from_here, sets_backslash_escapes, statement};
-use self::words::{QualifiedName, Words, begins_with};
+use self::words::{Words, begins_with};
 
 /// What the reader tells, in the order of the dump.
 #[derive(Debug, Clone, PartialEq, Eq)]

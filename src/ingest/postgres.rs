@@ -8,9 +8,10 @@ mod sequences;
 use std::collections::HashMap;
 use std::path::Path;
 
-use self::layout::{ATTACHMENT_FILE, place_of};
+use self::layout::place_of;
 use self::roles::Roles;
 use self::sequences::Sequences;
+use crate::dump::layout::ATTACHMENT_FILE;
 use crate::dump::postgres::archive::{self, DirectoryArchive};
 use crate::dump::postgres::{DumpEnd, DumpFacts, Event, Need, NeedKind, Object, PartKind, PostgresDump};
 use crate::dump::unpack::{ArchiveEnd, ArchiveReader, DirectoryReader};

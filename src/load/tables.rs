@@ -1,9 +1,10 @@
 //! Tables of a dump's snapshot: found by name, or listed.
 
 use crate::dump::layout::{
-    DATABASE_FILE, DUMP_FILE, META_DIRECTORY, PARTS_FILE, RESERVED, RESTORE_FILE, TABLES_DIRECTORY,
+    ATTACHMENT_FILE, DATABASE_FILE, DUMP_FILE, META_DIRECTORY, PARTS_FILE, RESERVED, RESTORE_FILE, TABLES_DIRECTORY,
 };
 use crate::dump::name::{file_name, name_of_file};
+use crate::dump::postgres::{QualifiedName, attachment, each_statement};
 use crate::error::{Error, Result};
 use crate::repository::content::Content;
 use crate::repository::content_reader::ContentReader;
@@ -11,9 +12,11 @@ use crate::repository::node::Node;
 use crate::repository::snapshot::{Snapshot, SnapshotStatus};
 use crate::repository::tree::TreeReader;
 
-/// What drops a database, in any case of letters, and so much of what a dump says of one is looked at for it.
+/// What drops a database, in any case of letters.
 const DROP_DATABASE: &[u8] = b"DROP DATABASE";
-const DATABASE_FILE_MAX_BYTES: u64 = 1 << 20;
+
+/// Of more than that nobody can look at what a dump says of a database, or of a table besides its rows.
+const TEXT_MAX_BYTES: u64 = 64 << 20;
 
 /// The databases of a dump.
 pub struct DumpTables<'a> {
@@ -89,9 +92,7 @@ impl<'a> DumpTables<'a> {
     /// Whether the dump drops it, with all that the server has in it, before it makes it.
     pub fn is_dropped(&self, database: &Database, contents: &ContentReader) -> Result<bool> {
         let node = self.tree.lookup_path(&database.node, DATABASE_FILE.as_bytes())?;
-        let Some(content) = node.as_ref().and_then(Node::content) else { return Ok(false) };
-        let mut text = Vec::new();
-        contents.read(content, 0, content.size.min(DATABASE_FILE_MAX_BYTES) as usize, &mut text)?;
+        let text = text_in(contents, node.as_ref().and_then(Node::content))?;
         Ok(text.windows(DROP_DATABASE.len()).any(|words| words.eq_ignore_ascii_case(DROP_DATABASE)))
     }
 
@@ -147,7 +148,24 @@ impl<'a> DumpTables<'a> {
 
     /// Whether the dump has this table.
     pub fn has(&self, name: TableName) -> Result<bool> {
-        Ok(self.restore_file(name)?.is_some())
+        Ok(self.file_of(name, RESTORE_FILE)?.is_some())
+    }
+
+    /// Each table of a database that is a part of a partitioned one, behind that.
+    pub fn partitions(&self, database: &[u8], contents: &ContentReader) -> Result<Vec<[QualifiedName; 2]>> {
+        let mut found = Vec::new();
+        let schemas = self.database(database).and_then(|database| database.node.directory());
+        for schema in schemas.into_iter().flat_map(|directory| self.tree.entries(directory)) {
+            let tables = self.tree.lookup_path(&schema?.node, TABLES_DIRECTORY.as_bytes())?;
+            let tables = tables.as_ref().and_then(Node::directory);
+            for table in tables.into_iter().flat_map(|directory| self.tree.entries(directory)) {
+                let file = self.tree.lookup_path(&table?.node, ATTACHMENT_FILE.as_bytes())?;
+                let Some(content) = file.as_ref().and_then(Node::content) else { continue };
+                let text = text_in(contents, Some(content))?;
+                each_statement(&text, &mut |statement| found.extend(attachment(statement)));
+            }
+        }
+        Ok(found)
     }
 
     /// The one table among those that a name can mean, which the caller tells: names may have dots in them.
@@ -159,7 +177,7 @@ impl<'a> DumpTables<'a> {
     ) -> Result<FoundTable<'n>> {
         let mut found = Vec::new();
         for name in meant {
-            if let Some(content) = self.restore_file(name)? {
+            if let Some(content) = self.file_of(name, RESTORE_FILE)? {
                 found.push(FoundTable { name, content });
             }
         }
@@ -172,14 +190,28 @@ impl<'a> DumpTables<'a> {
         }
     }
 
-    fn restore_file(&self, name: TableName) -> Result<Option<Content>> {
+    /// A file of a table.
+    pub fn file_of(&self, name: TableName, file: &str) -> Result<Option<Content>> {
         let Some(database) = self.database(name.database) else { return Ok(None) };
         let schema = name.schema.map(|schema| file_name(schema, ""));
         let table = file_name(name.table, "");
-        let names = schema.as_deref().into_iter().chain([TABLES_DIRECTORY.as_bytes(), &table, RESTORE_FILE.as_bytes()]);
+        let names = schema.as_deref().into_iter().chain([TABLES_DIRECTORY.as_bytes(), &table, file.as_bytes()]);
         let found = self.tree.lookup_path(&database.node, &names.collect::<Vec<_>>().join(&b'/'))?;
         Ok(found.and_then(|node| node.content().cloned()))
     }
+}
+
+/// What a file tells that is no table's rows; nothing where there is none.
+pub fn text_in(contents: &ContentReader, content: Option<&Content>) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    match content {
+        Some(content) if content.size > TEXT_MAX_BYTES => {
+            return Err(Error::invalid("file", DUMP_FILE, "what it tells of a table or a database has over 64 MiB"));
+        }
+        Some(content) => contents.read(content, 0, content.size as usize, &mut text)?,
+        None => {}
+    }
+    Ok(text)
 }
 
 /// A name for programs that take text only.

@@ -25,6 +25,8 @@ pub enum Stretch {
     Statement(Vec<u8>),
     /// Bytes of the file.
     Of(Range<u64>),
+    /// All of another file.
+    File(Content),
 }
 
 /// What the table is called, where that is not as in the file.
@@ -51,6 +53,16 @@ impl NewName {
             NewName::Mysql { old, new } => Some(Box::new(mysql::Renamer::new(old, new))),
             NewName::Postgres { old, new } => Some(Box::new(postgres::Renamer::new(old.clone(), new.clone()))),
             NewName::Tablespaces(all) => Some(Box::new(postgres::Resettler::new(all))),
+        }
+    }
+}
+
+impl NewName {
+    /// A whole text with these names in it.
+    pub fn applied_to(&self, text: Vec<u8>) -> Result<Vec<u8>> {
+        match self.renamer() {
+            Some(filter) => Filter { filter, about: AS_OPTION }.finish(&text),
+            None => Ok(text),
         }
     }
 }
@@ -115,6 +127,8 @@ pub struct SqlText<'a> {
     pub rename: NewName,
     /// Where it is for `psql`, which takes commands too, what keeps those out that no dump has.
     pub commands: Option<CommandRule>,
+    /// Leaves out what makes foreign keys of PostgreSQL.
+    pub cuts_foreign_keys: bool,
     /// Threads that decode.
     pub threads: usize,
 }
@@ -123,13 +137,14 @@ impl<'a> SqlText<'a> {
     /// All of a file as it is.
     pub fn whole(contents: ContentReader<'a>, content: Content, threads: usize) -> SqlText<'a> {
         let made_of = vec![Stretch::Of(0..content.size)];
-        SqlText { contents, content, made_of, rename: NewName::None, commands: None, threads }
+        SqlText { contents, content, made_of, rename: NewName::None, commands: None, cuts_foreign_keys: false, threads }
     }
 
     pub fn bytes(&self) -> u64 {
         let bytes = |stretch: &Stretch| match stretch {
             Stretch::Statement(text) => text.len() as u64,
             Stretch::Of(range) => range.end - range.start,
+            Stretch::File(content) => content.size,
         };
         self.made_of.iter().map(bytes).sum()
     }
@@ -160,13 +175,18 @@ impl<'a> SqlText<'a> {
         let guard = self.commands.as_ref().map(CommandRule::guard);
         let about = if matches!(self.rename, NewName::Tablespaces(_)) { DUMP } else { AS_OPTION };
         let guard = guard.map(|filter| Filter { filter, about: DUMP });
-        guard.into_iter().chain(self.rename.renamer().map(|filter| Filter { filter, about })).collect()
+        let cutter: Option<Box<dyn Rewrite>> = match self.cuts_foreign_keys {
+            true => Some(Box::<postgres::ForeignKeyCutter>::default()),
+            false => None,
+        };
+        let cutter = cutter.map(|filter| Filter { filter, about: DUMP });
+        guard.into_iter().chain(cutter).chain(self.rename.renamer().map(|filter| Filter { filter, about })).collect()
     }
 
     /// Gives one stretch of it to `take`. Nothing of it waits for the next one.
     pub fn stretch(&self, stretch: &Stretch, take: Taker<'_>) -> Result<ControlFlow<()>> {
         let mut filters = self.filters();
-        if filters.is_empty() || !matches!(stretch, Stretch::Of(_)) {
+        if filters.is_empty() || matches!(stretch, Stretch::Statement(_)) {
             return self.unchanged(stretch, take);
         }
         let flow = self.unchanged(stretch, &mut |piece| {
@@ -188,9 +208,10 @@ impl<'a> SqlText<'a> {
 
     /// The same, as it is in the file.
     fn unchanged(&self, stretch: &Stretch, take: Taker<'_>) -> Result<ControlFlow<()>> {
-        let range = match stretch {
+        let (content, range) = match stretch {
             Stretch::Statement(text) => return take(text),
-            Stretch::Of(range) => range,
+            Stretch::Of(range) => (&self.content, range.clone()),
+            Stretch::File(content) => (content, 0..content.size),
         };
         let mut is_first = range.start == 0;
         let mut flow = ControlFlow::Continue(());
@@ -199,9 +220,9 @@ impl<'a> SqlText<'a> {
             flow = take(piece)?;
             Ok(flow)
         };
-        match *range == (0..self.content.size) {
-            true => self.contents.each_piece(&self.content, self.threads, give)?,
-            false => self.each_piece_in(range, &mut give)?,
+        match range == (0..content.size) {
+            true => self.contents.each_piece(content, self.threads, give)?,
+            false => self.each_piece_in(&range, &mut give)?,
         }
         Ok(flow)
     }

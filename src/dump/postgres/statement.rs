@@ -208,6 +208,18 @@ fn altered(mut words: Words) -> Belongs {
 }
 
 /// What the part is about that holds this `ALTER TABLE`, of which the words behind the name are given.
+/// A partitioned table, and the one that a statement makes a part of it.
+pub fn attachment(text: &[u8]) -> Option<[QualifiedName; 2]> {
+    let mut words = Words::new(text);
+    if !words.pass_all(&["ALTER", "TABLE"]) {
+        return None;
+    }
+    words.pass("ONLY");
+    let parent = words.qualified_name()?;
+    let is_attached = words.pass_all(&["ATTACH", "PARTITION"]);
+    Some([parent, words.qualified_name().filter(|_| is_attached)?])
+}
+
 fn how_altered(words: &mut Words) -> PartKind {
     let Some(first) = words.next() else { return PartKind::Table };
     if first.is("ATTACH") {

@@ -53,7 +53,8 @@ pub fn sequence_value(sequence: &[u8]) -> Option<Vec<u8>> {
     found
 }
 
-fn each_statement(text: &[u8], take: &mut impl FnMut(&[u8])) {
+/// Gives the statements of a text, and of its rows their beginnings.
+pub fn each_statement(text: &[u8], take: &mut impl FnMut(&[u8])) {
     let mut starts = StatementStarts::default();
     starts.push(text, &mut |_, statement| take(statement));
     starts.finish(&mut |_, statement| take(statement));

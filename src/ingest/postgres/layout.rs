@@ -1,15 +1,12 @@
 //! Layout: which file of a snapshot a part of a dump belongs to.
 
 use crate::dump::layout::{
-    DATA_FILE, DATABASE_FILE, GLOBALS_DIRECTORY, HEADER_FILE, META_DIRECTORY, POST_FILE, SCHEMA_FILE,
+    ATTACHMENT_FILE, DATA_FILE, DATABASE_FILE, GLOBALS_DIRECTORY, HEADER_FILE, META_DIRECTORY, POST_FILE, SCHEMA_FILE,
     SEQUENCES_DIRECTORY, TABLES_DIRECTORY, VIEWS_DIRECTORY, database_directory,
 };
 use crate::dump::name::{file_name, file_name_beside};
 use crate::dump::postgres::{Object, PartKind};
 use crate::ingest::dump::Place;
-
-/// What makes a table a part of another.
-pub const ATTACHMENT_FILE: &str = "attach.sql";
 
 /// Where the parts of one kind lie.
 enum Shelf {
