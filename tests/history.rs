@@ -45,6 +45,7 @@ fn rows(count: usize) -> Vec<String> {
 /// Steps as `NUMBER: BEFORE > AFTER`, where snapshots are numbered from 0, and the bytes that were read up to each.
 #[derive(Debug, Default)]
 struct History {
+    has_row: bool,
     steps: Vec<String>,
     bytes: Vec<u64>,
     bytes_in_all: u64,
@@ -66,7 +67,8 @@ fn try_history(place: &TestRepository, table: &str, key: &str) -> Result<History
         history.bytes.push(Counters::get(&monitor.counters.bytes_read));
         Ok(())
     };
-    row_history(&place.repository, &snapshots, table.as_bytes(), &values, &monitor, &mut give)?;
+    let has_row = row_history(&place.repository, &snapshots, table.as_bytes(), &values, &monitor, &mut give)?;
+    history.has_row = has_row;
     history.bytes_in_all = Counters::get(&monitor.counters.bytes_read);
     history.notes = monitor.notes.into_inner().unwrap();
     Ok(history)
@@ -104,6 +106,7 @@ fn a_row_is_followed_by_reading_only_what_changed_near_it() {
     let found = history(&place, "31415");
     let expected = ["8: - > 'new'", "7: 'paid' > -", "3: 'new' > 'paid'", "1: - > 'new'"];
     assert_eq!(found.steps, expected);
+    assert!(found.has_row, "some snapshots have it, if not the oldest");
     // Where it is missing, it is nowhere in what the snapshot does not share with the next one: of 7 nearly all.
     let is_of_unshared = |note: &String| note.contains("does not share with the next newer snapshot");
     assert!(found.notes.len() == 2 && found.notes.iter().all(is_of_unshared), "{:?}", found.notes);
@@ -117,6 +120,7 @@ fn a_row_is_followed_by_reading_only_what_changed_near_it() {
     assert!(found.bytes_in_all < 3 * MIB, "{found:?}");
     let found = history(&place, "50000");
     assert!(found.steps.is_empty() && found.notes[0].contains("all of shop.t is read"), "{found:?}");
+    assert!(!found.has_row);
 }
 
 #[test]
@@ -219,6 +223,46 @@ fn rows_of_a_table_that_is_defined_in_another_way_are_other_rows() {
 }
 
 #[test]
+fn a_long_row_whose_key_became_another_is_found_where_it_was() {
+    let place = TestRepository::new();
+    let mut rows = rows(4_000);
+    let mut number = 1u64;
+    // No two of its chunks are the same, and only the first has its key.
+    let long: String = (0..30_000)
+        .map(|_| {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            format!("{:08x} ", number >> 32)
+        })
+        .collect();
+    let of = |id: usize| format!("({id},'new','{long}')");
+    rows[777] = of(777);
+    ingest(&place, &dump(DEFINITION, &rows)); // 0
+    rows[777] = of(99_777);
+    ingest(&place, &dump(DEFINITION, &rows)); // 1
+    assert_eq!(history(&place, "777").steps, ["1: 'new' > -", "0: - > 'new' (oldest)"]);
+    assert_eq!(history(&place, "99777").steps, ["1: - > 'new'"]);
+}
+
+#[test]
+fn rows_are_understood_by_the_columns_that_stand_before_them() {
+    let place = TestRepository::new();
+    let of = |state: &str| {
+        let rows = format!(
+            "INSERT INTO `t` (`id`,`state`,`text`) VALUES (1,'a','x');\nINSERT INTO `t` (`text`,`state`,`id`) VALUES ('2','{state}',7);\n"
+        );
+        String::from_utf8(dump(DEFINITION, &[])).unwrap().replacen("UNLOCK", &format!("{rows}UNLOCK"), 1)
+    };
+    ["new", "new", "paid"].iter().for_each(|state| drop(ingest(&place, of(state).as_bytes())));
+    let (text, told, code) = place.yesterfs(&["history", "shop", "shop.t", "--key", "7", "--json"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((lines.len(), code), (2, Some(0)), "{told}");
+    let end =
+        r#""before":{"id":7,"state":"new","text":"2"},"after":{"id":7,"state":"paid","text":"2"},"changed":["state"]}"#;
+    assert!(lines[0].ends_with(end), "{text}");
+    assert!(lines[1].contains(r#""after":{"id":7,"state":"new","text":"2"}"#), "{text}");
+}
+
+#[test]
 fn dumps_of_another_kind_are_left_out() {
     let place = TestRepository::new();
     let of_postgres = b"--\n-- PostgreSQL database dump\n--\n\nCREATE TABLE public.t (id integer);\n\n--\n-- PostgreSQL database dump complete\n--\n";
@@ -317,6 +361,11 @@ fn tables_come_go_and_are_made_in_another_way() {
     let found = history(&place, "1");
     assert_eq!(found.steps, ["4: 'a' > 'a'", "3: - > 'a'", "2: 'a' > -", "1: - > 'a' (oldest)"]);
     assert!(found.notes[0].contains("shop.t has another key"), "{found:?}");
+    // The oldest of all lacks the table.
+    let place = TestRepository::new();
+    ingest(&place, other); // 0
+    ingest(&place, &dump(&keyed("PRIMARY KEY (`id`)"), &["(1,'a',1)".into()])); // 1
+    assert_eq!(history(&place, "1").steps, ["1: - > 'a'"]);
     let error = try_history(&place, "shop.t", "1,2").unwrap_err();
     assert!(error.to_string().contains("the key of shop.t is id"), "{error}");
     let snapshots: Vec<Arc<Snapshot>> = place.repository.catalog().choices("shop").rev().cloned().collect();

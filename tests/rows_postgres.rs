@@ -279,6 +279,89 @@ fn patches_make_each_state_of_the_other_in_a_real_server() {
     }
 }
 
+/// Where a patch that is a little wrong changes other rows, or none: rows that heirs have too, names that an index of expressions
+/// or a collation takes for others, more rows than one statement inserts, sequences of a table's own and of nobody.
+const NEIGHBOURS: &str = r#"
+CREATE COLLATION either (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+CREATE TABLE parent (id integer PRIMARY KEY, text text);
+CREATE TABLE child (PRIMARY KEY (id)) INHERITS (parent);
+CREATE TABLE lowered (id integer PRIMARY KEY, name text);
+CREATE UNIQUE INDEX ON lowered (lower(name));
+CREATE TABLE alike (name text COLLATE either);
+CREATE TABLE many (id serial PRIMARY KEY, text text);
+CREATE SEQUENCE free;
+INSERT INTO parent VALUES (1, 'a'), (2, 'b');
+INSERT INTO child VALUES (1, 'a'), (2, 'b');
+INSERT INTO lowered VALUES (1, 'a'), (2, 'b');
+INSERT INTO alike VALUES ('a'), ('A'), ('a');
+INSERT INTO many (text) VALUES ('first');
+"#;
+
+#[test]
+fn patches_change_no_other_rows_and_sequences() {
+    let (server, place) = (Postgres::start(), TestRepository::new());
+    server.make_empty("shop");
+    server.run("shop", NEIGHBOURS);
+    let first = dump(&server, &[]);
+    server.run(
+        "shop",
+        "UPDATE ONLY parent SET text = 'x' WHERE id = 1; DELETE FROM ONLY parent WHERE id = 2;
+         DELETE FROM lowered; INSERT INTO lowered VALUES (1, 'B'), (2, 'A'); DELETE FROM alike WHERE name COLLATE \"C\" = 'A';
+         INSERT INTO many (text) SELECT md5(i::text) FROM generate_series(1, 5000) i; SELECT nextval('free'), nextval('free')",
+    );
+    let dumps = [first, dump(&server, &[])];
+    let [a, b] = [&dumps[0], &dumps[1]].map(|dump| ingest(&place, dump));
+    for (from, direction) in [Direction::Forward, Direction::Reverse].into_iter().enumerate() {
+        let patch = patch(&place, &a, &b, direction).unwrap();
+        server.make_empty("shop");
+        server.run("shop", &dumps[from]);
+        let free = server.run("shop", "SELECT last_value FROM free");
+        server.run("shop", &patch);
+        assert_eq!(server.run("shop", "SELECT last_value FROM free"), free, "{direction:?}: it is no table's own");
+        let but_free = |dump: &[u8]| {
+            let lines = dump.split_inclusive(|&byte| byte == b'\n');
+            lines
+                .filter(|line| !line.starts_with(b"SELECT pg_catalog.setval('public.free'"))
+                .collect::<Vec<_>>()
+                .concat()
+        };
+        let made = dump(&server, &[]);
+        assert_same_dump(&but_free(&made), &but_free(&dumps[1 - from]), &format!("{direction:?}"), &patch);
+    }
+}
+
+#[test]
+fn patches_mean_the_same_whatever_the_session_has_set() {
+    let (server, place) = (Postgres::start(), TestRepository::new());
+    server.make_empty("shop");
+    server.run(
+        "shop",
+        r#"CREATE TABLE t (days date[], span interval, exact double precision[], data bytea[], doc xml, text text);
+           INSERT INTO t VALUES (ARRAY['2026-02-01'::date], '-1 mon 3 days 04:05', ARRAY[0.1::float8 + 0.2], ARRAY['\x00ff'::bytea], '<a/><b/>', 'Größe €');
+           CREATE SCHEMA hostile; CREATE FUNCTION hostile.never(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT false';
+           CREATE OPERATOR hostile.= (FUNCTION = hostile.never, LEFTARG = text, RIGHTARG = text)"#,
+    );
+    let first = dump(&server, &[]);
+    server.run("shop", "UPDATE t SET text = text || 'ß€'; INSERT INTO t (text, doc) VALUES ('ü', '<c/>d')");
+    let second = dump(&server, &[]);
+    let [a, b] = [&first, &second].map(|dump| ingest(&place, dump));
+    let patch = patch(&place, &a, &b, Direction::Forward).unwrap();
+    for setting in [
+        "client_encoding = 'LATIN1'",
+        "search_path = hostile, pg_catalog",
+        "DateStyle = 'SQL, DMY'",
+        "IntervalStyle = 'sql_standard'",
+        "extra_float_digits = -3",
+        "bytea_output = 'escape'",
+        "xmloption = 'document'",
+    ] {
+        server.make_empty("shop");
+        server.run("shop", &first);
+        server.run("shop", [format!("SET {setting};\n").as_bytes(), &patch].concat());
+        assert_same_dump(&dump(&server, &[]), &second, setting, &patch);
+    }
+}
+
 #[test]
 fn dumps_of_the_same_in_other_words_are_equal() {
     let (server, place) = (Postgres::start(), TestRepository::new());
