@@ -172,10 +172,14 @@ fn a_dump_of_all_databases_comes_back_into_another_server() {
     let options = ["--no-role-passwords", "--no-tablespaces"];
     let (server, stage) = dumped("pg_dumpall", &options);
     let other = Postgres::start();
-    // The role of whoever loads it is there already, which is the one thing that such dumps cannot make.
-    let dump = String::from_utf8(server.dump("pg_dumpall", &options)).unwrap();
-    ingest(&stage, dump.replace("CREATE ROLE postgres;\n", "").as_bytes());
-    restored(&restore_into(&stage, &other.url(""), &[]));
+    // The role of whoever loads it is there already, and stays as it is.
+    other.run("postgres", "ALTER ROLE postgres CONNECTION LIMIT 77");
+    let output = restore_into(&stage, &other.url(""), &[]);
+    restored(&output);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("stay as they are: postgres\n"), "{output:?}");
+    assert_eq!(other.run("postgres", "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'postgres'").trim(), "77");
+    let roles = |server: &Postgres| server.run("postgres", "SELECT rolname FROM pg_roles ORDER BY 1");
+    assert_eq!(roles(&other), roles(&server));
     let content = |server: &Postgres| content(server, "shop", &["--no-tablespaces"]);
     assert_eq!(content(&other), content(&server));
     let message = refused(&restore_into(&stage, &other.url(""), &[]), 2);

@@ -522,6 +522,11 @@ const PROMISES_OF_POSTGRES: &[(&str, &str)] = &[
         "several_clients_load_the_rows_of_one_dump",
     ),
     (
+        "Of a dump of a whole server, roles that the server has are neither made nor altered, which is told; its databases must \
+         not be there.",
+        "a_dump_of_all_databases_comes_back_into_another_server",
+    ),
+    (
         "`restore.sql` loads a table into whatever database is present: the parts of the table and of the sequences that \
          its columns own, in the order of the dump, each with the settings that were in force there.",
         "every_table_of_every_variant_restores_into_another_database",

@@ -20,6 +20,9 @@ pub const COLLECTIONS_FILE: &str = "collections";
 /// What is in no database.
 pub const GLOBALS_DIRECTORY: &str = "_globals";
 
+/// Among it, the roles of PostgreSQL.
+pub const ROLES_FILE: &str = "roles.sql";
+
 /// Dumps as they came, where that is compressed, or how they are made again.
 pub const ORIGINAL_DIRECTORY: &str = "_original";
 

@@ -12,7 +12,7 @@ use crate::load::loader::{Load, Loader};
 use crate::load::server::MysqlUrl;
 use crate::load::steps::{MYSQL, load_dump};
 use crate::load::tables::{DumpTables, FoundTable, TableName, from_hex, text_of};
-use crate::load::text::{NewName, SqlText};
+use crate::load::text::{Change, SqlText};
 use crate::load::{LoadOptions, LoadReport};
 use crate::progress::Monitor;
 use crate::repository::Repository;
@@ -193,7 +193,7 @@ impl<'a> Run<'a> {
             self.make_database(Some(&database))?;
             let mut text = SqlText::whole(self.repository.contents()?, found.content, 1);
             if found.name.table != table.as_bytes() {
-                text.rename = NewName::Mysql { old: found.name.table.to_vec(), new: table.into_bytes() };
+                text.changes = vec![Change::MysqlTable { old: found.name.table.to_vec(), new: table.into_bytes() }];
             }
             loads.push(Load { what: what.to_string(), text, arguments: vec![database.into()] });
         }

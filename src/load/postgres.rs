@@ -1,10 +1,12 @@
 //! Loading into PostgreSQL.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
-use crate::dump::layout::database_directory;
+use crate::dump::layout::{GLOBALS_DIRECTORY, ROLES_FILE, database_directory};
+use crate::dump::postgres::{created_role, each_statement};
 use crate::error::{Error, Result};
 use crate::id::WriterId;
 use crate::load::client::Client;
@@ -12,8 +14,8 @@ use crate::load::failure::StatementLines;
 use crate::load::loader::{Load, Loader};
 use crate::load::server::PostgresUrl;
 use crate::load::steps::{POSTGRES, load_dump};
-use crate::load::tables::{Database, DumpTables, TableName, from_hex, text_of};
-use crate::load::text::{CommandRule, NewName, SqlText};
+use crate::load::tables::{Database, DumpTables, TableName, from_hex, text_in, text_of};
+use crate::load::text::{Change, CommandRule, SqlText};
 use crate::load::{LoadOptions, LoadReport};
 use crate::progress::Monitor;
 use crate::repository::Repository;
@@ -108,14 +110,35 @@ impl Run<'_> {
         }
         let bytes = content.size;
         let mut text = SqlText::whole(self.repository.contents()?, content, self.options.threads);
-        text.commands = Some(self.commands.clone());
-        if let Some(directory) = &self.options.tablespaces {
-            text.rename = NewName::Tablespaces(directory.as_os_str().as_bytes().to_vec());
-        }
+        text.changes.push(Change::Commands(self.commands.clone()));
+        text.changes.extend(self.roles_that_stay(snapshot)?.map(Change::WithoutRoles));
+        let tablespaces = self.options.tablespaces.as_ref();
+        text.changes.extend(tablespaces.map(|all| Change::Tablespaces(all.as_os_str().as_bytes().to_vec())));
         let arguments = self.fed_in(database.as_deref().unwrap_or(MAINTENANCE_DATABASE));
         let load = Load { what: "the dump".into(), text, arguments };
         load_dump(&self.loader, &POSTGRES, load, self.tables.parts(snapshot)?, &places)?;
         Ok(LoadReport { tables: None, bytes })
+    }
+
+    /// The roles that the dump makes and the server has.
+    fn roles_that_stay(&self, snapshot: &Snapshot) -> Result<Option<Arc<HashSet<Vec<u8>>>>> {
+        let path = [GLOBALS_DIRECTORY, ROLES_FILE].join("/");
+        let node = self.repository.tree()?.lookup_path(&snapshot.manifest.root, path.as_bytes())?;
+        let text = text_in(&self.repository.contents()?, node.as_ref().and_then(|node| node.content()))?;
+        let mut roles = HashSet::new();
+        each_statement(&text, &mut |statement| roles.extend(created_role(statement)));
+        if roles.is_empty() {
+            return Ok(None);
+        }
+        let statement = "SELECT encode(convert_to(rolname::text, 'UTF8'), 'hex') FROM pg_catalog.pg_roles";
+        let there = self.loader.client.ask(&self.in_database(MAINTENANCE_DATABASE), statement)?;
+        let there: HashSet<Vec<u8>> = there.lines().map(from_hex).filter(|role| roles.contains(role)).collect();
+        if !there.is_empty() {
+            let mut names: Vec<_> = there.iter().map(|role| String::from_utf8_lossy(role)).collect();
+            names.sort();
+            self.loader.monitor.note(&format!("roles that the server has stay as they are: {}", names.join(", ")));
+        }
+        Ok(Some(Arc::new(there)))
     }
 
     fn in_database(&self, database: &str) -> Vec<OsString> {

@@ -17,7 +17,7 @@ use crate::dump::part_line::PartLine;
 use crate::error::{Error, Result};
 use crate::load::client::MARK;
 use crate::load::loader::{Load, Loader};
-use crate::load::text::{SqlText, Stretch};
+use crate::load::text::{Change, SqlText, Stretch};
 use crate::repository::content::Content;
 use crate::repository::content_reader::ContentReader;
 
@@ -138,7 +138,9 @@ fn load_of<'a>(group: &[TableRows], dump: &SqlText<'a>, arguments: &HashMap<Vec<
     };
     let made_of = group.iter().flat_map(of).collect();
     let whole = SqlText::whole(dump.contents, dump.content.clone(), 1);
-    let text = SqlText { made_of, commands: dump.commands.clone(), ..whole };
+    // Rows make nothing that is to be changed.
+    let changes = dump.changes.iter().filter(|change| matches!(change, Change::Commands(_))).cloned().collect();
+    let text = SqlText { made_of, changes, ..whole };
     Load { what, text, arguments }
 }
 

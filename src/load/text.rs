@@ -1,6 +1,8 @@
 //! SqlText: the SQL that a client is given: a file of a snapshot, or stretches of one, perhaps with its table renamed.
 
+use std::collections::HashSet;
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
 use crate::codec::DecodeError;
 use crate::dump::layout::DUMP_FILE;
@@ -29,40 +31,48 @@ pub enum Stretch {
     File(Content),
 }
 
-/// What the table is called, where that is not as in the file.
-#[derive(Default)]
-pub enum NewName {
-    #[default]
-    None,
-    Mysql {
-        old: Vec<u8>,
-        new: Vec<u8>,
-    },
-    Postgres {
-        old: TableInSchema,
-        new: TableInSchema,
-    },
-    /// No table is renamed, but tablespaces get their directories in this one.
+/// What is changed in a text on its way.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Commands to `psql` are kept out that no dump has.
+    Commands(CommandRule),
+    /// Roles that the server has are not made.
+    WithoutRoles(Arc<HashSet<Vec<u8>>>),
+    /// What makes foreign keys of PostgreSQL is left out.
+    WithoutForeignKeys,
+    /// Tablespaces get their directories in this one.
     Tablespaces(Vec<u8>),
+    /// A table of MySQL is called otherwise.
+    MysqlTable { old: Vec<u8>, new: Vec<u8> },
+    /// A table of PostgreSQL is.
+    PostgresTable { old: TableInSchema, new: TableInSchema },
 }
 
-impl NewName {
-    fn renamer(&self) -> Option<Box<dyn Rewrite>> {
-        match self {
-            NewName::None => None,
-            NewName::Mysql { old, new } => Some(Box::new(mysql::Renamer::new(old, new))),
-            NewName::Postgres { old, new } => Some(Box::new(postgres::Renamer::new(old.clone(), new.clone()))),
-            NewName::Tablespaces(all) => Some(Box::new(postgres::Resettler::new(all))),
-        }
+impl Change {
+    fn filter(&self) -> Filter {
+        let (filter, about): (Box<dyn Rewrite>, _) = match self {
+            Change::Commands(rule) => (Box::new(postgres::CommandGuard::new(rule.key())), DUMP),
+            Change::WithoutRoles(there) => (Box::new(postgres::RoleCutter::new(there)), DUMP),
+            Change::WithoutForeignKeys => (Box::<postgres::ForeignKeyCutter>::default(), DUMP),
+            Change::Tablespaces(all) => (Box::new(postgres::Resettler::new(all)), DUMP),
+            Change::MysqlTable { old, new } => (Box::new(mysql::Renamer::new(old, new)), AS_OPTION),
+            Change::PostgresTable { old, new } => {
+                (Box::new(postgres::Renamer::new(old.clone(), new.clone())), AS_OPTION)
+            }
+        };
+        Filter { filter, about }
     }
-}
 
-impl NewName {
-    /// A whole text with these names in it.
-    pub fn applied_to(&self, text: Vec<u8>) -> Result<Vec<u8>> {
-        match self.renamer() {
-            Some(filter) => Filter { filter, about: AS_OPTION }.finish(&text),
-            None => Ok(text),
+    /// A whole text so changed.
+    pub fn applied_to(&self, text: &[u8]) -> Result<Vec<u8>> {
+        self.filter().finish(text)
+    }
+
+    /// The key that `psql` is to be told first.
+    fn key(&self) -> Option<&str> {
+        match self {
+            Change::Commands(rule) => rule.key(),
+            _ => None,
         }
     }
 }
@@ -82,10 +92,6 @@ impl CommandRule {
             CommandRule::Lines => None,
             CommandRule::Key(key) => Some(key),
         }
-    }
-
-    fn guard(&self) -> Box<dyn Rewrite> {
-        Box::new(postgres::CommandGuard::new(self.key()))
     }
 }
 
@@ -124,11 +130,8 @@ pub struct SqlText<'a> {
     pub contents: ContentReader<'a>,
     pub content: Content,
     pub made_of: Vec<Stretch>,
-    pub rename: NewName,
-    /// Where it is for `psql`, which takes commands too, what keeps those out that no dump has.
-    pub commands: Option<CommandRule>,
-    /// Leaves out what makes foreign keys of PostgreSQL.
-    pub cuts_foreign_keys: bool,
+    /// What stretches of files go through, in this order.
+    pub changes: Vec<Change>,
     /// Threads that decode.
     pub threads: usize,
 }
@@ -137,7 +140,7 @@ impl<'a> SqlText<'a> {
     /// All of a file as it is.
     pub fn whole(contents: ContentReader<'a>, content: Content, threads: usize) -> SqlText<'a> {
         let made_of = vec![Stretch::Of(0..content.size)];
-        SqlText { contents, content, made_of, rename: NewName::None, commands: None, cuts_foreign_keys: false, threads }
+        SqlText { contents, content, made_of, changes: Vec::new(), threads }
     }
 
     pub fn bytes(&self) -> u64 {
@@ -164,28 +167,15 @@ impl<'a> SqlText<'a> {
 
     /// Gives to `take` what comes before the first stretch.
     pub fn begin(&self, take: Taker<'_>) -> Result<ControlFlow<()>> {
-        match self.commands.as_ref().and_then(CommandRule::key) {
+        match self.changes.iter().find_map(Change::key) {
             Some(key) => take(postgres::restricted(key).as_bytes()),
             None => Ok(ControlFlow::Continue(())),
         }
     }
 
-    /// What a stretch of the file goes through, in this order.
-    fn filters(&self) -> Vec<Filter> {
-        let guard = self.commands.as_ref().map(CommandRule::guard);
-        let about = if matches!(self.rename, NewName::Tablespaces(_)) { DUMP } else { AS_OPTION };
-        let guard = guard.map(|filter| Filter { filter, about: DUMP });
-        let cutter: Option<Box<dyn Rewrite>> = match self.cuts_foreign_keys {
-            true => Some(Box::<postgres::ForeignKeyCutter>::default()),
-            false => None,
-        };
-        let cutter = cutter.map(|filter| Filter { filter, about: DUMP });
-        guard.into_iter().chain(cutter).chain(self.rename.renamer().map(|filter| Filter { filter, about })).collect()
-    }
-
     /// Gives one stretch of it to `take`. Nothing of it waits for the next one.
     pub fn stretch(&self, stretch: &Stretch, take: Taker<'_>) -> Result<ControlFlow<()>> {
-        let mut filters = self.filters();
+        let mut filters: Vec<Filter> = self.changes.iter().map(Change::filter).collect();
         if filters.is_empty() || matches!(stretch, Stretch::Statement(_)) {
             return self.unchanged(stretch, take);
         }

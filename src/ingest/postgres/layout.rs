@@ -1,8 +1,8 @@
 //! Layout: which file of a snapshot a part of a dump belongs to.
 
 use crate::dump::layout::{
-    ATTACHMENT_FILE, DATA_FILE, DATABASE_FILE, GLOBALS_DIRECTORY, HEADER_FILE, META_DIRECTORY, POST_FILE, SCHEMA_FILE,
-    SEQUENCES_DIRECTORY, TABLES_DIRECTORY, VIEWS_DIRECTORY, database_directory,
+    ATTACHMENT_FILE, DATA_FILE, DATABASE_FILE, GLOBALS_DIRECTORY, HEADER_FILE, META_DIRECTORY, POST_FILE, ROLES_FILE,
+    SCHEMA_FILE, SEQUENCES_DIRECTORY, TABLES_DIRECTORY, VIEWS_DIRECTORY, database_directory,
 };
 use crate::dump::name::{file_name, file_name_beside};
 use crate::dump::postgres::{Object, PartKind};
@@ -28,7 +28,7 @@ fn shelf_of(kind: PartKind) -> Shelf {
     match kind {
         PartKind::Header => Shelf::Top(META_DIRECTORY, HEADER_FILE),
         PartKind::Footer => Shelf::Top(META_DIRECTORY, "footer.sql"),
-        PartKind::Roles => Shelf::Top(GLOBALS_DIRECTORY, "roles.sql"),
+        PartKind::Roles => Shelf::Top(GLOBALS_DIRECTORY, ROLES_FILE),
         PartKind::Grants => Shelf::Top(GLOBALS_DIRECTORY, "grants.sql"),
         PartKind::Tablespaces => Shelf::Top(GLOBALS_DIRECTORY, "tablespaces.sql"),
         PartKind::Database => Shelf::Database(DATABASE_FILE),

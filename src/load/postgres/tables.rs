@@ -12,7 +12,7 @@ use crate::load::LoadReport;
 use crate::load::loader::Load;
 use crate::load::postgres::{Run, quoted};
 use crate::load::tables::{TableName, text_in, text_of};
-use crate::load::text::{NewName, SqlText, Stretch};
+use crate::load::text::{Change, SqlText, Stretch};
 use crate::repository::content::Content;
 
 /// A table, and where it goes.
@@ -34,9 +34,9 @@ impl PlacedTable {
     }
 
     /// What it is called in its file and what it is to be called.
-    fn change(&self) -> NewName {
+    fn change(&self) -> Option<Change> {
         let new = TableInSchema { schema: self.schema.clone().into(), table: self.table.clone().into() };
-        if self.old == new { NewName::None } else { NewName::Postgres { old: self.old.clone(), new } }
+        (self.old != new).then(|| Change::PostgresTable { old: self.old.clone(), new })
     }
 
     fn place(&self) -> [&str; 3] {
@@ -107,22 +107,24 @@ impl Run<'_> {
         let mut made_of = vec![Stretch::Statement(begin.into())];
         made_of.extend(tables.iter().map(|table| Stretch::File(table.content.clone())));
         // There is a new name only for one that is alone.
-        let rename = tables.first().map(PlacedTable::change).unwrap_or_default();
+        let rename = tables.first().and_then(PlacedTable::change);
         let mut end = Vec::new();
         for attachment in tables.iter().filter_map(|table| table.attachment.as_ref()) {
             end.extend(text_in(&contents, Some(attachment))?);
         }
         for table in tables {
             let post = self.tables.file_of(table.name(), POST_FILE)?;
-            end.extend(rename.applied_to(foreign_keys(&text_in(&contents, post.as_ref())?))?);
+            let keys = foreign_keys(&text_in(&contents, post.as_ref())?);
+            end.extend(rename.as_ref().map_or_else(|| Ok(keys.clone()), |rename| rename.applied_to(&keys))?);
         }
         made_of.push(Stretch::Statement(end));
         for table in tables {
             self.tell_new_names(table);
         }
-        let commands = Some(self.commands.clone());
+        let mut changes = vec![Change::Commands(self.commands.clone()), Change::WithoutForeignKeys];
+        changes.extend(rename);
         let whole = SqlText::whole(contents, Content::empty(), 1);
-        let text = SqlText { made_of, rename, commands, cuts_foreign_keys: true, ..whole };
+        let text = SqlText { made_of, changes, ..whole };
         let mut arguments = self.fed_in(&tables[0].database);
         arguments.push("--single-transaction".into());
         let what = match (names, tables) {
