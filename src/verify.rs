@@ -70,7 +70,7 @@ pub fn verify(
     let place = ScratchPlace::new(&options.temporary_directory, monitor)?;
     let bin = options.server_bin.as_deref();
     let engine: Result<Box<dyn Engine>> = match options.with {
-        DrillServer::Mysql => MysqlEngine::new(bin).map(|engine| Box::new(engine) as _),
+        DrillServer::Mysql => MysqlEngine::new(bin, repository, snapshot, monitor).map(|engine| Box::new(engine) as _),
         DrillServer::Postgres => PostgresEngine::new(bin).map(|engine| Box::new(engine) as _),
         DrillServer::Mongo => MongoEngine::new(bin).map(|engine| Box::new(engine) as _),
     };

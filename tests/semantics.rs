@@ -896,6 +896,11 @@ const PROMISES_OF_DRILLS: &[(&str, &str)] = &[
         "dumps_of_a_real_mariadb_come_back_equal",
     ),
     (
+        "Users and roles that define views, routines, triggers or events of a dump of MySQL or MariaDB, and that it does not make, are made for the drill, as users who may do everything.",
+        "users_who_define_objects_are_made_for_the_drill",
+    ),
+    ("`restore --into` makes none.", "users_who_define_objects_are_made_for_the_drill"),
+    (
         "Roles and tablespaces that a dump of PostgreSQL needs and does not make are made for the drill.",
         "dumps_of_a_real_postgresql_come_back_equal",
     ),

@@ -205,6 +205,43 @@ fn a_dump_that_the_server_does_not_take_is_named_by_its_statement() {
 }
 
 #[test]
+fn users_who_define_objects_are_made_for_the_drill() {
+    let (server, stage) = (MariaDb::start(), Stage::new());
+    server.run("", "CREATE DATABASE shop; CREATE USER `gh``ost; DROP`@`%`, ghost@h; CREATE ROLE keeper");
+    server.run("", "GRANT ALL ON *.* TO `gh``ost; DROP`@`%`; GRANT ALL ON *.* TO ghost@h; GRANT ALL ON *.* TO keeper");
+    server.run(
+        "shop",
+        "CREATE TABLE t (id INT PRIMARY KEY, n INT); INSERT INTO t VALUES (1, 1), (2, 2);
+        CREATE DEFINER=`gh``ost; DROP`@`%` VIEW v AS SELECT * FROM t; CREATE DEFINER=ghost@h VIEW v2 AS SELECT v.id FROM v;
+        CREATE VIEW v3 AS SELECT id FROM v2;
+        CREATE DEFINER=keeper VIEW by_role AS SELECT * FROM t; CREATE VIEW of_role AS SELECT * FROM by_role;
+        CREATE DEFINER=ghost@h FUNCTION f(a INT) RETURNS INT DETERMINISTIC RETURN a + 1;
+        CREATE VIEW called AS SELECT f(id) AS n FROM v;
+        CREATE DEFINER=ghost@h TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.n = f(NEW.n);
+        CREATE DEFINER=ghost@h EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1",
+    );
+    let dump = || server.dump(&["--routines", "--events", "--single-transaction", "--databases", "shop"]);
+    let users =
+        "CREATE USER `ghost`@`h`, `gh``ost; DROP`@`%`;\nGRANT ALL ON *.* TO `ghost`@`h`, `gh``ost; DROP`@`%`;\n";
+    let with_users = [users.as_bytes(), &dump()].concat();
+    for dump in [dump(), with_users] {
+        ingest(&stage, "mysql", &dump);
+        assert!(equal(&stage, "mysql", &[]).contains("shop.t: 2 rows, equal\n"));
+    }
+    // Whoever restores the dump gets no user that it does not make.
+    let other = MariaDb::start();
+    ingest(&stage, "mysql", &dump());
+    let output = Command::new(env!("CARGO_BIN_EXE_yesterfs"))
+        .arg("--repo")
+        .arg(stage.repository())
+        .args(["restore", "shop", "--into", &other.url("")])
+        .output()
+        .unwrap();
+    assert!(refused(&output, 6).contains("The user specified as a definer"), "{output:?}");
+    assert_eq!(other.run("", "SELECT COUNT(*) FROM mysql.user WHERE User LIKE 'gh%' OR User = 'keeper'"), "0\n");
+}
+
+#[test]
 fn what_is_missing_or_wrong_is_said() {
     let stage = Stage::new();
     let dump = "-- MariaDB dump 10.19\n-- Host: h    Database: shop\n\nCREATE TABLE `t` (`id` int PRIMARY KEY);\n-- Dump completed\n";

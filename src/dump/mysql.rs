@@ -3,12 +3,14 @@
 
 use std::ops::Range;
 
+mod account;
 mod facts;
 mod lexer;
 mod modes;
 pub mod mydumper;
 mod part;
 mod rename;
+mod requirements;
 mod row;
 mod row_marks;
 mod row_reader;
@@ -22,9 +24,11 @@ mod table;
 mod words;
 pub mod xml;
 
+pub use self::account::Account;
 pub use self::facts::{Coordinates, CoordinatesOf, DumpEnd, DumpFacts, Session};
 pub use self::part::{Need, NeedKind, Part, PartKind};
 pub use self::rename::Renamer;
+pub use self::requirements::{Requirements, RequirementsFinder};
 pub use self::row::{columns_of_insert, is_number, meaning, quoted, split_row};
 pub use self::row_marks::RowMarks;
 pub use self::row_reader::{RowEvent, RowReader};
@@ -33,10 +37,11 @@ pub use self::statement::{setting, trigger_names};
 pub use self::table::{bytes_of_bits, table_schema};
 pub use self::words::QuoteModes;
 
+use self::account::definer;
 use self::facts::shown;
 use self::lexer::{EndedIn, Lexer, Sink};
 use self::row_marks::RowMarksFinder;
-use self::statement::{Belongs, Remark, definer_of_trigger, needs_of_table, remark, statement};
+use self::statement::{Belongs, Remark, needs_of_table, remark, statement};
 use self::words::{Word, Words, undoubled};
 
 /// The databases that a server has of its own.
@@ -315,9 +320,9 @@ impl<F: FnMut(Event)> Telling<'_, F> {
                 match kind {
                     PartKind::Schema => (self.tell)(Event::Needs(needs_of_table(text, modes))),
                     PartKind::Triggers => {
-                        let definer = definer_of_trigger(text, modes);
-                        let definer = definer.map(|it| start + it.start as u64..start + it.end as u64);
-                        definer.into_iter().for_each(|definer| (self.tell)(Event::Definer(definer)));
+                        if let Some((_, place)) = definer(text, modes) {
+                            (self.tell)(Event::Definer(start + place.start as u64..start + place.end as u64));
+                        }
                     }
                     _ => {}
                 }

@@ -1,6 +1,7 @@
 //! A MariaDB, or a MySQL, for a drill.
 
 use std::ffi::OsString;
+use std::ops::ControlFlow;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,8 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::dump::layout::{RESERVED, VIEWS_DIRECTORY};
-use crate::dump::mysql::SERVER_DATABASES;
+use crate::dump::layout::{DUMP_FILE, RESERVED, VIEWS_DIRECTORY};
+use crate::dump::mysql::{Account, Requirements, RequirementsFinder, SERVER_DATABASES};
 use crate::dump::name::name_of_file;
 use crate::error::{Error, Result};
 use crate::load::ServerUrl;
@@ -20,6 +21,7 @@ use crate::repository::snapshot::Snapshot;
 use crate::repository::tree::TreeReader;
 use crate::verify::place::ScratchPlace;
 use crate::verify::programs::Programs;
+use crate::verify::row_options::content_of;
 use crate::verify::server::{Engine, SecondDump};
 
 const PACKAGE: &str = "mariadb-server";
@@ -29,6 +31,9 @@ const USUAL_PLACES: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/usr/libexec"]
 
 /// Where the server's users are.
 const USERS_DATABASE: &[u8] = b"mysql";
+
+/// So many users are made by one run of the client: what one argument takes is limited.
+const USERS_AT_ONCE: usize = 50;
 
 /// Nothing but the socket, nothing that outlives the drill, and times as the dump tells them.
 const SERVER_OPTIONS: [&str; 12] = [
@@ -53,10 +58,17 @@ pub struct MysqlEngine {
     base: Option<PathBuf>,
     client: OsString,
     dumper: OsString,
+    requirements: Requirements,
 }
 
 impl MysqlEngine {
-    pub fn new(bin: Option<&Path>) -> Result<MysqlEngine> {
+    /// One for a dump.
+    pub fn new(
+        bin: Option<&Path>,
+        repository: &Repository,
+        snapshot: &Snapshot,
+        monitor: &dyn Monitor,
+    ) -> Result<MysqlEngine> {
         let programs = Programs::new(bin, USUAL_PLACES.map(PathBuf::from).to_vec(), PACKAGE);
         let server = programs.require(&["mariadbd", "mysqld"])?;
         // A server of MariaDB has the one, of MySQL below 5.7 the other.
@@ -69,14 +81,25 @@ impl MysqlEngine {
             base,
             client,
             dumper: programs.find_client(&["mariadb-dump", "mysqldump"]),
+            requirements: requirements(repository, snapshot, monitor)?,
         })
     }
 
     fn places(&self, place: &ScratchPlace) -> Vec<OsString> {
-        let option = |name: &str, path: &Path| [name.as_bytes(), path.as_os_str().as_bytes()].concat();
-        let mut options = vec![option("--datadir=", &place.path("data")), option("--tmpdir=", &place.path("tmp"))];
-        options.extend(self.base.as_ref().map(|base| option("--basedir=", base)));
-        options.into_iter().map(OsString::from_vec).collect()
+        let path_option = |name: &[u8], path: &Path| option(name, path.as_os_str().as_bytes());
+        let mut options =
+            vec![path_option(b"--datadir=", &place.path("data")), path_option(b"--tmpdir=", &place.path("tmp"))];
+        options.extend(self.base.as_ref().map(|base| path_option(b"--basedir=", base)));
+        options
+    }
+
+    /// A program that is led to the server.
+    fn at_server(&self, place: &ScratchPlace, program: &OsString) -> Command {
+        let mut command = place.client(program);
+        // An option file has to come first.
+        command.arg(option(b"--defaults-file=", option_file(place).as_os_str().as_bytes()));
+        command.arg(option(b"--socket=", socket(place).as_os_str().as_bytes())).arg("--user=root");
+        command
     }
 
     /// What a client reads in place of all other option files; the empty password counts more than one in the environment.
@@ -87,8 +110,34 @@ impl MysqlEngine {
     }
 }
 
+/// What the dump of a snapshot requires.
+fn requirements(repository: &Repository, snapshot: &Snapshot, monitor: &dyn Monitor) -> Result<Requirements> {
+    let mut finder = RequirementsFinder::default();
+    if let Some(content) = content_of(repository, snapshot, DUMP_FILE.as_bytes())? {
+        repository.contents()?.each_piece(&content, 1, |piece| {
+            if monitor.is_cancelled() {
+                return Err(Error::Interrupted);
+            }
+            finder.push(piece);
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
+    Ok(finder.finish())
+}
+
+/// Makes a user who may do all that objects do which it defines.
+fn statements_for(account: &Account) -> Vec<u8> {
+    let account = account.quoted();
+    let (made, granted) = (&b"CREATE USER IF NOT EXISTS "[..], &b"; GRANT ALL PRIVILEGES ON *.* TO "[..]);
+    [made, &account, granted, &account, b"; "].concat()
+}
+
 fn option_file(place: &ScratchPlace) -> PathBuf {
     place.path("client.cnf")
+}
+
+fn option(name: &[u8], value: &[u8]) -> OsString {
+    OsString::from_vec([name, value].concat())
 }
 
 fn socket(place: &ScratchPlace) -> PathBuf {
@@ -120,9 +169,8 @@ impl Engine for MysqlEngine {
     fn server(&self, place: &ScratchPlace, is_restarted: bool) -> Command {
         let mut command = place.command(&self.server);
         command.arg("--no-defaults").args(self.places(place)).args(SERVER_OPTIONS);
-        let option =
-            |name: &str, path: PathBuf| OsString::from_vec([name.as_bytes(), path.as_os_str().as_bytes()].concat());
-        command.arg(option("--socket=", socket(place))).arg(option("--pid-file=", place.path("pid")));
+        command.arg(option(b"--socket=", socket(place).as_os_str().as_bytes()));
+        command.arg(option(b"--pid-file=", place.path("pid").as_os_str().as_bytes()));
         if is_restarted {
             command.arg("--skip-grant-tables");
         }
@@ -155,7 +203,13 @@ impl Engine for MysqlEngine {
         true
     }
 
-    fn prepare(&self, _: &ScratchPlace, _: &Repository, _: &Snapshot, _: &dyn Monitor) -> Result<()> {
+    fn prepare(&self, place: &ScratchPlace, _: &Repository, _: &Snapshot, _: &dyn Monitor) -> Result<()> {
+        let definers: Vec<Vec<u8>> = self.requirements.definers.iter().map(statements_for).collect();
+        for statements in definers.chunks(USERS_AT_ONCE) {
+            let mut command = self.at_server(place, &self.client);
+            command.arg("--execute").arg(OsString::from_vec(statements.concat()));
+            place.run(command, "making users who define objects of the dump")?;
+        }
         Ok(())
     }
 
@@ -171,13 +225,8 @@ impl Engine for MysqlEngine {
         snapshot: &Snapshot,
         _: &dyn Monitor,
     ) -> Result<SecondDump> {
-        let option = |name: &[u8], value: &[u8]| OsString::from_vec([name, value].concat());
-        let mut command = place.client(&self.dumper);
-        // An option file has to come first.
-        command.arg(option(b"--defaults-file=", option_file(place).as_os_str().as_bytes()));
-        command.arg(option(b"--socket=", socket(place).as_os_str().as_bytes()));
-        command.args(["--user=root", "--skip-lock-tables", "--single-transaction", "--quick"]);
-        command.args(["--skip-dump-date", "--skip-triggers"]);
+        let mut command = self.at_server(place, &self.dumper);
+        command.args(["--skip-lock-tables", "--single-transaction", "--quick", "--skip-dump-date", "--skip-triggers"]);
         if let Some(set) = snapshot.manifest.facts.get("character_set") {
             command.arg(option(b"--default-character-set=", set.as_bytes()));
         }

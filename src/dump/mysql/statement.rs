@@ -1,7 +1,5 @@
 //! What a statement, or a comment between statements, means for the structure of a dump.
 
-use std::ops::Range;
-
 use crate::dump::mysql::lexer::{Lexer, Sink};
 use crate::dump::mysql::part::{Need, NeedKind, PartKind};
 use crate::dump::mysql::words::{QuoteModes, Word, Words};
@@ -114,37 +112,6 @@ pub fn trigger_names(text: &[u8], modes: QuoteModes) -> Vec<Vec<u8>> {
     lexer.push(text, &mut names);
     lexer.finish(&mut names);
     names.0
-}
-
-/// Where a statement that makes a trigger tells its definer.
-pub fn definer_of_trigger(text: &[u8], modes: QuoteModes) -> Option<Range<usize>> {
-    let mut words = Words::new(text, modes);
-    let start = loop {
-        let start = words.place();
-        match words.next()? {
-            word if word.is("TRIGGER") => return None,
-            word if word.is("DEFINER") && words.pass_symbol(b'=') => break start,
-            _ => {}
-        }
-    };
-    let user = words.next()?;
-    let mut end = words.end();
-    let mut behind = words.clone();
-    match behind.next() {
-        // `user`@`host`, and `user`@host, which is one word behind the user.
-        Some(Word::Plain(b"@")) => {
-            behind.next()?;
-            end = behind.end();
-        }
-        Some(Word::Plain(host)) if host.starts_with(b"@") => end = behind.end(),
-        Some(Word::Name(_) | Word::Text(_)) if matches!(user, Word::Plain(user) if user.ends_with(b"@")) => {
-            end = behind.end();
-        }
-        // CURRENT_USER()
-        Some(Word::Symbol(b'(')) if behind.pass_symbol(b')') => end = behind.end(),
-        _ => {}
-    }
-    Some(start..end)
 }
 
 /// The text that the first statement sets a variable of this name to, given in upper case.

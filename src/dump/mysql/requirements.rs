@@ -1,0 +1,127 @@
+//! Requirements: what a dump asks of a server that is to take it and to give it back.
+
+use std::collections::BTreeSet;
+
+use crate::dump::mysql::account::{Account, definer};
+use crate::dump::mysql::lexer::{Lexer, Sink};
+use crate::dump::mysql::words::{QuoteModes, Word, Words};
+
+/// So many definers are looked for; more stand in no dump but one that means harm.
+const DEFINERS_MAX: usize = 10_000;
+
+/// What a dump requires.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Requirements {
+    /// Who defines views, routines, triggers or events, and is not made by the dump: that is left to a dump of users.
+    pub definers: BTreeSet<Account>,
+    /// Rows that system-versioned tables had before were dumped too.
+    pub has_history: bool,
+}
+
+/// Finds them while it reads a dump.
+#[derive(Default)]
+pub struct RequirementsFinder {
+    lexer: Lexer,
+    found: Found,
+}
+
+impl RequirementsFinder {
+    /// Takes the next piece, of any length.
+    pub fn push(&mut self, piece: &[u8]) {
+        self.lexer.push(piece, &mut self.found);
+    }
+
+    /// Tells that nothing follows.
+    pub fn finish(mut self) -> Requirements {
+        self.lexer.finish(&mut self.found);
+        let Found { named, made, has_history } = self.found;
+        Requirements { definers: &named - &made, has_history }
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    named: BTreeSet<Account>,
+    made: BTreeSet<Account>,
+    has_history: bool,
+}
+
+impl Sink for Found {
+    fn statement(&mut self, _: u64, text: &[u8], modes: QuoteModes) {
+        let mut words = Words::new(text, modes);
+        if words.pass("SET") {
+            self.has_history |= asks_for_history(words);
+        } else if words.pass("CREATE") {
+            let _ = words.pass("OR") && words.pass("REPLACE");
+            if words.pass("USER") || words.pass("ROLE") {
+                self.note_made(words.past_if_exists());
+            } else if self.named.len() < DEFINERS_MAX {
+                let definer = definer(text, modes).map(|(account, _)| account);
+                self.named.extend(definer.filter(|account| !account.is_present_one()));
+            }
+        }
+    }
+}
+
+impl Found {
+    /// Accounts with commas between them, each with what it is identified by.
+    fn note_made(&mut self, mut words: Words) {
+        while self.made.len() < DEFINERS_MAX {
+            self.made.extend(Account::next(&mut words));
+            if !words.any(|word| word == Word::Symbol(b',')) {
+                return;
+            }
+        }
+    }
+}
+
+/// `SET @@session.system_versioning_insert_history=1`, which `mariadb-dump --dump-history` writes before such rows.
+fn asks_for_history(mut words: Words) -> bool {
+    while let Some(word) = words.next() {
+        if word.is("SYSTEM_VERSIONING_INSERT_HISTORY") && words.pass_symbol(b'=') && words.pass("1") {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str, piece_bytes: usize) -> Requirements {
+        let mut finder = RequirementsFinder::default();
+        text.as_bytes().chunks(piece_bytes).for_each(|piece| finder.push(piece));
+        finder.finish()
+    }
+
+    #[test]
+    fn definers_are_found_but_those_that_the_dump_makes() {
+        let text = "CREATE USER `own`@`h` IDENTIFIED BY 'CREATE', `other own`@`h`;\nCREATE ROLE IF NOT EXISTS `role`;\n\
+                    INSERT INTO `t` VALUES ('; CREATE DEFINER=`no`@`%` VIEW `v`;');\n\
+                    /*!50001 CREATE ALGORITHM=UNDEFINED */\n/*!50013 DEFINER=`of view`@`%` SQL SECURITY DEFINER */\n\
+                    /*!50001 VIEW `v` AS select 1 AS `definer` */;\nDELIMITER ;;\n\
+                    /*!50003 CREATE*/ /*!50017 DEFINER=`of trigger`@`%`*/ /*!50003 TRIGGER a BEFORE INSERT ON t FOR EACH ROW BEGIN\n\
+                    SET @x = 1; END */;;\nCREATE DEFINER=`own`@`h` PROCEDURE `p`() BEGIN SELECT 1; END;;\n\
+                    CREATE DEFINER=`other own`@`h` PROCEDURE `p`() SELECT 1;;\nCREATE DEFINER=`role` PROCEDURE `r`() SELECT 1;;\n\
+                    CREATE DEFINER=CURRENT_USER PROCEDURE `q`() SELECT 1;;\n\
+                    CREATE OR REPLACE DEFINER=`of function`@`%` FUNCTION `f`() RETURNS int RETURN 1;;\n\
+                    /*!50106 CREATE*/ /*!50117 DEFINER=`of event`@`%`*/ /*!50106 EVENT `e` ON SCHEDULE EVERY 1 DAY DO SELECT 1 */ ;;";
+        for piece_bytes in [1, 7, text.len()] {
+            let Requirements { definers, has_history } = found(text, piece_bytes);
+            let users: Vec<_> = definers.iter().map(|it| String::from_utf8(it.user.clone()).unwrap()).collect();
+            assert_eq!(users, ["of event", "of function", "of trigger", "of view"]);
+            assert!(!has_history);
+        }
+    }
+
+    #[test]
+    fn a_dump_says_that_it_has_history() {
+        let sets = "/*M!101100 SET @old_system_versioning_insert_history=@@session.system_versioning_insert_history, \
+                    @@session.system_versioning_insert_history=1 */;\n";
+        let sets_back = "/*M!101100 SET system_versioning_insert_history=@old_system_versioning_insert_history */;\n";
+        assert!(found(sets, 7).has_history);
+        assert!(!found(sets_back, 7).has_history);
+        assert!(!found(&format!("INSERT INTO t VALUES ('\n{sets}');\n"), 7).has_history);
+    }
+}
