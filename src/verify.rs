@@ -56,7 +56,7 @@ pub struct VerifyOptions {
 /// Does the drill, gives each table to `tell`, and records what was found.
 ///
 /// # Errors
-/// [`Error::Load`] where the server does not take the dump, which is recorded, or cannot be started, which is not.
+/// [`Error::Load`] where the server does not take the dump, which is recorded, or cannot be started or dumped, which is not.
 /// [`Error::NotStarted`] where the program that loads cannot be. [`Error::Invalid`] for a snapshot of anything else. Those of `tell`.
 pub fn verify(
     repository: &Repository,

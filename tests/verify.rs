@@ -18,6 +18,8 @@ use support::server::refused;
 const HOSTILE_MYSQL: &str = include_str!("mysql/hostile.sql");
 const HOSTILE_POSTGRES: &str = include_str!("postgres/hostile.sql");
 
+const SMALL_MYSQL: &str = "-- MariaDB dump 10.19\n-- Host: h    Database: shop\n\nCREATE TABLE `t` (`id` int PRIMARY KEY);\n-- Dump completed\n";
+
 const DATABASES: [&str; 3] = ["--databases", "shop", "we/ird .%db"];
 
 fn ingest(stage: &Stage, kind: &str, dump: &[u8]) {
@@ -244,8 +246,7 @@ fn users_who_define_objects_are_made_for_the_drill() {
 #[test]
 fn what_is_missing_or_wrong_is_said() {
     let stage = Stage::new();
-    let dump = "-- MariaDB dump 10.19\n-- Host: h    Database: shop\n\nCREATE TABLE `t` (`id` int PRIMARY KEY);\n-- Dump completed\n";
-    ingest(&stage, "mysql", dump.as_bytes());
+    ingest(&stage, "mysql", SMALL_MYSQL.as_bytes());
     let empty = stage.make_directory("empty");
     let message = refused(&run(&stage, "mysql", &["--server-bin", empty.to_str().unwrap()]), 6);
     let parts = ["mariadbd or mysqld", "install mariadb-server", "--server-bin"];
@@ -267,29 +268,66 @@ fn what_is_missing_or_wrong_is_said() {
     assert!(message.contains("install postgresql"), "{message}");
 }
 
-#[test]
-fn what_is_missing_on_the_machine_says_nothing_of_the_dump() {
-    let stage = Stage::new();
-    let dump = "-- MariaDB dump 10.19\n-- Host: h    Database: shop\n\nCREATE TABLE `t` (`id` int PRIMARY KEY);\n-- Dump completed\n";
-    ingest(&stage, "mysql", dump.as_bytes());
-    // A server that is whole, but for its client.
+/// A directory of programs of a MariaDB that is whole, but for these.
+fn programs_but(stage: &Stage, missing: &[&str]) -> PathBuf {
     let (programs, sbin) = (stage.make_directory("server/bin"), stage.make_directory("server/sbin"));
-    for program in ["mariadb-install-db", "my_print_defaults", "resolveip", "mariadb-dump"] {
+    let all = ["mariadb", "mariadb-install-db", "my_print_defaults", "resolveip", "mariadb-dump"];
+    for program in all.iter().filter(|program| !missing.contains(program)) {
         symlink(Path::new("/usr/bin").join(program), programs.join(program)).unwrap();
     }
     symlink("/usr/sbin/mariadbd", sbin.join("mariadbd")).unwrap();
     for directory in ["share", "lib"] {
         symlink(Path::new("/usr").join(directory), stage.path("server").join(directory)).unwrap();
     }
+    programs
+}
+
+#[test]
+fn what_is_missing_on_the_machine_says_nothing_of_the_dump() {
+    let stage = Stage::new();
+    ingest(&stage, "mysql", SMALL_MYSQL.as_bytes());
+    let programs = programs_but(&stage, &["mariadb"]);
     fs::write(programs.join("mariadb"), "not to be run").unwrap();
     let options = ["--server-bin", programs.to_str().unwrap()];
     let message = refused(&run(&stage, "mysql", &options), 6);
     assert!(message.contains("mariadb\" cannot be started: "), "{message}");
     assert_eq!(recorded(&stage), "");
-    fs::remove_file(sbin.join("mariadbd")).unwrap();
+    fs::remove_file(stage.path("server/sbin/mariadbd")).unwrap();
     let message = refused(&run(&stage, "mysql", &options), 6);
     assert!(message.contains("install mariadb-server"), "{message}");
     assert_eq!(recorded(&stage), "");
+}
+
+#[test]
+fn a_second_dump_that_fails_says_nothing_of_the_first() {
+    let stage = Stage::new();
+    ingest(&stage, "mysql", SMALL_MYSQL.as_bytes());
+    let programs = programs_but(&stage, &["mariadb-dump"]);
+    let dumper = programs.join("mariadb-dump");
+    let half = "printf '%s\\n' '-- MariaDB dump 10.19' 'CREATE TABLE `t` (`id` int);'";
+    for (script, reason) in [
+        ("exit 3", "it failed with exit status: 3"),
+        ("exit 0", "it produced nothing"),
+        (half, "what it printed is incomplete: "),
+    ] {
+        fs::write(&dumper, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&dumper, Permissions::from_mode(0o755)).unwrap();
+        let message = refused(&run(&stage, "mysql", &["--server-bin", programs.to_str().unwrap()]), 6);
+        let told = format!("/mariadb-dump\" failed dumping the server of the drill: {reason}");
+        assert!(message.contains(&told), "{told} is not in {message}");
+        assert!(!message.contains("no snapshot was made") && !message.contains("--keep-incomplete"), "{message}");
+        assert_eq!(recorded(&stage), "");
+    }
+}
+
+#[test]
+fn rows_as_long_as_a_server_takes_come_back_equal() {
+    let (server, stage) = (MariaDb::start(), Stage::new());
+    server.run("", "SET GLOBAL max_allowed_packet = 1 << 30; CREATE DATABASE shop");
+    server.run("shop", "CREATE TABLE t (id INT PRIMARY KEY, large LONGBLOB)");
+    server.run("shop", "INSERT INTO t VALUES (1, REPEAT('x', 26000000)), (2, 'y')");
+    ingest(&stage, "mysql", &server.dump(&["--max-allowed-packet=1G", "--databases", "shop"]));
+    assert!(equal(&stage, "mysql", &[]).contains("shop.t: 2 rows, equal\n"));
 }
 
 /// A drill in whose server a statement sleeps.

@@ -144,6 +144,7 @@ impl Comparing<'_> {
                 return ingest_mongo(repository, options, self.clock, &apart);
             }
         };
+        let program = command.get_program().to_string_lossy().into_owned();
         let input = StreamInput::Program(command);
         let inputs = vec![DumpInput { name: None, input, fallback_database: source }];
         let options = DumpOptions { common, inputs, rules: DumpRules::default(), threads };
@@ -151,7 +152,7 @@ impl Comparing<'_> {
             DrillServer::Postgres => ingest_postgres,
             DrillServer::Mysql | DrillServer::Mongo => ingest_mysql,
         };
-        ingest(repository, options, self.clock, &apart)
+        ingest(repository, options, self.clock, &apart).map_err(|error| not_dumped(error, program))
     }
 
     /// Compares all tables, and gives each to `tell`; tells how many there are, their rows, and how many differ.
@@ -242,6 +243,16 @@ impl Comparing<'_> {
         }
         Ok(table)
     }
+}
+
+/// What is wrong with the second dump is not wrong with a dump of the user's, nor is it to be kept.
+fn not_dumped(error: Error, client: String) -> Error {
+    let reason = match error {
+        Error::Command { reason, .. } => format!("it {reason}"),
+        Error::Incomplete { reason, .. } => format!("what it printed is incomplete: {reason}"),
+        other => return other,
+    };
+    Error::Load { what: "dumping the server of the drill".into(), client, reason }
 }
 
 /// What is not equal besides rows.

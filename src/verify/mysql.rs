@@ -35,6 +35,9 @@ const USERS_DATABASE: &[u8] = b"mysql";
 /// So many users are made by one run of the client: what one argument takes is limited.
 const USERS_AT_ONCE: usize = 50;
 
+/// The longest row that the protocol knows; dumpers take 24 MiB else.
+const PACKET_OPTION: &str = "--max-allowed-packet=1073741824";
+
 /// Nothing but the socket, nothing that outlives the drill, and times as the dump tells them.
 const SERVER_OPTIONS: [&str; 12] = [
     "--skip-networking",
@@ -43,7 +46,7 @@ const SERVER_OPTIONS: [&str; 12] = [
     "--local-infile=0",
     "--skip-log-bin",
     "--log-bin-trust-function-creators=1",
-    "--max-allowed-packet=1073741824",
+    PACKET_OPTION,
     "--innodb-flush-log-at-trx-commit=0",
     "--innodb-flush-method=nosync",
     "--innodb-fast-shutdown=2",
@@ -227,6 +230,7 @@ impl Engine for MysqlEngine {
     ) -> Result<SecondDump> {
         let mut command = self.at_server(place, &self.dumper);
         command.args(["--skip-lock-tables", "--single-transaction", "--quick", "--skip-dump-date", "--skip-triggers"]);
+        command.arg(PACKET_OPTION);
         if let Some(set) = snapshot.manifest.facts.get("character_set") {
             command.arg(option(b"--default-character-set=", set.as_bytes()));
         }
