@@ -330,6 +330,20 @@ fn rows_as_long_as_a_server_takes_come_back_equal() {
     assert!(equal(&stage, "mysql", &[]).contains("shop.t: 2 rows, equal\n"));
 }
 
+#[test]
+fn dumps_without_tables_come_back_equal() {
+    let (server, stage) = (MariaDb::start(), Stage::new());
+    server.run("", "CREATE DATABASE emptydb; CREATE DATABASE of_views; CREATE VIEW of_views.v AS SELECT 1 AS id");
+    for options in
+        [&["emptydb"][..], &["--databases", "emptydb", "of_views"], &["--system=servers"], &["--databases", "mysql"]]
+    {
+        ingest(&stage, "mysql", &server.dump(options));
+        let printed = equal(&stage, "mysql", &[]);
+        assert!(printed.starts_with("equal: 0 tables, 0 rows; server 10."), "{options:?}: {printed}");
+        assert!(recorded(&stage).contains(r#""equal":true"#) && recorded(&stage).contains(r#""server":"10."#));
+    }
+}
+
 /// A drill in whose server a statement sleeps.
 fn sleeping(stage: &Stage) -> Child {
     let dump = "-- MariaDB dump 10.19\n-- Host: h    Database: shop\n\nCREATE TABLE `t` (`id` int PRIMARY KEY);\n\

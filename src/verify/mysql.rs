@@ -242,7 +242,12 @@ impl Engine for MysqlEngine {
             }
             databases.push(OsString::from_vec(name));
         }
-        command.arg("--databases").args(databases);
+        if databases.is_empty() {
+            // It wants to be told what to dump: here something of the server's, and of that no more than who made the dump.
+            command.args(["--no-data", "--no-create-info", "mysql"]);
+        } else {
+            command.arg("--databases").args(databases);
+        }
         Ok(SecondDump::Command(Box::new(command)))
     }
 }
