@@ -871,6 +871,7 @@ const PROMISES_OF_DRILLS: &[(&str, &str)] = &[
         "Nor where a program is missing or cannot be started: that is the machine's fault, and says nothing of the dump.",
         "what_is_missing_on_the_machine_says_nothing_of_the_dump",
     ),
+    ("Nor where the second dump fails, which is told as that.", "a_second_dump_that_fails_says_nothing_of_the_first"),
     (
         "The server runs in a new directory in the one for temporary files, or in `--tmp`, as nobody where root does the drill, and is reached by a socket in that directory only.",
         "whoever_ends_a_drill_leaves_nothing_behind",
@@ -894,6 +895,11 @@ const PROMISES_OF_DRILLS: &[(&str, &str)] = &[
     (
         "The databases that MySQL and MariaDB have of their own are loaded, but not compared.",
         "dumps_of_a_real_mariadb_come_back_equal",
+    ),
+    ("A dump that has no tables, or no database at all, is equal.", "dumps_without_tables_come_back_equal"),
+    (
+        "A table whose rows `mariadb-dump --dump-history` dumped with those that it had before is compared with these, too.",
+        "rows_that_were_dumped_with_their_history_come_back_with_it",
     ),
     (
         "Users and roles that define views, routines, triggers or events of a dump of MySQL or MariaDB, and that it does not make, are made for the drill, as users who may do everything.",

@@ -344,6 +344,33 @@ fn dumps_without_tables_come_back_equal() {
     }
 }
 
+#[test]
+fn rows_that_were_dumped_with_their_history_come_back_with_it() {
+    let (server, stage) = (MariaDb::start(), Stage::new());
+    server.run("", "CREATE DATABASE shop");
+    server.run(
+        "shop",
+        "CREATE TABLE t (id INT PRIMARY KEY, n INT) WITH SYSTEM VERSIONING; INSERT INTO t VALUES (1, 1), (2, 2), (3, 3);
+        UPDATE t SET n = n + 10; UPDATE t SET n = 20 WHERE id = 1; DELETE FROM t WHERE id = 3;
+        CREATE TABLE seen (id INT PRIMARY KEY, n INT, s TIMESTAMP(6) GENERATED ALWAYS AS ROW START,
+        e TIMESTAMP(6) GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (s, e)) WITH SYSTEM VERSIONING;
+        INSERT INTO seen (id, n) VALUES (1, 1); UPDATE seen SET n = 2; CREATE TABLE plain (id INT PRIMARY KEY)",
+    );
+    let dump = server.dump(&["--dump-history", "--databases", "shop"]);
+    ingest(&stage, "mysql", &dump);
+    let printed = equal(&stage, "mysql", &[]);
+    for line in ["shop.t: 7 rows, equal", "shop.seen: 2 rows, equal", "shop.plain: 0 rows, equal"] {
+        assert!(printed.lines().any(|printed| printed == line), "{line} is not in {printed}");
+    }
+    let statements = "USE `shop`; DELETE HISTORY FROM t;";
+    ingest(&stage, "mysql", &with_statements(&dump, "-- Dump completed", statements));
+    let printed = different(&stage, "mysql", &[]);
+    assert!(printed.contains("shop.t: 7 rows, DIFFERENT: 0 changed, 5 missing, 0 added\n"), "{printed}");
+    // Without it, only what is now is compared.
+    ingest(&stage, "mysql", &server.dump(&["--databases", "shop", "--ignore-table=shop.seen"]));
+    assert!(equal(&stage, "mysql", &[]).contains("shop.t: 2 rows, equal\n"));
+}
+
 /// A drill in whose server a statement sleeps.
 fn sleeping(stage: &Stage) -> Child {
     let dump = "-- MariaDB dump 10.19\n-- Host: h    Database: shop\n\nCREATE TABLE `t` (`id` int PRIMARY KEY);\n\

@@ -230,7 +230,7 @@ impl Engine for MysqlEngine {
     ) -> Result<SecondDump> {
         let mut command = self.at_server(place, &self.dumper);
         command.args(["--skip-lock-tables", "--single-transaction", "--quick", "--skip-dump-date", "--skip-triggers"]);
-        command.arg(PACKET_OPTION);
+        command.arg(PACKET_OPTION).args(self.requirements.has_history.then_some("--dump-history"));
         if let Some(set) = snapshot.manifest.facts.get("character_set") {
             command.arg(option(b"--default-character-set=", set.as_bytes()));
         }
