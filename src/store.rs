@@ -13,6 +13,7 @@ pub mod delta;
 pub mod delta_group;
 pub mod index;
 pub mod listed_delta;
+mod owner;
 pub mod pack;
 pub mod segment;
 

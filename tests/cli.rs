@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -435,6 +435,51 @@ fn as_ordinary_user(stage: &Stage, words: &[&str]) -> Ran {
     let mut command = Command::new(program);
     command.env("YESTERFS_REPO", stage.path("repo")).current_dir(stage.directory.path()).args(words);
     Ran::of(command.uid(NOBODY).gid(NOBODY).output().unwrap())
+}
+
+/// All that a repository is made of.
+fn all_below(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| if path.is_dir() { [vec![path.clone()], all_below(&path)].concat() } else { vec![path] })
+        .collect()
+}
+
+#[test]
+fn what_root_writes_belongs_to_the_owner_of_the_repository() {
+    let stage = Stage::new();
+    stage.ingest();
+    let as_owner = |words: &[&str]| {
+        let ran = as_ordinary_user(&stage, words);
+        assert_eq!(ran.code, 0, "{words:?}: {}", ran.stderr);
+    };
+    // Now it is somebody else's. Where this test is not run by root, there is nobody else whose it could be: then it shows only
+    // that what a user writes belongs to that user.
+    as_owner(&["tag", "lake", "--add", "by-owner"]);
+    let owner = fs::metadata(stage.path("repo")).unwrap();
+    let us = rustix::process::geteuid();
+    assert_eq!(owner.uid() != us.as_raw(), us.is_root());
+    fs::remove_dir_all(stage.path("repo/index")).unwrap();
+    fs::write(stage.path("lake/a.txt"), "other text, longer\n").unwrap();
+    for words in [
+        &["ingest", "dir", "lake", "--source", "lake"][..],
+        &["ingest", "dir", "lake", "--source", "other"],
+        &["tag", "lake", "--add", "by-root"],
+        &["forget", "other@latest"],
+        &["snapshots"],
+    ] {
+        assert_eq!(stage.run(words).code, 0, "{words:?}");
+        for path in all_below(&stage.path("repo")) {
+            let made = fs::symlink_metadata(&path).unwrap();
+            assert_eq!((made.uid(), made.gid()), (owner.uid(), owner.gid()), "{} by {words:?}", path.display());
+        }
+    }
+    let indexed = fs::read(stage.path("repo/index/current")).unwrap();
+    fs::write(stage.path("lake/a.txt"), "text that is still longer\n").unwrap();
+    as_owner(&["ingest", "dir", "lake", "--source", "lake"]);
+    as_owner(&["tag", "lake", "--add", "by-owner-again"]);
+    as_owner(&["ingest", "dir", "lake", "--source", "other"]);
+    assert_ne!(fs::read(stage.path("repo/index/current")).unwrap(), indexed, "the owner's index stayed behind");
 }
 
 fn own_all(path: &Path, owner: u32) {

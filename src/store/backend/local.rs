@@ -18,6 +18,7 @@ use rustix::io::Errno;
 
 use super::{Backend, ByteRange, Listed, PutNew, Space, check_key, is_key_component, too_short};
 use crate::error::{Error, Result};
+use crate::store::owner::Owner;
 use put::{LocalPut, NewFile, start_named, start_unnamed};
 
 /// Descriptors kept open for reading, so that a random read of a pack costs one system call.
@@ -33,7 +34,8 @@ const UNCHECKED_READ_BYTES: u64 = 1 << 20;
 /// Objects as files below a folder. Any number of processes may use one folder at once.
 ///
 /// The first object creates the folder where it is missing. What is written is never open to "others", and to the
-/// group only as far as the folder itself is: a repository holds what its source kept secret.
+/// group only as far as the folder itself is: a repository holds what its source kept secret. What root writes belongs to
+/// whoever owns the folder, and else nobody but root could go on.
 pub struct LocalBackend {
     place: Arc<Place>,
     open_objects: Mutex<OpenObjects>,
@@ -237,9 +239,10 @@ impl Place {
         self.durable_folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Permission bits for something new: the `widest` ones, less what the root itself keeps from its group.
-    fn mode(&self, widest: u32) -> io::Result<u32> {
-        Ok(widest & (fs::metadata(&self.root)?.mode() | 0o700))
+    /// Permission bits for something new: the `widest` ones, less what the root itself keeps from its group; and its owner.
+    fn access(&self, widest: u32) -> io::Result<(u32, Owner)> {
+        let root = fs::metadata(&self.root)?;
+        Ok((widest & (root.mode() | 0o700), Owner::of(&root)))
     }
 
     /// A new empty file in the folder of `key`, and its name where it needs one.
@@ -255,14 +258,19 @@ impl Place {
     }
 
     fn start_file_in(&self, folder: &Path) -> io::Result<(File, Option<PathBuf>)> {
-        let mode = self.mode(0o640)?;
+        let (mode, owner) = self.access(0o640)?;
         if self.unnamed_files.load(Ordering::Relaxed) {
             match start_unnamed(folder, mode)? {
-                Some(file) => return Ok((file, None)),
+                Some(file) => return owner.give_to(&file).map(|()| (file, None)),
                 None => self.unnamed_files.store(false, Ordering::Relaxed),
             }
         }
         let (file, name) = start_named(folder, mode)?;
+        if let Err(error) = owner.give_to(&file) {
+            // Left behind it is only litter under a hidden name.
+            let _ = fs::remove_file(name);
+            return Err(error);
+        }
         Ok((file, Some(name)))
     }
 
@@ -270,15 +278,17 @@ impl Place {
     fn create_folder(&self, folder: &Path) -> io::Result<()> {
         let Some(parent) = folder.parent().filter(|_| !folder.is_dir()) else { return Ok(()) };
         self.create_folder(parent)?;
-        let mode = match folder.strip_prefix(&self.root) {
-            Ok(below) if below.as_os_str().is_empty() => 0o700,
-            Ok(_) => self.mode(0o770)?,
-            Err(_) => 0o777,
+        let (mode, owner) = match folder.strip_prefix(&self.root) {
+            Ok(below) if below.as_os_str().is_empty() => (0o700, None),
+            Ok(_) => self.access(0o770).map(|(mode, owner)| (mode, Some(owner)))?,
+            Err(_) => (0o777, None),
         };
         match rustix::fs::mkdir(folder, Mode::from_raw_mode(mode)) {
-            Ok(()) | Err(Errno::EXIST) => sync_folder(parent),
-            Err(errno) => Err(errno.into()),
+            Ok(()) => owner.map_or(Ok(()), |owner| owner.give_path(folder))?,
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
         }
+        sync_folder(parent)
     }
 
     /// Makes the entries of `folder` durable, and the way down to it from the root. This process may not have made
@@ -376,125 +386,4 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::put::{TEMPORARY_PREFIX, WRITE_BUFFER_BYTES};
-    use super::*;
-    use crate::store::backend::Created;
-
-    /// A place on a filesystem that has no unnamed files.
-    fn without_unnamed_files(root: &Path) -> LocalBackend {
-        let backend = LocalBackend::new(root);
-        backend.place.unnamed_files.store(false, Ordering::Relaxed);
-        backend
-    }
-
-    fn put(backend: &LocalBackend, key: &str, bytes: &[u8]) -> Created {
-        let mut object = backend.put_new(key).unwrap();
-        object.write(bytes).unwrap();
-        object.finish().unwrap()
-    }
-
-    fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn temporary_names_are_hidden_and_go_away() {
-        let dir = tempfile::tempdir().unwrap();
-        let backend = without_unnamed_files(dir.path());
-        let mut object = backend.put_new("packs/one").unwrap();
-        object.write(b"first").unwrap();
-        let visible = names(&dir.path().join("packs"));
-        assert!(matches!(&visible[..], [name] if name.starts_with(TEMPORARY_PREFIX)), "{visible:?}");
-        assert_eq!(backend.list_after("", None).unwrap(), []);
-        assert_eq!(object.finish().unwrap(), Created::New);
-        assert_eq!(put(&backend, "packs/one", b"second"), Created::AlreadyThere);
-        drop(backend.put_new("packs/two").unwrap());
-        assert_eq!(names(&dir.path().join("packs")), ["one"]);
-        assert_eq!(backend.get_range("packs/one", ByteRange::Whole).unwrap(), b"first");
-    }
-
-    #[test]
-    fn a_temporary_name_left_by_a_crash_is_stepped_over() {
-        let dir = tempfile::tempdir().unwrap();
-        let backend = without_unnamed_files(dir.path());
-        put(&backend, "packs/one", b"one");
-        // The names that the next objects would take.
-        for number in 0..1000 {
-            fs::write(dir.path().join(format!("packs/.tmp-{}-{number}", std::process::id())), b"litter").unwrap();
-        }
-        assert_eq!(put(&backend, "packs/two", b"two"), Created::New);
-        let keys: Vec<_> = backend.list_after("packs", None).unwrap().into_iter().map(|listed| listed.key).collect();
-        assert_eq!(keys, ["packs/one", "packs/two"]);
-    }
-
-    #[test]
-    fn an_object_whose_write_failed_is_never_published() {
-        let dir = tempfile::tempdir().unwrap();
-        let backend = LocalBackend::new(dir.path());
-        put(&backend, "packs/one", b"one");
-        let (_, temporary) = backend.place.start_file("packs/two").unwrap();
-        let mut object = Box::new(LocalPut {
-            place: Arc::clone(&backend.place),
-            key: "packs/two".into(),
-            // Not open for writing, so that every write fails.
-            file: NewFile {
-                file: File::open(dir.path().join("packs/one")).unwrap(),
-                written_bytes: 0,
-                started_bytes: 0,
-            },
-            temporary,
-            buffer: Vec::new(),
-            torn: false,
-        });
-        object.write(&vec![1; WRITE_BUFFER_BYTES]).unwrap_err();
-        object.write(b"small enough for the buffer").unwrap();
-        object.finish().unwrap_err();
-        assert_eq!(backend.list_after("packs", None).unwrap().len(), 1);
-    }
-
-    #[test]
-    fn few_descriptors_stay_open_and_the_latest_are_kept() {
-        let dir = tempfile::tempdir().unwrap();
-        let backend = LocalBackend::new(dir.path());
-        let last_byte = ByteRange::Last { length: 1 };
-        for number in 0..2 * OPEN_OBJECTS_MAX {
-            put(&backend, &format!("packs/{number}"), b"bytes");
-            backend.get_range(&format!("packs/{number}"), last_byte).unwrap();
-            backend.get_range("packs/0", last_byte).unwrap();
-        }
-        let open = backend.open_objects();
-        assert_eq!(open.by_key.len(), OPEN_OBJECTS_MAX);
-        let newest = format!("packs/{}", 2 * OPEN_OBJECTS_MAX - 1);
-        assert!(open.by_key.contains_key("packs/0") && open.by_key.contains_key(&newest));
-        assert!(!open.by_key.contains_key("packs/1"));
-    }
-
-    #[test]
-    fn the_way_to_every_object_is_synced_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let backend = LocalBackend::new(dir.path());
-        put(&backend, "catalog/0000000000012/0000000012345", b"record");
-        let durable = backend.place.durable_folders().clone();
-        let expected = HashSet::from([dir.path().join("catalog"), dir.path().join("catalog/0000000000012")]);
-        assert_eq!(durable, expected);
-    }
-
-    #[test]
-    fn the_group_gets_no_more_than_the_root_grants_and_others_nothing() {
-        use std::os::unix::fs::PermissionsExt;
-        for (root_mode, folder_mode, file_mode) in [(0o700, 0o700, 0o600), (0o755, 0o750, 0o640)] {
-            let dir = tempfile::tempdir().unwrap();
-            fs::set_permissions(dir.path(), fs::Permissions::from_mode(root_mode)).unwrap();
-            put(&LocalBackend::new(dir.path()), "packs/one", b"bytes");
-            let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().mode() & 0o777;
-            // The umask may take more away, never the owner's.
-            assert_eq!(mode("packs") & !folder_mode, 0);
-            assert_eq!(mode("packs/one") & !file_mode, 0);
-            assert_eq!((mode("packs") & 0o700, mode("packs/one") & 0o600), (0o700, 0o600));
-        }
-    }
-}
+mod tests;

@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use super::AppliedMark;
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, WriterId};
+use crate::store::owner::Owner;
 
 const LOCK: &str = "lock";
 const CURRENT: &str = "current";
@@ -95,10 +96,13 @@ impl Directory {
         Current::parse(&bytes).ok_or_else(damaged).map(Some)
     }
 
-    /// Makes a database the live one. Only under the write lock.
+    /// Makes a database the live one; its files belong to whoever owns the repository then. Only under the write lock.
     pub fn switch(&self, current: &Current) -> Result<()> {
         let new = self.path.join(CURRENT_NEW);
+        let owner = self.owner().map_err(failed("write"))?;
+        owner.give_directory(&self.database(&current.database)).map_err(failed("write"))?;
         fs::write(&new, current.format()).map_err(failed("write"))?;
+        owner.give_path(&new).map_err(failed("write"))?;
         fs::rename(&new, self.path.join(CURRENT)).map_err(failed("write"))
     }
 
@@ -156,9 +160,19 @@ impl Directory {
 
     fn open_lock(&self) -> io::Result<File> {
         match fs::create_dir(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !self.path.is_dir() => Err(error),
-            _ => OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.path.join(LOCK)),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !self.path.is_dir() => return Err(error),
+            Err(_) => {}
+            Ok(()) => self.owner()?.give_path(&self.path)?,
         }
+        let path = self.path.join(LOCK);
+        let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        self.owner()?.give_path(&path)?;
+        Ok(lock)
+    }
+
+    /// Whoever owns the repository.
+    fn owner(&self) -> io::Result<Owner> {
+        Owner::of_path(self.path.parent().unwrap_or(&self.path))
     }
 
     /// Somebody may have deleted the directory while we waited: then the lock that we hold keeps nobody out.
