@@ -36,6 +36,7 @@ mod rows;
 mod show;
 mod snapshots;
 mod tag;
+mod tip;
 mod umount;
 mod verify;
 mod walk;
@@ -150,7 +151,7 @@ pub fn main() -> ExitCode {
     if in_background {
         words.remove(1);
     }
-    let mut cli = Cli::parse_from(words);
+    let mut cli = Cli::try_parse_from(&words).unwrap_or_else(|error| tip::with_tip(error, &words).exit());
     cli.global.in_background = in_background;
     logger::start(cli.global.quiet, cli.global.verbose);
     let invocation = Invocation::new(cli.global);

@@ -64,9 +64,10 @@ pub enum Error {
     #[error("{what} \"{name}\" already exists")]
     Exists { what: &'static str, name: String },
 
-    /// A command whose output was to be stored failed, or produced nothing.
-    #[error("command \"{command}\" {reason}; no snapshot was made")]
-    Command { command: String, reason: String },
+    /// What was to be stored could not be had: a command failed, or an input had nothing, or nothing usable. `origin` tells what it
+    /// is, and its name.
+    #[error("{origin} {reason}; no snapshot was made")]
+    Command { origin: String, reason: String },
 
     /// A dump is not whole, and was not to be kept then.
     #[error("the dump from \"{input}\" is incomplete: {reason}; no snapshot was made")]

@@ -467,8 +467,11 @@ fn damage_is_told_with_its_place() {
 fn what_is_no_dump_is_refused() {
     let place = TestRepository::new();
     for (bytes, expected) in [
-        (&b"-- MySQL dump 10.13"[..], "dump \"standard input\" is not usable: it is no archive of mongodump"),
-        (b"", "command \"standard input\" produced nothing; no snapshot was made"),
+        (
+            &b"-- MySQL dump 10.13"[..],
+            "is not usable: it is a dump of MySQL or MariaDB, which yesterfs ingest mysql takes",
+        ),
+        (b"", "standard input produced nothing; no snapshot was made"),
         (&noise(1, 100_000), "it is no archive of mongodump"),
     ] {
         let error = Dumped::of(&place, options(archive(bytes))).err().unwrap().to_string();

@@ -151,7 +151,7 @@ fn an_export_is_complete_where_its_command_or_its_array_ends_well() {
     let found = exported(&place, vec![export("orders", json, shell("exit 0"))]);
     assert_eq!((found.manifest.status, found.told("documents")), (SnapshotStatus::Complete, "0"));
     let error = Dumped::of(&place, options(vec![export("orders", json, reader(b""))])).err().unwrap().to_string();
-    assert!(error.contains("standard input\" produced nothing"), "{error}");
+    assert!(error.contains("standard input produced nothing"), "{error}");
 
     let cut = orders.len() - 100;
     let place_told = format!("shop/orders.json: it ends within a document (at byte {cut})");

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use yesterfs::error::{Error, ErrorKind};
+use yesterfs::ingest::dump::COMMAND_FAILED;
 use yesterfs::mount::FUSE_DEVICE;
 use yesterfs::repository::catalog::Catalog;
 use yesterfs::repository::snapshot::ID_PREFIX_MIN;
@@ -34,6 +35,8 @@ pub fn of(error: &Error) -> Option<&'static str> {
             "the dump would drop it, with all that is in it; load tables with --table, or drop it yourself"
         }
         Error::Unsupported { .. } => "update yesterfs on this machine",
+        // It says itself what it lacks.
+        Error::Incomplete { reason, .. } if reason.contains(COMMAND_FAILED) => return None,
         Error::Incomplete { .. } => "--keep-incomplete keeps what there is; latest and times will not choose it",
         Error::Interrupted => "run the same command again; what it has written so far is kept",
         Error::Io { path, .. } if path == Path::new(FUSE_DEVICE) => {

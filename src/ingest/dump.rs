@@ -6,6 +6,7 @@ mod container;
 mod directory;
 mod dump_tree;
 mod files;
+mod kind;
 mod meta;
 mod needs;
 mod original;
@@ -22,9 +23,11 @@ use std::sync::atomic::AtomicBool;
 
 pub use self::meta::STATUS_REASON;
 pub use self::original::OriginalPolicy;
+pub use self::verdict::COMMAND_FAILED;
 
 pub(super) use self::container::Container;
 pub(super) use self::dump_tree::DumpTree;
+pub(super) use self::kind::{BEGINNING_BYTES, refuse_other_kind};
 pub(super) use self::meta::{Facts, facts, json_file, status};
 pub(super) use self::needs::{NeedLine, needs_comment};
 pub(super) use self::original::{

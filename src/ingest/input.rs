@@ -84,11 +84,11 @@ impl StreamInput {
             StreamInput::Reader(reader) => return Ok(OpenInput::new(described, Source::Reader(reader))),
             StreamInput::File(path) => {
                 let file = File::open(&path).map_err(Error::io("open", &path))?;
-                return Ok(OpenInput::new(described, Source::Reader(Box::new(file))));
+                return Ok(OpenInput::new(described, Source::File(file)));
             }
             StreamInput::Command(words) => {
                 let mut words = words.into_iter();
-                let empty = || Error::Command { command: described.clone(), reason: "is empty".into() };
+                let empty = || command_failed(&described, "is empty");
                 let mut command = Command::new(words.next().ok_or_else(empty)?);
                 command.args(words);
                 command
@@ -100,8 +100,7 @@ impl StreamInput {
                 command
             }
         };
-        let failed =
-            |cause| Error::Command { command: described.clone(), reason: format!("cannot be started: {cause}") };
+        let failed = |cause| command_failed(&described, format!("cannot be started: {cause}"));
         let running = RunningCommand::start(command).map_err(failed)?;
         Ok(OpenInput::new(described, Source::Command(running)))
     }
@@ -135,6 +134,7 @@ pub(super) struct OpenInput {
 
 enum Source {
     Command(RunningCommand),
+    File(File),
     Reader(Box<dyn Read + Send>),
 }
 
@@ -216,7 +216,21 @@ impl OpenInput {
 
     /// Fails because of the input, with this reason.
     pub fn failed(&self, reason: impl Into<String>) -> Error {
-        Error::Command { command: self.described.clone(), reason: reason.into() }
+        let origin = match &self.source {
+            Source::Command(_) => return command_failed(&self.described, reason),
+            Source::File(_) => format!("file \"{}\"", self.described),
+            Source::Reader(_) => self.described.clone(),
+        };
+        Error::Command { origin, reason: reason.into() }
+    }
+
+    /// Fails because nothing came, and its command ended so.
+    pub fn gave_nothing(&self, exit: Option<ExitStatus>) -> Error {
+        match (&self.source, exit) {
+            (_, Some(exit)) if !exit.success() => self.failed(format!("failed with {exit}")),
+            (Source::File(_), _) => self.failed("is empty"),
+            _ => self.failed("produced nothing"),
+        }
     }
 
     /// Stores all that comes. `see` looks at each piece before it is taken, and may tell where else it is to be cut.
@@ -299,6 +313,7 @@ impl OpenInput {
             }
             let got = match &mut self.source {
                 Source::Command(running) => running.read(room),
+                Source::File(file) => file.read(room),
                 Source::Reader(reader) => reader.read(room),
             };
             match got {
@@ -320,6 +335,10 @@ impl OpenInput {
             }
         }
     }
+}
+
+fn command_failed(described: &str, reason: impl Into<String>) -> Error {
+    Error::Command { origin: format!("command \"{described}\""), reason: reason.into() }
 }
 
 /// Moves the first bytes into `room`.

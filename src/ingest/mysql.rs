@@ -35,7 +35,7 @@ use self::tab::{has_files_of_rows, tab_directory};
 /// # Errors
 /// [`Error::Incomplete`] where one is not whole and need not be kept,
 /// [`Error::Command`] where there is none, [`Error::Invalid`] where two dump the
-/// same database.
+/// same database, or one is of another kind of database.
 pub fn ingest_mysql(
     repository: &Repository,
     options: DumpOptions,

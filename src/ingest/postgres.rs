@@ -32,7 +32,8 @@ const NEEDS_MAX: usize = 1000;
 ///
 /// # Errors
 /// [`Error::Incomplete`](crate::Error::Incomplete) where the dump is not whole and need not be kept,
-/// [`Error::Command`](crate::Error::Command) where there is none.
+/// [`Error::Command`](crate::Error::Command) where there is none, [`Error::Invalid`](crate::Error::Invalid) where it is of another
+/// kind of database.
 pub fn ingest_postgres(
     repository: &Repository,
     options: DumpOptions,

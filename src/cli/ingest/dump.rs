@@ -18,6 +18,7 @@ use super::SnapshotArgs;
 use super::stream::{StandardInput, parse_stream};
 use crate::cli::exit::{CommandResult, Failure};
 use crate::cli::invocation::{Invocation, clock, processors};
+use crate::cli::tip::refuse_command;
 
 /// Options of every kind of dump.
 #[derive(Args)]
@@ -95,6 +96,7 @@ impl DumpArgs {
             let hint = "name the dump, pipe it in, or name the command that prints it: -- COMMAND";
             return Err(Failure::Usage { problem: "standard input is a terminal", hint });
         }
+        refuse_command(&self.file)?;
         let terminal = self.snapshot.start_progress(invocation)?;
         let repository = invocation.open(terminal.clone())?;
         let common = self.snapshot.options();

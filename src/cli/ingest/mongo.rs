@@ -16,6 +16,7 @@ use super::dump::{KeptOriginal, dumps_in, parse_size, stem_of_dump, without_wrap
 use super::stream::{StandardInput, parse_stream};
 use crate::cli::exit::{CommandResult, Failure};
 use crate::cli::invocation::{Invocation, clock, processors};
+use crate::cli::tip::refuse_command;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -118,6 +119,7 @@ pub fn run(args: Mongo, invocation: &Invocation) -> CommandResult {
         let hint = "name the dump, pipe it in, or name the command that prints it: -- COMMAND";
         return Err(Failure::Usage { problem: "standard input is a terminal", hint });
     }
+    refuse_command(&args.path)?;
     if args.collection.is_some() && args.path.len().max(args.stream.len()) > 1 {
         let hint = "the names of files and of streams tell those of their collections";
         return Err(Failure::Usage { problem: "--collection is for one export", hint });

@@ -9,7 +9,10 @@ use crate::error::{Error, Result};
 use crate::ingest::dump::archive::{Assembly, AssemblyWriter, frame_name, older_frame};
 use crate::ingest::dump::original::{KeptForm, Original, WrappedOriginal, unwrap_and_listen};
 use crate::ingest::dump::verdict::{InputEnd, Verdict};
-use crate::ingest::dump::{DumpFormat, DumpInput, DumpReading, DumpRules, Ending, Notes, OriginalPolicy, PartList};
+use crate::ingest::dump::{
+    BEGINNING_BYTES, DumpFormat, DumpInput, DumpReading, DumpRules, Ending, Notes, OriginalPolicy, PartList,
+    refuse_other_kind,
+};
 use crate::ingest::input::{OpenInput, StreamInput};
 use crate::ingest::older_content;
 use crate::progress::Counters;
@@ -18,9 +21,6 @@ use crate::repository::content_writer::ContentWriter;
 use crate::repository::predecessor::Predecessor;
 use crate::repository::session::WriteSession;
 use crate::store::EncodeQueue;
-
-/// So many bytes tell whether a dump is an archive.
-const BEGINNING_BYTES: usize = 16;
 
 /// Reads the dumps of one ingest.
 pub struct TextReading<'a, 'r> {
@@ -218,6 +218,7 @@ impl TextReading<'_, '_> {
         sink: &mut TextSink,
     ) -> Result<InputText<F>> {
         let first = open.beginning(BEGINNING_BYTES, &|| self.reading.monitor.is_cancelled())?;
+        refuse_other_kind(F::KIND, &first, &present.name)?;
         dumps.call_it(F::dump_file(&first), present)?;
         let Some(archive) = F::archive(&first, &self.key, &self.rules) else {
             return self.read_text(open, present, &mut dumps.parts, sink);
@@ -260,10 +261,7 @@ impl TextReading<'_, '_> {
         text.format.finish(&mut Notes { list: parts, marks: None });
         let exit = input.ended(&|| self.reading.monitor.is_cancelled())?;
         if text.length == 0 && text.fault.is_none() {
-            return Err(input.failed(
-                exit.filter(|exit| !exit.success())
-                    .map_or_else(|| "produced nothing".to_string(), |exit| format!("failed with {exit}")),
-            ));
+            return Err(input.gave_nothing(exit));
         }
         text.ended = InputEnd::of(&input, exit);
         Ok(text)

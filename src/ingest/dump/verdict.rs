@@ -37,6 +37,9 @@ impl InputEnd {
     }
 }
 
+/// What the reason says where the dump's command did not end well.
+pub const COMMAND_FAILED: &str = "its command failed with";
+
 const UNMARKED: &str = "such dumps have no mark at their end; yesterfs can run the command that makes them, behind --, and see how it ends";
 const EXIT_OF_LAST: &str =
     "such dumps have no mark at their end, and a pipeline ends as its last program does (but for bash -o pipefail -c)";
@@ -62,7 +65,7 @@ impl Verdict {
     pub fn of(ending: Ending, ended: &InputEnd) -> Verdict {
         let incomplete = |reason: String| Verdict { status: SnapshotStatus::Incomplete, reason: Some(reason) };
         if let Some(exit) = ended.exit.filter(|exit| !exit.success()) {
-            return incomplete(format!("its command failed with {exit}"));
+            return incomplete(format!("{COMMAND_FAILED} {exit}"));
         }
         if let Some(at) = ended.cut_at {
             return incomplete(format!("its compressed data is cut off after {at} bytes"));

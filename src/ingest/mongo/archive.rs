@@ -8,7 +8,7 @@ use crate::dump::mongo::{
 };
 use crate::error::{Error, Result};
 use crate::id::Hasher;
-use crate::ingest::dump::{DumpReading, Ending, InputEnd};
+use crate::ingest::dump::{BEGINNING_BYTES, DumpReading, Ending, InputEnd, refuse_other_kind};
 use crate::ingest::input::{OpenInput, StreamInput};
 use crate::ingest::mongo::container::ContainerPart;
 use crate::ingest::mongo::files::{MongoDump, MongoFile, Program, StoredArchive};
@@ -19,6 +19,7 @@ use crate::repository::content::{ChunkClass, Content};
 use crate::repository::content_writer::{ContentWriter, UnfinishedContent};
 use crate::repository::predecessor::Predecessor;
 use crate::repository::session::WriteSession;
+use crate::repository::snapshot::SnapshotKind;
 use crate::store::{DataLane, EncodeQueue};
 
 /// Collections that may have begun and not ended; each takes up to half a megabyte. `mongodump` dumps four at a time.
@@ -70,6 +71,7 @@ fn store_plain(
     let mut apart = Demultiplexer::new(reading, older, reading.session.chunks().data_lane(Some(queue)));
     let is_given_up = || reading.monitor.is_cancelled();
     let counters = reading.monitor.counters();
+    refuse_other_kind(SnapshotKind::Mongo, &input.beginning(BEGINNING_BYTES, &is_given_up)?, origin)?;
     input.each_piece(reading.session, counters, reading.clock, &is_given_up, &mut |piece| {
         hasher.update(piece);
         archive.push(piece, &mut |event| apart.take(event))?;
@@ -87,10 +89,7 @@ fn store_plain(
         return Err(Error::Incomplete { input: origin.into(), reason });
     }
     if apart.parts.is_empty() {
-        return Err(input.failed(
-            exit.filter(|exit| !exit.success())
-                .map_or_else(|| "produced nothing".to_string(), |exit| format!("failed with {exit}")),
-        ));
+        return Err(input.gave_nothing(exit));
     }
     apart.finish(end, hasher, InputEnd::of(&input, exit))
 }

@@ -127,8 +127,7 @@ impl Storing<'_, '_, '_, '_> {
 fn refuse_nothing(input: &OpenInput, plain: &PlainFile) -> Result<()> {
     match plain.ended.exit {
         Some(exit) if exit.success() => Ok(()),
-        Some(exit) => Err(input.failed(format!("failed with {exit}"))),
-        None => Err(input.failed("produced nothing")),
+        exit => Err(input.gave_nothing(exit)),
     }
 }
 
