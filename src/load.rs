@@ -61,8 +61,8 @@ pub struct LoadReport {
 /// Loads what `options` say.
 ///
 /// # Errors
-/// [`Error::Exists`] where a table is there and may not be replaced; nothing was changed then. [`Error::Load`] with the
-/// statement or the document that failed; what came before it is loaded.
+/// [`Error::NotFound`] for a table that the dump lacks, and [`Error::Exists`] where one is there and may not be replaced; nothing was
+/// changed then. [`Error::Load`] with the statement or the document that failed; what came before it is loaded.
 pub fn load(
     repository: &Repository,
     snapshot: &Snapshot,

@@ -1,7 +1,7 @@
 //! Rows: which rows of a table two snapshots do not both have, and what brings one to the other. What two snapshots share is
 //! not read: only chunks that differ are, and as much around them as the rows in them take.
 //!
-//! 1. `tables`, `collections`: the files of tables that differ, and of collections of MongoDB. `side`: what each side says of its columns. `form`: how rows stand in the
+//! 1. `tables`, `collections`: the files of tables that differ, and of collections of MongoDB; `names`: what all are called. `side`: what each side says of its columns. `form`: how rows stand in the
 //!    dumps of each database; nothing else here knows that, but what writes statements.
 //! 2. `gaps`: the ranges of both `data.sql` that are not shared. `reading`: the rows in them.
 //! 3. `window`: drops what is the same and in the same order. `join`: finds what belongs together by key, in memory or in files.
@@ -22,6 +22,7 @@ mod history;
 mod join;
 mod key;
 mod locate;
+mod names;
 mod nearby;
 mod patch;
 mod reading;
@@ -37,6 +38,7 @@ pub use self::find::{FoundRow, check_rows_are_there, find_rows};
 pub use self::form::{RowForm, Value};
 pub use self::history::{HistoryStep, row_history};
 pub use self::join::{Join, JoinCounts};
+pub use self::names::each_table_name;
 pub use self::patch::{Direction, PatchCounts, PatchWriter, around_rows};
 pub use self::reading::ReadingCounts;
 pub use self::run::unnamed_file;

@@ -762,6 +762,117 @@ fn what_is_a_dump_of_another_kind_is_called_so() {
 }
 
 #[test]
+fn a_command_without_dashes_before_it_is_known_for_one() {
+    let stage = Stage::new();
+    let tip = |words: &[&str]| {
+        let message = stage.fail(2, &[&["ingest"], words].concat());
+        message
+            .split_once("to run a command, put -- before it: ")
+            .map(|(_, rest)| rest.lines().next().unwrap().to_string())
+    };
+    for (words, told) in [
+        (&["mysql", "--source", "x", "sh", "shop"][..], "-- sh shop"),
+        (&["mysql", "--source", "x", "--json", "sh", "--databases", "shop"], "-- sh --databases shop"),
+        (&["mysql", "--source", "x", "sh", "-uroot", "shop"], "-- sh -uroot shop"),
+        (&["mysql", "--source", "x", "/bin/sh", "--databases", "shop"], "-- /bin/sh --databases shop"),
+        (&["postgres", "--source", "x", "sh"], "-- sh"),
+        (&["mongo", "--source", "x", "sh", "--db=shop"], "-- sh --db=shop"),
+        (&["mongo", "--source", "x", "sh"], "-- sh"),
+        (&["stream", "--source", "x", "--name", "y", "sh", "-c", "true"], "-- sh -c true"),
+    ] {
+        assert_eq!(tip(words).as_deref(), Some(told), "{words:?}");
+    }
+    for words in
+        [&["mysql", "--source", "sh", "--databses", "y"][..], &["mysql", "--source", "x", "a.sql", "--databses"]]
+    {
+        assert_eq!(tip(words), None, "{words:?}");
+    }
+    // A file of that name is a dump.
+    fs::write(stage.path("sh"), "").unwrap();
+    let message = stage.fail(6, &["ingest", "mysql", "--source", "x", "sh"]);
+    assert!(message.ends_with("/sh\" is empty; no snapshot was made\n") && message.contains(": file \""), "{message}");
+}
+
+#[test]
+fn what_is_a_dump_of_another_kind_is_called_so() {
+    let stage = Stage::new();
+    let dumps: [(&[u8], &str, &str); 5] = [
+        (b"/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump 10.19\n", "MySQL or MariaDB", "mysql"),
+        (b"--\n-- PostgreSQL database dump\n--\n", "PostgreSQL", "postgres"),
+        (b"--\n-- PostgreSQL database cluster dump\n--\n", "PostgreSQL", "postgres"),
+        (b"PGDMP\x01\x0e\x00", "PostgreSQL", "postgres"),
+        (b"\x6d\xe2\x99\x81\x05\x00\x00\x00\x00\xff\xff\xff\xff", "MongoDB", "mongo"),
+    ];
+    for (dump, name, own) in dumps {
+        fs::write(stage.path("a.dump"), dump).unwrap();
+        for kind in ["mysql", "postgres", "mongo"].into_iter().filter(|kind| *kind != own) {
+            for more in [&[][..], &["--keep-incomplete"]] {
+                let message = stage.fail(2, &[&["ingest", kind, "--source", "x", "a.dump"], more].concat());
+                let told =
+                    format!("a.dump\" is not usable: it is a dump of {name}, which yesterfs ingest {own} takes\n");
+                assert!(message.ends_with(&told), "{kind}: {message}");
+            }
+        }
+    }
+    // What was cut off may be kept; where a command failed, that is what is wrong.
+    let said = |words: &[&str]| stage.fail(6, &[&["ingest", "mysql", "--source", "x"], words].concat());
+    fs::write(stage.path("cut.sql"), "-- MariaDB dump 10.19\nCREATE TABLE").unwrap();
+    assert!(said(&["cut.sql"]).contains("\nhint: --keep-incomplete keeps"));
+    let failed = said(&["--", "sh", "-c", "cat cut.sql; exit 2"]);
+    assert!(failed.contains("its command failed with exit status: 2") && !failed.contains("hint"), "{failed}");
+    fs::write(stage.path("bad.sql.gz"), b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xff\xff\xff\xff").unwrap();
+    let bad = said(&["bad.sql.gz"]);
+    assert!(bad.starts_with("yesterfs: file \"") && bad.contains("bad.sql.gz\" cannot be unwrapped: "), "{bad}");
+}
+
+#[test]
+fn tables_and_columns_that_are_not_there_lead_to_those_that_are() {
+    let stage = Stage::new();
+    let table = |name: &str| {
+        format!("CREATE TABLE `{name}` (\n  `id` int NOT NULL,\n  `note` text,\n  PRIMARY KEY (`id`)\n);\n")
+    };
+    let rows = "INSERT INTO `orders` VALUES\n(1,'a'),\n(2,'a'),\n(3,'b');\n";
+    let text = [&table("orders"), rows, &table("products"), &table("a.b")].concat();
+    let dump = format!("-- MariaDB dump 10.19\nCREATE DATABASE shop;\nUSE `shop`;\n{text}-- Dump completed\n");
+    fs::write(stage.path("shop.sql"), dump).unwrap();
+    for _ in 0..2 {
+        stage.succeed(&["ingest", "mysql", "--source", "shop", "shop.sql"]);
+    }
+    for (name, meant) in [
+        ("shop.order", "shop.orders"),
+        ("products", "shop.products"),
+        ("shop.prodcuts", "shop.products"),
+        ("store.orders", "shop.orders"),
+        ("shop.AB", "shop.a.b"),
+    ] {
+        let told = format!("no table \"{name}\"\nhint: did you mean {meant}?\n");
+        for words in [
+            &["rows", "shop", name, "--key", "1"][..],
+            &["diff", "shop~1", "shop", "--rows", name],
+            &["history", "shop", name, "--key", "1"],
+        ] {
+            let message = stage.fail(2, words);
+            assert!(message.ends_with(&told), "{words:?}: {message}");
+        }
+    }
+    let unknown = stage.fail(2, &["rows", "shop", "employees", "--key", "1"]);
+    assert_eq!(unknown, "yesterfs: no table \"employees\"\n");
+    let column = stage.fail(2, &["rows", "shop", "shop.orders", "--key", "a", "--by", "text"]);
+    assert!(
+        column.contains("column \"text\"") && column.ends_with("has no such column; it has id, note\n"),
+        "{column}"
+    );
+    assert_eq!(stage.succeed(&["rows", "shop", "`shop`.`orders`", "--key", "3"]), "id: 3\nnote: 'b'\n");
+    let several = stage.succeed(&["rows", "shop", "shop.orders", "--key", "a", "--by", "note"]);
+    assert_eq!(several, "id: 1\nnote: 'a'\n\nid: 2\nnote: 'a'\n");
+    let same = stage.run(&["diff", "shop~1", "shop", "--rows"]);
+    assert_eq!((same.code, same.stdout.as_str(), same.stderr.as_str()), (0, "", "no difference\n"));
+    for option in ["--json", "--quiet"] {
+        assert_eq!(stage.run(&["diff", "shop~1", "shop", "--rows", option]).stderr, "", "{option}");
+    }
+}
+
+#[test]
 fn a_snapshot_that_is_not_there_is_called_as_it_was_typed() {
     let stage = Stage::new();
     let empty = stage.fail(2, &["show", "lake"]);

@@ -1,13 +1,16 @@
 //! The one thing to do next after a failure: by the error alone, or by what was typed and what the repository has.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
 use yesterfs::error::{Error, ErrorKind};
 use yesterfs::ingest::dump::COMMAND_FAILED;
 use yesterfs::mount::FUSE_DEVICE;
+use yesterfs::repository::Repository;
 use yesterfs::repository::catalog::Catalog;
-use yesterfs::repository::snapshot::ID_PREFIX_MIN;
+use yesterfs::repository::snapshot::{ID_PREFIX_MIN, Snapshot};
+use yesterfs::rows::each_table_name;
 
 use super::exit::Failure;
 use super::invocation::{SnapshotPath, snapshot_name};
@@ -18,6 +21,9 @@ const NAMES_MAX: usize = 8;
 
 /// A name that differs in more is another name; two letters that changed places differ in two.
 const EDITS_MAX: usize = 2;
+
+/// Tables that may have been meant.
+const TABLES_MEANT_MAX: usize = 3;
 
 /// What an error itself tells of the next step.
 pub fn of(error: &Error) -> Option<&'static str> {
@@ -150,17 +156,58 @@ pub fn unknown_path(typed: &str, wanted: &SnapshotPath, found: &str, directory: 
     Failure::Hinted { error, hint }
 }
 
+/// The failure of finding a table in these snapshots, with the names of tables that may have been meant.
+pub fn unknown_table(error: Error, repository: &Repository, snapshots: &[&Snapshot]) -> Failure {
+    let Error::NotFound { what: "table" | "collection", name: typed } = &error else { return error.into() };
+    let mut near: BTreeSet<(usize, String)> = BTreeSet::new();
+    for Snapshot { manifest, .. } in snapshots {
+        let mut see = |name: &str| {
+            if let Some(distance) = table_distance(typed, name) {
+                near.insert((distance, name.to_string()));
+            }
+            while near.len() > TABLES_MEANT_MAX {
+                near.pop_last();
+            }
+        };
+        // Names that cannot be read are no news: the failure is another one.
+        let _ = each_table_name(repository, manifest.kind, &manifest.root, &mut see);
+    }
+    if near.is_empty() {
+        return error.into();
+    }
+    let names: Vec<String> = near.into_iter().map(|(_, name)| printable(name.as_bytes())).collect();
+    Failure::Hinted { error, hint: format!("did you mean {}?", names.join(" or ")) }
+}
+
+/// How far the name of a table is from what was typed, of which the first parts may be missing; one of another database is farther.
+fn table_distance(typed: &str, name: &str) -> Option<usize> {
+    let ends = name.match_indices('.').map(|(dot, _)| &name[dot + 1..]);
+    let of_ends = std::iter::once(name).chain(ends).filter_map(|end| distance(typed, end));
+    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_string();
+    let elsewhere = distance(&last(typed), &last(name)).map(|distance| distance + 1);
+    of_ends.chain(elsewhere).min()
+}
+
 /// The name that differs least from what was typed, if it differs little.
 fn nearest<'a>(typed: &str, names: &[&'a str]) -> Option<&'a str> {
-    let typed = typed.to_ascii_lowercase();
-    let far = (typed.len() / 2).clamp(1, EDITS_MAX);
-    let close = names.iter().filter_map(|name| {
-        let lower = name.to_ascii_lowercase();
-        let is_start = typed.len() >= 2 && lower.starts_with(&typed);
-        let distance = if is_start { 1 } else { edits(&typed, &lower) };
-        (distance <= far).then_some((distance, *name))
-    });
+    let close = names.iter().filter_map(|name| Some((distance(typed, name)?, *name)));
     close.min().map(|(_, name)| name)
+}
+
+/// How much a name differs from what was typed, if it is little.
+fn distance(typed: &str, name: &str) -> Option<usize> {
+    let (typed, name) = (typed.to_ascii_lowercase(), name.to_ascii_lowercase());
+    let far = (typed.len() / 2).clamp(1, EDITS_MAX);
+    if typed == name {
+        return Some(0);
+    }
+    if typed.len() >= 2 && name.starts_with(&typed) {
+        return Some(1);
+    }
+    if typed.len().abs_diff(name.len()) > far {
+        return None;
+    }
+    Some(edits(&typed, &name)).filter(|edits| *edits <= far)
 }
 
 /// How many characters must be put in, left out or changed to make one text of the other.

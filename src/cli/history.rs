@@ -63,7 +63,9 @@ pub fn run(args: History, invocation: &Invocation) -> CommandResult {
     terminal.finish();
     failed?;
     output.flush()?;
-    end_of_search(result?, &args.key)
+    let newest: Vec<&Snapshot> = snapshots.first().into_iter().map(Arc::as_ref).collect();
+    let is_found = result.map_err(|error| hint::unknown_table(error, &repository, &newest))?;
+    end_of_search(is_found, &args.key)
 }
 
 /// Snapshots of a source that have rows which can be followed, the newest first.

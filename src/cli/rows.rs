@@ -11,6 +11,7 @@ use yesterfs::rows::{DumpSide, FoundRow, RowForm, around_rows, find_rows};
 
 use super::diff::row_record;
 use super::exit::{CommandResult, Failure, Outcome};
+use super::hint;
 use super::invocation::{Invocation, lossy};
 use super::output::{Output, Record, printable, printed};
 use super::progress::Show;
@@ -76,7 +77,7 @@ pub fn run(args: Rows, invocation: &Invocation) -> CommandResult {
         if is_first && !opening.is_empty() {
             printed(&mut failed, output.line(opening))?;
         }
-        printed(&mut failed, args.print(found, &mut output))
+        printed(&mut failed, args.print(found, is_first, &mut output))
     };
     let monitor: &dyn Monitor = terminal.as_ref();
     let result = find_rows(&dump, args.table.as_bytes(), by.as_deref(), &values, monitor, &mut give);
@@ -86,7 +87,8 @@ pub fn run(args: Rows, invocation: &Invocation) -> CommandResult {
         output.line(closing.trim_ascii_end())?;
     }
     output.flush()?;
-    end_of_search(result?, &args.key)
+    let is_found = result.map_err(|error| hint::unknown_table(error, &repository, &[&target.snapshot]))?;
+    end_of_search(is_found, &args.key)
 }
 
 /// How a search ends for a row of this key.
@@ -99,7 +101,7 @@ pub fn end_of_search(is_found: bool, key: &[OsString]) -> CommandResult {
 }
 
 impl Rows {
-    fn print(&self, found: &FoundRow, output: &mut Output) -> std::io::Result<()> {
+    fn print(&self, found: &FoundRow, is_first: bool, output: &mut Output) -> std::io::Result<()> {
         let names = found.comparison.columns();
         let columns: Vec<usize> = (0..names.len()).collect();
         if self.json {
@@ -111,6 +113,9 @@ impl Rows {
         }
         if found.row.form == RowForm::Document {
             return output.line(printable(&found.row.form.shown_row(found.row.text())));
+        }
+        if !is_first {
+            output.line("")?;
         }
         for column in columns {
             if let Some(literal) = found.row.literal(column) {

@@ -74,6 +74,28 @@ pub fn split_at_dots(name: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     dots.map(|(at, _)| (&name[..at], &name[at + 1..]))
 }
 
+/// The names in `"database"."table"`, in which dots between quotes separate nothing; `None` where no name stands in quotes, or one
+/// that has quotes in it.
+pub fn split_quoted(name: &[u8], quote: u8) -> Option<Vec<&[u8]>> {
+    let (mut names, mut rest, mut is_quoted) = (Vec::new(), name, false);
+    loop {
+        let (part, behind) = match rest.strip_prefix(&[quote]) {
+            Some(inside) => {
+                is_quoted = true;
+                let end = inside.iter().position(|&byte| byte == quote)?;
+                (&inside[..end], &inside[end + 1..])
+            }
+            None => rest.split_at(rest.iter().position(|&byte| byte == b'.').unwrap_or(rest.len())),
+        };
+        names.push(part);
+        match behind {
+            [] => return Some(names).filter(|_| is_quoted),
+            [b'.', next @ ..] => rest = next,
+            _ => return None,
+        }
+    }
+}
+
 fn push_escaped(out: &mut Vec<u8>, byte: u8) {
     out.extend_from_slice(format!("%{byte:02X}").as_bytes());
 }
@@ -109,6 +131,14 @@ mod tests {
         assert_eq!(file_name(b"", ""), b"%");
         assert_eq!(file_name_beside(b"_meta", &["_meta"]), b"%5Fmeta");
         assert_eq!(file_name_beside(b"shop", &["_meta"]), b"shop");
+    }
+
+    #[test]
+    fn quotes_hold_names_with_dots_together() {
+        let split = |name: &'static str| split_quoted(name.as_bytes(), b'"');
+        assert_eq!(split("st.public.\"a.b\""), Some(vec![&b"st"[..], b"public", b"a.b"]));
+        assert_eq!(split("\"a\".b"), Some(vec![&b"a"[..], b"b"]));
+        assert!(["a.b", "\"a", "\"a\"b", "\"a\"\"b\"", ""].into_iter().all(|name| split(name).is_none()));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 
 use crate::dump::layout::database_directory;
-use crate::dump::name::split_at_dots;
+use crate::dump::name::{split_at_dots, split_quoted};
 use crate::error::{Error, Result};
 use crate::load::client::Client;
 use crate::load::failure::StatementLines;
@@ -205,7 +205,11 @@ impl<'a> Run<'a> {
     /// Finds a table, and a place for it that is free or may be taken.
     fn place<'n>(&self, what: &'n str) -> Result<PlacedTable<'n>> {
         let meant = split_at_dots(what.as_bytes()).map(|(database, table)| TableName { database, schema: None, table });
-        let found = self.tables.find(what, "tables are named DATABASE.TABLE", meant)?;
+        let unquoted = split_quoted(what.as_bytes(), b'`').and_then(|names| match names[..] {
+            [database, table] => Some(TableName { database, schema: None, table }),
+            _ => None,
+        });
+        let found = self.tables.find(what, "tables are named DATABASE.TABLE", meant, unquoted)?;
         let (database, table) = self.place_of(&found.name)?;
         if !self.options.overwrite {
             self.refuse_present_table(&database, &table)?;

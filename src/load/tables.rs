@@ -168,23 +168,26 @@ impl<'a> DumpTables<'a> {
         Ok(found)
     }
 
-    /// The one table among those that a name can mean, which the caller tells: names may have dots in them.
+    /// The one table among those that a name can mean, which the caller tells: names may have dots in them. Where none of them is
+    /// there, it is what the name means with its quotes taken off.
     pub fn find<'n>(
         &self,
         name: &'n str,
         usual: &'static str,
         meant: impl Iterator<Item = TableName<'n>>,
+        unquoted: Option<TableName<'n>>,
     ) -> Result<FoundTable<'n>> {
         let mut found = Vec::new();
         for name in meant {
-            if let Some(content) = self.file_of(name, RESTORE_FILE)? {
-                found.push(FoundTable { name, content });
-            }
+            found.extend(self.file_of(name, RESTORE_FILE)?.map(|content| FoundTable { name, content }));
+        }
+        if let Some(name) = unquoted.filter(|_| found.is_empty()) {
+            found.extend(self.file_of(name, RESTORE_FILE)?.map(|content| FoundTable { name, content }));
         }
         let refuse = |reason: &str| Err(Error::invalid("table", name, reason));
         match found.pop() {
             None if !name.contains('.') => refuse(usual),
-            None => refuse("the dump has no such table"),
+            None => Err(Error::NotFound { what: "table", name: name.to_string() }),
             Some(_) if !found.is_empty() => refuse("two tables of the dump can be meant by it"),
             Some(table) => Ok(table),
         }

@@ -12,6 +12,9 @@ use crate::rows::key::push_value;
 /// Ways in which the rows of one table are laid out: one, unless people wrote the dump.
 const LAYOUTS_MAX: usize = 1 << 10;
 
+/// Columns that one message tells.
+const COLUMNS_TOLD_MAX: usize = 20;
+
 /// Bytes in front of a row that say how it is laid out.
 pub const LAYOUT_BYTES: usize = 2;
 
@@ -65,6 +68,25 @@ pub struct SideColumns<'s> {
     pub form: RowForm,
 }
 
+/// A column of a key that a table lacks, or the table of one side.
+fn no_such_column(table: &str, name: &[u8], columns: &[Vec<u8>], are_documents: bool) -> Error {
+    let shown = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+    let listed = || {
+        let more = columns.len().saturating_sub(COLUMNS_TOLD_MAX);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        format!(
+            "{}{more}",
+            columns.iter().take(COLUMNS_TOLD_MAX).map(|name| shown(name)).collect::<Vec<_>>().join(", ")
+        )
+    };
+    let reason = match are_documents {
+        true => "documents are known by _id only".to_string(),
+        false if columns.iter().any(|known| known == name) => format!("only one side of table \"{table}\" has it"),
+        false => format!("table \"{table}\" has no such column; it has {}", listed()),
+    };
+    Error::invalid("column", shown(name), reason)
+}
+
 impl Comparison {
     /// # Errors
     /// [`Error::Invalid`] where a column of the key that was asked for is not on both sides.
@@ -95,8 +117,7 @@ impl Comparison {
         };
         let missing = key.iter().flatten().find(|name| !columns.contains(name) || !is_common(name));
         if let Some(name) = missing {
-            let reason = format!("both sides of table \"{table}\" must have it");
-            return Err(Error::invalid("column", String::from_utf8_lossy(name), reason));
+            return Err(no_such_column(table, name, &columns, sides[0].form == RowForm::Document));
         }
         let (has_key, key) = match key {
             Some(key) => (true, key.iter().filter_map(number).collect()),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dump::layout::{DATA_FILE, POST_FILE, SCHEMA_FILE, TABLES_DIRECTORY, TRIGGERS_FILE};
 use crate::dump::mysql::SERVER_DATABASES;
-use crate::dump::name::{file_name, name_of_file, split_at_dots};
+use crate::dump::name::{file_name, name_of_file, split_at_dots, split_quoted};
 use crate::error::{Error, Result};
 use crate::repository::Repository;
 use crate::repository::content::Content;
@@ -342,7 +342,7 @@ fn files(repository: &Repository, table: Option<&Node>) -> Result<Option<TableFi
 }
 
 /// The table that is called `shop.orders`, or of PostgreSQL `shop.public.orders`, `public.orders` or `orders`. Each name may have
-/// dots.
+/// dots; where no table is called so, names may stand in quotes as the database has them.
 fn named_table(
     repository: &Repository,
     kind: SnapshotKind,
@@ -352,9 +352,12 @@ fn named_table(
     let missing = || Error::NotFound { what: "table", name: String::from_utf8_lossy(name).into_owned() };
     let whole = levels(kind) + 1;
     let least = if kind == SnapshotKind::Postgres { 1 } else { whole };
-    for parts in (least..=whole).rev() {
+    let quote = if kind == SnapshotKind::Postgres { b'"' } else { b'`' };
+    let quoted = split_quoted(name, quote).filter(|names| (least..=whole).contains(&names.len()));
+    let plain = (least..=whole).rev().map(|parts| split_in(name, parts));
+    for meant in plain.chain(quoted.map(|names| vec![names])) {
         let mut found = Vec::new();
-        for names in split_in(name, parts) {
+        for names in meant {
             add_named(repository, roots, &mut Vec::new(), whole, &names, &mut found)?;
         }
         if found.len() > 1 {

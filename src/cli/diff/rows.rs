@@ -17,6 +17,7 @@ use yesterfs::rows::{
 
 use super::{Diff, is_live};
 use crate::cli::exit::{CommandResult, Failure, Outcome};
+use crate::cli::hint;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::{Output, Record, counted, printable, printed};
 use crate::cli::progress::{Show, stderr_line};
@@ -109,8 +110,10 @@ pub fn run(args: &Diff, invocation: &Invocation) -> CommandResult {
         let hint = "name two dumps of the same database";
         return Err(Failure::Usage { problem: "dumps of different kinds of databases have no rows in common", hint });
     }
-    let mut pairs =
-        changed_tables(&repository, dumps[0].kind(), [Some(&targets[0].node), Some(&targets[1].node)], &wanted)?;
+    let roots = [Some(&targets[0].node), Some(&targets[1].node)];
+    let snapshots = targets.each_ref().map(|target| target.snapshot.as_ref());
+    let mut pairs = changed_tables(&repository, dumps[0].kind(), roots, &wanted)
+        .map_err(|error| hint::unknown_table(error, &repository, &snapshots))?;
     dumps.iter().try_for_each(|dump| check_rows_are_there(dump, &wanted))?;
     if args.rows.sql && dumps[0].kind() == SnapshotKind::Mongo {
         let hint = "with --json each document is told as it was and as it is";
@@ -131,6 +134,9 @@ pub fn run(args: &Diff, invocation: &Invocation) -> CommandResult {
     }
     terminal.finish();
     printer.output.flush()?;
+    if matches!(printer.totals, Totals { tables: 0, problems: 0, .. }) && !printer.tells_itself() && !invocation.quiet {
+        stderr_line("no difference");
+    }
     Ok(match printer.totals {
         Totals { damaged: 1.., .. } => Outcome::Damaged,
         Totals { problems: 1.., .. } => Outcome::Partial,
@@ -200,6 +206,11 @@ impl Printer<'_> {
             self.output.record(&record)?;
         }
         Ok(())
+    }
+
+    /// Whether it says how much differs where nothing does.
+    fn tells_itself(&self) -> bool {
+        self.args.json || self.args.rows.sql
     }
 
     /// A table that only one side has is not read to be counted.

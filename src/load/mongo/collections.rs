@@ -169,7 +169,7 @@ pub fn find<'c>(all: &'c [DumpCollection], name: &str) -> Result<&'c DumpCollect
         (None, _) if !name.contains('.') => {
             Err(Error::invalid("table", name, "collections are named DATABASE.COLLECTION"))
         }
-        (None, _) => Err(Error::invalid("table", name, "the dump has no such collection")),
+        (None, _) => Err(Error::NotFound { what: "collection", name: name.to_string() }),
     }
 }
 
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(find(&all, "a.b.d.e").unwrap().shown(), "a.b.d.e");
         let refused = |name: &str| find(&all, name).unwrap_err().to_string();
         assert!(refused("a.b.c").contains("two collections of the dump can be meant by it"));
-        assert!(refused("a.b").contains("the dump has no such collection"));
+        assert!(refused("a.b").contains("no collection \"a.b\""));
         assert!(refused("b").contains("collections are named DATABASE.COLLECTION"));
     }
 

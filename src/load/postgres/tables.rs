@@ -5,13 +5,13 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use crate::dump::layout::{ATTACHMENT_FILE, DATA_FILE, POST_FILE, RESTORE_FILE, SCHEMA_FILE};
-use crate::dump::name::split_at_dots;
+use crate::dump::name::{split_at_dots, split_quoted};
 use crate::dump::postgres::{QualifiedName, TableInSchema, foreign_keys, table_schema};
 use crate::error::{Error, Result};
 use crate::load::LoadReport;
 use crate::load::loader::Load;
 use crate::load::postgres::{Run, quoted};
-use crate::load::tables::{TableName, text_in, text_of};
+use crate::load::tables::{Database, TableName, text_in, text_of};
 use crate::load::text::{Change, SqlText, Stretch};
 use crate::repository::content::Content;
 
@@ -198,7 +198,8 @@ impl Run<'_> {
 
     /// Finds a table, and a place for it.
     fn place(&self, what: &str) -> Result<PlacedTable> {
-        let found = self.tables.find(what, "tables are named DATABASE.SCHEMA.TABLE", self.meant(what))?;
+        let usual = "tables are named DATABASE.SCHEMA.TABLE";
+        let found = self.tables.find(what, usual, self.meant(what), self.meant_by_quotes(what))?;
         let TableName { database: of_database, schema, table } = found.name;
         let old = TableInSchema { schema: schema.unwrap_or_default().to_vec(), table: table.to_vec() };
         let own = [text_of(&old.schema)?, text_of(table)?];
@@ -228,9 +229,23 @@ impl Run<'_> {
         let in_database = |database: &'n [u8], rest: &'n [u8]| {
             split_at_dots(rest).map(move |(schema, table)| TableName { database, schema: Some(schema), table })
         };
-        let only = Some(self.tables.databases()).filter(|all| all.len() == 1).and_then(|all| all.first());
+        let only = self.only_database();
         let named = split_at_dots(name).flat_map(move |(database, rest)| in_database(database, rest));
         named.chain(only.into_iter().flat_map(move |database| in_database(&database.name, name)))
+    }
+
+    /// The same of one with names in quotes.
+    fn meant_by_quotes<'n>(&'n self, name: &'n str) -> Option<TableName<'n>> {
+        let (database, schema, table) = match split_quoted(name.as_bytes(), b'"')?[..] {
+            [database, schema, table] => (database, schema, table),
+            [schema, table] => (&*self.only_database()?.name, schema, table),
+            _ => return None,
+        };
+        Some(TableName { database, schema: Some(schema), table })
+    }
+
+    fn only_database(&self) -> Option<&Database> {
+        Some(self.tables.databases()).filter(|all| all.len() == 1)?.first()
     }
 
     /// The database, schema and name that a table gets.
