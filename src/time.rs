@@ -20,6 +20,8 @@ pub type Clock = dyn Fn() -> Timestamp + Send + Sync;
 const SECONDS_PER_DAY: i64 = 86_400;
 const NANOS_PER_SECOND: u32 = 1_000_000_000;
 
+const NO_SUCH_DAY: &str = "there is no such day";
+
 /// What [`parse_when`] takes, as its error says it.
 const ACCEPTED: &str = "expected a time such as 2026-11-20T10:00:00Z, 2026-11-20T1000+02:00 or 2026-11-20T100000, \
      a date, month or year (its end), now, today, yesterday, 2h-ago or 1h30m-ago (units w, d, h, m, s); \
@@ -92,7 +94,20 @@ pub fn parse_when(text: &str, now: Timestamp) -> Result<Timestamp> {
     let lower = text.to_ascii_lowercase();
     relative_to_now(&lower, now)
         .or_else(|| absolute(&mut Cursor { rest: lower.as_bytes() }))
-        .ok_or_else(|| Error::invalid("time", text, ACCEPTED))
+        .ok_or_else(|| Error::invalid("time", text, if names_no_day(text) { NO_SUCH_DAY } else { ACCEPTED }))
+}
+
+/// Whether it begins as a date does, but there is no such date.
+fn names_no_day(text: &str) -> bool {
+    let mut cursor = Cursor { rest: text.as_bytes() };
+    let mut date = || {
+        let year = cursor.digits(4)?;
+        cursor.take(b"-")?;
+        let month = cursor.digits(2)?;
+        cursor.take(b"-")?;
+        Some([year, month, cursor.digits(2)?])
+    };
+    date().is_some_and(|[year, month, day]| day_number(year, month, day).is_none())
 }
 
 fn relative_to_now(text: &str, now: Timestamp) -> Option<Timestamp> {

@@ -669,7 +669,7 @@ fn a_repository_of_the_future_is_refused_politely() {
 fn wrong_words_end_with_2_and_say_what_is_wrong() {
     let stage = Stage::new();
     stage.ingest();
-    let cases: [(&[&str], &str); 11] = [
+    let cases: [(&[&str], &str); 17] = [
         (&["frobnicate"], "frobnicate"),
         (&["init"], "already exists"),
         (&["show", "lake@sometime"], "expected a time"),
@@ -680,6 +680,15 @@ fn wrong_words_end_with_2_and_say_what_is_wrong() {
         (&["ingest", "dir", "lake", "--source", "a/b"], "source \"a/b\""),
         (&["ingest", "stream", "--source", "shop"], "--name"),
         (&["mount", "-o", "bogus", "lake"], "mount option \"bogus\""),
+        (&["show", "lake@2026-11-31"], "time \"2026-11-31\" is not usable: there is no such day"),
+        (&["show", "lake@2026-02-30T10:00"], "there is no such day"),
+        (&["restore", "lake"], "<--to <DIR>|--into <URL>>"),
+        (&["restore", "lake", "--into", "mysql:///x?sokcet=/y"], "\"sokcet\" is none of its options"),
+        (&["diff", "--rows", "shop.orders", "lake~1", "lake"], "A and B come before: yesterfs diff A B --rows"),
+        (
+            &["rebuild", "lake"],
+            "\nhint: nothing is kept of what xz, bzip2 or lz4 compressed, of what was not compressed",
+        ),
         (&["--repo", "nowhere", "snapshots"], "/nowhere\"\nhint: make one with: yesterfs init nowhere;"),
     ];
     for (words, told) in cases {
@@ -695,70 +704,6 @@ fn wrong_words_end_with_2_and_say_what_is_wrong() {
     assert!(malformed.contains("patterns: line 2: ") && malformed.contains("'[z'"), "{malformed}");
     let full = stage.fail(2, &["init", "lake"]);
     assert!(full.contains("not empty"), "{full}");
-}
-
-#[test]
-fn a_command_without_dashes_before_it_is_known_for_one() {
-    let stage = Stage::new();
-    let tip = |words: &[&str]| {
-        let message = stage.fail(2, &[&["ingest"], words].concat());
-        message
-            .split_once("to run a command, put -- before it: ")
-            .map(|(_, rest)| rest.lines().next().unwrap().to_string())
-    };
-    for (words, told) in [
-        (&["mysql", "--source", "x", "sh", "shop"][..], "-- sh shop"),
-        (&["mysql", "--source", "x", "--json", "sh", "--databases", "shop"], "-- sh --databases shop"),
-        (&["mysql", "--source", "x", "sh", "-uroot", "shop"], "-- sh -uroot shop"),
-        (&["mysql", "--source", "x", "/bin/sh", "--databases", "shop"], "-- /bin/sh --databases shop"),
-        (&["postgres", "--source", "x", "sh"], "-- sh"),
-        (&["mongo", "--source", "x", "sh", "--db=shop"], "-- sh --db=shop"),
-        (&["mongo", "--source", "x", "sh"], "-- sh"),
-        (&["stream", "--source", "x", "--name", "y", "sh", "-c", "true"], "-- sh -c true"),
-    ] {
-        assert_eq!(tip(words).as_deref(), Some(told), "{words:?}");
-    }
-    for words in
-        [&["mysql", "--source", "sh", "--databses", "y"][..], &["mysql", "--source", "x", "a.sql", "--databses"]]
-    {
-        assert_eq!(tip(words), None, "{words:?}");
-    }
-    // A file of that name is a dump.
-    fs::write(stage.path("sh"), "").unwrap();
-    let message = stage.fail(6, &["ingest", "mysql", "--source", "x", "sh"]);
-    assert!(message.ends_with("/sh\" is empty; no snapshot was made\n") && message.contains(": file \""), "{message}");
-}
-
-#[test]
-fn what_is_a_dump_of_another_kind_is_called_so() {
-    let stage = Stage::new();
-    let dumps: [(&[u8], &str, &str); 5] = [
-        (b"/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump 10.19\n", "MySQL or MariaDB", "mysql"),
-        (b"--\n-- PostgreSQL database dump\n--\n", "PostgreSQL", "postgres"),
-        (b"--\n-- PostgreSQL database cluster dump\n--\n", "PostgreSQL", "postgres"),
-        (b"PGDMP\x01\x0e\x00", "PostgreSQL", "postgres"),
-        (b"\x6d\xe2\x99\x81\x05\x00\x00\x00\x00\xff\xff\xff\xff", "MongoDB", "mongo"),
-    ];
-    for (dump, name, own) in dumps {
-        fs::write(stage.path("a.dump"), dump).unwrap();
-        for kind in ["mysql", "postgres", "mongo"].into_iter().filter(|kind| *kind != own) {
-            for more in [&[][..], &["--keep-incomplete"]] {
-                let message = stage.fail(2, &[&["ingest", kind, "--source", "x", "a.dump"], more].concat());
-                let told =
-                    format!("a.dump\" is not usable: it is a dump of {name}, which yesterfs ingest {own} takes\n");
-                assert!(message.ends_with(&told), "{kind}: {message}");
-            }
-        }
-    }
-    // What was cut off may be kept; where a command failed, that is what is wrong.
-    let said = |words: &[&str]| stage.fail(6, &[&["ingest", "mysql", "--source", "x"], words].concat());
-    fs::write(stage.path("cut.sql"), "-- MariaDB dump 10.19\nCREATE TABLE").unwrap();
-    assert!(said(&["cut.sql"]).contains("\nhint: --keep-incomplete keeps"));
-    let failed = said(&["--", "sh", "-c", "cat cut.sql; exit 2"]);
-    assert!(failed.contains("its command failed with exit status: 2") && !failed.contains("hint"), "{failed}");
-    fs::write(stage.path("bad.sql.gz"), b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xff\xff\xff\xff").unwrap();
-    let bad = said(&["bad.sql.gz"]);
-    assert!(bad.starts_with("yesterfs: file \"") && bad.contains("bad.sql.gz\" cannot be unwrapped: "), "{bad}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::Output;
 
 use support::mariadb::MariaDb;
 use support::mounted::Stage;
-use support::server::{counting_client, refused, restore_into, restored, restoring_into};
+use support::server::{counting_client, picky_client, refused, restore_into, restored, restoring_into};
 
 const HOSTILE: &str = include_str!("mysql/hostile.sql");
 
@@ -44,7 +44,7 @@ fn a_whole_dump_comes_back_into_another_server() {
     // What is there is not replaced unawares.
     other.run("shop", "DELETE FROM orders");
     let message = refused(&restore(&stage, &other, &[]), 2);
-    assert!(message.contains("already exists") && message.contains("--overwrite"), "{message}");
+    assert!(message.contains("already exists") && message.contains("hint: --overwrite replaces it; "), "{message}");
     assert_eq!(other.run("shop", "SELECT COUNT(*) FROM orders").trim(), "0");
     restored(&restore(&stage, &other, &["--overwrite", "--json"]));
     assert_eq!(plain_dump(&other, &databases), plain_dump(&server, &databases));
@@ -105,7 +105,7 @@ fn one_table_comes_back_under_another_name() {
     let (server, stage) = dumped(&["--databases", "shop"]);
     let before = plain_dump(&server, &["--databases", "shop"]);
     // Beside the first in its own database: neither its triggers nor its foreign keys may have the same names.
-    restored(&restore(&stage, &server, &["--table", "shop.orders", "--as", "shop.orders_before"]));
+    restored(&restore(&stage, &server, &["--table", "`shop`.`orders`", "--as", "shop.orders_before"]));
     let rows = |table: &str| server.run("shop", format!("SELECT * FROM `{table}` ORDER BY id"));
     assert_eq!(rows("orders_before"), rows("orders"));
     let triggers = |table: &str| {
@@ -164,6 +164,19 @@ fn nothing_is_made_where_one_of_several_tables_is_there() {
 }
 
 #[test]
+fn whoever_interrupts_a_load_is_told_what_stays() {
+    let (server, stage) = (MariaDb::start(), Stage::new());
+    let rows: String = (0..200_000).map(|id| format!("INSERT INTO `t` VALUES ({id},'some text');\n")).collect();
+    let table = "CREATE DATABASE d;\nUSE `d`;\nCREATE TABLE `t` (`id` int, `note` text);\n";
+    ingest(&stage, format!("-- MariaDB dump 10.19\n{table}{rows}-- Dump completed\n").as_bytes());
+    // A client that has whoever started it interrupted before it takes anything.
+    let client =
+        picky_client(&stage, "mariadb", "-n \"$(case $* in *--execute*) ;; *) kill -INT $PPID ;; esac; echo x)\"");
+    let message = refused(&restore(&stage, &server, &["--client", &client]), 130);
+    assert!(message.contains("hint: what was loaded stays in the server; drop it, or run the command"), "{message}");
+}
+
+#[test]
 fn a_load_that_fails_says_where() {
     let (server, stage) = dumped(&["--databases", "shop"]);
     // The same key twice, far into the rows; each row is a statement of its own.
@@ -183,6 +196,8 @@ fn a_load_that_fails_says_where() {
     assert!(message.contains("failed asking the server") && message.contains("/nowhere"), "{message}");
     let message = refused(&restore(&stage, &server, &["--table", "shop.missing"]), 2);
     assert!(message.contains("\"shop.missing\"") && message.contains("no table"), "{message}");
+    let message = refused(&restore(&stage, &server, &["--table", "shop.order"]), 2);
+    assert!(message.contains("hint: did you mean shop.orders?"), "{message}");
     let message = refused(&restore(&stage, &server, &["--client", "no-such-client"]), 6);
     assert!(message.contains("\"no-such-client\" cannot be started"), "{message}");
     let message = refused(&restore_into(&stage, "mysql://me:secret@/shop", &[]), 2);

@@ -68,6 +68,7 @@ fn a_whole_dump_comes_back_into_another_server() {
     other.client(&["change", "10"]);
     let message = refused(&restore_into(&stage, &other.url(), &[]), 2);
     assert!(message.contains("collection \"") && message.contains("already exists"), "{message}");
+    assert!(message.contains("hint: --overwrite replaces it; "), "{message}");
     let changed = files_of(&other.dump("changed", &[]));
     assert_ne!(changed["shop/orders.bson"], before["shop/orders.bson"]);
     let json = restored(&restore_into(&stage, &other.url(), &["--overwrite", "--json"]));

@@ -97,6 +97,7 @@ fn a_whole_dump_comes_back_into_a_new_database() {
     // What is there is not touched.
     let message = refused(&restore_into(&stage, &server.url("copy"), &[]), 2);
     assert!(message.contains("already exists"), "{message}");
+    assert!(message.contains("hint: a whole dump of PostgreSQL replaces nothing: drop the database"), "{message}");
     // Without a database in the URL it is the one that was dumped.
     let message = refused(&restore_into(&stage, &server.url(""), &[]), 2);
     assert!(message.contains("\"shop.") && message.contains("already exists"), "{message}");
@@ -226,7 +227,9 @@ fn one_table_comes_back_into_another_database_or_in_place() {
     server.run("shop", "INSERT INTO public.plain_table (note) SELECT 'note ' || i FROM generate_series(1, 100) i");
     ingest(&stage, &server.dump("pg_dump", &["shop"]));
     let before = of_table("shop");
-    for name in ["public.plain_table", "shop.public.plain_table"] {
+    for name in
+        ["public.plain_table", "shop.public.plain_table", "\"public\".\"plain_table\"", "shop.public.\"plain_table\""]
+    {
         let elsewhere = ["--table", name, "--as", "shop_restored.public.plain_table"];
         restored(&restore_into(&stage, &server.url(""), &elsewhere));
         assert_eq!(of_table("shop_restored"), before, "{name}");

@@ -605,6 +605,7 @@ fn what_a_patch_cannot_do_is_told() {
     {
         assert!(told.contains(reason), "{told}");
     }
+    assert!(told.contains("yesterfs: table \"shop.public.longs\" is not"), "each is named once: {told}");
     server.make_empty("shop");
     server.run("shop", &first);
     server.run("shop", &text);

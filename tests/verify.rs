@@ -388,9 +388,11 @@ fn sleeping(stage: &Stage) -> Child {
 fn whoever_ends_a_drill_leaves_nothing_behind() {
     let stage = Stage::new();
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
-        let mut child = sleeping(&stage);
+        let child = sleeping(&stage);
         kill_process(Pid::from_child(&child), signal).unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(130), "{signal:?}");
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(130), "{signal:?}");
+        assert!(String::from_utf8_lossy(&ended.stderr).contains("hint: nothing is kept of it"), "{ended:?}");
         assert_eq!(names(place(&stage)), [""; 0]);
         assert_eq!(servers_in(&place(&stage)), [""; 0]);
         assert_eq!(recorded(&stage), "");

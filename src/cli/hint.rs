@@ -30,12 +30,13 @@ pub fn of(error: &Error) -> Option<&'static str> {
     let hint = match error {
         Error::NotFound { what: "snapshot", .. } => "yesterfs snapshots lists what there is",
         Error::NotFound { what: "path", .. } => "yesterfs ls SNAP:/PATH lists what there is",
+        Error::NotFound { what: "compressed original", .. } => {
+            "nothing is kept of what xz, bzip2 or lz4 compressed, of what was not compressed, or with --original=drop; \
+             yesterfs cat SNAP:/dump.sql prints what was in it"
+        }
         Error::NotFound { what: "command", .. } => "yesterfs --help lists the commands",
         Error::Ambiguous { what: "snapshot", .. } => "write more digits of the id",
         Error::Ambiguous { .. } => "name one of them: yesterfs rebuild SNAP NAME",
-        Error::Exists { what: "table", .. } => {
-            "--overwrite replaces it, --as gives the one in the snapshot another name"
-        }
         Error::Exists { what: "routine" | "event", .. } => "--overwrite replaces it",
         Error::Exists { what: "database", .. } => {
             "the dump would drop it, with all that is in it; load tables with --table, or drop it yourself"

@@ -134,7 +134,11 @@ impl Monitor for Terminal {
             let record = Record::new("problem").put_path("path", &problem.path).put("reason", problem.reason);
             print_record(&record);
         } else {
-            stderr_line(&format!("yesterfs: \"{}\": {}", printable_path(&problem.path), problem.reason));
+            let path = format!("\"{}\"", printable_path(&problem.path));
+            // An error of the library names its object, as a table.
+            let is_named = problem.reason.split_once(' ').is_some_and(|(_, named)| named.starts_with(&path));
+            let path = if is_named { String::new() } else { format!("{path}: ") };
+            stderr_line(&format!("yesterfs: {path}{}", problem.reason));
         }
     }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use yesterfs::Error;
 use yesterfs::ingest::mongo::OPLOG_LAST;
 use yesterfs::repository::snapshot::Manifest;
@@ -33,7 +33,7 @@ Examples:
 /// What is there already is read and compared, and only what differs is written. Without root, what could not be set
 /// (owners, some attributes, devices) is listed, and the exit status is 3.
 #[derive(Args)]
-#[command(after_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES, group = ArgGroup::new("place").required(true).args(["to", "into"]))]
 pub struct Restore {
     /// The snapshot (SOURCE, SOURCE@TIME, SOURCE@latest~N or an id; yesterfs --help tells more), and the path in it; all of it
     /// if there is none
@@ -41,7 +41,7 @@ pub struct Restore {
     target: OsString,
 
     /// The directory to restore into; it is made if it does not exist
-    #[arg(long, value_name = "DIR", required_unless_present = "into", conflicts_with = "into")]
+    #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
 
     /// Change nothing, only show what would be done

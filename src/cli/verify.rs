@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use yesterfs::error::Error;
 use yesterfs::repository::drill::Drill;
 use yesterfs::verify::{DrillServer, VerifiedTable, VerifyOptions, verify};
 
@@ -28,8 +29,8 @@ Examples:
 /// 0 only if everything is equal. What was found is kept with the snapshot: yesterfs snapshots and yesterfs show tell it. A dump
 /// that the server does not take ends with the statement that failed, and that it failed is kept.
 ///
-/// Needs the programs of a server (Debian: mariadb-server, or postgresql; of MongoDB, mongod), and room: the data of the server, one and a half to
-/// three times the dump, and the second dump, compressed; of MongoDB also as it is.
+/// Needs the programs of a server (Debian: mariadb-server, or postgresql; of MongoDB, mongod), and room: the data of the server,
+/// one and a half to three times the dump, and the second dump, compressed; of MongoDB also as it is.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Verify {
@@ -101,7 +102,10 @@ pub fn run(args: Verify, invocation: &Invocation) -> CommandResult {
     let result = verify(&repository, &target.snapshot, &options, &clock, terminal.as_ref(), &mut tell);
     terminal.finish();
     failed?;
-    let drill = result?;
+    let drill = result.map_err(|error| match error {
+        Error::Interrupted => Failure::Hinted { error, hint: "nothing is kept of it; the next one begins anew".into() },
+        error => error.into(),
+    })?;
     if args.json {
         output.record(&drill_record(Record::new("verify"), &drill).put("seconds", terminal.elapsed_seconds()))?;
     } else if !invocation.quiet {

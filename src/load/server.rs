@@ -83,7 +83,7 @@ fn mysql(url: &Uri<&str>) -> Result<MysqlUrl> {
         match name.as_str() {
             "socket" => server.socket = some(value),
             "defaults-file" => server.defaults_file = some(value),
-            _ => return Err(refuse("it has another option than socket and defaults-file")),
+            _ => return Err(refuse(&format!("\"{name}\" is none of its options, which are socket and defaults-file"))),
         }
     }
     Ok(server)

@@ -3,12 +3,14 @@
 use std::ffi::OsString;
 
 use clap::Args;
+use yesterfs::error::Error;
 use yesterfs::load::{Environment, LoadOptions, LoadReport, ServerUrl, load};
 use yesterfs::repository::Repository;
 use yesterfs::repository::snapshot::{Snapshot, SnapshotKind};
 
 use super::Restore;
 use crate::cli::exit::{CommandResult, Failure, Outcome};
+use crate::cli::hint;
 use crate::cli::invocation::{Invocation, processors};
 use crate::cli::output::{Output, Record, counted, human_duration, human_size};
 use crate::cli::progress::Terminal;
@@ -21,17 +23,18 @@ pub struct Into {
     /// postgres://USER@HOST:PORT/DATABASE, each part optional; or mongodb://USER@HOST:PORT/?config=FILE
     ///
     /// The program mariadb, or else mysql, does it, or psql. It takes passwords, and what the URL leaves out, from its own files
-    /// or environment (MYSQL_PWD, PGPASSWORD), but nothing that contradicts the URL or alters sessions (PGOPTIONS). Dumps of MongoDB need no program; the password is in MONGODB_PASSWORD, or in a
-    /// configuration file of MongoDB's programs.
+    /// or environment (MYSQL_PWD, PGPASSWORD), but nothing that contradicts the URL or alters sessions (PGOPTIONS). Dumps of
+    /// MongoDB need no program; the password is in MONGODB_PASSWORD, or in a configuration file of MongoDB's programs.
     #[arg(long, value_name = "URL", conflicts_with_all = ["dry_run", "delete", "verify", "numeric_ids"])]
     into: Option<String>,
 
     /// Load only this table, with its rows and triggers, or this collection, with its indexes; may be given several times. Tables
-    /// of PostgreSQL have their schema in front: DATABASE.SCHEMA.TABLE
+    /// of PostgreSQL have their schema in front: DATABASE.SCHEMA.TABLE. Names may stand in quotes as the database has them
     #[arg(long = "table", value_name = "DATABASE.TABLE", requires = "into", conflicts_with = "to")]
     tables: Vec<String>,
 
-    /// Give the one table or collection this name; of PostgreSQL DATABASE.SCHEMA.TABLE, where names that have dots are in double quotes
+    /// Give the one table or collection this name; of PostgreSQL DATABASE.SCHEMA.TABLE, where names that have dots are in double
+    /// quotes
     #[arg(long = "as", value_name = "DATABASE.TABLE", requires = "tables")]
     rename: Option<String>,
 
@@ -75,7 +78,7 @@ pub fn run(
     };
     let result = load(repository, snapshot, &options, terminal);
     terminal.finish();
-    let report = result?;
+    let report = result.map_err(|error| told(error, repository, snapshot, tables.len()))?;
     let mut output = Output::default();
     if args.json {
         output.record(&summary_record(&report, terminal))?;
@@ -87,6 +90,32 @@ pub fn run(
     }
     output.flush()?;
     Ok(Outcome::Done)
+}
+
+/// The failure of a load, with what can be done about it: of a whole dump where no tables are named.
+fn told(error: Error, repository: &Repository, snapshot: &Snapshot, tables: usize) -> Failure {
+    let hint = match (&error, snapshot.manifest.kind, tables) {
+        (Error::Interrupted, SnapshotKind::Postgres, 0) => {
+            "what was loaded stays in the server; drop the database, then run the same command again"
+        }
+        (Error::Interrupted, SnapshotKind::Postgres, _) => {
+            "a database has all of its tables, or none of them; run the same command again, with --overwrite where it has"
+        }
+        (Error::Interrupted, ..) => {
+            "what was loaded stays in the server; drop it, or run the command again with --overwrite"
+        }
+        (Error::Exists { what: "table", .. }, SnapshotKind::Postgres, 0) => {
+            "a whole dump of PostgreSQL replaces nothing: drop the database first, or load tables with --table"
+        }
+        (Error::Exists { what: "table" | "collection", .. }, _, 1) => {
+            "--overwrite replaces it, --as gives the one in the snapshot another name"
+        }
+        (Error::Exists { what: "table" | "collection", .. }, ..) => {
+            "--overwrite replaces it; one that is loaded alone, with --table, gets another name with --as"
+        }
+        _ => return hint::unknown_table(error, repository, &[snapshot]),
+    };
+    Failure::Hinted { error, hint: hint.to_string() }
 }
 
 fn summary(report: &LoadReport, kind: SnapshotKind, terminal: &Terminal) -> String {
