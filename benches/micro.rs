@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use tempfile::TempDir;
+use yesterfs::dump::mongo::{self, Archive, Documents};
 use yesterfs::dump::mysql::{DumpFacts, Event, MysqlDump};
 use yesterfs::dump::postgres::{self, PostgresDump};
 use yesterfs::id::{ChunkId, RepositoryId, WriterId, WriterObject};
@@ -127,6 +128,79 @@ fn dump_lexer_inserts(bencher: Bencher) {
     let statement = |row: &String| format!("INSERT INTO public.orders VALUES ({row});\n");
     let bytes = postgres_rows(", ", "'").iter().map(statement).collect::<String>().into_bytes();
     bencher.counter(BytesCount::of_slice(&bytes)).bench_local(|| read_postgres(divan::black_box(&bytes)));
+}
+
+/// An element of BSON.
+fn element(kind: u8, name: &str, value: &[u8]) -> Vec<u8> {
+    [&[kind], name.as_bytes(), b"\0", value].concat()
+}
+
+fn text(name: &str, value: &str) -> Vec<u8> {
+    element(2, name, &[&(value.len() as u32 + 1).to_le_bytes(), value.as_bytes(), b"\0"].concat())
+}
+
+fn document(elements: &[Vec<u8>]) -> Vec<u8> {
+    let elements = elements.concat();
+    [&(elements.len() as u32 + 5).to_le_bytes()[..], &elements, b"\0"].concat()
+}
+
+/// A document with what a row of the dump has.
+fn order(number: u64) -> Vec<u8> {
+    let mut noise = Noise(number + 1);
+    document(&[
+        element(16, "_id", &(number as u32).to_le_bytes()),
+        element(16, "customer", &((noise.next() % 9973) as u32).to_le_bytes()),
+        text("status", "open"),
+        element(9, "at", &noise.next().to_le_bytes()),
+        text("note", &format!("{:016x} {:010}", noise.next(), noise.next() % 1_000_000_000)),
+    ])
+}
+
+/// An archive of collections that come by turns, as `mongodump` writes them.
+fn archive() -> Vec<u8> {
+    const COLLECTIONS: [&str; 4] = ["a", "b", "c", "d"];
+    const BLOCK_DOCUMENTS: u64 = 1000;
+    let named =
+        |name: &str, more: &[Vec<u8>]| document(&[&[text("db", "shop"), text("collection", name)], more].concat());
+    let mut out = [&mongo::MAGIC[..], &document(&[text("version", "0.1")])].concat();
+    COLLECTIONS.iter().for_each(|name| out.extend(named(name, &[text("metadata", "{}")])));
+    for first in (0..ROWS).step_by(BLOCK_DOCUMENTS as usize) {
+        out.extend([0xff; 4]);
+        out.extend(named(COLLECTIONS[(first / BLOCK_DOCUMENTS) as usize % 4], &[element(8, "EOF", &[0])]));
+        (first..first + BLOCK_DOCUMENTS).for_each(|number| out.extend(order(number)));
+    }
+    out.extend([0xff; 4]);
+    out
+}
+
+#[divan::bench]
+fn dump_lexer_documents(bencher: Bencher) {
+    let bytes = (0..ROWS).flat_map(order).collect::<Vec<u8>>();
+    bencher.counter(BytesCount::of_slice(&bytes)).bench_local(|| {
+        let (mut reader, mut begun) = (Documents::default(), 0);
+        divan::black_box(&bytes).chunks(512 << 10).for_each(|piece| reader.push(piece, &mut |start| begun ^= start));
+        assert_eq!(reader.finish().0.documents, ROWS);
+        begun
+    });
+}
+
+#[divan::bench]
+fn dump_lexer_archive(bencher: Bencher) {
+    let bytes = archive();
+    bencher.counter(BytesCount::of_slice(&bytes)).bench_local(|| {
+        let (mut reader, mut begun) = (Archive::default(), 0);
+        let mut tell = |event: mongo::Event| -> Result<(), ()> {
+            if let mongo::Event::Document { start, .. } = event {
+                begun += u64::from(start != u64::MAX);
+            }
+            Ok(())
+        };
+        for piece in divan::black_box(&bytes).chunks(512 << 10) {
+            assert_eq!(reader.push(piece, &mut tell), Ok(()));
+        }
+        assert!(reader.finish(&mut tell).is_ok());
+        assert_eq!(begun, ROWS);
+    });
 }
 
 fn cut(bytes: &[u8]) -> Vec<&[u8]> {
