@@ -40,7 +40,7 @@ const HEAD_MAX_BYTES: usize = 1 << 20;
 const DELIMITER_MAX_BYTES: usize = 16;
 
 /// So many bytes tell what begins with them, whatever it is.
-const LOOKAHEAD_BYTES: usize = 64;
+pub const LOOKAHEAD_BYTES: usize = 64;
 
 /// What the present place is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +91,8 @@ pub struct Lexer {
     start: u64,
     head: Vec<u8>,
     is_insert: bool,
+    /// `head` is all that comes before the rows of an `INSERT`.
+    has_rows: bool,
     /// Open parentheses of an `INSERT`.
     depth: u32,
     statement_stops: Stops,
@@ -110,6 +112,7 @@ impl Default for Lexer {
             start: 0,
             head: Vec::new(),
             is_insert: false,
+            has_rows: false,
             depth: 0,
             statement_stops: [false; 256],
             insert_stops: [false; 256],
@@ -187,7 +190,7 @@ impl Lexer {
         let mut at = 0;
         while at < bytes.len() {
             let step = match self.place {
-                Place::Between => self.begin(bytes, at, at_end),
+                Place::Between => self.begin(bytes, at, at_end, sink),
                 Place::Line | Place::DelimiterLine => Continue(self.line(bytes, at, sink)),
                 Place::Comment => self.comment(bytes, at, at_end),
                 Place::Statement => self.statement(bytes, at, at_end, sink),
@@ -206,7 +209,7 @@ impl Lexer {
     }
 
     /// Passes white space and finds out what begins.
-    fn begin(&mut self, bytes: &[u8], mut at: usize, at_end: bool) -> ControlFlow<usize, usize> {
+    fn begin(&mut self, bytes: &[u8], mut at: usize, at_end: bool, sink: &mut impl Sink) -> ControlFlow<usize, usize> {
         at += bytes[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         let rest = &bytes[at..];
         if rest.len() < LOOKAHEAD_BYTES && !at_end {
@@ -219,12 +222,23 @@ impl Lexer {
             return Continue(at);
         }
         self.start = self.offset + at as u64;
+        (self.inside, self.depth) = (Inside::Code, 0);
+        if self.is_repeated(rest) {
+            sink.insert(self.start, &self.head, self.modes.present());
+            self.place = Place::Rows;
+            return Continue(at + self.head.len());
+        }
         self.head.clear();
-        self.inside = Inside::Code;
-        self.depth = 0;
+        self.has_rows = false;
         self.is_insert = begins_with(rest, "INSERT") || begins_with(rest, "REPLACE");
         self.place = opened_by(rest);
         Continue(if self.place == Place::Comment { at + 2 } else { at })
+    }
+
+    /// Whether the `INSERT` that has just ended comes again: with the same bytes before its rows it is read the same.
+    fn is_repeated(&self, rest: &[u8]) -> bool {
+        self.has_rows
+            && rest.strip_prefix(&self.head[..]).and_then(|rest| rest.first()).is_some_and(|&next| !is_word_byte(next))
     }
 
     /// A line of a comment, or the one that sets the delimiter.
@@ -303,6 +317,7 @@ impl Lexer {
                 Step::Values(next) => {
                     self.keep(&bytes[from..next]);
                     sink.insert(self.start, &self.head, self.modes.present());
+                    self.has_rows = self.head.len() < HEAD_MAX_BYTES;
                     self.place = Place::Rows;
                     next
                 }

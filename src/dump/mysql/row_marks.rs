@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use memchr::{memchr_iter, memmem};
+use memchr::memmem;
 
 use crate::dump::mysql::words::QuoteModes;
 use crate::id::hash;
@@ -15,6 +15,9 @@ const BRACKETS: &[u8] = b"),(";
 
 /// Places that may be rows, and of which nobody has said yet. A statement of more of them leaves nothing to be sure of.
 const CANDIDATES_MAX: usize = 1 << 18;
+
+/// Bytes that are looked at together.
+const STRETCH_BYTES: usize = 32;
 
 /// What is known of the rows of a dump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -136,14 +139,14 @@ impl RowMarksFinder {
         self.brackets.bound();
         let tail = self.tail;
         let byte = |at: usize, back: usize| if at >= back { piece[at - back] } else { tail[at + 2 - back] };
-        for at in memchr_iter(b'(', piece) {
+        each_place_of(b'(', piece, |at| {
             let place = self.offset + at as u64;
             match byte(at, 1) {
                 b'\n' => self.lines.places.push_back(place),
                 b',' if byte(at, 2) == b')' => self.brackets.places.push_back(place),
                 _ => {}
             }
-        }
+        });
         self.offset += piece.len() as u64;
         self.tail = [byte(piece.len(), 2), byte(piece.len(), 1)];
     }
@@ -175,6 +178,29 @@ impl RowMarksFinder {
         let (lines, brackets) = (is_sure(&self.lines), is_sure(&self.brackets));
         self.has_one_mode.then(|| RowMarks { lines, brackets, modes: self.modes.unwrap_or_default() })
     }
+}
+
+/// Tells each place of a byte that may be one in ten, or rare: many bytes are asked together whether one of them is it, then eight.
+fn each_place_of(wanted: u8, bytes: &[u8], mut tell: impl FnMut(usize)) {
+    const LOW: u64 = u64::from_le_bytes([0x7f; 8]);
+    let (stretches, rest) = bytes.as_chunks::<STRETCH_BYTES>();
+    for (number, stretch) in stretches.iter().enumerate() {
+        // Without a way out of it, this becomes instructions for many bytes.
+        if !stretch.iter().fold(false, |is_there, &byte| is_there | (byte == wanted)) {
+            continue;
+        }
+        for (word_number, word) in stretch.as_chunks::<8>().0.iter().enumerate() {
+            let differs = u64::from_le_bytes(*word) ^ u64::from_le_bytes([wanted; 8]);
+            // The top bit of each byte that is zero.
+            let mut found = !(((differs & LOW) + LOW) | differs | LOW);
+            while found != 0 {
+                tell(number * STRETCH_BYTES + word_number * 8 + found.trailing_zeros() as usize / 8);
+                found &= found - 1;
+            }
+        }
+    }
+    let places = rest.iter().enumerate().filter(|(_, byte)| **byte == wanted);
+    places.for_each(|(at, _)| tell(stretches.len() * STRETCH_BYTES + at));
 }
 
 fn short_hash(bytes: &[u8]) -> u64 {

@@ -5,7 +5,8 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 use memchr::memchr2;
 
-use crate::dump::postgres::words::is_word_byte;
+use crate::dump::postgres::statement::makes_routine;
+use crate::dump::postgres::words::{begins_with, is_word_byte};
 use crate::dump::stops::{Stops, stops};
 
 /// What the last byte of a dump is part of.
@@ -25,10 +26,31 @@ pub enum Boundary {
     Row,
 }
 
+/// What a look at a statement found.
+pub enum Step {
+    /// Go on there.
+    On(usize),
+    /// The statement ends at the semicolon that stands there.
+    Ended(usize),
+    /// Rows follow there.
+    Values(usize),
+}
+
 pub const STATEMENT_STOPS: Stops = stops(b"'\"$-/;()");
 /// Of what makes a function: its body may be statements, with no quotes around them.
-pub const ROUTINE_STOPS: Stops = stops(b"'\"$-/;()bBcCeE");
-pub const INSERT_STOPS: Stops = stops(b"'\"$-/;()vV");
+const ROUTINE_STOPS: Stops = stops(b"'\"$-/;()bBcCeE");
+const INSERT_STOPS: Stops = stops(b"'\"$-/;()vV");
+
+/// Where to look closer in a statement that begins so.
+pub fn stops_of(beginning: &[u8]) -> &'static Stops {
+    if begins_with(beginning, b"INSERT") {
+        &INSERT_STOPS
+    } else if begins_with(beginning, b"CREATE") && makes_routine(beginning) {
+        &ROUTINE_STOPS
+    } else {
+        &STATEMENT_STOPS
+    }
+}
 
 /// The tag that a string between dollars begins with.
 pub fn dollar_tag(rest: &[u8]) -> Option<&[u8]> {

@@ -7,10 +7,10 @@ use memchr::{memchr, memmem};
 
 use crate::dump::carry::Carry;
 use crate::dump::postgres::ends::{
-    Boundary, END_OF_ROWS_MAX_BYTES, EndedIn, INSERT_STOPS, ROUTINE_STOPS, STATEMENT_STOPS, dollar_tag, end_at,
-    end_of_comment, end_of_escaped, end_of_rows,
+    Boundary, END_OF_ROWS_MAX_BYTES, EndedIn, STATEMENT_STOPS, Step, dollar_tag, end_at, end_of_comment,
+    end_of_escaped, end_of_rows, stops_of,
 };
-use crate::dump::postgres::statement::{copies_from_here, makes_routine, sets_backslash_escapes};
+use crate::dump::postgres::statement::{copies_from_here, sets_backslash_escapes};
 use crate::dump::postgres::words::{begins_with, is_word_byte};
 use crate::dump::stops::{Stops, next_stop};
 
@@ -35,7 +35,7 @@ pub trait Sink {
 const HEAD_MAX_BYTES: usize = 1 << 20;
 
 /// So many bytes tell what begins with them, whatever it is. Longer tags between dollars are none.
-const LOOKAHEAD_BYTES: usize = 96;
+pub const LOOKAHEAD_BYTES: usize = 96;
 
 /// What the present place is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +90,8 @@ pub struct Lexer {
     /// Where the present statement, comment or line begins, and what it begins with.
     start: u64,
     head: Vec<u8>,
+    /// `head` is all that comes before the rows of an `INSERT`.
+    has_rows: bool,
     stops: &'static Stops,
     /// Open parentheses.
     depth: u32,
@@ -112,6 +114,7 @@ impl Default for Lexer {
             backslash_escapes: false,
             start: 0,
             head: Vec::new(),
+            has_rows: false,
             stops: &STATEMENT_STOPS,
             depth: 0,
             blocks: 0,
@@ -181,7 +184,7 @@ impl Lexer {
         let mut at = 0;
         while at < bytes.len() {
             let step = match self.place {
-                Place::Between => self.begin(bytes, at, at_end),
+                Place::Between => self.begin(bytes, at, at_end, sink),
                 Place::Line | Place::Command => Continue(self.line(bytes, at, sink)),
                 Place::Comment => self.comment(bytes, at, at_end),
                 Place::Statement => self.statement(bytes, at, at_end, sink),
@@ -210,7 +213,7 @@ impl Lexer {
     }
 
     /// Passes white space and finds out what begins.
-    fn begin(&mut self, bytes: &[u8], mut at: usize, at_end: bool) -> ControlFlow<usize, usize> {
+    fn begin(&mut self, bytes: &[u8], mut at: usize, at_end: bool, sink: &mut impl Sink) -> ControlFlow<usize, usize> {
         at += bytes[at..].iter().take_while(|byte| byte.is_ascii_whitespace() || **byte == b';').count();
         let rest = &bytes[at..];
         if rest.len() < LOOKAHEAD_BYTES && !at_end {
@@ -220,9 +223,12 @@ impl Lexer {
             return Continue(at);
         }
         self.start = self.offset + at as u64;
+        (self.inside, self.depth, self.blocks) = (Inside::Code, 0, 0);
+        if self.is_repeated(rest) {
+            self.begin_rows(sink);
+            return Continue(at + self.head.len());
+        }
         self.head.clear();
-        self.inside = Inside::Code;
-        (self.depth, self.blocks) = (0, 0);
         let (place, length) = match rest {
             [b'-', b'-', ..] => (Place::Line, 0),
             [b'\\', ..] => (Place::Command, 0),
@@ -232,17 +238,22 @@ impl Lexer {
             }
             _ => (Place::Statement, 0),
         };
-        self.place = place;
-        self.stops = match place {
-            Place::Statement if begins_with(rest, b"INSERT") => &INSERT_STOPS,
-            Place::Statement
-                if begins_with(rest, b"CREATE") && makes_routine(&rest[..rest.len().min(LOOKAHEAD_BYTES)]) =>
-            {
-                &ROUTINE_STOPS
-            }
-            _ => &STATEMENT_STOPS,
-        };
+        (self.place, self.has_rows) = (place, false);
+        self.stops = stops_of(&rest[..rest.len().min(LOOKAHEAD_BYTES)]);
         Continue(at + length)
+    }
+
+    /// Whether the `INSERT` that has just ended comes again: with the same bytes before its rows it is read the same.
+    fn is_repeated(&self, rest: &[u8]) -> bool {
+        self.has_rows
+            && rest.strip_prefix(&self.head[..]).and_then(|rest| rest.first()).is_some_and(|&next| !is_word_byte(next))
+    }
+
+    /// The rows of an `INSERT` follow.
+    fn begin_rows(&mut self, sink: &mut impl Sink) {
+        sink.insert(self.start, &self.head);
+        sink.row(self.start);
+        (self.place, self.has_row, self.has_rows) = (Place::Values, false, self.head.len() < HEAD_MAX_BYTES);
     }
 
     /// A line of a comment, or one for `psql`.
@@ -294,9 +305,7 @@ impl Lexer {
                 }
                 Continue(Step::Values(next)) => {
                     self.keep(&bytes[from..next]);
-                    sink.insert(self.start, &self.head);
-                    sink.row(self.start);
-                    (self.place, self.has_row) = (Place::Values, false);
+                    self.begin_rows(sink);
                     return Continue(next);
                 }
                 Break(used) => {
@@ -486,14 +495,4 @@ impl Lexer {
         let room = HEAD_MAX_BYTES.saturating_sub(self.head.len());
         self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
-}
-
-/// What a look at a statement found.
-enum Step {
-    /// Go on there.
-    On(usize),
-    /// The statement ends at the semicolon that stands there.
-    Ended(usize),
-    /// Rows follow there.
-    Values(usize),
 }

@@ -1,3 +1,4 @@
+use super::lexer::LOOKAHEAD_BYTES;
 use super::*;
 
 use proptest::prelude::*;
@@ -367,4 +368,20 @@ fn roles_that_a_table_needs_are_found() {
     }
     let expected = ["alice", "readers", "Bob; TO x", "carol", "PUBLIC"];
     assert_eq!(found, expected.map(|name| (NeedKind::Role, name.to_string())));
+}
+
+#[test]
+fn an_insert_that_comes_again_is_read_as_the_first() {
+    // Longer than what is seen of a statement that comes byte by byte: of that, none is known again.
+    let insert = format!("INSERT INTO public.{} VALUES", "t".repeat(LOOKAHEAD_BYTES));
+    let escapes = "SET standard_conforming_strings = off";
+    let behind =
+        ["(1),(2)", " (3)", "\n\t('\\'),\n\t('5')", &format!("(6);\n-- x\n{escapes};\n{escapes}"), "('\\'7'),(8)"];
+    let dump = behind.map(|rows| format!("{insert}{rows};\n")).concat();
+    let (events, facts) = read(dump.as_bytes(), &[dump.len()]);
+    assert_eq!((events.clone(), facts), read(dump.as_bytes(), &[1]));
+    assert_eq!(events.iter().filter(|event| matches!(event, Event::Row(_))).count(), 8);
+    // A word may only begin like what came before.
+    let dump = "INSERT INTO values VALUES (1);\nINSERT INTO values_b VALUES (2);\n";
+    assert_eq!(names(dump).into_iter().map(|part| part.1).collect::<Vec<_>>(), ["values", "values_b"]);
 }
