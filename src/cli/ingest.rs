@@ -127,7 +127,7 @@ fn print_summary(report: &IngestReport, terminal: &Terminal, output: &mut Output
     let snapshot = &report.snapshot;
     let manifest = &snapshot.manifest;
     // Holes are neither read nor stored.
-    let totals = manifest.root.totals();
+    let [bytes, data_bytes] = manifest.sizes_bytes();
     let seconds = terminal.elapsed_seconds();
     let unchanged = match Counters::get(&terminal.counters().files_unchanged) {
         0 => String::new(),
@@ -137,11 +137,11 @@ fn print_summary(report: &IngestReport, terminal: &Terminal, output: &mut Output
     output.line(format!(
         "{}{unchanged}, {}, in {} ({}/s)",
         counted(manifest.files, "file", "files"),
-        human_size(totals.bytes),
+        human_size(bytes),
         human_duration(seconds),
-        human_size((totals.data_bytes as f64 / seconds.max(0.001)) as u64),
+        human_size((data_bytes as f64 / seconds.max(0.001)) as u64),
     ))?;
-    output.line(match human_ratio(totals.data_bytes, manifest.bytes_stored) {
+    output.line(match human_ratio(data_bytes, manifest.bytes_stored) {
         None => "nothing new to store".to_string(),
         Some(ratio) => format!(
             "{} new, stored in {}; ratio {ratio}",

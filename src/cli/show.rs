@@ -64,7 +64,8 @@ fn print_text(snapshot: &Snapshot, output: &mut Output) -> CommandResult<()> {
     row("compared with", manifest.parent.map_or("nothing".to_string(), |parent| parent.to_string()));
     row("entries", counted(totals.descendants, "entry", "entries"));
     row("files", counted(manifest.files, "file", "files"));
-    row("size", format!("{} ({} without holes)", bytes_text(totals.bytes), human_size(totals.data_bytes)));
+    let [bytes, data_bytes] = manifest.sizes_bytes();
+    row("size", format!("{} ({} without holes)", bytes_text(bytes), human_size(data_bytes)));
     row("new", format!("{}, stored in {}", bytes_text(manifest.bytes_new), human_size(manifest.bytes_stored)));
     row("tags", snapshot.tags.iter().cloned().collect::<Vec<_>>().join(", "));
     row("drill", snapshot.drill.as_ref().map_or("none".to_string(), drill_text));

@@ -97,7 +97,7 @@ fn print_table<'a>(snapshots: impl Iterator<Item = &'a Arc<Snapshot>>, output: &
             manifest.name.clone(),
             manifest.status.name().to_string(),
             human_count(manifest.files),
-            human_size(manifest.root.totals().bytes),
+            human_size(manifest.sizes_bytes()[0]),
             human_size(manifest.bytes_stored),
             drill_mark(snapshot).to_string(),
             snapshot.tags.iter().cloned().collect::<Vec<_>>().join(","),

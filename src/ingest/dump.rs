@@ -53,7 +53,7 @@ use crate::repository::cut_marks::CutMarks;
 use crate::repository::node::Node;
 use crate::repository::relatives::Relatives;
 use crate::repository::session::WriteSession;
-use crate::repository::snapshot::{Manifest, Snapshot, SnapshotKind, check_label};
+use crate::repository::snapshot::{DUMP_BYTES, Manifest, Snapshot, SnapshotKind, check_label};
 use crate::store::chunker::ChunkSizes;
 use crate::time::{Clock, Timestamp};
 
@@ -208,7 +208,8 @@ pub(super) fn write_tree<F: DumpFormat>(
     let files = DumpFiles { session, clock, before: reading.before(), started };
     let (root, files) = files.write(dumps, &verdict)?;
     let told = meta::facts_of_all(dumps.inputs.iter().map(|input| input.format.facts()));
-    let facts = meta::facts(told, Some(dumps.parts.rows()), &verdict);
+    let mut facts = meta::facts(told, Some(dumps.parts.rows()), &verdict);
+    facts.insert(DUMP_BYTES.to_string(), dumps.content.size.to_string());
     Ok(MadeTree { origin, root, files, verdict, facts })
 }
 

@@ -123,7 +123,17 @@ impl SnapshotStatus {
     }
 }
 
+/// The fact that tells how long a dump is, of which the other files are parts.
+pub const DUMP_BYTES: &str = "dump_bytes";
+
 impl Manifest {
+    /// How many bytes are in it, and without holes. What files of a dump share counts once.
+    pub fn sizes_bytes(&self) -> [u64; 2] {
+        let totals = self.root.totals();
+        let of_dump = self.facts.get(DUMP_BYTES).and_then(|bytes| bytes.parse().ok());
+        of_dump.map_or([totals.bytes, totals.data_bytes], |bytes| [bytes; 2])
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         // Ten thousand are encoded when a checkpoint of as many is read.
         let mut out = Encoder { bytes: Vec::with_capacity(MANIFEST_USUAL_BYTES) };
