@@ -21,6 +21,7 @@ mod watch;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::error::{Error, Result};
 use crate::repository::content::Content;
 use crate::repository::metadata::OwnerNames;
 use crate::repository::node::{Node, NodeKind, Xattrs};
@@ -38,6 +39,23 @@ pub struct IngestOptions {
     pub host: String,
     pub user: String,
     pub tags: BTreeSet<String>,
+    /// Of when the data is, if not of when the ingest starts.
+    pub time: Option<Timestamp>,
+}
+
+impl IngestOptions {
+    /// Of when the snapshot is, whose ingest starts now.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a time that is yet to come: no question for a time would find the snapshot before.
+    fn time_of_data(&self, now: Timestamp) -> Result<Timestamp> {
+        match self.time {
+            Some(time) if time > now => {
+                Err(Error::invalid("time of the data", &time.to_rfc3339(), "it is yet to come"))
+            }
+            time => Ok(time.unwrap_or(now)),
+        }
+    }
 }
 
 /// What a file of an older snapshot held, whose root this is. That it cannot be read is no reason to give up.

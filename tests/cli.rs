@@ -763,11 +763,64 @@ fn what_is_a_dump_of_another_kind_is_called_so() {
     let said = |words: &[&str]| stage.fail(6, &[&["ingest", "mysql", "--source", "x"], words].concat());
     fs::write(stage.path("cut.sql"), "-- MariaDB dump 10.19\nCREATE TABLE").unwrap();
     assert!(said(&["cut.sql"]).contains("\nhint: --keep-incomplete keeps"));
+    assert_eq!(stage.run(&["ingest", "mysql", "--source", "cut", "--keep-incomplete", "cut.sql"]).code, 3);
+    let kept = stage.fail(2, &["show", "cut"]);
+    let name = kept.rsplit_once(": ").map(|(hint, name)| {
+        assert!(hint.contains("\nhint: all of cut is incomplete"), "{kept}");
+        name.trim_end()
+    });
+    assert!(stage.succeed(&["show", name.unwrap()]).contains("incomplete"));
     let failed = said(&["--", "sh", "-c", "cat cut.sql; exit 2"]);
     assert!(failed.contains("its command failed with exit status: 2") && !failed.contains("hint"), "{failed}");
     fs::write(stage.path("bad.sql.gz"), b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xff\xff\xff\xff").unwrap();
     let bad = said(&["bad.sql.gz"]);
     assert!(bad.starts_with("yesterfs: file \"") && bad.contains("bad.sql.gz\" cannot be unwrapped: "), "{bad}");
+}
+
+#[test]
+fn what_a_dump_shares_with_its_parts_counts_once() {
+    let stage = Stage::new();
+    let rows = (0..2000).map(|id| format!("INSERT INTO `orders` VALUES ({id});\n")).collect::<String>();
+    let dump = format!(
+        "-- MariaDB dump 10.19\nCREATE DATABASE shop;\nUSE `shop`;\nCREATE TABLE `orders` (\n  `id` int\n);\n{rows}-- Dump completed\n"
+    );
+    fs::write(stage.path("shop.sql"), &dump).unwrap();
+    let ingested = stage.succeed(&["ingest", "mysql", "--source", "shop", "shop.sql"]);
+    let size = format!("{:.1} KiB", dump.len() as f64 / 1024.0);
+    assert!(ingested.contains(&format!(", {size}, in ")), "{size}: {ingested}");
+    let listed = stage.succeed(&["snapshots"]);
+    assert!(listed.contains(&size), "{size}: {listed}");
+    assert!(stage.succeed(&["show", "shop"]).contains(&format!("{} bytes", dump.len())));
+    let record = &stage.records(&["show", "shop", "--json"])[0];
+    assert_eq!(record["facts"]["dump_bytes"], dump.len().to_string());
+    assert!(record["bytes"].as_u64().unwrap() > 2 * dump.len() as u64, "{record}");
+}
+
+#[test]
+fn what_was_made_before_is_found_by_its_time() {
+    let stage = Stage::new();
+    fs::write(stage.path("old.sql"), "-- MariaDB dump 10.19\nCREATE DATABASE shop;\n-- Dump completed\n").unwrap();
+    let kinds: [(&str, &[&str]); 3] = [
+        ("2026-11-18T09:30", &["dir", "lake"]),
+        ("2026-11-19", &["mysql", "old.sql"]),
+        ("2026-11-20T00:00:00Z", &["stream", "--name", "x", "--", "echo", "x"]),
+    ];
+    for (time, words) in kinds {
+        let (kind, words) = words.split_first().unwrap();
+        stage.succeed(&[&["ingest", kind, "--source", "shop", "--time", time], words].concat());
+    }
+    let name = |spec: &str| stage.records(&["show", spec, "--json"])[0]["name"].clone();
+    let names = ["2026-11-18T093000Z", "2026-11-19T235959Z", "2026-11-20T000000Z"];
+    assert_eq!(["shop@2026-11-18", "shop@2026-11-19", "shop@2026-11-20"].map(name), names);
+    let late = stage.run(&["ingest", "dir", "lake", "--source", "shop", "--time", "2026-11-01T12:00"]);
+    let note = "yesterfs: shop@2026-11-20T000000Z is newer, but shop@latest will be this one, which is added last; times find each\n";
+    assert_eq!((late.code, late.stderr.as_str()), (0, note));
+    assert_eq!(name("shop@now"), names[2]);
+    assert_eq!(name("shop"), "2026-11-01T120000Z");
+    for (time, reason) in [("9999-01-01", "it is yet to come"), ("sometime", "expected a time such as")] {
+        let message = stage.fail(2, &["ingest", "dir", "lake", "--source", "shop", "--time", time]);
+        assert!(message.contains(reason), "{message}");
+    }
 }
 
 #[test]
@@ -1043,11 +1096,11 @@ fn manual_pages_render_without_warnings_and_tell_how_to_type() {
         ("ingest", "yesterfs ingest [GLOBAL OPTIONS] COMMAND ..."),
         (
             "ingest dir",
-            "yesterfs ingest dir --source SOURCE [--json] [-x|--one-file-system] [--reread] [--tag TAG]... [--exclude PATTERN]... [--exclude-file FILE]... [--threads N] [GLOBAL OPTIONS] PATH",
+            "yesterfs ingest dir --source SOURCE [--json] [-x|--one-file-system] [--reread] [--tag TAG]... [--time TIME] [--exclude PATTERN]... [--exclude-file FILE]... [--threads N] [GLOBAL OPTIONS] PATH",
         ),
         (
             "ingest stream",
-            "yesterfs ingest stream --source SOURCE [--json] [--tag TAG]... [--name NAME] [--stream NAME=COMMAND]... [--expect-end TEXT] [GLOBAL OPTIONS] [-- COMMAND...]",
+            "yesterfs ingest stream --source SOURCE [--json] [--tag TAG]... [--time TIME] [--name NAME] [--stream NAME=COMMAND]... [--expect-end TEXT] [GLOBAL OPTIONS] [-- COMMAND...]",
         ),
         ("cat", "yesterfs cat [GLOBAL OPTIONS] SNAP:/PATH..."),
         ("find", "yesterfs find [--all] [-i|--ignore-case] [-l|--long] [--json] [GLOBAL OPTIONS] [SNAP] PATTERN"),

@@ -7,8 +7,10 @@ use yesterfs::error::{Error, Result};
 use yesterfs::ingest::dump::STATUS_REASON;
 use yesterfs::ingest::{IngestOptions, IngestReport};
 use yesterfs::progress::{Counters, Monitor};
+use yesterfs::repository::Repository;
 use yesterfs::repository::metadata::OwnerNames;
 use yesterfs::repository::snapshot::SnapshotStatus;
+use yesterfs::time::{Timestamp, parse_when};
 
 use super::exit::{CommandResult, Outcome};
 use super::invocation::{Invocation, snapshot_name};
@@ -72,20 +74,36 @@ struct SnapshotArgs {
     #[arg(long, value_name = "TAG")]
     tag: Vec<String>,
 
+    /// Of when the data is, for what was made before: 2026-11-20, 2026-11-20T09:30, 2h-ago [default: now]
+    #[arg(long, value_name = "TIME")]
+    time: Option<String>,
+
     /// Print progress (once a second), problems and at last the snapshot as JSON objects, one a line
     #[arg(long)]
     json: bool,
 }
 
 impl SnapshotArgs {
-    fn options(&self) -> IngestOptions {
+    /// Tells where the snapshot will be the latest of its source, but not the newest.
+    fn options(&self, repository: &Repository, terminal: &Terminal, now: Timestamp) -> Result<IngestOptions> {
         let user = OwnerNames::new().user_name(rustix::process::getuid().as_raw());
-        IngestOptions {
+        let time = self.time.as_ref().map(|text| parse_when(text, now)).transpose()?;
+        let catalog = repository.catalog();
+        let mut newer = catalog.choices(&self.source).filter(|it| time.is_some_and(|time| it.manifest.started > time));
+        if let Some(newer) = newer.next_back() {
+            terminal.note(&format!(
+                "{} is newer, but {}@latest will be this one, which is added last; times find each",
+                snapshot_name(newer),
+                self.source,
+            ));
+        }
+        Ok(IngestOptions {
             source: self.source.clone(),
             host: host_name(),
             user: String::from_utf8_lossy(&user).into_owned(),
             tags: self.tag.iter().cloned().collect(),
-        }
+            time,
+        })
     }
 
     fn start_progress(&self, invocation: &Invocation) -> CommandResult<Arc<Terminal>> {

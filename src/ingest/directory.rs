@@ -67,12 +67,13 @@ pub fn ingest_directory(
     require_listing(&root, &options.path)?;
     let own_directory = own_directory(options, &captured)?;
     refuse_own_mount(repository, options, &root, &captured)?;
-    let started = clock();
+    let opened = clock();
+    let started = options.common.time_of_data(opened)?;
     let catalog = repository.catalog();
     let parent = catalog.of_source(&options.common.source).rev().find(|it| is_comparable(it, options)).cloned();
     expect_as_much_as(parent.as_deref(), monitor);
     let purpose = format!("ingest dir {}", options.path.display());
-    let mut session = WriteSession::open(repository, monitor.counters(), &options.common.host, &purpose, started)?;
+    let mut session = WriteSession::open(repository, monitor.counters(), &options.common.host, &purpose, opened)?;
     if options.reread {
         session = session.verifying_known();
     }

@@ -240,8 +240,9 @@ pub(super) fn make_snapshot(
     make: impl FnOnce(&DumpReading) -> Result<MadeTree>,
 ) -> Result<IngestReport> {
     check_label("source", &common.source)?;
-    let started = clock();
-    let session = WriteSession::open(repository, monitor.counters(), &common.host, command, started)?;
+    let opened = clock();
+    let started = common.time_of_data(opened)?;
+    let session = WriteSession::open(repository, monitor.counters(), &common.host, command, opened)?;
     let parent = last_of(repository, &common.source, kind);
     let relatives = Relatives::new(repository.chunks()?, &repository.catalog(), &common.source);
     let reading = DumpReading { session: &session, parent: parent.as_deref(), relatives, monitor, clock, started };

@@ -66,8 +66,9 @@ pub fn ingest_streams(
     streams.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
     check_names(&streams)?;
     let origin = streams.iter().map(|stream| stream.input.describe()).collect::<Vec<_>>().join("\n");
-    let started = clock();
-    let session = WriteSession::open(repository, monitor.counters(), &common.host, "ingest stream", started)?;
+    let opened = clock();
+    let started = common.time_of_data(opened)?;
+    let session = WriteSession::open(repository, monitor.counters(), &common.host, "ingest stream", opened)?;
     let parent = last_of(repository, &common.source);
     let expected_bytes = parent.as_ref().map_or(0, |last| last.manifest.root.totals().bytes);
     Counters::add(&monitor.counters().bytes_expected, expected_bytes);

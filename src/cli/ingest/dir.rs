@@ -60,7 +60,7 @@ pub fn run(args: Dir, invocation: &Invocation) -> CommandResult {
     // Absolute, because the snapshot keeps it for people elsewhere.
     let path = std::path::absolute(&args.path).map_err(Error::io("find", &args.path))?;
     let options = DirectoryOptions {
-        common: args.snapshot.options(),
+        common: args.snapshot.options(&repository, &terminal, invocation.now)?,
         path,
         exclude: args.exclude,
         exclude_files: args.exclude_file,

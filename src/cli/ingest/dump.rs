@@ -99,7 +99,7 @@ impl DumpArgs {
         refuse_command(&self.file)?;
         let terminal = self.snapshot.start_progress(invocation)?;
         let repository = invocation.open(terminal.clone())?;
-        let common = self.snapshot.options();
+        let common = self.snapshot.options(&repository, &terminal, invocation.now)?;
         let options = DumpOptions {
             inputs: inputs(self.file, self.stream, self.command, is_dump, (&common.source, terminal.as_ref()))?,
             rules: DumpRules {

@@ -130,7 +130,7 @@ pub fn run(args: Mongo, invocation: &Invocation) -> CommandResult {
         keep_incomplete: args.keep_incomplete,
         unwrap_limit: args.max_unwrapped.map_or(UnwrapLimit::NoBomb, UnwrapLimit::Bytes),
         original: args.original.policy(),
-        common: args.snapshot.options(),
+        common: args.snapshot.options(&repository, &terminal, invocation.now)?,
         threads: processors(None),
         input: Inputs {
             source: &args.snapshot.source,

@@ -65,7 +65,7 @@ pub fn run(args: Stream, invocation: &Invocation) -> CommandResult {
     });
     let lines = args.stream.into_iter().map(|(name, line)| StreamSpec { name, input: StreamInput::Shell(line) });
     let options = StreamOptions {
-        common: args.snapshot.options(),
+        common: args.snapshot.options(&repository, &terminal, invocation.now)?,
         streams: single.transpose()?.into_iter().chain(lines).collect(),
         expect_end: args.expect_end,
         threads: processors(None),
