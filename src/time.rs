@@ -375,9 +375,6 @@ mod tests {
             "2026-13",
             "2026-00",
             "2026-1",
-            "2026-11-31",
-            "2026-02-29",
-            "1900-02-29",
             "2026-11-20T",
             "2026-11-20T10",
             "2026-11-20T1",
@@ -420,6 +417,14 @@ mod tests {
                     assert!(message.contains(text) && message.contains("2026-11-20T10:00:00Z"), "{message}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_day_that_no_month_has_is_called_so() {
+        for text in ["2026-11-31", "2026-02-29", "1900-02-29", "2026-11-31T10:00"] {
+            let message = parse_when(text, NOW).unwrap_err().to_string();
+            assert!(message.contains(text) && message.ends_with(NO_SUCH_DAY), "{message}");
         }
     }
 

@@ -252,6 +252,20 @@ fn mount_points_that_cannot_be_used_are_refused_with_the_reason() {
 }
 
 #[test]
+fn what_a_mount_hides_is_told() {
+    let stage = Stage::new();
+    let mount = || stage.run(&["mount", stage.mount_point().to_str().unwrap()]);
+    let said = |output: Output| String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said(mount()), "");
+    assert!(stage.umount().status.success());
+    fs::write(stage.mount_point().join("precious"), "").unwrap();
+    let told = said(mount());
+    assert!(told.contains("is not empty; what it has is hidden until it is unmounted"), "{told}");
+    assert!(stage.umount().status.success());
+    assert!(stage.mount_point().join("precious").exists());
+}
+
+#[test]
 fn a_new_snapshot_appears_and_a_forgotten_one_disappears_within_a_second() {
     let stage = Stage::new();
     stage.mount();

@@ -122,6 +122,10 @@ fn instead_of(typed: &str, catalog: &Catalog) -> String {
             "the repository has no snapshots; make one with: yesterfs ingest dir PATH --source SOURCE".to_string()
         }
         Some(_) if rest.starts_with(':') => format!("a path begins with a slash: {source}:/{}", &rest[1..]),
+        Some(oldest) if rest.is_empty() && catalog.choices(source).next().is_none() => format!(
+            "all of {source} is incomplete, which nothing but its own name means: {}",
+            snapshot_name(own.next_back().unwrap_or(oldest))
+        ),
         Some(oldest) => format!(
             "{source} has {}, the oldest is {}; yesterfs snapshots {source} lists them",
             counted(1 + own.count() as u64, "snapshot", "snapshots"),

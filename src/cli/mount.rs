@@ -1,6 +1,7 @@
 //! `yesterfs mount`
 
 use std::ffi::OsString;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use yesterfs::view::{Owner, PATCHES_MIN, View};
 use super::exit::{self, CommandResult, Failure, Outcome};
 use super::invocation::{Invocation, clock};
 use super::output::{Output, printable_path};
-use super::progress::Terminal;
+use super::progress::{Terminal, stderr_line};
 
 const TREE: &str = "\
 What it shows:
@@ -26,8 +27,9 @@ What it shows:
   ids/ID                      snapshots by id
   tags/TAG/SOURCE/NAME        snapshots by tag
   diff/A..B/                  what differs between two snapshots
-  diff/A..B/rows/DATABASE/    for dumps: TABLE.sql, the statements that make B of A; of PostgreSQL SCHEMA/TABLE.sql; of MongoDB
-                              COLLECTION.json, a line for each document that differs
+  diff/A..B/rows/DATABASE/    for dumps: TABLE.sql, the statements that make B of A; of PostgreSQL
+                              SCHEMA/TABLE.sql; of MongoDB COLLECTION.json, a line for each
+                              document that differs
 
 Examples:
   yesterfs mount /mnt/yester
@@ -121,6 +123,7 @@ pub fn run(mut args: Mount, invocation: &Invocation) -> CommandResult {
     }
     // The child says itself why it fails; asking for the repository here only saves starting it.
     invocation.repository_directory()?;
+    let hides = fs::read_dir(&args.directory).is_ok_and(|mut entries| entries.next().is_some());
     let arguments: Vec<OsString> =
         std::iter::once(super::IN_BACKGROUND.into()).chain(std::env::args_os().skip(1)).collect();
     match daemon::start(&arguments)? {
@@ -129,6 +132,11 @@ pub fn run(mut args: Mount, invocation: &Invocation) -> CommandResult {
             if !invocation.quiet {
                 let place = printable_path(&args.directory);
                 output.line(format!("mounted on \"{place}\", served by process {process_id}"))?;
+                if hides {
+                    stderr_line(&format!(
+                        "yesterfs: \"{place}\" is not empty; what it has is hidden until it is unmounted"
+                    ));
+                }
             }
             output.flush()?;
             Ok(Outcome::Done)

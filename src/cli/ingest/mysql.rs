@@ -37,8 +37,8 @@ pub struct Mysql {
     #[arg(long)]
     restore_without_definer: bool,
 
-    /// What ends each value in files of rows of --tab, as that was told mysqldump: a string, in which \\t and such mean what they mean
-    /// in SQL, or 0x and hexadecimal digits [default: \\t]
+    /// What ends each value in files of rows of --tab, as that was told mysqldump: a string, in which \t and such mean what they mean
+    /// in SQL, or 0x and hexadecimal digits [default: \t]
     #[arg(long, value_name = "STRING", help_heading = "Files of rows", allow_hyphen_values = true)]
     fields_terminated_by: Option<String>,
 
@@ -46,11 +46,11 @@ pub struct Mysql {
     #[arg(long, value_name = "BYTE", help_heading = "Files of rows", visible_alias = "fields-optionally-enclosed-by")]
     fields_enclosed_by: Option<String>,
 
-    /// What stands there before a byte that would mean something else; empty for nothing [default: \\]
+    /// What stands there before a byte that would mean something else; empty for nothing [default: \]
     #[arg(long, value_name = "BYTE", help_heading = "Files of rows")]
     fields_escaped_by: Option<String>,
 
-    /// What ends each row there [default: \\n]
+    /// What ends each row there [default: \n]
     #[arg(long, value_name = "STRING", help_heading = "Files of rows")]
     lines_terminated_by: Option<String>,
 }
