@@ -50,9 +50,7 @@ impl IngestOptions {
     /// [`Error::Invalid`] for a time that is yet to come: no question for a time would find the snapshot before.
     fn time_of_data(&self, now: Timestamp) -> Result<Timestamp> {
         match self.time {
-            Some(time) if time > now => {
-                Err(Error::invalid("time of the data", &time.to_rfc3339(), "it is yet to come"))
-            }
+            Some(time) if time > now => Err(Error::invalid("time of the data", time.to_rfc3339(), "it is yet to come")),
             time => Ok(time.unwrap_or(now)),
         }
     }

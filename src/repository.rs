@@ -8,6 +8,7 @@ pub mod content_stream;
 pub mod content_writer;
 pub mod cut_marks;
 pub mod drill;
+pub mod dump_counts;
 pub mod entry_cursor;
 pub mod metadata;
 pub mod node;

@@ -1,7 +1,7 @@
 //! Rows: which rows of a table two snapshots do not both have, and what brings one to the other. What two snapshots share is
 //! not read: only chunks that differ are, and as much around them as the rows in them take.
 //!
-//! 1. `tables`, `collections`: the files of tables that differ, and of collections of MongoDB; `names`: what all are called. `side`: what each side says of its columns. `form`: how rows stand in the
+//! 1. `tables`, `collections`: the files of tables that differ, and of collections of MongoDB; `names`: what all are called. `table_counts`: how much is in each. `side`: what each side says of its columns. `form`: how rows stand in the
 //!    dumps of each database; nothing else here knows that, but what writes statements.
 //! 2. `gaps`: the ranges of both `data.sql` that are not shared. `reading`: the rows in them.
 //! 3. `window`: drops what is the same and in the same order. `join`: finds what belongs together by key, in memory or in files.
@@ -28,6 +28,7 @@ mod patch;
 mod reading;
 mod run;
 mod side;
+mod table_counts;
 mod tables;
 mod window;
 
@@ -43,6 +44,7 @@ pub use self::patch::{Direction, PatchCounts, PatchWriter, around_rows};
 pub use self::reading::ReadingCounts;
 pub use self::run::unnamed_file;
 pub use self::side::{DumpSide, has_rows};
+pub use self::table_counts::table_counts;
 pub use self::tables::{
     TablePair, changed_directories, changed_table, changed_tables, changed_tables_of, is_changed_directory,
     is_changed_table, levels,

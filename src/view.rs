@@ -2,6 +2,7 @@
 //! and `tags/` are symlinks to them; `diff/` holds what differs between two, and for dumps which rows do.
 
 mod difference;
+mod facts;
 mod inode;
 mod pair_table;
 mod recent;
@@ -315,7 +316,8 @@ impl View {
         }
     }
 
-    /// The value of an extended attribute; on the root of a snapshot its facts too, unless the source had one of that name.
+    /// The value of an extended attribute; on the root of a snapshot its facts too, and on what is in a dump how much of it that is,
+    /// unless the source had one of that name.
     pub fn xattr(&self, ino: u64, name: &[u8]) -> Result<Option<Vec<u8>>> {
         if let Some(stored) = self.stored_xattrs(ino)?.into_iter().find(|xattr| xattr.name == name) {
             return Ok(Some(stored.value));
@@ -357,12 +359,11 @@ impl View {
     fn fact(&self, ino: u64, fact: &str) -> Result<Option<Vec<u8>>> {
         let repository = || Some(self.repository.id().to_string().into_bytes());
         match Place::of(ino) {
-            Place::InSnapshot { sequence, position: 0 } => {
-                if fact == "repository" {
-                    return Ok(repository());
-                }
+            Place::InSnapshot { position: 0, .. } if fact == "repository" => Ok(repository()),
+            Place::InSnapshot { sequence, position } => {
                 let catalog = self.repository.catalog();
-                Ok(catalog.by_sequence(sequence).and_then(|snapshot| snapshot_fact(snapshot, fact)))
+                let Some(snapshot) = catalog.by_sequence(sequence) else { return Ok(None) };
+                facts::of_entry(&self.repository, snapshot, position, fact)
             }
             Place::Virtual if ino == inode::ROOT && fact == "repository" => Ok(repository()),
             _ => Ok(None),
@@ -455,30 +456,4 @@ enum Child {
     Snapshot(Arc<Snapshot>),
     /// Any other entry.
     Located(Attributes),
-}
-
-/// A fact of a snapshot as text.
-fn snapshot_fact(snapshot: &Snapshot, fact: &str) -> Option<Vec<u8>> {
-    let manifest = &snapshot.manifest;
-    let totals = manifest.root.directory().map(|root| root.totals).unwrap_or_default();
-    let text = match fact {
-        "id" => snapshot.id.to_string(),
-        "source" => manifest.source.clone(),
-        "name" => manifest.name.clone(),
-        "time" => manifest.started.to_rfc3339(),
-        "finished" => manifest.finished.to_rfc3339(),
-        "status" => manifest.status.name().to_string(),
-        "kind" => manifest.kind.name().to_string(),
-        "host" => manifest.host.clone(),
-        "user" => manifest.user.clone(),
-        "origin" => return Some(manifest.origin.clone()),
-        "parent" => manifest.parent?.to_string(),
-        "files" => manifest.files.to_string(),
-        "entries" => totals.descendants.to_string(),
-        "bytes" => totals.bytes.to_string(),
-        "problems" => manifest.problems.to_string(),
-        "tags" => snapshot.tags.iter().map(String::as_str).collect::<Vec<_>>().join(","),
-        _ => manifest.facts.get(fact)?.clone(),
-    };
-    Some(text.into_bytes())
 }

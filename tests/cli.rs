@@ -394,7 +394,7 @@ fn records_of_dumps(stage: &Stage) -> Vec<Value> {
         &["history", "dumps", "t.t", "--key", "1"],
         &load,
         &["verify", "altered", "--with", "mysql"],
-        &["show", "altered"],
+        &["show", "altered", "--tables"],
         &["show", "refused"],
     ] {
         all.extend(records(&stage.run(&[words, &["--json"]].concat()).stdout));
@@ -794,6 +794,11 @@ fn what_a_dump_shares_with_its_parts_counts_once() {
     let record = &stage.records(&["show", "shop", "--json"])[0];
     assert_eq!(record["facts"]["dump_bytes"], dump.len().to_string());
     assert!(record["bytes"].as_u64().unwrap() > 2 * dump.len() as u64, "{record}");
+    let tables = stage.succeed(&["show", "shop", "--tables"]);
+    let line = tables.lines().last().unwrap_or_default().split_whitespace().collect::<Vec<_>>();
+    assert_eq!(line[..2], ["shop.orders", "2,000"], "{tables}");
+    stage.ingest();
+    assert!(stage.fail(2, &["show", "lake", "--tables"]).contains("it is of no dump, and has no tables"));
 }
 
 #[test]

@@ -679,6 +679,16 @@ fn a_dba_takes_the_dump_out_of_the_mount_and_out_of_the_repository() {
     let mut ask = Command::new("getfattr");
     ask.args(["--only-values", "-n", "user.yesterfs.documents"]).arg(mount.path("snapshots/shop/latest/"));
     assert_eq!(ask.output().unwrap().stdout, b"2035");
+    let mut ask = Command::new("getfattr");
+    ask.args(["--only-values", "-n", "user.yesterfs.rows"]).arg(mount.latest("shop").join("shop/orders.bson"));
+    let documents = String::from_utf8(ask.output().unwrap().stdout).unwrap();
+    let told = stage.succeed(&["show", "shop", "--tables", "--json"]);
+    let told = told.lines().find(|line| line.contains("\"shop.orders\"")).unwrap();
+    assert!(
+        documents.parse::<u64>().unwrap() > 0
+            && told.contains(&format!("\"rows\":{documents},\"bytes\":{}}}", orders.len())),
+        "{documents}: {told}"
+    );
     mount.unmount();
     let to = stage.path("restored");
     stage.succeed(&["restore", "shop", "--to", to.to_str().unwrap()]);

@@ -405,6 +405,7 @@ fn a_dba_restores_one_table_from_the_mount() {
     let words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap()).collect();
     stage.succeed(&[&["ingest", "mysql", "--source", "shop", "--"], &words[..]].concat());
     let before = content(&server, "shop", &["orders"], &[]);
+    let rows = server.run("", "SELECT COUNT(*) FROM shop.orders").trim().to_string();
     server.run("shop", "DELETE FROM orders WHERE id > 100; UPDATE orders SET amount = 0");
     server.make_empty("shop_restored");
 
@@ -417,6 +418,25 @@ fn a_dba_restores_one_table_from_the_mount() {
     ask.args(["--only-values", "-n", "user.yesterfs.server_version"]).arg(mount.path("snapshots/shop/latest/"));
     let answer = ask.stderr(Stdio::null()).output().unwrap();
     assert!(String::from_utf8_lossy(&answer.stdout).starts_with(server.run("", "SELECT @@version").trim()));
+    // And of a table, a file and a database how much of the dump is in them.
+    let fact = |name: &str, path: &str| {
+        let mut ask = Command::new("getfattr");
+        ask.args(["--only-values", "-n", &format!("user.yesterfs.{name}")]);
+        ask.arg(mount.path("snapshots/shop/latest").join(path)).stderr(Stdio::null());
+        String::from_utf8(ask.output().unwrap().stdout).unwrap()
+    };
+    let rows_of = |path: &str| fact("rows", path);
+    let table = "shop/tables/orders";
+    assert_eq!([rows_of(table), rows_of(&format!("{table}/data.sql"))], [(); 2].map(|()| rows.clone()));
+    assert_eq!(rows_of(&format!("{table}/schema.sql")), "0");
+    assert_eq!(rows_of("shop"), fact("rows", ""));
+    let sizes = ["schema.sql", "data.sql", "triggers.sql"].map(|file| fact("bytes", &format!("{table}/{file}")));
+    let sum: u64 = sizes.iter().filter_map(|size| size.parse::<u64>().ok()).sum();
+    assert_eq!(fact("bytes", table), sum.to_string());
+    assert_eq!([rows_of("_meta/status.json"), rows_of("shop/tables/order")], ["", ""]);
+    let told = stage.succeed(&["show", "shop", "--tables", "--json"]);
+    let told = told.lines().find(|line| line.contains("\"shop.orders\"")).unwrap();
+    assert_eq!(told, format!("{{\"type\":\"table\",\"table\":\"shop.orders\",\"rows\":{rows},\"bytes\":{sum}}}"));
     // A dump that was cut short, kept all the same, is what no name of the newest leads to.
     let latest = std::fs::read_link(mount.path("snapshots/shop/latest")).unwrap();
     let short = stage.path("short.sql");

@@ -80,6 +80,11 @@ const PROMISES: &[(&str, &str)] = &[
         "attributes_of_the_source_are_shown_even_where_a_fact_has_their_name",
     ),
     (
+        "In a snapshot of a dump, `getfattr -n user.yesterfs.rows` of a table, a file or a directory tells how many rows of \
+         the dump, or documents, are in it, and `user.yesterfs.bytes` how many bytes of the dump.",
+        "a_dba_restores_one_table_from_the_mount",
+    ),
+    (
         "`getfattr -n user.yesterfs.requests` of the mount's root tells how often the kernel asked for what since the mount \
          began, how many small files were pushed to it unasked, and how many calls of the storage, records read, chunks \
          decoded and lookups in the index that took.",

@@ -1,18 +1,23 @@
 //! `yesterfs show`
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use yesterfs::repository::drill::DrillEnd;
+use yesterfs::repository::dump_counts::DumpCounts;
 use yesterfs::repository::snapshot::Snapshot;
+use yesterfs::rows::table_counts;
 
 use super::exit::{CommandResult, Outcome};
 use super::invocation::{Invocation, snapshot_name};
-use super::output::{Align, Output, Record, Table, counted, human_size, printable};
+use super::output::{Align, Output, Record, Table, counted, human_count, human_size, printable};
 use super::snapshots::snapshot_record;
 
 const EXAMPLES: &str = "\
 Examples:
   yesterfs show lake
-  yesterfs show lake@2026-11-20 --json";
+  yesterfs show lake@2026-11-20 --json
+  yesterfs show shop --tables";
 
 /// Show all that is known of a snapshot
 #[derive(Args)]
@@ -22,7 +27,11 @@ pub struct Show {
     #[arg(value_name = "SNAP")]
     snapshot: String,
 
-    /// Print a JSON object for the snapshot, and one for each problem of its ingest
+    /// Of a dump, tell of each table or collection how many rows and bytes it has
+    #[arg(long)]
+    tables: bool,
+
+    /// Print a JSON object for the snapshot, one for each problem of its ingest, and with --tables one for each table
     #[arg(long)]
     json: bool,
 }
@@ -31,10 +40,15 @@ pub fn run(args: Show, invocation: &Invocation) -> CommandResult {
     let repository = invocation.open_quietly()?;
     let snapshot = invocation.snapshot(&repository, &args.snapshot)?;
     let mut output = Output::default();
+    let tables = args.tables.then(|| table_counts(&repository, &snapshot)).transpose()?;
     if args.json {
         print_records(&snapshot, &mut output)?;
+        for (name, DumpCounts { rows, bytes }) in tables.iter().flatten() {
+            output.record(&Record::new("table").put("table", name.as_str()).put("rows", *rows).put("bytes", *bytes))?;
+        }
     } else {
         print_text(&snapshot, &mut output)?;
+        tables.map_or(Ok(()), |tables| print_tables(&tables, &mut output))?;
     }
     output.flush()?;
     Ok(Outcome::Done)
@@ -82,6 +96,15 @@ fn print_text(snapshot: &Snapshot, output: &mut Output) -> CommandResult<()> {
         output.line(format!("  and {} more that are not listed", manifest.problems - listed))?;
     }
     Ok(())
+}
+
+fn print_tables(tables: &BTreeMap<String, DumpCounts>, output: &mut Output) -> CommandResult<()> {
+    let mut table = Table::new(&[("TABLE", Align::Left), ("ROWS", Align::Right), ("SIZE", Align::Right)]);
+    for (name, DumpCounts { rows, bytes }) in tables {
+        table.row(vec![printable(name.as_bytes()), human_count(*rows), human_size(*bytes)]);
+    }
+    output.line("")?;
+    Ok(table.print(output)?)
 }
 
 fn drill_text(end: &DrillEnd) -> String {

@@ -20,6 +20,15 @@ impl<'l> PartLine<'l> {
         Some(PartLine { length, rows, path })
     }
 
+    /// Reads a line of `_meta/collections`, `BYTES DOCUMENTS [LONGEST] PATH`, whose documents count as rows. No name in MongoDB has
+    /// a space in it, so that a number behind these two is the longest document's.
+    pub fn parse_collection(line: &'l [u8]) -> Option<PartLine<'l>> {
+        let part = PartLine::parse(line)?;
+        let longest = part.path.iter().position(|&byte| byte == b' ').unwrap_or(0);
+        let is_number = longest > 0 && part.path[..longest].iter().all(u8::is_ascii_digit);
+        Some(PartLine { path: if is_number { &part.path[longest + 1..] } else { part.path }, ..part })
+    }
+
     /// The line, with its break.
     pub fn line(&self) -> Vec<u8> {
         [format!("{} {} ", self.length, self.rows).as_bytes(), self.path, b"\n"].concat()
@@ -37,6 +46,17 @@ mod tests {
         assert_eq!(PartLine::parse(&line[..line.len() - 1]), Some(part));
         for none in [&b""[..], b"1", b"1 2", b"1 2 ", b"1 x y", b"-1 2 y"] {
             assert_eq!(PartLine::parse(none), None, "{}", String::from_utf8_lossy(none));
+        }
+    }
+
+    #[test]
+    fn a_collection_has_its_longest_document_or_none() {
+        for (line, path) in [
+            (&b"12 3 7 shop/orders.bson"[..], &b"shop/orders.bson"[..]),
+            (b"12 3 shop/a b.json", b"shop/a b.json"),
+            (b"12 3 7", b"7"),
+        ] {
+            assert_eq!(PartLine::parse_collection(line), Some(PartLine { length: 12, rows: 3, path }));
         }
     }
 }

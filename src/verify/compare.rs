@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::compressed::UnwrapLimit;
-use crate::dump::layout::{DATA_FILE, META_DIRECTORY, PARTS_FILE};
-use crate::dump::part_line::PartLine;
+use crate::dump::layout::DATA_FILE;
 use crate::dump::table::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::dump::{DumpInput, DumpOptions, DumpRules, OriginalPolicy};
@@ -16,13 +15,13 @@ use crate::ingest::stream::StreamInput;
 use crate::ingest::{IngestOptions, IngestReport};
 use crate::load::is_loaded;
 use crate::progress::{Counters, Monitor, Problem};
+use crate::repository::dump_counts::each_part;
 use crate::repository::snapshot::Snapshot;
 use crate::repository::{OpenOptions, Repository};
 use crate::rows::{DumpSide, Operation, RowDiffOptions, TableChange, TablePair, changed_tables, diff_table};
 use crate::store::backend::LocalBackend;
 use crate::time::Clock;
 use crate::verify::place::ScratchPlace;
-use crate::verify::row_options::content_of;
 use crate::verify::server::{Engine, SecondDump};
 use crate::verify::{DrillServer, VerifyOptions};
 
@@ -100,13 +99,8 @@ impl Monitor for Apart<'_> {
 /// How many rows each file of a snapshot of a dump has, as it tells itself.
 pub fn part_rows(repository: &Repository, snapshot: &Snapshot) -> Result<BTreeMap<Vec<u8>, u64>> {
     let mut rows = BTreeMap::new();
-    let Some(content) = content_of(repository, snapshot, format!("{META_DIRECTORY}/{PARTS_FILE}").as_bytes())? else {
-        return Ok(rows);
-    };
-    repository.contents()?.each_line(&content, |line| {
-        if let Some(part) = PartLine::parse(line) {
-            *rows.entry(part.path.to_vec()).or_default() += part.rows;
-        }
+    each_part(repository, snapshot, |part| {
+        *rows.entry(part.path.to_vec()).or_default() += part.rows;
         Ok(())
     })?;
     Ok(rows)
