@@ -134,10 +134,14 @@ fn database(url: &Uri<&str>) -> Result<Option<String>> {
 fn options(url: &Uri<&str>) -> Result<Vec<(String, String)>> {
     let all = url.query().into_iter().flat_map(|query| query.split('&'));
     all.map(|option| {
-        let (name, value) = option.split_once('=').ok_or_else(|| refuse("an option in it has no value"))?;
+        let (name, value) = option.split_once('=').ok_or_else(|| without_value(option.as_str()))?;
         Ok((decoded(name)?, decoded(value)?))
     })
     .collect()
+}
+
+pub(super) fn without_value(option: &str) -> Error {
+    refuse(&format!("its option \"{option}\" has no value"))
 }
 
 fn some(text: String) -> Option<String> {
@@ -169,6 +173,8 @@ mod tests {
         for wrong in ["shop", "http://a", "mysql://h:70000", "mysql://h?ssl=1", "mysql://h?socket", "my sql://"] {
             assert!(wrong.parse::<ServerUrl>().is_err(), "{wrong}");
         }
+        let error = "mysql://h?socket=/a&sock".parse::<ServerUrl>().unwrap_err().to_string();
+        assert!(error.ends_with("its option \"sock\" has no value"), "{error}");
         for secret in ["mysql://me:secret@host", "postgres://me:secret@host", "postgres:///a?password=secret"] {
             let error = secret.parse::<ServerUrl>().unwrap_err().to_string();
             assert!(error.contains("P") && error.contains("password in it") && !error.contains("secret"), "{error}");

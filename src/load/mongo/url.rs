@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::load::server::{refuse, seen};
+use crate::load::server::{seen, without_value};
 
 /// Where a password may be instead.
 const PASSWORD_PLACE: &str = "MONGODB_PASSWORD, or ?config=FILE, as MongoDB's programs read it (password: ...)";
@@ -38,7 +38,7 @@ impl MongoUrl {
                 Some(("config", path)) => url.config = Some(path.into()),
                 Some((name, _)) if name.to_ascii_lowercase().contains("password") => return Err(seen(PASSWORD_PLACE)),
                 Some(_) => url.options.push(option.to_string()),
-                None => return Err(refuse("an option in it has no value")),
+                None => return Err(without_value(option)),
             }
         }
         Ok(url)
