@@ -64,6 +64,15 @@ pub enum Error {
     #[error("{what} \"{name}\" already exists")]
     Exists { what: &'static str, name: String },
 
+    /// A server has something of another kind where something is to be loaded.
+    #[error("{what} \"{name}\" cannot be loaded: a {present} of this name is there")]
+    OtherKind { what: &'static str, name: String, present: &'static str },
+
+    /// A dump names roles or accounts that nobody can be in the server that it was to be loaded into. `reason` ends with what is
+    /// wrong with them.
+    #[error("the dump names {what} that {reason}: {}", names.join(", "))]
+    Accounts { what: &'static str, reason: &'static str, names: Vec<String> },
+
     /// What was to be stored could not be had: a command failed, or an input had nothing, or nothing usable. `origin` tells what it
     /// is, and its name.
     #[error("{origin} {reason}; no snapshot was made")]
@@ -127,8 +136,8 @@ impl Error {
             | Error::ChunkMissing { .. } => ErrorKind::Corrupt,
             Error::Unsupported { .. } => ErrorKind::Unsupported,
             Error::NotFound { .. } | Error::Stale { .. } => ErrorKind::NotFound,
-            Error::Ambiguous { .. } | Error::Invalid { .. } => ErrorKind::Invalid,
-            Error::Exists { .. } => ErrorKind::Exists,
+            Error::Ambiguous { .. } | Error::Invalid { .. } | Error::Accounts { .. } => ErrorKind::Invalid,
+            Error::Exists { .. } | Error::OtherKind { .. } => ErrorKind::Exists,
             Error::Command { .. } | Error::Incomplete { .. } | Error::Load { .. } | Error::NotStarted { .. } => {
                 ErrorKind::Command
             }

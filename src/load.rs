@@ -10,6 +10,7 @@ mod failure;
 mod loader;
 mod mongo;
 mod mysql;
+mod outline;
 mod postgres;
 mod server;
 mod steps;
@@ -38,6 +39,7 @@ pub struct LoadOptions {
     pub rename: Option<String>,
     /// Replace tables that are there.
     pub overwrite: bool,
+    pub left_out: LeftOut,
     /// The program, where it is not the usual one.
     pub client: Option<OsString>,
     /// What the program inherits.
@@ -47,6 +49,17 @@ pub struct LoadOptions {
     pub tablespaces: Option<PathBuf>,
     /// Clients at the same time.
     pub threads: usize,
+}
+
+/// What of a dump is not loaded: it goes to whoever loads it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Who owns what, of PostgreSQL.
+    pub owners: bool,
+    /// Who may do what with it, of PostgreSQL.
+    pub privileges: bool,
+    /// Who defines views, routines, triggers and events, of MySQL.
+    pub definers: bool,
 }
 
 /// What was loaded.
@@ -62,7 +75,8 @@ pub struct LoadReport {
 ///
 /// # Errors
 /// [`Error::NotFound`] for a table that the dump lacks, and [`Error::Exists`] where one is there and may not be replaced; nothing was
-/// changed then. [`Error::Load`] with the statement or the document that failed; what came before it is loaded.
+/// changed then. [`Error::Accounts`] for roles and definers that the server lacks or that the user may not name; nor then.
+/// [`Error::Load`] with the statement or the document that failed; what came before it is loaded.
 pub fn load(
     repository: &Repository,
     snapshot: &Snapshot,
@@ -76,6 +90,7 @@ pub fn load(
         let name = format!("{}@{}", snapshot.manifest.source, snapshot.manifest.name);
         return Err(Error::invalid("snapshot", name, "it holds a dump in XML, which no client loads"));
     }
+    options.left_out.refuse_unfit(snapshot.manifest.kind)?;
     match (snapshot.manifest.kind, &options.server) {
         (SnapshotKind::Mysql, ServerUrl::Mysql(server)) => mysql::load(repository, snapshot, server, options, monitor),
         (SnapshotKind::Postgres, ServerUrl::Postgres(server)) => {
@@ -91,6 +106,23 @@ pub fn load(
             };
             let name = format!("{}@{}", snapshot.manifest.source, snapshot.manifest.name);
             Err(Error::invalid("snapshot", name, reason))
+        }
+    }
+}
+
+impl LeftOut {
+    /// Refuses what dumps of this kind do not have.
+    fn refuse_unfit(self, kind: SnapshotKind) -> Result<()> {
+        let [of_postgres, of_mysql] =
+            ["only dumps of PostgreSQL have those", "only dumps of MySQL and MariaDB have those"];
+        let options = [
+            ("--no-owner", self.owners, SnapshotKind::Postgres, of_postgres),
+            ("--no-privileges", self.privileges, SnapshotKind::Postgres, of_postgres),
+            ("--without-definer", self.definers, SnapshotKind::Mysql, of_mysql),
+        ];
+        match options.into_iter().find(|(_, is_given, of, _)| *is_given && *of != kind) {
+            Some((option, _, _, reason)) => Err(Error::invalid("option", option, reason)),
+            None => Ok(()),
         }
     }
 }

@@ -22,7 +22,7 @@ use self::place::ScratchPlace;
 use self::postgres::PostgresEngine;
 use self::server::{Engine, ScratchServer};
 use crate::error::{Error, Result};
-use crate::load::{LoadOptions, load};
+use crate::load::{LeftOut, LoadOptions, load};
 use crate::progress::Monitor;
 use crate::repository::Repository;
 use crate::repository::drill::{Drill, FailedDrill};
@@ -149,6 +149,7 @@ impl Run<'_> {
             tables: Vec::new(),
             rename: None,
             overwrite: self.engine.loads_over_what_is_there(),
+            left_out: LeftOut::default(),
             client: Some(self.engine.client()),
             environment: self.place.environment(),
             tablespaces: self.engine.tablespaces(self.place),

@@ -1077,7 +1077,7 @@ fn manual_pages_render_without_warnings_and_tell_how_to_type() {
     let stage = Stage::new();
     stage.succeed(&["man", "--out", "manual"]);
     let render = |page: &[u8]| {
-        let words = ["-man", "-Tutf8", "-ww", "-P-c", "-P-b", "-P-u", "-rLL=300n"];
+        let words = ["-man", "-Tutf8", "-ww", "-P-c", "-P-b", "-P-u", "-rLL=400n"];
         let mut groff = Command::new("groff")
             .args(words)
             .stdin(Stdio::piped())
@@ -1111,7 +1111,7 @@ fn manual_pages_render_without_warnings_and_tell_how_to_type() {
         ("find", "yesterfs find [--all] [-i|--ignore-case] [-l|--long] [--json] [GLOBAL OPTIONS] [SNAP] PATTERN"),
         (
             "restore",
-            "yesterfs restore [-n|--dry-run] [--delete] [--delete-unread] [--verify] [--numeric-ids] [--json] [--overwrite] [--to DIR] [--threads N] [--into URL] [--table DATABASE.TABLE]... [--as DATABASE.TABLE] [--client PROGRAM] [GLOBAL OPTIONS] SNAP[:/PATH]",
+            "yesterfs restore [-n|--dry-run] [--delete] [--delete-unread] [--verify] [--numeric-ids] [--json] [--overwrite] [--no-owner] [--no-privileges] [--without-definer] [--to DIR] [--threads N] [--into URL] [--table DATABASE.TABLE]... [--as DATABASE.TABLE] [--client PROGRAM] [GLOBAL OPTIONS] SNAP[:/PATH]",
         ),
         ("umount", "yesterfs umount [-l|--lazy] [GLOBAL OPTIONS] DIR"),
         ("man", "yesterfs man [--out DIR] [GLOBAL OPTIONS] [COMMAND...]"),

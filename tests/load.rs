@@ -63,7 +63,7 @@ fn what_only_the_server_has_is_not_dropped_and_what_both_have_is_not_replaced() 
     assert!(message.contains("database \"d1\" already exists"), "{message}");
     // One of all that the dump replaces, each time.
     ingest(&stage, &server.dump(&["--routines", "--events", "--databases", "d1"]));
-    let kinds = [("PROCEDURE p", "routine"), ("VIEW v", "table"), ("EVENT e", "event"), ("SEQUENCE s", "table")];
+    let kinds = [("PROCEDURE p", "procedure"), ("VIEW v", "view"), ("EVENT e", "event"), ("SEQUENCE s", "sequence")];
     for (own, what) in kinds {
         server.run("", "DROP DATABASE d1; CREATE DATABASE d1");
         let own_name = own.split_once(' ').unwrap().1;

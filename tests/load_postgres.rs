@@ -97,7 +97,11 @@ fn a_whole_dump_comes_back_into_a_new_database() {
     // What is there is not touched.
     let message = refused(&restore_into(&stage, &server.url("copy"), &[]), 2);
     assert!(message.contains("already exists"), "{message}");
-    assert!(message.contains("hint: a whole dump of PostgreSQL replaces nothing: drop the database"), "{message}");
+    assert!(
+        message
+            .contains("hint: a dump that was made with --clean replaces it with --overwrite; else drop the database"),
+        "{message}"
+    );
     // Without a database in the URL it is the one that was dumped.
     let message = refused(&restore_into(&stage, &server.url(""), &[]), 2);
     assert!(message.contains("\"shop.") && message.contains("already exists"), "{message}");

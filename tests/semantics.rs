@@ -425,6 +425,18 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "what_only_the_server_has_is_not_dropped_and_what_both_have_is_not_replaced",
     ),
     (
+        "What is of another kind under the same name, such as a view where the dump has a table, is refused in any case.",
+        "what_is_of_another_kind_stops_a_load_into_mariadb",
+    ),
+    (
+        "Definers that the user may not name are told before anything is changed, and so are those that the server does not have.",
+        "definers_that_a_user_of_mariadb_may_not_name_are_told_before_anything_is_made",
+    ),
+    (
+        "`--without-definer` leaves all of them out: whoever loads the dump becomes that.",
+        "definers_that_a_user_of_mariadb_may_not_name_are_told_before_anything_is_made",
+    ),
+    (
         "What the dump names no database for goes into the one in the URL, else into the one of the snapshot, and so do tables.",
         "a_dump_without_a_database_goes_where_it_is_told",
     ),
@@ -527,9 +539,47 @@ const PROMISES_OF_POSTGRES: &[(&str, &str)] = &[
         "several_clients_load_the_rows_of_one_dump",
     ),
     (
-        "Of a dump of a whole server, roles that the server has are neither made nor altered, which is told; its databases must \
-         not be there.",
-        "a_dump_of_all_databases_comes_back_into_another_server",
+        "Of a dump of a whole server, roles and tablespaces that the server has are neither made nor altered, \
+         which is told; its databases must not be there.",
+        "a_clean_dump_of_all_databases_comes_back_over_a_server",
+    ),
+    (
+        "`postgres` and `template1` stay, also where the dump drops them: it adds to them.",
+        "a_clean_dump_of_all_databases_comes_back_over_a_server",
+    ),
+    (
+        "Roles that a dump or a table names and the server does not have are told before anything is changed, and \
+         so are owners that the user may not act for.",
+        "whoever_is_no_superuser_of_a_postgres_is_told_so_before_anything_is_made",
+    ),
+    (
+        "`--no-owner` leaves owners out, `--no-privileges` what is granted and revoked, but for who is in which \
+         role; the snapshot has them.",
+        "roles_that_a_postgres_lacks_are_told_before_anything_is_made",
+    ),
+    (
+        "No table, view, sequence, type or function is replaced, and all are looked for before anything is \
+         changed; what a dump of `--clean` drops is left out.",
+        "each_that_a_clean_dump_would_replace_in_postgres_is_told",
+    ),
+    (
+        "With `--overwrite` it is dropped, as far as it is there: all of it or nothing, in each database, before \
+         anything is made.",
+        "a_clean_dump_replaces_in_postgres_only_what_it_is_told_to",
+    ),
+    (
+        "A database that the dump drops goes with all that is in it.",
+        "a_clean_dump_of_all_databases_comes_back_over_a_server",
+    ),
+    ("A dump without `--clean` is refused then.", "a_whole_dump_comes_back_into_a_new_database"),
+    (
+        "What is of another kind under the same name is refused in any case.",
+        "what_is_of_another_kind_stops_a_load_of_a_table_into_postgres",
+    ),
+    (
+        "Where rows refer to some that are gone, the load of the table fails with its foreign key, and nothing of \
+         it is loaded.",
+        "a_table_whose_rows_refer_to_some_that_are_gone_is_told_how_to_come_back",
     ),
     (
         "`restore.sql` loads a table into whatever database is present: the parts of the table and of the sequences that \

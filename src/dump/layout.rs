@@ -29,8 +29,14 @@ pub const ORIGINAL_DIRECTORY: &str = "_original";
 /// Behind the name of a file, that of how it is made again.
 pub const RECIPE_SUFFIX: &str = ".recipe";
 
+/// And its tablespaces.
+pub const TABLESPACES_FILE: &str = "tablespaces.sql";
+
 /// What the dump says of a database itself.
 pub const DATABASE_FILE: &str = "_database.sql";
+
+/// What removes all that a dump of PostgreSQL makes behind it, in a database.
+pub const DROPS_FILE: &str = "_drop.sql";
 
 /// The directory of a database or schema that has one for each table.
 pub const TABLES_DIRECTORY: &str = "tables";
@@ -48,6 +54,10 @@ pub const ATTACHMENT_FILE: &str = "attach.sql";
 
 /// The directory of a schema, or of a database of MySQL, that has a file for each sequence.
 pub const SEQUENCES_DIRECTORY: &str = "sequences";
+
+/// Directories of a schema that have a file for each type and each function.
+pub const TYPES_DIRECTORY: &str = "types";
+pub const FUNCTIONS_DIRECTORY: &str = "functions";
 
 /// The directory of views, and the file of what stands for a view of MySQL until all that it needs is there.
 pub const VIEWS_DIRECTORY: &str = "views";

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 mod account;
+mod definers;
 mod facts;
 mod lexer;
 mod modes;
@@ -11,6 +12,7 @@ pub mod mydumper;
 mod part;
 mod rename;
 mod requirements;
+mod rewriter;
 mod row;
 mod row_marks;
 mod row_reader;
@@ -25,6 +27,7 @@ mod words;
 pub mod xml;
 
 pub use self::account::Account;
+pub use self::definers::DefinerCutter;
 pub use self::facts::{Coordinates, CoordinatesOf, DumpEnd, DumpFacts, Session};
 pub use self::part::{Need, NeedKind, Part, PartKind};
 pub use self::rename::Renamer;

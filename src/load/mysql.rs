@@ -11,12 +11,15 @@ use crate::load::failure::StatementLines;
 use crate::load::loader::{Load, Loader};
 use crate::load::server::MysqlUrl;
 use crate::load::steps::{MYSQL, load_dump};
-use crate::load::tables::{DumpTables, FoundTable, TableName, from_hex, text_of};
+use crate::load::tables::{DumpTables, FoundTable, TableName, text_of};
 use crate::load::text::{Change, SqlText};
 use crate::load::{LoadOptions, LoadReport};
 use crate::progress::Monitor;
 use crate::repository::Repository;
 use crate::repository::snapshot::Snapshot;
+
+mod definers;
+mod present;
 
 /// The programs that are looked for.
 const CLIENTS: [&str; 2] = ["mariadb", "mysql"];
@@ -30,31 +33,6 @@ const ARGUMENTS: [&str; 6] = [
     "--binary-mode",
     "--local-infile=0",
     "--max-allowed-packet=1073741824",
-];
-
-/// What a server can have that a dump replaces: where it lists that, and where a snapshot has it.
-struct Present {
-    what: &'static str,
-    of: &'static str,
-    directories: &'static [&'static str],
-}
-
-const PRESENT: [Present; 3] = [
-    Present {
-        what: "table",
-        of: "HEX(TABLE_SCHEMA), HEX(TABLE_NAME) FROM information_schema.TABLES WHERE TABLE_SCHEMA",
-        directories: &["tables", "views", "sequences"],
-    },
-    Present {
-        what: "routine",
-        of: "HEX(ROUTINE_SCHEMA), HEX(ROUTINE_NAME) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA",
-        directories: &["routines/procedures", "routines/functions", "routines/packages"],
-    },
-    Present {
-        what: "event",
-        of: "HEX(EVENT_SCHEMA), HEX(EVENT_NAME) FROM information_schema.EVENTS WHERE EVENT_SCHEMA",
-        directories: &["events"],
-    },
 ];
 
 /// One run.
@@ -120,17 +98,21 @@ impl<'a> Run<'a> {
     fn load_dump(&self, snapshot: &Snapshot) -> Result<LoadReport> {
         let content = self.tables.dump(&snapshot.manifest.root)?;
         let database = self.tables.unnamed_goes_to(self.server.database.as_deref(), None)?;
-        if !self.options.overwrite {
-            self.refuse_what_is_there(database.as_deref())?;
-        }
+        self.refuse_what_is_there(database.as_deref())?;
+        self.look_at_definers_of_dump(snapshot, &content)?;
         self.make_database(database.as_deref())?;
         let bytes = content.size;
         let arguments = database.clone().map(OsString::from).into_iter().collect();
-        let text = SqlText::whole(self.repository.contents()?, content, self.options.threads);
+        let mut text = SqlText::whole(self.repository.contents()?, content, self.options.threads);
+        text.changes.extend(self.without_definers());
         let load = Load { what: "the dump".into(), text, arguments };
         let places = self.places(database.as_deref())?;
         load_dump(&self.loader, &MYSQL, load, self.tables.parts(snapshot)?, &places)?;
         Ok(LoadReport { tables: None, bytes })
+    }
+
+    fn without_definers(&self) -> Option<Change> {
+        self.options.left_out.definers.then_some(Change::WithoutDefiners)
     }
 
     /// What clients are told to load into databases, by the names of their directories.
@@ -143,57 +125,17 @@ impl<'a> Run<'a> {
         Ok(places)
     }
 
-    /// Looks whether the server has anything that the dump would replace.
-    fn refuse_what_is_there(&self, unnamed: Option<&str>) -> Result<()> {
-        let mut places = Vec::new();
-        for database in self.tables.databases() {
-            places.push((self.tables.place_of(database, unnamed)?, &database.name));
-        }
-        let list: Vec<String> = places.iter().map(|(place, _)| literal(place)).collect();
-        if list.is_empty() {
-            return Ok(());
-        }
-        let list = list.join(", ");
-        self.refuse_dropped_databases(&list)?;
-        for Present { what, of, directories } in &PRESENT {
-            let there = self.loader.client.ask(&[], &format!("SELECT {of} IN ({list})"))?;
-            for line in there.lines() {
-                let Some((schema, name)) = line.split_once('\t') else { continue };
-                let (schema, name) = (from_hex(schema), from_hex(name));
-                for (place, database) in &places {
-                    if *place == schema && self.tables.has_in(database, directories, &name)? {
-                        return Err(present(what, &schema, &name));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A database that the dump drops goes with all that is in it, be it in the dump or not.
-    fn refuse_dropped_databases(&self, list: &str) -> Result<()> {
-        let statement =
-            format!("SELECT HEX(SCHEMA_NAME) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN ({list})");
-        let there: Vec<Vec<u8>> = self.loader.client.ask(&[], &statement)?.lines().map(from_hex).collect();
-        let contents = self.repository.contents()?;
-        for database in self.tables.databases() {
-            if there.contains(&database.name) && self.tables.is_dropped(database, &contents)? {
-                let name = String::from_utf8_lossy(&database.name).into_owned();
-                return Err(Error::Exists { what: "database", name });
-            }
-        }
-        Ok(())
-    }
-
     fn load_tables(&self, names: &[String]) -> Result<LoadReport> {
         // All are looked at before anything is changed.
         let placed = names.iter().map(|name| self.place(name)).collect::<Result<Vec<_>>>()?;
+        self.look_at_definers_of_tables(&placed)?;
         let mut loads = Vec::new();
         for PlacedTable { what, found, database, table } in placed {
             self.make_database(Some(&database))?;
             let mut text = SqlText::whole(self.repository.contents()?, found.content, 1);
+            text.changes.extend(self.without_definers());
             if found.name.table != table.as_bytes() {
-                text.changes = vec![Change::MysqlTable { old: found.name.table.to_vec(), new: table.into_bytes() }];
+                text.changes.push(Change::MysqlTable { old: found.name.table.to_vec(), new: table.into_bytes() });
             }
             loads.push(Load { what: what.to_string(), text, arguments: vec![database.into()] });
         }
@@ -211,9 +153,7 @@ impl<'a> Run<'a> {
         });
         let found = self.tables.find(what, "tables are named DATABASE.TABLE", meant, unquoted)?;
         let (database, table) = self.place_of(&found.name)?;
-        if !self.options.overwrite {
-            self.refuse_present_table(&database, &table)?;
-        }
+        self.refuse_present_table(&database, &table)?;
         Ok(PlacedTable { what, found, database, table })
     }
 
@@ -233,34 +173,8 @@ impl<'a> Run<'a> {
         Ok((database, text_of(found.table)?))
     }
 
-    fn refuse_present_table(&self, database: &str, table: &str) -> Result<()> {
-        let count = self.loader.client.ask(
-            &[],
-            &format!(
-                "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
-                literal(database.as_bytes()),
-                literal(table.as_bytes())
-            ),
-        )?;
-        match count.trim() {
-            "0" => Ok(()),
-            _ => Err(present("table", database.as_bytes(), table.as_bytes())),
-        }
-    }
-
     fn make_database(&self, name: Option<&str>) -> Result<()> {
         let Some(name) = name else { return Ok(()) };
         self.loader.client.ask(&[], &format!("CREATE DATABASE IF NOT EXISTS `{}`", name.replace('`', "``"))).map(|_| ())
     }
-}
-
-fn present(what: &'static str, database: &[u8], name: &[u8]) -> Error {
-    let name = format!("{}.{}", String::from_utf8_lossy(database), String::from_utf8_lossy(name));
-    Error::Exists { what, name }
-}
-
-/// Any bytes as an SQL string.
-fn literal(bytes: &[u8]) -> String {
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("_utf8mb4 x'{digits}'")
 }

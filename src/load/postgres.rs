@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use crate::dump::layout::{GLOBALS_DIRECTORY, ROLES_FILE, database_directory};
-use crate::dump::postgres::{created_role, each_statement};
+use crate::dump::layout::database_directory;
+use crate::dump::postgres::{DropRule, Ownership};
 use crate::error::{Error, Result};
 use crate::id::WriterId;
 use crate::load::client::Client;
@@ -14,7 +14,7 @@ use crate::load::failure::StatementLines;
 use crate::load::loader::{Load, Loader};
 use crate::load::server::PostgresUrl;
 use crate::load::steps::{POSTGRES, load_dump};
-use crate::load::tables::{Database, DumpTables, TableName, from_hex, text_in, text_of};
+use crate::load::tables::{Database, DumpTables, text_of};
 use crate::load::text::{Change, CommandRule, SqlText};
 use crate::load::{LoadOptions, LoadReport};
 use crate::progress::Monitor;
@@ -35,6 +35,11 @@ const SESSION_VARIABLES: [&str; 6] = ["PGOPTIONS", "PGDATABASE", "PGCLIENTENCODI
 /// Where databases are made.
 const MAINTENANCE_DATABASE: &str = "postgres";
 
+/// Databases that every server has: others are made by way of them.
+const DATABASES_OF_SERVER: [&[u8]; 2] = [MAINTENANCE_DATABASE.as_bytes(), b"template1"];
+
+mod present;
+mod roles;
 mod tables;
 
 /// One run.
@@ -92,26 +97,25 @@ fn command_rule(client: &Client, monitor: &dyn Monitor) -> Result<CommandRule> {
 impl Run<'_> {
     /// The whole dump, as if it were piped into the client.
     fn load_dump(&self, snapshot: &Snapshot) -> Result<LoadReport> {
-        if self.options.overwrite {
-            let reason = "dumps of PostgreSQL replace nothing; drop the database first, or load tables";
-            return Err(Error::invalid("option", "--overwrite", reason));
-        }
         let content = self.tables.dump(&snapshot.manifest.root)?;
         let database = self.tables.unnamed_goes_to(self.server.database.as_deref(), Some(MAINTENANCE_DATABASE))?;
+        let drops = self.drop_rule()?;
         let mut places = HashMap::new();
         for place in self.tables.databases() {
             let goes_to = text_of(&self.tables.place_of(place, database.as_deref())?)?;
-            self.refuse_dropped_database(place)?;
-            self.refuse_present_tables(&place.name, &goes_to)?;
+            self.look_at_database(place, &goes_to, drops.as_ref())?;
             places.insert(database_directory(&place.name), self.fed_in(&goes_to));
         }
+        self.look_at_roles_of_dump(snapshot, &content)?;
         if let Some(database) = &database {
             self.make_database(database)?;
         }
         let bytes = content.size;
         let mut text = SqlText::whole(self.repository.contents()?, content, self.options.threads);
         text.changes.push(Change::Commands(self.commands.clone()));
-        text.changes.extend(self.roles_that_stay(snapshot)?.map(Change::WithoutRoles));
+        text.changes.extend(drops.map(Change::Drops));
+        text.changes.extend(self.globals_that_stay(snapshot)?.map(Change::WithoutGlobals));
+        text.changes.extend(self.without_ownership());
         let tablespaces = self.options.tablespaces.as_ref();
         text.changes.extend(tablespaces.map(|all| Change::Tablespaces(all.as_os_str().as_bytes().to_vec())));
         let arguments = self.fed_in(database.as_deref().unwrap_or(MAINTENANCE_DATABASE));
@@ -120,25 +124,37 @@ impl Run<'_> {
         Ok(LoadReport { tables: None, bytes })
     }
 
-    /// The roles that the dump makes and the server has.
-    fn roles_that_stay(&self, snapshot: &Snapshot) -> Result<Option<Arc<HashSet<Vec<u8>>>>> {
-        let path = [GLOBALS_DIRECTORY, ROLES_FILE].join("/");
-        let node = self.repository.tree()?.lookup_path(&snapshot.manifest.root, path.as_bytes())?;
-        let text = text_in(&self.repository.contents()?, node.as_ref().and_then(|node| node.content()))?;
-        let mut roles = HashSet::new();
-        each_statement(&text, &mut |statement| roles.extend(created_role(statement)));
-        if roles.is_empty() {
-            return Ok(None);
+    /// What becomes of drops, in a dump that has some.
+    fn drop_rule(&self) -> Result<Option<DropRule>> {
+        let (contents, mut has_drops, mut stay) = (self.repository.contents()?, false, HashSet::new());
+        for database in self.tables.databases() {
+            let is_dropped = self.tables.is_dropped(database, &contents)?;
+            has_drops |= is_dropped || self.tables.has_drops(database)?;
+            if is_dropped && DATABASES_OF_SERVER.contains(&&*database.name) {
+                stay.insert(database.name.clone());
+            }
         }
-        let statement = "SELECT encode(convert_to(rolname::text, 'UTF8'), 'hex') FROM pg_catalog.pg_roles";
-        let there = self.loader.client.ask(&self.in_database(MAINTENANCE_DATABASE), statement)?;
-        let there: HashSet<Vec<u8>> = there.lines().map(from_hex).filter(|role| roles.contains(role)).collect();
-        if !there.is_empty() {
-            let mut names: Vec<_> = there.iter().map(|role| String::from_utf8_lossy(role)).collect();
-            names.sort();
-            self.loader.monitor.note(&format!("roles that the server has stay as they are: {}", names.join(", ")));
+        let drops = self.options.overwrite;
+        if drops && !has_drops {
+            let reason = "a dump of PostgreSQL that was made without --clean replaces nothing; drop the database first, or load tables";
+            return Err(Error::invalid("option", "--overwrite", reason));
         }
-        Ok(Some(Arc::new(there)))
+        Ok(has_drops.then_some(DropRule { drops, databases_that_stay: Arc::new(stay) }))
+    }
+
+    /// Looks whether a database has what the dump makes, and may not replace.
+    fn look_at_database(&self, database: &Database, goes_to: &str, drops: Option<&DropRule>) -> Result<()> {
+        let stays = drops.is_some_and(|rule| rule.databases_that_stay.contains(&database.name));
+        let replaces = self.options.overwrite && !stays;
+        if !stays && self.tables.is_dropped(database, &self.repository.contents()?)? {
+            return if replaces { Ok(()) } else { self.refuse_dropped_database(database) };
+        }
+        self.refuse_present(database, goes_to, replaces && self.tables.has_drops(database)?)
+    }
+
+    fn without_ownership(&self) -> Option<Change> {
+        let left_out = self.ownership();
+        (left_out != Ownership::default()).then_some(Change::WithoutOwnership(left_out))
     }
 
     fn in_database(&self, database: &str) -> Vec<OsString> {
@@ -164,45 +180,7 @@ impl Run<'_> {
         let statement = format!("CREATE DATABASE {} TEMPLATE template0", quoted(name));
         self.loader.client.ask(&self.in_database(MAINTENANCE_DATABASE), &statement).map(|_| ())
     }
-
-    /// The schemas and names of what a database has that a table would be in the way of.
-    fn tables_of(&self, database: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        if !self.has_database(database)? {
-            return Ok(Vec::new());
-        }
-        let hex = |name: &str| format!("encode(convert_to({name}::text, 'UTF8'), 'hex')");
-        let statement = format!("SELECT {} || '.' || {} FROM {TABLES}", hex("n.nspname"), hex("c.relname"));
-        let lines = self.loader.client.ask(&self.in_database(database), &statement)?;
-        let names = lines.lines().filter_map(|line| line.split_once('.'));
-        Ok(names.map(|(schema, table)| (from_hex(schema), from_hex(table))).collect())
-    }
-
-    /// A database that the dump drops goes with all that is in it, be it in the dump or not.
-    fn refuse_dropped_database(&self, database: &Database) -> Result<()> {
-        if !self.tables.is_dropped(database, &self.repository.contents()?)? {
-            return Ok(());
-        }
-        let name = text_of(&database.name)?;
-        if self.has_database(&name)? { Err(Error::Exists { what: "database", name }) } else { Ok(()) }
-    }
-
-    /// Looks whether a database has tables that the dump makes.
-    fn refuse_present_tables(&self, database: &[u8], goes_to: &str) -> Result<()> {
-        for (schema, table) in self.tables_of(goes_to)? {
-            if self.tables.has(TableName { database, schema: Some(&schema), table: &table })? {
-                let shown = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
-                return Err(Error::Exists {
-                    what: "table",
-                    name: format!("{goes_to}.{}.{}", shown(&schema), shown(&table)),
-                });
-            }
-        }
-        Ok(())
-    }
 }
-
-const TABLES: &str = "pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-                      AND c.relkind IN ('r', 'p', 'f', 'v', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
 
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

@@ -14,12 +14,12 @@ use crate::dump::layout::{
 use crate::dump::mysql::MysqlDump;
 use crate::dump::name::name_of_file;
 use crate::dump::part_line::PartLine;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::load::client::MARK;
 use crate::load::loader::{Load, Loader};
+use crate::load::outline::{each_part, extend};
 use crate::load::text::{Change, SqlText, Stretch};
 use crate::repository::content::Content;
-use crate::repository::content_reader::ContentReader;
 
 /// Rows of so many bytes are worth a client of their own, which has to be started.
 const GROUP_BYTES: u64 = 4 << 20;
@@ -74,31 +74,27 @@ pub fn load_dump<'a>(
     arguments: &HashMap<Vec<u8>, Vec<OsString>>,
 ) -> Result<()> {
     let Some(parts) = parts.filter(|_| loader.threads > 1) else { return loader.run_all(vec![load]) };
-    let mut steps = DumpSteps::plan(dialect, load.text.contents, &load.text.content, &parts)?;
+    let mut steps = DumpSteps::plan(dialect, &load.text, &parts)?;
     load.text.made_of = steps.in_order();
     loader.run_in_steps(&load, || loader.run_all(steps.next_loads(&load.text, arguments)))
 }
 
 impl DumpSteps {
     /// Reads the list of the parts of a dump.
-    fn plan(dialect: &Dialect, contents: ContentReader<'_>, dump: &Content, parts: &Content) -> Result<DumpSteps> {
-        let corrupt = |reason: &str| Error::corrupt("_meta/parts", reason);
+    fn plan(dialect: &Dialect, dump: &SqlText<'_>, parts: &Content) -> Result<DumpSteps> {
         let mut header_text = |range: &Range<u64>| {
             let mut text = Vec::new();
             let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-            contents.read(dump, range.start, length, &mut text).map(|()| text)
+            dump.contents.read(&dump.content, range.start, length, &mut text)?;
+            // What is left out of the dump is left out of sessions.
+            let changes = dump.changes.iter().filter(|change| matches!(change, Change::WithoutOwnership(_)));
+            changes.into_iter().try_fold(text, |text, change| change.applied_to(&text))
         };
         let mut planner = Planner::new(dialect);
-        let is_ended = contents.each_line(parts, |line| {
-            let part = PartLine::parse(line).ok_or_else(|| corrupt("a line tells of no part"))?;
-            planner.push(&part, &mut header_text)
-        })?;
-        let Planner { mut steps, step, end, .. } = planner;
+        each_part(dump.contents, &dump.content, parts, |part, range| planner.push(part, range, &mut header_text))?;
+        let Planner { mut steps, step, .. } = planner;
         steps.push(step);
-        match end == dump.size && is_ended {
-            true => Ok(DumpSteps { steps: steps.into_iter() }),
-            false => Err(corrupt("its parts are not all of the dump")),
-        }
+        Ok(DumpSteps { steps: steps.into_iter() })
     }
 
     /// What the client that stays gets: behind each statement that tells how far it is come the rows of a step.
@@ -138,8 +134,9 @@ fn load_of<'a>(group: &[TableRows], dump: &SqlText<'a>, arguments: &HashMap<Vec<
     };
     let made_of = group.iter().flat_map(of).collect();
     let whole = SqlText::whole(dump.contents, dump.content.clone(), 1);
-    // Rows make nothing that is to be changed.
-    let changes = dump.changes.iter().filter(|change| matches!(change, Change::Commands(_))).cloned().collect();
+    // Rows make nothing that is to be changed, but who is to own them may be told before.
+    let counts = |change: &&Change| matches!(change, Change::Commands(_) | Change::WithoutOwnership(_));
+    let changes = dump.changes.iter().filter(counts).cloned().collect();
     let text = SqlText { made_of, changes, ..whole };
     Load { what, text, arguments }
 }
@@ -241,18 +238,20 @@ struct Planner<'d> {
     step: Step,
     /// Of tables that have rows the number of the last step that has some, and their place among its rows.
     tables: HashMap<Vec<Vec<u8>>, (usize, usize)>,
-    end: u64,
 }
 
 impl<'d> Planner<'d> {
     fn new(dialect: &'d Dialect) -> Planner<'d> {
-        Planner { dialect, steps: Vec::new(), session: None, step: Step::default(), tables: HashMap::new(), end: 0 }
+        Planner { dialect, steps: Vec::new(), session: None, step: Step::default(), tables: HashMap::new() }
     }
 
     /// Takes the next part; `read` reads a stretch of the dump.
-    fn push(&mut self, part: &PartLine, read: &mut impl FnMut(&Range<u64>) -> Result<Vec<u8>>) -> Result<()> {
-        let range = self.end..self.end + part.length;
-        self.end = range.end;
+    fn push(
+        &mut self,
+        part: &PartLine,
+        range: Range<u64>,
+        read: &mut impl FnMut(&Range<u64>) -> Result<Vec<u8>>,
+    ) -> Result<()> {
         match (self.dialect.way)(part.path) {
             Way::Rows(names) => {
                 let table: Vec<_> = names.into_iter().map(<[u8]>::to_vec).collect();
@@ -309,13 +308,5 @@ impl<'d> Planner<'d> {
         if self.has_rows() {
             self.steps.push(std::mem::take(&mut self.step));
         }
-    }
-}
-
-/// Adds a stretch; one that goes on where the last one ended lengthens it.
-fn extend(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
-    match ranges.last_mut() {
-        Some(last) if last.end == range.start => last.end = range.end,
-        _ => ranges.push(range),
     }
 }

@@ -1,7 +1,8 @@
 //! Tables of a dump's snapshot: found by name, or listed.
 
 use crate::dump::layout::{
-    ATTACHMENT_FILE, DATABASE_FILE, DUMP_FILE, META_DIRECTORY, PARTS_FILE, RESERVED, RESTORE_FILE, TABLES_DIRECTORY,
+    ATTACHMENT_FILE, DATABASE_FILE, DROPS_FILE, DUMP_FILE, META_DIRECTORY, PARTS_FILE, RESERVED, RESTORE_FILE,
+    TABLES_DIRECTORY,
 };
 use crate::dump::name::{file_name, name_of_file};
 use crate::dump::postgres::{QualifiedName, attachment, each_statement};
@@ -96,15 +97,31 @@ impl<'a> DumpTables<'a> {
         Ok(text.windows(DROP_DATABASE.len()).any(|words| words.eq_ignore_ascii_case(DROP_DATABASE)))
     }
 
-    /// Whether the dump has something of this name in one of these directories of a database.
-    pub fn has_in(&self, database: &[u8], directories: &[&str], name: &[u8]) -> Result<bool> {
-        let Some(database) = self.database(database) else { return Ok(false) };
-        for directory in directories {
-            for suffix in ["", ".sql"] {
-                let path = [directory.as_bytes(), &file_name(name, suffix)].join(&b'/');
-                if self.tree.lookup_path(&database.node, &path)?.is_some() {
-                    return Ok(true);
-                }
+    /// Whether it removes what it makes in a database before it makes it.
+    pub fn has_drops(&self, database: &Database) -> Result<bool> {
+        self.has_path(database, &[DROPS_FILE.as_bytes()])
+    }
+
+    /// Whether a database of the dump has something there.
+    pub fn has_path(&self, database: &Database, names: &[&[u8]]) -> Result<bool> {
+        Ok(self.tree.lookup_path(&database.node, &names.join(&b'/'))?.is_some())
+    }
+
+    /// The names of those that have a file each in this directory; none of those whose names are too long for files.
+    pub fn names_in(&self, database: &Database, directory: &[&[u8]]) -> Result<Vec<Vec<u8>>> {
+        let node = self.tree.lookup_path(&database.node, &directory.join(&b'/'))?;
+        let mut names = Vec::new();
+        for entry in node.as_ref().and_then(Node::directory).into_iter().flat_map(|found| self.tree.entries(found)) {
+            names.extend(entry?.name.strip_suffix(b".sql").and_then(name_of_file));
+        }
+        Ok(names)
+    }
+
+    /// Whether the dump has something of this name in this directory of a database.
+    pub fn has_in(&self, database: &Database, directory: &str, name: &[u8]) -> Result<bool> {
+        for suffix in ["", ".sql"] {
+            if self.has_path(database, &[directory.as_bytes(), &file_name(name, suffix)])? {
+                return Ok(true);
             }
         }
         Ok(false)
@@ -144,11 +161,6 @@ impl<'a> DumpTables<'a> {
             (false, Some(unnamed)) => unnamed.as_bytes().to_vec(),
             _ => database.name.clone(),
         })
-    }
-
-    /// Whether the dump has this table.
-    pub fn has(&self, name: TableName) -> Result<bool> {
-        Ok(self.file_of(name, RESTORE_FILE)?.is_some())
     }
 
     /// Each table of a database that is a part of a partitioned one, behind that.

@@ -1,6 +1,5 @@
 //! SqlText: the SQL that a client is given: a file of a snapshot, or stretches of one, perhaps with its table renamed.
 
-use std::collections::HashSet;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
@@ -36,8 +35,14 @@ pub enum Stretch {
 pub enum Change {
     /// Commands to `psql` are kept out that no dump has.
     Commands(CommandRule),
-    /// Roles that the server has are not made.
-    WithoutRoles(Arc<HashSet<Vec<u8>>>),
+    /// Roles and tablespaces that the server has are not made.
+    WithoutGlobals(Arc<postgres::ServerGlobals>),
+    /// What is dropped of PostgreSQL is dropped otherwise, or not at all.
+    Drops(postgres::DropRule),
+    /// Owners or privileges of PostgreSQL are left out.
+    WithoutOwnership(postgres::Ownership),
+    /// Definers of MySQL are.
+    WithoutDefiners,
     /// What makes foreign keys of PostgreSQL is left out.
     WithoutForeignKeys,
     /// Tablespaces get their directories in this one.
@@ -52,7 +57,10 @@ impl Change {
     fn filter(&self) -> Filter {
         let (filter, about): (Box<dyn Rewrite>, _) = match self {
             Change::Commands(rule) => (Box::new(postgres::CommandGuard::new(rule.key())), DUMP),
-            Change::WithoutRoles(there) => (Box::new(postgres::RoleCutter::new(there)), DUMP),
+            Change::WithoutGlobals(there) => (Box::new(postgres::GlobalsCutter::new(there)), DUMP),
+            Change::Drops(rule) => (Box::new(postgres::DropEditor::new(rule)), DUMP),
+            Change::WithoutOwnership(what) => (Box::new(postgres::OwnershipCutter::new(*what)), DUMP),
+            Change::WithoutDefiners => (Box::<mysql::DefinerCutter>::default(), DUMP),
             Change::WithoutForeignKeys => (Box::<postgres::ForeignKeyCutter>::default(), DUMP),
             Change::Tablespaces(all) => (Box::new(postgres::Resettler::new(all)), DUMP),
             Change::MysqlTable { old, new } => (Box::new(mysql::Renamer::new(old, new)), AS_OPTION),

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 use yesterfs::error::Error;
-use yesterfs::load::{Environment, LoadOptions, LoadReport, ServerUrl, load};
+use yesterfs::load::{Environment, LeftOut, LoadOptions, LoadReport, ServerUrl, load};
 use yesterfs::repository::Repository;
 use yesterfs::repository::snapshot::{Snapshot, SnapshotKind};
 
@@ -42,6 +42,18 @@ pub struct Into {
     #[arg(long, requires = "into", conflicts_with = "to")]
     overwrite: bool,
 
+    /// Leave out who owns what a dump of PostgreSQL makes: whoever loads it does, as with pg_restore --no-owner
+    #[arg(long, requires = "into", conflicts_with = "to")]
+    no_owner: bool,
+
+    /// Leave out what a dump of PostgreSQL grants and revokes, as with pg_restore --no-privileges
+    #[arg(long, requires = "into", conflicts_with = "to")]
+    no_privileges: bool,
+
+    /// Leave out who defines views, routines, triggers and events of MySQL: whoever loads them does
+    #[arg(long, requires = "into", conflicts_with = "to")]
+    without_definer: bool,
+
     /// The program to load with [default: mariadb, else mysql; psql]
     #[arg(long, value_name = "PROGRAM", requires = "into", conflicts_with = "to")]
     client: Option<OsString>,
@@ -55,7 +67,7 @@ pub fn run(
     terminal: &Terminal,
     invocation: &Invocation,
 ) -> CommandResult {
-    let Into { into, tables, rename, overwrite, client } = &args.server;
+    let Into { into, tables, rename, overwrite, no_owner, no_privileges, without_definer, client } = &args.server;
     // Read only here: a complaint about an option shows its value, and this one may hold a password.
     let Some(server) = into.as_deref().map(str::parse::<ServerUrl>).transpose()? else { return Ok(Outcome::Done) };
     if !path.is_empty() {
@@ -71,6 +83,7 @@ pub fn run(
         tables: tables.clone(),
         rename: rename.clone(),
         overwrite: *overwrite,
+        left_out: LeftOut { owners: *no_owner, privileges: *no_privileges, definers: *without_definer },
         client: client.clone(),
         environment: Environment::OfUser,
         tablespaces: None,
@@ -78,7 +91,7 @@ pub fn run(
     };
     let result = load(repository, snapshot, &options, terminal);
     terminal.finish();
-    let report = result.map_err(|error| told(error, repository, snapshot, tables.len()))?;
+    let report = result.map_err(|error| told(error, repository, snapshot, &options))?;
     let mut output = Output::default();
     if args.json {
         output.record(&summary_record(&report, terminal))?;
@@ -93,8 +106,8 @@ pub fn run(
 }
 
 /// The failure of a load, with what can be done about it: of a whole dump where no tables are named.
-fn told(error: Error, repository: &Repository, snapshot: &Snapshot, tables: usize) -> Failure {
-    let hint = match (&error, snapshot.manifest.kind, tables) {
+fn told(error: Error, repository: &Repository, snapshot: &Snapshot, options: &LoadOptions) -> Failure {
+    let hint = match (&error, snapshot.manifest.kind, options.tables.len()) {
         (Error::Interrupted, SnapshotKind::Postgres, 0) => {
             "what was loaded stays in the server; drop the database, then run the same command again"
         }
@@ -104,14 +117,36 @@ fn told(error: Error, repository: &Repository, snapshot: &Snapshot, tables: usiz
         (Error::Interrupted, ..) => {
             "what was loaded stays in the server; drop it, or run the command again with --overwrite"
         }
-        (Error::Exists { what: "table", .. }, SnapshotKind::Postgres, 0) => {
-            "a whole dump of PostgreSQL replaces nothing: drop the database first, or load tables with --table"
+        (Error::Exists { what: "database", .. }, _, 0) => {
+            "--overwrite drops it, with all that is in it; or load tables of the dump with --table"
+        }
+        (Error::Exists { .. }, SnapshotKind::Postgres, 0) => {
+            "a dump that was made with --clean replaces it with --overwrite; else drop the database first, or load tables with --table"
         }
         (Error::Exists { what: "table" | "collection", .. }, _, 1) => {
             "--overwrite replaces it, --as gives the one in the snapshot another name"
         }
-        (Error::Exists { what: "table" | "collection", .. }, ..) => {
+        (Error::Exists { .. }, ..) => {
             "--overwrite replaces it; one that is loaded alone, with --table, gets another name with --as"
+        }
+        (Error::OtherKind { .. }, ..) => {
+            "drop it first, or give it another name: what is of another kind is not replaced, not even with --overwrite"
+        }
+        (Error::Load { reason, .. }, SnapshotKind::Postgres, 1..)
+            if reason.contains("violates foreign key constraint") =>
+        {
+            "nothing of it was loaded: rows that it refers to are gone; load it into another database, with the table that has those"
+        }
+        (Error::Accounts { what: "definers", .. }, ..) => "--without-definer makes whoever loads it the definer",
+        (Error::Accounts { what: "owners", .. }, ..) if options.left_out.owners => {
+            "--no-privileges leaves out what is granted, and by whom"
+        }
+        (Error::Accounts { what: "owners", .. }, ..) => "--no-owner lets whoever loads it own all",
+        (Error::Accounts { .. }, ..) if options.left_out.owners && options.left_out.privileges => {
+            "make them first: policies and mappings of users are not left out"
+        }
+        (Error::Accounts { .. }, ..) => {
+            "make them first; or --no-owner leaves out who owns what, --no-privileges what is granted"
         }
         _ => return hint::unknown_table(error, repository, &[snapshot]),
     };

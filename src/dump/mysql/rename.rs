@@ -3,46 +3,34 @@
 
 use std::borrow::Cow;
 
-use crate::codec::DecodeError;
-use crate::dump::mysql::lexer::{Lexer, Sink};
+use crate::dump::mysql::lexer::Sink;
+use crate::dump::mysql::rewriter::{Editor, Rewriter};
 use crate::dump::mysql::words::{QuoteModes, Word, Words};
 use crate::dump::name::quoted_name;
-use crate::dump::renaming::{Edits, NameLimit, Rewrite, Waiting, dependent_name};
+use crate::dump::renaming::{Edits, NameLimit, dependent_name};
 
 /// Longest name of anything.
 const NAME_MAX: NameLimit = NameLimit::Characters(64);
 
 /// Renames one table.
-pub struct Renamer {
-    lexer: Lexer,
-    waiting: Waiting,
-    changes: Changes,
-}
+pub type Renamer = Rewriter<Changes>;
 
 /// What is to be changed.
-struct Changes {
+pub struct Changes {
     old: Vec<u8>,
     new: Vec<u8>,
     list: Edits,
 }
 
-impl Renamer {
+impl Rewriter<Changes> {
     pub fn new(old: &[u8], new: &[u8]) -> Renamer {
-        let changes = Changes { old: old.to_vec(), new: new.to_vec(), list: Edits::new() };
-        Renamer { lexer: Lexer::default(), waiting: Waiting::default(), changes }
+        Rewriter::with(Changes { old: old.to_vec(), new: new.to_vec(), list: Edits::new() })
     }
 }
 
-impl Rewrite for Renamer {
-    fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        self.waiting.take(piece);
-        self.lexer.push(piece, &mut self.changes);
-        self.waiting.give_out(self.lexer.settled(), &mut self.changes.list, out)
-    }
-
-    fn finish(mut self: Box<Self>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        self.lexer.finish(&mut self.changes);
-        self.waiting.give_out(u64::MAX, &mut self.changes.list, out)
+impl Editor for Changes {
+    fn edits(&mut self) -> &mut Edits {
+        &mut self.list
     }
 }
 
@@ -123,6 +111,7 @@ impl Changes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dump::renaming::Rewrite;
     use proptest::prelude::*;
 
     fn renamed(sql: &[u8], cuts: usize) -> Vec<u8> {

@@ -69,7 +69,7 @@ pub fn roles(text: &[u8]) -> Vec<Need> {
 }
 
 /// The words behind `OWNER TO`. What is altered may be called owner, too.
-fn owner(mut words: Words) -> Option<Words> {
+pub fn owner(mut words: Words) -> Option<Words> {
     loop {
         words = words.skip_to("OWNER")?;
         if words.pass("TO") {

@@ -2,7 +2,7 @@
 
 use crate::dump::layout::{
     DATA_FILE, DATABASE_FILE, GLOBALS_DIRECTORY, HEADER_FILE, META_DIRECTORY, SCHEMA_FILE, SEQUENCES_DIRECTORY,
-    STUB_FILE, TABLES_DIRECTORY, TRIGGERS_FILE, VIEWS_DIRECTORY, database_directory,
+    STUB_FILE, TABLES_DIRECTORY, TABLESPACES_FILE, TRIGGERS_FILE, VIEWS_DIRECTORY, database_directory,
 };
 use crate::dump::mysql::{Part, PartKind};
 use crate::dump::name::file_name;
@@ -31,7 +31,7 @@ fn shelf_of(kind: PartKind) -> Shelf {
         PartKind::Users => in_top(GLOBALS_DIRECTORY, "users.sql"),
         PartKind::Roles => in_top(GLOBALS_DIRECTORY, "roles.sql"),
         PartKind::Grants => in_top(GLOBALS_DIRECTORY, "grants.sql"),
-        PartKind::Tablespaces => in_top(GLOBALS_DIRECTORY, "tablespaces.sql"),
+        PartKind::Tablespaces => in_top(GLOBALS_DIRECTORY, TABLESPACES_FILE),
         PartKind::Servers => in_top(GLOBALS_DIRECTORY, "servers.sql"),
         PartKind::Plugins => in_top(GLOBALS_DIRECTORY, "plugins.sql"),
         PartKind::Database => Shelf { top: None, directories: &[], file: Some(DATABASE_FILE), is_named: false },

@@ -1,8 +1,9 @@
 //! Layout: which file of a snapshot a part of a dump belongs to.
 
 use crate::dump::layout::{
-    ATTACHMENT_FILE, DATA_FILE, DATABASE_FILE, GLOBALS_DIRECTORY, HEADER_FILE, META_DIRECTORY, POST_FILE, ROLES_FILE,
-    SCHEMA_FILE, SEQUENCES_DIRECTORY, TABLES_DIRECTORY, VIEWS_DIRECTORY, database_directory,
+    ATTACHMENT_FILE, DATA_FILE, DATABASE_FILE, DROPS_FILE, FUNCTIONS_DIRECTORY, GLOBALS_DIRECTORY, HEADER_FILE,
+    META_DIRECTORY, POST_FILE, ROLES_FILE, SCHEMA_FILE, SEQUENCES_DIRECTORY, TABLES_DIRECTORY, TABLESPACES_FILE,
+    TYPES_DIRECTORY, VIEWS_DIRECTORY, database_directory,
 };
 use crate::dump::name::{file_name, file_name_beside};
 use crate::dump::postgres::{Object, PartKind};
@@ -30,9 +31,9 @@ fn shelf_of(kind: PartKind) -> Shelf {
         PartKind::Footer => Shelf::Top(META_DIRECTORY, "footer.sql"),
         PartKind::Roles => Shelf::Top(GLOBALS_DIRECTORY, ROLES_FILE),
         PartKind::Grants => Shelf::Top(GLOBALS_DIRECTORY, "grants.sql"),
-        PartKind::Tablespaces => Shelf::Top(GLOBALS_DIRECTORY, "tablespaces.sql"),
+        PartKind::Tablespaces => Shelf::Top(GLOBALS_DIRECTORY, TABLESPACES_FILE),
         PartKind::Database => Shelf::Database(DATABASE_FILE),
-        PartKind::Drops => Shelf::Database("_drop.sql"),
+        PartKind::Drops => Shelf::Database(DROPS_FILE),
         PartKind::LargeObjects => Shelf::Database("_large_objects.sql"),
         PartKind::DefaultPrivileges => Shelf::Database("_default_privileges.sql"),
         PartKind::Other => Shelf::Database("_other.sql"),
@@ -51,7 +52,7 @@ fn shelf_of(kind: PartKind) -> Shelf {
         PartKind::Statistics => Shelf::Schema("_statistics.sql"),
         PartKind::Collation => Shelf::OfSchema("collations"),
         PartKind::Conversion => Shelf::OfSchema("conversions"),
-        PartKind::Function => Shelf::OfSchema("functions"),
+        PartKind::Function => Shelf::OfSchema(FUNCTIONS_DIRECTORY),
         PartKind::Operator => Shelf::OfSchema("operators"),
         PartKind::OperatorClass => Shelf::OfSchema("operator_classes"),
         PartKind::OperatorFamily => Shelf::OfSchema("operator_families"),
@@ -60,7 +61,7 @@ fn shelf_of(kind: PartKind) -> Shelf {
         PartKind::TextSearchDictionary => Shelf::OfSchema("text_search_dictionaries"),
         PartKind::TextSearchParser => Shelf::OfSchema("text_search_parsers"),
         PartKind::TextSearchTemplate => Shelf::OfSchema("text_search_templates"),
-        PartKind::Type => Shelf::OfSchema("types"),
+        PartKind::Type => Shelf::OfSchema(TYPES_DIRECTORY),
         PartKind::View => Shelf::OfSchema(VIEWS_DIRECTORY),
         PartKind::Table => Shelf::Table(SCHEMA_FILE),
         PartKind::Data => Shelf::Table(DATA_FILE),
@@ -72,7 +73,7 @@ fn shelf_of(kind: PartKind) -> Shelf {
 /// Names beside the directories of schemas.
 const RESERVED: [&str; 15] = [
     DATABASE_FILE,
-    "_drop.sql",
+    DROPS_FILE,
     "_large_objects.sql",
     "_default_privileges.sql",
     "_other.sql",

@@ -1,8 +1,8 @@
 //! Tables of a dump of PostgreSQL, loaded by themselves: all of a database in one transaction, with the parts of those that are
 //! partitioned. Their foreign keys come last, so that it does not matter in which order they are named.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 
 use crate::dump::layout::{ATTACHMENT_FILE, DATA_FILE, POST_FILE, RESTORE_FILE, SCHEMA_FILE};
 use crate::dump::name::{split_at_dots, split_quoted};
@@ -10,6 +10,7 @@ use crate::dump::postgres::{QualifiedName, TableInSchema, foreign_keys, table_sc
 use crate::error::{Error, Result};
 use crate::load::LoadReport;
 use crate::load::loader::Load;
+use crate::load::postgres::present::Present;
 use crate::load::postgres::{Run, quoted};
 use crate::load::tables::{Database, TableName, text_in, text_of};
 use crate::load::text::{Change, SqlText, Stretch};
@@ -75,7 +76,8 @@ impl Run<'_> {
         }
         // Parts have default values that are those of a sequence of the whole.
         placed.sort_by_key(|table| table.attachment.is_some());
-        self.refuse_present(&placed)?;
+        self.refuse_taken(&placed)?;
+        self.look_at_roles_of_tables(placed.iter().map(PlacedTable::name))?;
         let count = placed.len() as u64;
         let mut databases: Vec<Vec<PlacedTable>> = Vec::new();
         for table in placed {
@@ -122,6 +124,7 @@ impl Run<'_> {
             self.tell_new_names(table);
         }
         let mut changes = vec![Change::Commands(self.commands.clone()), Change::WithoutForeignKeys];
+        changes.extend(self.without_ownership());
         changes.extend(rename);
         let whole = SqlText::whole(contents, Content::empty(), 1);
         let text = SqlText { made_of, changes, ..whole };
@@ -208,16 +211,26 @@ impl Run<'_> {
         Ok(PlacedTable { of_database, old, content: found.content, attachment: None, database, schema, table })
     }
 
-    /// Looks whether the places are free, if they may not be taken all the same.
-    fn refuse_present(&self, placed: &[PlacedTable]) -> Result<()> {
-        let mut there: HashMap<&str, HashSet<_>> = HashMap::new();
-        for table in placed.iter().filter(|_| !self.options.overwrite) {
+    /// Looks whether the places are free, or may be taken.
+    fn refuse_taken(&self, placed: &[PlacedTable]) -> Result<()> {
+        let mut there: HashMap<&str, HashMap<_, _>> = HashMap::new();
+        for table in placed {
             let names = match there.entry(&table.database) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(place) => place.insert(self.tables_of(&table.database)?.into_iter().collect()),
+                Entry::Vacant(place) => {
+                    let present = self.present_in(&table.database)?.into_iter();
+                    let named = |it: Present| {
+                        let what = it.what();
+                        ((it.schema, it.name), what)
+                    };
+                    place.insert(present.map(named).collect())
+                }
             };
-            if names.contains(&(table.schema.clone().into(), table.table.clone().into())) {
-                return Err(Error::Exists { what: "table", name: table.shown() });
+            match names.get(&(table.schema.clone().into(), table.table.clone().into())) {
+                None => {}
+                Some(&"table") if self.options.overwrite => {}
+                Some(&"table") => return Err(Error::Exists { what: "table", name: table.shown() }),
+                Some(present) => return Err(Error::OtherKind { what: "table", name: table.shown(), present }),
             }
         }
         Ok(())
