@@ -37,10 +37,6 @@ pub fn of(error: &Error) -> Option<&'static str> {
         Error::NotFound { what: "command", .. } => "yesterfs --help lists the commands",
         Error::Ambiguous { what: "snapshot", .. } => "write more digits of the id",
         Error::Ambiguous { .. } => "name one of them: yesterfs rebuild SNAP NAME",
-        Error::Exists { what: "routine" | "event", .. } => "--overwrite replaces it",
-        Error::Exists { what: "database", .. } => {
-            "the dump would drop it, with all that is in it; load tables with --table, or drop it yourself"
-        }
         Error::Unsupported { .. } => "update yesterfs on this machine",
         // It says itself what it lacks.
         Error::Incomplete { reason, .. } if reason.contains(COMMAND_FAILED) => return None,

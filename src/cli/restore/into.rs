@@ -126,6 +126,7 @@ fn told(error: Error, repository: &Repository, snapshot: &Snapshot, options: &Lo
         (Error::Exists { what: "table" | "collection", .. }, _, 1) => {
             "--overwrite replaces it, --as gives the one in the snapshot another name"
         }
+        (Error::Exists { what: "procedure" | "function" | "package" | "event", .. }, ..) => "--overwrite replaces it",
         (Error::Exists { .. }, ..) => {
             "--overwrite replaces it; one that is loaded alone, with --table, gets another name with --as"
         }
