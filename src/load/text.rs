@@ -54,11 +54,12 @@ pub enum Change {
 }
 
 impl Change {
-    fn filter(&self) -> Filter {
+    /// For text that begins there in the dump.
+    fn filter(&self, start: u64) -> Filter {
         let (filter, about): (Box<dyn Rewrite>, _) = match self {
             Change::Commands(rule) => (Box::new(postgres::CommandGuard::new(rule.key())), DUMP),
             Change::WithoutGlobals(there) => (Box::new(postgres::GlobalsCutter::new(there)), DUMP),
-            Change::Drops(rule) => (Box::new(postgres::DropEditor::new(rule)), DUMP),
+            Change::Drops(rule) => (Box::new(postgres::DropEditor::new(rule, start > 0)), DUMP),
             Change::WithoutOwnership(what) => (Box::new(postgres::OwnershipCutter::new(*what)), DUMP),
             Change::WithoutDefiners => (Box::<mysql::DefinerCutter>::default(), DUMP),
             Change::WithoutForeignKeys => (Box::<postgres::ForeignKeyCutter>::default(), DUMP),
@@ -73,7 +74,7 @@ impl Change {
 
     /// A whole text so changed.
     pub fn applied_to(&self, text: &[u8]) -> Result<Vec<u8>> {
-        self.filter().finish(text)
+        self.filter(0).finish(text)
     }
 
     /// The key that `psql` is to be told first.
@@ -183,7 +184,8 @@ impl<'a> SqlText<'a> {
 
     /// Gives one stretch of it to `take`. Nothing of it waits for the next one.
     pub fn stretch(&self, stretch: &Stretch, take: Taker<'_>) -> Result<ControlFlow<()>> {
-        let mut filters: Vec<Filter> = self.changes.iter().map(Change::filter).collect();
+        let start = if let Stretch::Of(range) = stretch { range.start } else { 0 };
+        let mut filters: Vec<Filter> = self.changes.iter().map(|change| change.filter(start)).collect();
         if filters.is_empty() || matches!(stretch, Stretch::Statement(_)) {
             return self.unchanged(stretch, take);
         }

@@ -9,6 +9,7 @@ use crate::dump::name::quoted_name;
 use crate::dump::postgres::lexer::Sink;
 use crate::dump::postgres::part::PartKind;
 use crate::dump::postgres::phrase::Phrase;
+use crate::dump::postgres::remark::{Remark, remark};
 use crate::dump::postgres::rewriter::{Editor, Rewriter};
 use crate::dump::postgres::statement::{Belongs, statement};
 use crate::dump::postgres::words::Words;
@@ -32,12 +33,15 @@ pub struct Drops {
     rule: DropRule,
     /// Between the first drop and what is made then.
     is_among_drops: bool,
+    /// Something was made in the present database: drops behind that are not those of `--clean`, and stay.
+    has_made: bool,
     edits: Edits,
 }
 
 impl Rewriter<Drops> {
-    pub fn new(rule: &DropRule) -> DropEditor {
-        Rewriter::with(Drops { rule: rule.clone(), ..Drops::default() })
+    /// For a dump, or for a later piece of one, before which something was made.
+    pub fn new(rule: &DropRule, has_made: bool) -> DropEditor {
+        Rewriter::with(Drops { rule: rule.clone(), has_made, ..Drops::default() })
     }
 }
 
@@ -111,14 +115,21 @@ impl Drops {
 }
 
 impl Sink for Drops {
+    fn comment(&mut self, _: u64, text: &[u8]) {
+        self.has_made &= !matches!(remark(text), Remark::Begins { .. });
+    }
+
     fn statement(&mut self, start: u64, text: &[u8]) {
         match statement(text) {
+            Belongs::To { kind: PartKind::Drops, .. } if self.has_made => {}
             Belongs::To { kind: PartKind::Drops, .. } => self.drop(start, text),
             // Views that need each other become views of nothing first.
             Belongs::To { kind: PartKind::View, .. } if self.is_among_drops && replaced_view(text).is_some() => {
                 self.drop(start, text)
             }
-            Belongs::To { kind: PartKind::LargeObjects, .. } if unlinking(text).is_some() => self.drop(start, text),
+            Belongs::To { kind: PartKind::LargeObjects, .. } if unlinking(text).is_some() && !self.has_made => {
+                self.drop(start, text)
+            }
             // Others may need those that stay.
             Belongs::To { kind: PartKind::Roles | PartKind::Tablespaces, .. } if Words::new(text).pass("DROP") => {
                 self.leave_out(start, text);
@@ -127,6 +138,7 @@ impl Sink for Drops {
             Belongs::ToNext if !Words::new(text).pass("BEGIN") => {}
             belongs => {
                 self.end_drops(start);
+                self.has_made |= Words::new(text).pass("CREATE");
                 if let Belongs::ToDatabase(_) = belongs {
                     self.database(start, text);
                 }
@@ -138,8 +150,9 @@ impl Sink for Drops {
         self.end_drops(start);
     }
 
-    fn command(&mut self, start: u64, _: &[u8]) {
+    fn command(&mut self, start: u64, text: &[u8]) {
         self.end_drops(start);
+        self.has_made &= !text.starts_with(b"\\connect ");
     }
 }
 
@@ -193,19 +206,19 @@ mod tests {
     use crate::dump::renaming::Rewrite;
 
     const DUMP: &str = "SET a = b;\nDROP DATABASE postgres;\nDROP DATABASE shop;\nDROP ROLE app;\nDROP TABLESPACE fast;\n\
-        CREATE DATABASE postgres WITH TEMPLATE = template0;\nCREATE DATABASE shop;\n\
+        CREATE DATABASE postgres WITH TEMPLATE = template0;\nCREATE DATABASE shop;\n\\connect shop\n\
         ALTER TABLE ONLY public.t DROP CONSTRAINT c;\nALTER TABLE public.t ALTER COLUMN id DROP DEFAULT;\n\
         SELECT pg_catalog.lo_unlink('12');\n\
         SELECT pg_catalog.lo_unlink(oid) FROM x;\nCREATE OR REPLACE VIEW v AS SELECT NULL;\nDROP TRIGGER x ON public.t;\n\
         DROP MATERIALIZED VIEW IF EXISTS m;\nDROP FUNCTION public.f(a integer);\n\
         SET x = y;\n--\n-- Name: f(); Type: FUNCTION; Schema: public; Owner: -\n--\n\
         CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'DROP TABLE x;';\nCREATE OR REPLACE VIEW v AS SELECT 1;\n\
-        COPY t (a) FROM stdin;\nDROP TABLE t;\n\\.\n";
+        COPY t (a) FROM stdin;\nDROP TABLE t;\n\\.\nDROP TABLE t;\n";
 
     fn edited(drops: bool, stays: &[&[u8]], size: usize) -> String {
         let stays = stays.iter().map(|name| name.to_vec()).collect();
         let rule = DropRule { drops, databases_that_stay: Arc::new(stays) };
-        let (mut editor, mut out) = (Box::new(DropEditor::new(&rule)), Vec::new());
+        let (mut editor, mut out) = (Box::new(DropEditor::new(&rule, false)), Vec::new());
         DUMP.as_bytes().chunks(size).for_each(|piece| editor.push(piece, &mut out).unwrap());
         editor.finish(&mut out).unwrap();
         String::from_utf8(out).unwrap()
