@@ -1,5 +1,7 @@
 //! Every parser of bytes that others wrote, as a function of any bytes. Each panics where a promise is broken.
 
+#[path = "parsers/commands.rs"]
+mod commands;
 #[path = "parsers/compressed.rs"]
 mod compressed;
 #[path = "parsers/mongo.rs"]
@@ -29,6 +31,7 @@ use yesterfs::dump::renaming::Rewrite;
 use yesterfs::dump::unpack::{DirectoryReader, Output};
 use yesterfs::id::hash;
 
+pub use self::commands::postgres_commands;
 pub use self::compressed::{gzip, recipe, wrapped};
 pub use self::mongo::{mongo_archive, mongo_documents, mongo_export, mongo_metadata, mongo_values};
 pub use self::names::{file_names, mydumper, part_lines};
@@ -39,7 +42,7 @@ pub use self::rewriting::{postgres_renaming, postgres_tablespaces};
 /// A parser, and its name, which is that of its corpus and of its target.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 34] = [
+pub const TARGETS: [Target; 35] = [
     ("mysql_dump", mysql_dump),
     ("mysql_rows", mysql_rows),
     ("mysql_shell", mysql_shell),
@@ -53,6 +56,7 @@ pub const TARGETS: [Target; 34] = [
     ("postgres_archive", postgres_archive),
     ("postgres_renaming", postgres_renaming),
     ("postgres_tablespaces", postgres_tablespaces),
+    ("postgres_commands", postgres_commands),
     ("mongo_documents", mongo_documents),
     ("mongo_archive", mongo_archive),
     ("mongo_metadata", mongo_metadata),

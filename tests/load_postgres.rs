@@ -31,12 +31,26 @@ fn no_command_in_a_dump_reaches_the_client() {
     let mark = stage.path("was_here");
     let plain: String =
         dump.lines().filter(|line| !line.contains("restrict")).map(|line| format!("{line}\n")).collect();
-    let command = format!("-- Data for Name: t\n\\! touch {}\n", mark.display());
-    ingest(&stage, plain.replacen("COPY public.t", &format!("{command}COPY public.t"), 1).as_bytes());
-    for options in [&[][..], &["--threads", "1"], &["--table", "shop.public.t", "--as", "copy.public.t"]] {
-        let message = refused(&restore_into(&stage, &server.url("copy"), options), 2);
-        assert!(message.contains("command to psql that no dump has"), "{message}");
-        server.run("postgres", "DROP DATABASE IF EXISTS copy");
+    let command = format!("\\! touch {}", mark.display());
+    let ways: [&[&str]; 3] = [&[], &["--threads", "1"], &["--table", "shop.public.t", "--as", "copy.public.t"]];
+    // What ends a comment for psql, and what follows the rows for it, though it stands before them.
+    for (hidden, ways, reason) in [
+        (format!("-- Data for Name: t\n{command}\nCOPY public.t"), &ways[..], "command to psql that no dump has"),
+        (format!("-- Data for Name: t\r{command}\nCOPY public.t"), &ways, "command to psql that no dump has"),
+        (format!("-- t\0\n'\n{command}\n' AS x;\nCOPY public.t"), &ways[..1], "it holds a NUL"),
+        (
+            format!("COPY public.t FROM stdin; {command}\n\\.\nCOPY public.t"),
+            &ways[..1],
+            "command to psql that no dump has",
+        ),
+        ("\\connect \"host=/nowhere\"\nCOPY public.t".into(), &ways[..1], "command to psql that no dump has"),
+    ] {
+        ingest(&stage, plain.replacen("COPY public.t", &hidden, 1).as_bytes());
+        for options in ways {
+            let message = refused(&restore_into(&stage, &server.url("copy"), options), 2);
+            assert!(message.contains(reason), "{hidden}: {message}");
+            server.run("postgres", "DROP DATABASE IF EXISTS copy");
+        }
     }
     assert!(!mark.exists(), "it was run");
 }

@@ -9,7 +9,7 @@ use yesterfs::dump::renaming::Rewrite;
 const ELSEWHERE: &str = "else\"where";
 
 /// What comes of a text that passes in pieces of this length; `None` where it is refused.
-fn rewritten(data: &[u8], length: usize, mut rewriter: Box<dyn Rewrite>) -> Option<Vec<u8>> {
+pub fn rewritten(data: &[u8], length: usize, mut rewriter: Box<dyn Rewrite>) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     data.chunks(length).try_for_each(|piece| rewriter.push(piece, &mut out)).ok()?;
     rewriter.finish(&mut out).ok().map(|()| out)

@@ -12,6 +12,7 @@ mod needs;
 mod ownership;
 mod part;
 mod phrase;
+mod place;
 mod relations;
 mod remark;
 mod rename;

@@ -17,6 +17,8 @@ pub struct Commands {
     key: Option<String>,
     problem: Option<DecodeError>,
     edits: Edits,
+    /// Bytes that came.
+    taken: u64,
 }
 
 impl Rewriter<Commands> {
@@ -34,6 +36,15 @@ pub fn restricted(key: &str) -> String {
 impl Editor for Commands {
     fn edits(&mut self) -> Result<&mut Edits, DecodeError> {
         self.problem.take().map_or(Ok(&mut self.edits), Err)
+    }
+
+    /// A line that holds a NUL goes on in the next one for `psql`: what looks like a comment or a string may be none.
+    fn look(&mut self, piece: &[u8]) {
+        if let Some(place) = memchr::memchr(0, piece) {
+            let (reason, at) = ("it holds a NUL, which no dump does", self.taken as usize + place);
+            self.problem.get_or_insert(DecodeError { reason, at });
+        }
+        self.taken += piece.len() as u64;
     }
 }
 
@@ -73,9 +84,11 @@ impl Known {
         match command {
             b"\\connect" => {
                 // A database with an unusual name.
-                let whole =
-                    argument.strip_prefix(b"-reuse-previous=on ").filter(|whole| whole.starts_with(b"\"dbname='"));
-                is_name(whole.unwrap_or(argument)).then_some(Known::Session)
+                let is_known = match argument.strip_prefix(b"-reuse-previous=on ") {
+                    Some(whole) => is_name(whole) && names_only_a_database(whole),
+                    None => is_name(argument) && !names_a_server(argument),
+                };
+                is_known.then_some(Known::Session)
             }
             b"\\encoding" => is_word(argument).then_some(Known::Session),
             b"\\restrict" | b"\\unrestrict" => is_word(argument).then_some(Known::Restriction),
@@ -91,6 +104,24 @@ fn is_name(text: &[u8]) -> bool {
         Some(inside) => inside.chunk_by(|a, b| a == b).all(|same| same[0] != b'"' || same.len() % 2 == 0),
         None => is_word(text),
     }
+}
+
+/// As in `"dbname='it\'s'"`: behind it could stand the address of another server.
+fn names_only_a_database(text: &[u8]) -> bool {
+    let Some(mut rest) = text.strip_prefix(b"\"dbname='") else { return false };
+    while let [first, behind @ ..] = rest {
+        rest = match first {
+            b'\'' => return behind == b"\"",
+            b'\\' => behind.get(1..).unwrap_or_default(),
+            _ => behind,
+        };
+    }
+    false
+}
+
+/// Where `psql` would take it for more than a name.
+fn names_a_server(text: &[u8]) -> bool {
+    text.contains(&b'=') || text.windows(3).any(|three| three == b"://")
 }
 
 fn is_word(text: &[u8]) -> bool {
@@ -112,7 +143,7 @@ mod tests {
         Ok(String::from_utf8(out).unwrap())
     }
 
-    const HOSTILE: [&str; 14] = [
+    const HOSTILE: [&str; 18] = [
         "\\! touch x",
         "\\i /etc/passwd",
         "\\copy t from x",
@@ -125,6 +156,10 @@ mod tests {
         "\\connect \"shop\" \"x\"",
         "\\connect shop other elsewhere.example",
         "\\connect -reuse-previous=on \"host='elsewhere'\"",
+        "\\connect -reuse-previous=on \"dbname='a' host=elsewhere\"",
+        "\\connect -reuse-previous=on \"dbname='a\\\\' host=elsewhere user='\"",
+        "\\connect \"host=elsewhere\"",
+        "\\connect \"postgres://elsewhere/shop\"",
         "\\encoding UTF8 \\! touch x",
         "\\restrict a\\!",
     ];
@@ -143,18 +178,36 @@ mod tests {
         for known in ["\\connect \"my \"\"db\"", "\\connect -reuse-previous=on \"dbname='my \\\\ db'\""] {
             assert_eq!(guarded(&format!("{known}\n"), None, 7).unwrap(), format!("{known}\n"));
         }
+        for hidden in [
+            "-- a\r\\! touch x",
+            "SELECT 1 -- a\r;\n\\! touch x",
+            "COPY t FROM stdin; \\! touch x\n\\.",
+            "COPY (SELECT 1 FROM stdin) TO stdout;\n\\! touch x",
+        ] {
+            assert!(guarded(&format!("{hidden}\n"), None, 7).unwrap_err().reason.contains("no dump has"), "{hidden}");
+        }
+        assert!(guarded("-- a\0\n'\n\\! touch x\n'", None, 7).unwrap_err().reason.contains("NUL"));
+        let tag = format!("${}$", "a".repeat(100));
+        for size in [7, 1000] {
+            let reason = guarded(&format!("SELECT {tag} ' {tag};\n\\! touch x\n--'\n"), None, size).unwrap_err().reason;
+            assert!(reason.contains("tag between dollars"), "{reason}");
+        }
         // Nothing of it was given out.
         let (mut guard, mut out) = (CommandGuard::new(None), Vec::new());
-        guard.push(b"SELECT 1;\n\\! tou", &mut out).unwrap();
+        let long = format!("SELECT 1;\n\\! tou{}", "c".repeat(200));
+        guard.push(long.as_bytes(), &mut out).unwrap();
         assert!(!out.contains(&b'\\'), "{out:?}");
     }
 
     #[test]
     fn only_a_command_that_dumps_have_is_let_through_a_restriction() {
-        let dump = "\\restrict abc\nSELECT 1;\n\\connect shop\nSELECT 2 \\g |sh\n;\n\\unrestrict abc\n";
-        let wanted = "\nSELECT 1;\n\\unrestrict K\n\\connect shop\n\\restrict K\nSELECT 2 \\g |sh\n;\n\n";
-        for size in [1, 5, dump.len()] {
-            assert_eq!(guarded(dump, Some("K"), size).unwrap(), wanted);
+        let long = format!("\\connect -reuse-previous=on \"dbname='{}'\"", "é".repeat(60));
+        for command in ["\\connect shop", &long] {
+            let dump = format!("\\restrict abc\nSELECT 1;\n{command}\nSELECT 2 \\g |sh\n;\n\\unrestrict abc\n");
+            let wanted = format!("\nSELECT 1;\n\\unrestrict K\n{command}\n\\restrict K\nSELECT 2 \\g |sh\n;\n\n");
+            for size in [1, 5, 100, dump.len()] {
+                assert_eq!(guarded(&dump, Some("K"), size).unwrap(), wanted);
+            }
         }
     }
 }

@@ -52,11 +52,20 @@ pub fn stops_of(beginning: &[u8]) -> &'static Stops {
     }
 }
 
+/// So many bytes tell what begins with them, whatever it is. Longer tags between dollars are none.
+pub const LOOKAHEAD_BYTES: usize = 96;
+
 /// The tag that a string between dollars begins with.
 pub fn dollar_tag(rest: &[u8]) -> Option<&[u8]> {
+    let rest = &rest[..rest.len().min(LOOKAHEAD_BYTES)];
     let name = rest[1..].iter().take_while(|&&byte| is_word_byte(byte) && byte != b'$').count();
     let tag = rest.get(..name + 2).filter(|tag| tag.ends_with(b"$"))?;
     (!tag[1].is_ascii_digit()).then_some(tag)
+}
+
+/// Whether the dollar that it begins with may be that of a tag that is too long for [`dollar_tag`].
+pub fn is_long_tag(rest: &[u8]) -> bool {
+    rest.len() >= LOOKAHEAD_BYTES && rest[1..LOOKAHEAD_BYTES].iter().all(|&byte| is_word_byte(byte) && byte != b'$')
 }
 
 /// `found` as a place `length` bytes behind what was found from `at` on, and whether it was.

@@ -3,13 +3,14 @@
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr2, memmem};
 
 use crate::dump::carry::Carry;
 use crate::dump::postgres::ends::{
-    Boundary, END_OF_ROWS_MAX_BYTES, EndedIn, STATEMENT_STOPS, Step, dollar_tag, end_at, end_of_comment,
-    end_of_escaped, end_of_rows, stops_of,
+    Boundary, END_OF_ROWS_MAX_BYTES, EndedIn, LOOKAHEAD_BYTES, STATEMENT_STOPS, Step, dollar_tag, end_at,
+    end_of_comment, end_of_escaped, end_of_rows, is_long_tag, stops_of,
 };
+use crate::dump::postgres::place::{Inside, Place};
 use crate::dump::postgres::statement::{copies_from_here, sets_backslash_escapes};
 use crate::dump::postgres::words::{begins_with, is_word_byte};
 use crate::dump::stops::{Stops, next_stop};
@@ -27,53 +28,12 @@ pub trait Sink {
     /// The values of a row of an `INSERT`, with their parentheses, begin, and have ended before this place.
     fn values(&mut self, _start: u64) {}
     fn values_end(&mut self, _end: u64) {}
-    /// A line for `psql` itself.
+    /// A line for `psql` itself, or what follows a `COPY` in its line: that is read behind the rows.
     fn command(&mut self, _start: u64, _text: &[u8]) {}
 }
 
 /// Bytes of a statement that are kept: a table of the most columns there can be fits.
 const HEAD_MAX_BYTES: usize = 1 << 20;
-
-/// So many bytes tell what begins with them, whatever it is. Longer tags between dollars are none.
-pub const LOOKAHEAD_BYTES: usize = 96;
-
-/// What the present place is part of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Nothing: before a statement or a comment.
-    Between,
-    /// A comment that its line ends.
-    Line,
-    /// A line for `psql`.
-    Command,
-    /// A comment between statements that ends by itself.
-    Comment,
-    Statement,
-    /// The rows of an `INSERT`.
-    Values,
-    /// Behind a `COPY`, up to the end of its line.
-    CopyLine,
-    /// The beginning of a line of its rows.
-    CopyRow,
-    /// Within such a line.
-    CopyRest,
-}
-
-/// What of a statement the present place is part of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Inside {
-    Code,
-    /// Whether backslashes escape.
-    Quotes {
-        quote: u8,
-        escapes: bool,
-    },
-    /// With its dollars.
-    Dollars(Vec<u8>),
-    LineComment,
-    /// Comments may stand in comments.
-    Comment(u32),
-}
 
 /// The lexer.
 pub struct Lexer {
@@ -101,6 +61,8 @@ pub struct Lexer {
     has_row: bool,
     /// Where the last string between dollars ended: it is no word that a dollar could belong to.
     dollars_end: u64,
+    /// A tag between dollars was met that is too long to be read as `psql` reads it.
+    has_long_tag: bool,
 }
 
 impl Default for Lexer {
@@ -120,6 +82,7 @@ impl Default for Lexer {
             blocks: 0,
             has_row: false,
             dollars_end: 0,
+            has_long_tag: false,
         }
     }
 }
@@ -148,12 +111,20 @@ impl Lexer {
 
     /// Up to where everything was told.
     pub fn settled(&self) -> u64 {
-        if self.place == Place::Statement { self.start } else { self.offset }
+        match self.place {
+            Place::Statement | Place::Command | Place::CopyLine => self.start,
+            _ => self.offset,
+        }
     }
 
     /// Whether backslashes escape in all strings.
     pub fn backslash_escapes(&self) -> bool {
         self.backslash_escapes
+    }
+
+    /// Whether all was read as `psql` would.
+    pub fn is_sure(&self) -> bool {
+        !self.has_long_tag
     }
 
     /// Takes the next piece of the dump.
@@ -174,7 +145,11 @@ impl Lexer {
                 EndedIn::Nothing
             }
             Place::Comment | Place::Statement | Place::Values => EndedIn::Statement,
-            Place::CopyLine | Place::CopyRow | Place::CopyRest => EndedIn::Rows,
+            Place::CopyLine => {
+                self.end_line(sink);
+                EndedIn::Rows
+            }
+            Place::CopyRow | Place::CopyRest => EndedIn::Rows,
         }
     }
 
@@ -185,11 +160,11 @@ impl Lexer {
         while at < bytes.len() {
             let step = match self.place {
                 Place::Between => self.begin(bytes, at, at_end, sink),
-                Place::Line | Place::Command => Continue(self.line(bytes, at, sink)),
+                Place::Line | Place::Command | Place::CopyLine => Continue(self.line(bytes, at, sink)),
                 Place::Comment => self.comment(bytes, at, at_end),
                 Place::Statement => self.statement(bytes, at, at_end, sink),
                 Place::Values => self.values(bytes, at, at_end, sink),
-                Place::CopyLine | Place::CopyRow | Place::CopyRest => self.copy(bytes, at, at_end, sink),
+                Place::CopyRow | Place::CopyRest => self.copy(bytes, at, at_end, sink),
             };
             match step {
                 Continue(next) => at = next,
@@ -256,9 +231,13 @@ impl Lexer {
         (self.place, self.has_row, self.has_rows) = (Place::Values, false, self.head.len() < HEAD_MAX_BYTES);
     }
 
-    /// A line of a comment, or one for `psql`.
+    /// A line of a comment, one for `psql`, or what is left of one.
     fn line(&mut self, bytes: &[u8], at: usize, sink: &mut impl Sink) -> usize {
-        let end = memchr(b'\n', &bytes[at..]).map(|length| at + length);
+        let end = match self.place {
+            Place::Line => memchr2(b'\n', b'\r', &bytes[at..]),
+            _ => memchr(b'\n', &bytes[at..]),
+        };
+        let end = end.map(|length| at + length);
         self.keep(&bytes[at..end.unwrap_or(bytes.len())]);
         let Some(end) = end else { return bytes.len() };
         self.end_line(sink);
@@ -268,10 +247,11 @@ impl Lexer {
     fn end_line(&mut self, sink: &mut impl Sink) {
         let text = self.head.trim_ascii_end();
         match self.place {
-            Place::Command => sink.command(self.start, text),
-            _ => sink.comment(self.start, text),
+            Place::Line => sink.comment(self.start, text),
+            Place::CopyLine if text.trim_ascii_start().is_empty() => {}
+            _ => sink.command(self.start, text),
         }
-        self.place = Place::Between;
+        self.place = if self.place == Place::CopyLine { Place::CopyRow } else { Place::Between };
     }
 
     /// A comment between statements.
@@ -300,7 +280,7 @@ impl Lexer {
                 }
                 Continue(Step::Ended(end)) => {
                     self.keep(&bytes[from..end]);
-                    self.end_statement(sink);
+                    self.end_statement(self.offset + end as u64 + 1, sink);
                     return Continue(end + 1);
                 }
                 Continue(Step::Values(next)) => {
@@ -316,13 +296,17 @@ impl Lexer {
         }
     }
 
-    fn end_statement(&mut self, sink: &mut impl Sink) {
+    /// The statement ends before `end`.
+    fn end_statement(&mut self, end: u64, sink: &mut impl Sink) {
         sink.statement(self.start, &self.head);
         let head = &self.head;
-        self.place =
-            if begins_with(head, b"COPY") && copies_from_here(head) { Place::CopyLine } else { Place::Between };
         if let Some(escapes) = sets_backslash_escapes(head) {
             self.backslash_escapes = escapes;
+        }
+        self.place = Place::Between;
+        if begins_with(head, b"COPY") && copies_from_here(head) {
+            (self.place, self.start) = (Place::CopyLine, end);
+            self.head.clear();
         }
     }
 
@@ -417,7 +401,8 @@ impl Lexer {
             b'"' => self.inside = Inside::Quotes { quote: b'"', escapes: false },
             b'\'' => {
                 let is_marked = matches!(self.byte_before(bytes, at, 1), b'e' | b'E')
-                    && !is_word_byte(self.byte_before(bytes, at, 2));
+                    && (!is_word_byte(self.byte_before(bytes, at, 2))
+                        || self.dollars_end + 1 == self.offset + at as u64);
                 self.inside = Inside::Quotes { quote: b'\'', escapes: is_marked || self.backslash_escapes };
             }
             _ if rest.len() < LOOKAHEAD_BYTES && !at_end => return Break(at),
@@ -431,6 +416,7 @@ impl Lexer {
                     self.inside = Inside::Dollars(tag.to_vec());
                     return Continue(Step::On(at + tag.len()));
                 }
+                self.has_long_tag |= is_long_tag(rest);
             }
             _ => {}
         }
@@ -456,7 +442,7 @@ impl Lexer {
                     (at + looked_at, false)
                 }
             },
-            Inside::LineComment => end_at(memchr(b'\n', &bytes[at..]), bytes, at, 0),
+            Inside::LineComment => end_at(memchr2(b'\n', b'\r', &bytes[at..]), bytes, at, 0),
             Inside::Comment(depth) => end_of_comment(bytes, at, at_end, depth)?,
         };
         if is_left {

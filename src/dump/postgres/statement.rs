@@ -305,13 +305,7 @@ pub fn makes_routine(statement: &[u8]) -> bool {
 
 /// Whether rows follow it.
 pub fn copies_from_here(statement: &[u8]) -> bool {
-    let mut words = Words::new(statement);
-    while let Some(word) = words.next() {
-        if word.is("FROM") {
-            return words.pass("STDIN");
-        }
-    }
-    false
+    Words::new(statement).skip_to("FROM").is_some_and(|mut words| words.pass("STDIN"))
 }
 
 /// What it sets about strings: whether backslashes escape in all of them.

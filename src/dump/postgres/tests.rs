@@ -1,4 +1,4 @@
-use super::lexer::LOOKAHEAD_BYTES;
+use super::ends::LOOKAHEAD_BYTES;
 use super::*;
 
 use proptest::prelude::*;

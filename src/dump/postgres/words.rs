@@ -155,7 +155,7 @@ impl<'a> Words<'a> {
             let rest = self.rest();
             let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
             let length = match &rest[blank..] {
-                [b'-', b'-', ..] => rest[blank..].iter().take_while(|&&byte| byte != b'\n').count(),
+                [b'-', b'-', ..] => rest[blank..].iter().take_while(|byte| !b"\n\r".contains(byte)).count(),
                 [b'/', b'*', ..] => comment_length(&rest[blank..]),
                 _ => {
                     self.at += blank;

@@ -1,0 +1,39 @@
+//! Place: what a byte of a dump is part of.
+
+/// What the present place is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Nothing: before a statement or a comment.
+    Between,
+    /// A comment that its line ends.
+    Line,
+    /// A line for `psql`.
+    Command,
+    /// A comment between statements that ends by itself.
+    Comment,
+    Statement,
+    /// The rows of an `INSERT`.
+    Values,
+    /// Behind a `COPY`, up to the end of its line.
+    CopyLine,
+    /// The beginning of a line of its rows.
+    CopyRow,
+    /// Within such a line.
+    CopyRest,
+}
+
+/// What of a statement the present place is part of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inside {
+    Code,
+    /// Whether backslashes escape.
+    Quotes {
+        quote: u8,
+        escapes: bool,
+    },
+    /// With its dollars.
+    Dollars(Vec<u8>),
+    LineComment,
+    /// Comments may stand in comments.
+    Comment(u32),
+}
