@@ -117,6 +117,30 @@ fn a_dump_becomes_directories() {
     assert_sound(&place.reopen().unwrap());
 }
 
+#[test]
+fn a_dump_of_a_replica_tells_where_its_primary_stood() {
+    let ((primary, replica), place) = (MariaDb::start_pair(), TestRepository::new());
+    primary
+        .run("", "CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY); INSERT INTO shop.t VALUES (1), (2)");
+    let [file, position] = primary.log_position();
+    replica.run("", format!("SELECT MASTER_POS_WAIT('{file}', {position}, 60)"));
+    let gtid = replica.run("", "SELECT @@gtid_slave_pos");
+    let [own_file, own_position] = replica.log_position();
+    assert_ne!(file, own_file);
+    for (options, told) in [
+        (&["--dump-slave=1", "--apply-slave-statements"][..], [&file, &position, gtid.trim(), "primary"]),
+        (&["--dump-slave=2", "--include-master-host-port", "--gtid"], [&file, &position, gtid.trim(), "primary"]),
+        // Its own come first, without a gtid.
+        (&["--dump-slave=2", "--master-data=2"], [&own_file, &own_position, "", "server"]),
+    ] {
+        let found = dumped(&place, reader(&replica.dump(&[options, &["--databases", "shop"]].concat())));
+        let fact = |name: &str| found.manifest.facts.get(name).map(String::as_str).unwrap_or_default();
+        let facts = ["binlog_file", "binlog_position", "gtid", "coordinates_of"].map(fact);
+        assert_eq!(facts, told, "{options:?}");
+        assert!(!found.text("shop/tables/t/restore.sql").contains("SLAVE"), "{options:?}");
+    }
+}
+
 /// What a table needs is told, and nothing would change a database of the dump's names.
 fn assert_restores_name_what_they_need(found: &Dumped) {
     let numbered = found.text("shop/tables/numbered/restore.sql");

@@ -25,6 +25,30 @@ pub struct MariaDb {
 impl MariaDb {
     /// A new, empty server with a binary log.
     pub fn start() -> MariaDb {
+        MariaDb::start_with(&[])
+    }
+
+    /// One that others on this machine reach at a port, and one with another number that replicates from it.
+    pub fn start_pair() -> (MariaDb, MariaDb) {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let reached = ["--skip-networking=0", "--bind-address=127.0.0.1", &format!("--port={port}")];
+        let (primary, replica) = (MariaDb::start_with(&reached), MariaDb::start_with(&["--server-id=2"]));
+        primary.run("", "CREATE USER repl@'127.0.0.1' IDENTIFIED BY 'x'; GRANT REPLICATION SLAVE ON *.* TO repl@'127.0.0.1'; FLUSH BINARY LOGS");
+        let [file, position] = primary.log_position();
+        let server = format!("MASTER_HOST='127.0.0.1', MASTER_PORT={port}, MASTER_USER='repl', MASTER_PASSWORD='x'");
+        let place = format!("MASTER_LOG_FILE='{file}', MASTER_LOG_POS={position}");
+        replica.run("", format!("CHANGE MASTER TO {server}, {place}; START SLAVE"));
+        (primary, replica)
+    }
+
+    /// The file of its binary log, and the place in it, where it stands.
+    pub fn log_position(&self) -> [String; 2] {
+        let status = self.run("", "SHOW MASTER STATUS");
+        let mut words = status.split('\t').map(str::to_string);
+        std::array::from_fn(|_| words.next().unwrap())
+    }
+
+    fn start_with(options: &[&str]) -> MariaDb {
         let directory = TempDir::new().unwrap();
         let own = |name: &str| directory.path().join(name).to_str().unwrap().to_string();
         let user: &[&str] = if rustix::process::geteuid().is_root() { &["--user=root"] } else { &[] };
@@ -50,7 +74,7 @@ impl MariaDb {
         command.arg(format!("--log-bin={}", own("data/binlog")));
         command.args([format!("--socket={}", own("socket")), format!("--pid-file={}", own("pid"))]);
         let log = std::fs::File::create(directory.path().join("log")).unwrap();
-        let server = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let server = command.args(options).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let mut started = MariaDb { directory, server };
         started.wait_until_ready();
         started

@@ -32,9 +32,11 @@ impl CoordinatesOf {
 /// Where replication would go on from this dump.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coordinates {
+    /// With both servers' coordinates, those that are told first count: that is the server's own.
     pub of: Option<CoordinatesOf>,
     pub file: Option<String>,
     pub position: Option<u64>,
+    /// Empty where the server has none of its own, and its primary's may follow.
     pub gtid: Option<String>,
 }
 
@@ -131,8 +133,8 @@ impl Coordinates {
     /// Reads a statement about replication, or a comment that holds one or tells of the next.
     pub fn note(&mut self, text: &[u8]) {
         let contains = |needle: &str| text.windows(needle.len()).any(|window| window == needle.as_bytes());
-        if contains("of this slave") || contains("of this replica") || contains("SHOW SLAVE STATUS") {
-            self.of = Some(CoordinatesOf::Primary);
+        if ["of this slave", "of this replica", "SHOW SLAVE STATUS"].into_iter().any(contains) {
+            self.of.get_or_insert(CoordinatesOf::Primary);
         }
         let mut words = Words::new(text, QuoteModes::default());
         while let Some(word) = words.next() {
@@ -141,11 +143,12 @@ impl Coordinates {
             if (name.ends_with(b"_LOG_FILE") || name.ends_with(b"_LOG_POS")) && words.pass_symbol(b'=') {
                 self.note_place(&name, words.next());
             } else if name == b"GTID_SLAVE_POS" || name.ends_with(b"GTID_PURGED") {
-                self.gtid = words.find_map(|word| match word {
+                let gtid = words.find_map(|word| match word {
                     // `GTID_PURGED=/*!80000 '+'*/ '...'`
                     Word::Text(gtid) if gtid != b"+" => Some(without_breaks(gtid)),
                     _ => None,
                 });
+                self.gtid = self.gtid.take().or(gtid);
                 self.of.get_or_insert(CoordinatesOf::Server);
                 return;
             }

@@ -302,18 +302,24 @@ pub fn remark(text: &[u8]) -> Remark<'_> {
 }
 
 fn is_replication_comment(title: &[u8]) -> bool {
-    const STARTS: [&str; 12] = [
+    const STARTS: [&str; 18] = [
         "CHANGE MASTER ",
         "CHANGE REPLICATION SOURCE ",
         "SET GLOBAL gtid_slave_pos",
         "SET @@GLOBAL.GTID_PURGED",
         "Position to start replication",
         "A corresponding to the above",
+        "A corresponding to the below",
+        "The following is the SQL position",
+        "Use this position when creating",
+        "This new server will connect",
+        "Use only the MASTER_USE_GTID",
         "Alternately, following is",
         "Use this when creating a slave",
         "The new server will be connecting",
         "The deferred gtid setting",
         "Preferably use GTID",
+        "GTID position to start replication",
         "GTID state at",
     ];
     STARTS.iter().any(|start| title.starts_with(start.as_bytes()))

@@ -207,6 +207,15 @@ fn coordinates_are_read_in_every_form() {
     let primary = "--\n-- Position to start replication or point-in-time recovery from (the master of this slave)\n--\n\n\
                    -- CHANGE MASTER TO MASTER_LOG_FILE='b.01', MASTER_LOG_POS=42;\n";
     assert_eq!(coordinates(primary), Coordinates { of: Some(CoordinatesOf::Primary), ..at("b.01", 42) });
+    let followed = "-- The following is the SQL position of the replication taken from SHOW SLAVE STATUS at the time of backup.\n\n\
+                    -- CHANGE MASTER '' TO MASTER_LOG_FILE='far.01', MASTER_LOG_POS=7;\n-- SET GLOBAL gtid_slave_pos='0-1-5';\n";
+    let far = Coordinates { of: Some(CoordinatesOf::Primary), gtid: Some("0-1-5".into()), ..at("far.01", 7) };
+    assert_eq!(coordinates(followed), far);
+    // Of both, the server's own are told first.
+    let both = format!(
+        "-- CHANGE MASTER TO MASTER_LOG_FILE='b.01', MASTER_LOG_POS=42;\n-- SET GLOBAL gtid_slave_pos='';\n{followed}"
+    );
+    assert_eq!(coordinates(&both), Coordinates { gtid: Some(String::new()), ..at("b.01", 42) });
     let gtid = Coordinates { gtid: Some("0-1-45".into()), ..own.clone() };
     assert_eq!(coordinates("USE a;\n-- SET GLOBAL gtid_slave_pos='0-1-45';\n"), gtid);
     let purged = "SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ 'a:1-2,\nb:1';\n";
@@ -237,6 +246,12 @@ fn an_insert_that_comes_again_is_read_as_the_first() {
     let (events, facts) = read(dump.as_bytes(), &[dump.len()]);
     assert_eq!((events.clone(), facts), read(dump.as_bytes(), &[1]));
     assert_eq!(events.iter().filter(|event| matches!(event, Event::Row(_))).count(), 8);
+    // What comes again is no `INSERT` since one came before it.
+    let tables = "INSERT INTO a VALUES (1);\nCREATE TABLE b (x int);CREATE TABLE b (x int);CREATE TABLE b (x int);\n";
+    let (events, _) = read(tables.as_bytes(), &[tables.len()]);
+    assert_eq!(parts(&events), parts(&read(tables.as_bytes(), &[1]).0));
+    let kinds: Vec<PartKind> = parts(&events).iter().map(|part| part.kind).collect();
+    assert_eq!(kinds, [PartKind::Data, PartKind::Schema]);
     // A word may only begin like what came before.
     let names =
         told("INSERT INTO values VALUES (1);\nINSERT INTO values_b VALUES (2);\n").into_iter().map(|part| part.1);

@@ -13,11 +13,15 @@ pub fn coordinates(facts: &DumpFacts) -> Vec<u8> {
         "of": coordinates.of.map(CoordinatesOf::name),
         "binlog_file": coordinates.file,
         "binlog_position": coordinates.position,
-        "gtid": coordinates.gtid,
+        "gtid": gtid(facts),
         "server_version": facts.server_version,
         "program": facts.program,
         "character_set": facts.character_set,
     }))
+}
+
+fn gtid(facts: &DumpFacts) -> Option<&String> {
+    facts.coordinates.gtid.as_ref().filter(|gtid| !gtid.is_empty())
 }
 
 /// The facts of a snapshot of a dump with so many tables.
@@ -26,7 +30,7 @@ pub fn facts(facts: &DumpFacts, tables: u64, is_xml: bool) -> Facts {
     vec![
         ("binlog_file", coordinates.file.clone()),
         ("binlog_position", coordinates.position.map(|position| position.to_string())),
-        ("gtid", coordinates.gtid.clone()),
+        ("gtid", gtid(facts).cloned()),
         ("coordinates_of", coordinates.of.map(|of| of.name().to_string())),
         ("server_version", facts.server_version.clone()),
         ("program", facts.program.clone()),
