@@ -68,7 +68,10 @@ pub fn verify(
 ) -> Result<Drill> {
     check_kind(snapshot, options.with)?;
     let place = ScratchPlace::new(&options.temporary_directory, monitor)?;
-    let bin = options.server_bin.as_deref();
+    // Its programs start in a directory of the drill's own.
+    let absolute = |bin: &PathBuf| std::path::absolute(bin).map_err(Error::io("find", bin));
+    let bin = options.server_bin.as_ref().map(absolute).transpose()?;
+    let bin = bin.as_deref();
     let engine: Result<Box<dyn Engine>> = match options.with {
         DrillServer::Mysql => MysqlEngine::new(bin, repository, snapshot, monitor).map(|engine| Box::new(engine) as _),
         DrillServer::Postgres => PostgresEngine::new(bin).map(|engine| Box::new(engine) as _),

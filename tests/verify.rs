@@ -283,6 +283,22 @@ fn programs_but(stage: &Stage, missing: &[&str]) -> PathBuf {
 }
 
 #[test]
+fn programs_may_be_named_from_where_the_user_is() {
+    let stage = Stage::new();
+    ingest(&stage, "mysql", SMALL_MYSQL.as_bytes());
+    programs_but(&stage, &[]);
+    let output =
+        drill(&stage, "mysql", &["--server-bin", "../server/bin"]).current_dir(place(&stage)).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let dump =
+        "SELECT pg_catalog.set_config('search_path', '', false);\n--\n-- PostgreSQL database dump complete\n--\n";
+    ingest(&stage, "postgres", dump.as_bytes());
+    symlink(support::postgres::programs_of_debian(), stage.path("programs")).unwrap();
+    let output = drill(&stage, "postgres", &["--server-bin", "programs"]).current_dir(stage.path("")).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
 fn what_is_missing_on_the_machine_says_nothing_of_the_dump() {
     let stage = Stage::new();
     ingest(&stage, "mysql", SMALL_MYSQL.as_bytes());
@@ -369,6 +385,22 @@ fn rows_that_were_dumped_with_their_history_come_back_with_it() {
     // Without it, only what is now is compared.
     ingest(&stage, "mysql", &server.dump(&["--databases", "shop", "--ignore-table=shop.seen"]));
     assert!(equal(&stage, "mysql", &[]).contains("shop.t: 2 rows, equal\n"));
+    ingest(&stage, "mysql", &server.dump(&["--databases", "shop"]));
+    let printed = different(&stage, "mysql", &[]);
+    assert!(printed.contains("shop.seen: 1 row, DIFFERENT: 1 changed, 0 missing, 0 added\n"), "{printed}");
+}
+
+#[test]
+fn users_come_back_where_those_that_are_there_are_spared() {
+    let (server, stage) = (MariaDb::start(), Stage::new());
+    server.run("", "CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY); INSERT INTO shop.t VALUES (1)");
+    server.run("", "CREATE USER joe@localhost; CREATE ROLE clerks; GRANT SELECT ON shop.* TO clerks; GRANT clerks TO joe@localhost");
+    let users = ["--system=users", "--databases", "shop"];
+    ingest(&stage, "mysql", &server.dump(&[&["--insert-ignore"], &users[..]].concat()));
+    assert!(equal(&stage, "mysql", &[]).contains("shop.t: 1 row, equal\n"));
+    ingest(&stage, "mysql", &server.dump(&users));
+    let message = refused(&run(&stage, "mysql", &[]), 6);
+    assert!(message.contains("in the statement: CREATE USER `mariadb.sys`@`localhost`"), "{message}");
 }
 
 /// A drill in whose server a statement sleeps.

@@ -32,7 +32,7 @@ pub struct Postgres {
 }
 
 /// The programs of the newest version that Debian has installed.
-fn programs_of_debian() -> PathBuf {
+pub fn programs_of_debian() -> PathBuf {
     let versions = std::fs::read_dir(DEBIAN).unwrap_or_else(|error| panic!("{DEBIAN}: {error}"));
     let has_server = |path: &PathBuf| path.join("initdb").exists();
     let mut found: Vec<PathBuf> = versions.map(|entry| entry.unwrap().path().join("bin")).filter(has_server).collect();
