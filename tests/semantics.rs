@@ -263,6 +263,14 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "A fact that differs between inputs is no fact of the snapshot; `coordinates.json` is a list then.",
         "several_dumps_make_one_snapshot",
     ),
+    (
+        "Where `--dump-slave` made a dump, its coordinates are those of the primary, and told as that.",
+        "a_dump_of_a_replica_tells_where_its_primary_stood",
+    ),
+    (
+        "With `--master-data` besides, they are the dumped server's own.",
+        "a_dump_of_a_replica_tells_where_its_primary_stood",
+    ),
     ("A database that two of them dump is an error, which names both.", "a_database_in_two_dumps_is_refused"),
     ("That one dump comes back to a database, for its views, is none.", "a_database_in_two_dumps_is_refused"),
     (
@@ -485,6 +493,10 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     ),
     (
         "At a line in a dump of PostgreSQL that is a command to `psql`, but for those that dumps have, the load ends before it.",
+        "no_command_in_a_dump_reaches_the_client",
+    ),
+    (
+        "So it does before a NUL, and before what follows a `COPY` in its line: `psql` would read the lines around them in another way.",
         "no_command_in_a_dump_reaches_the_client",
     ),
     (
@@ -955,6 +967,14 @@ const PROMISES_OF_DRILLS: &[(&str, &str)] = &[
     (
         "A table whose rows `mariadb-dump --dump-history` dumped with those that it had before is compared with these, too.",
         "rows_that_were_dumped_with_their_history_come_back_with_it",
+    ),
+    (
+        "Without them, a table that shows the times of its rows (`GENERATED ALWAYS AS ROW START`) comes back different: a server makes these anew.",
+        "rows_that_were_dumped_with_their_history_come_back_with_it",
+    ),
+    (
+        "A dump of users (`--system=users`) needs `--insert-ignore`: no server takes users that it has, and a new one has some.",
+        "users_come_back_where_those_that_are_there_are_spared",
     ),
     (
         "Users and roles that define views, routines, triggers or events of a dump of MySQL or MariaDB, and that it does not make, are made for the drill, as users who may do everything.",
