@@ -292,6 +292,7 @@ fn refused(place: &TestRepository, directory: &Path) -> String {
     assert_eq!((kept.manifest.status, &kept.manifest.facts["status_reason"]), (SnapshotStatus::Incomplete, &reason));
     assert!(kept.originals() == originals_of(directory));
     kept.assert_parts_are_the_dump(kept.file("dump.sql"));
+    assert!(!kept.file("dump.sql").ends_with(b"-- Dump completed\n"), "its text is taken for complete");
     reason
 }
 
@@ -327,7 +328,7 @@ fn a_directory_in_which_anything_is_missing_makes_no_snapshot() {
     };
     let index = with("shop@orders@@4.tsv.zst.idx", &|bytes| bytes[15] ^= 1);
     assert!(index.starts_with("shop@orders@@4.tsv.zst.idx tells of ") && index.contains("@.done.json of"), "{index}");
-    for rest in [&[][..], &[0; 7]] {
+    for rest in [&[][..], &[0; 7], &[0; 15]] {
         let index = with("shop@orders@@4.tsv.zst.idx", &|bytes| *bytes = rest.to_vec());
         assert_eq!(index, format!("shop@orders@@4.tsv.zst.idx has {} bytes, and entries have 8", rest.len()));
     }
@@ -375,6 +376,77 @@ fn rows_of_which_some_are_lost_make_no_snapshot() {
     let entries = std::fs::read(&index).unwrap();
     std::fs::write(&index, &entries[..8]).unwrap();
     assert!(refused(&place, &indexed).starts_with("shop@orders@@4.tsv: it has "));
+    // Without an index, the numbers of files and the ends of rows do.
+    std::fs::write(plain.join("@.done.json"), "{}").unwrap();
+    std::fs::write(&file, &rows[..rows.len() - 1]).unwrap();
+    assert_eq!(refused(&place, &plain), "shop@orders@1.tsv: it ends within a row");
+    std::fs::write(&file, &rows).unwrap();
+    assert_eq!(ingest(&place, of_directory(&plain)).unwrap().manifest.status, SnapshotStatus::Complete);
+    // One before others, and the one before the last.
+    for number in [1, 3] {
+        let name = format!("shop@orders@{number}.tsv");
+        let rows = std::fs::read(plain.join(&name)).unwrap();
+        std::fs::remove_file(plain.join(&name)).unwrap();
+        assert_eq!(refused(&place, &plain), format!("{name} is missing"));
+        std::fs::write(plain.join(&name), rows).unwrap();
+    }
+}
+
+#[test]
+fn manifests_tell_what_is_there() {
+    let (server, place) = (server(), TestRepository::new());
+    let directory = place.path("shell");
+    dump(&server, &directory, false);
+    let change = |name: &str, old: &str, new: &str| {
+        let text = std::fs::read_to_string(directory.join(name)).unwrap();
+        assert!(text.contains(old), "{name} has no {old}");
+        std::fs::write(directory.join(name), text.replace(old, new)).unwrap();
+    };
+    let remove = |name: &str| std::fs::remove_file(directory.join(name)).unwrap();
+    // Views, rows, or what makes a table, may have been left out.
+    change("shop.json", r#""includesViewsDdl": true"#, r#""includesViewsDdl": false"#);
+    ["sums", "few", "wide"].iter().for_each(|view| {
+        remove(&format!("shop@{view}.sql"));
+        remove(&format!("shop@{view}.pre.sql"));
+    });
+    change("shop@texts.json", r#""includesData": true"#, r#""includesData": false"#);
+    remove("shop@texts@@0.tsv");
+    // No number of bytes.
+    change("@.done.json", "shop@texts@@0.tsv\": ", "shop@texts@@0.tsv\": 0.");
+    change("shop@o%40d%2Fd%20%25é.json", r#""includesDdl": true"#, r#""includesDdl": false"#);
+    remove("shop@o%40d%2Fd%20%25é.sql");
+    // All rows may be in one file, whose name does not tell of others.
+    change("shop@customers.json", r#""chunking": true"#, r#""chunking": false"#);
+    change("@.done.json", "shop@customers@@0.tsv", "shop@customers.tsv");
+    std::fs::rename(directory.join("shop@customers@@0.tsv"), directory.join("shop@customers.tsv")).unwrap();
+    let users = "-- MySQLShell dump 2.0.1\n--\n-- begin user 'joe'@'%'\nCREATE USER IF NOT EXISTS 'joe'@'%';\n-- end user 'joe'@'%'\n";
+    std::fs::write(directory.join("@.users.sql"), users).unwrap();
+    remove("@.sql");
+    let found = ingest(&place, of_directory(&directory)).unwrap();
+    assert_eq!(found.manifest.status, SnapshotStatus::Complete);
+    assert!(!found.paths().iter().any(|path| path.starts_with("shop/views")), "{:?}", found.paths());
+    assert!(!found.names("shop/tables/texts").contains(&"data.sql".to_string()));
+    assert!(!found.names("shop/tables/o@d%2Fd %25é").contains(&"schema.sql".to_string()));
+    assert!(found.text("shop/tables/customers/data.sql").contains("'ada'"));
+    assert!(found.text("_globals/users.sql").contains("'joe'"));
+    let settings = |found: &Dumped| {
+        let text = found.text("_meta/header.sql");
+        (
+            text.contains("SET NAMES utf8mb4 "),
+            text.contains("SET NAMES latin1 "),
+            text.contains("SET TIME_ZONE='+00:00'"),
+        )
+    };
+    assert_eq!(settings(&found), (true, false, true));
+    change("@.json", r#""tzUtc": true"#, r#""tzUtc": false"#);
+    change("@.json", r#""defaultCharacterSet": "utf8mb4""#, r#""defaultCharacterSet": "latin1""#);
+    assert_eq!(settings(&ingest(&place, of_directory(&directory)).unwrap()), (false, true, false));
+    change(
+        "@.json",
+        r#""defaultCharacterSet": "latin1""#,
+        r#""defaultCharacterSet": "latin1 */; DROP DATABASE shop; /*""#,
+    );
+    assert_eq!(settings(&ingest(&place, of_directory(&directory)).unwrap()), (true, false, false));
 }
 
 #[test]

@@ -23,6 +23,9 @@ pub fn postgres_commands(data: &[u8]) {
     assert!(!data.contains(&0), "psql takes two lines for one");
     assert!(!has_hostile(&plain), "psql runs a command");
     assert_few_are_let_through(&keyed);
+    let is_ours = |it: &&[u8]| it.windows(KEY.len()).any(|window| window == KEY.as_bytes());
+    let mut restrictions = commands(&keyed).0.into_iter().filter(|it| find(it, b"restrict ").is_some_and(|at| at <= 3));
+    assert!(restrictions.all(|it| is_ours(&it)), "psql gets the key of the dump");
     let (found, are_all) = commands(data);
     assert!(!are_all || !found.is_empty() || keyed == data, "a dump without commands changes");
 }

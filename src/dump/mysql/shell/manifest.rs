@@ -215,6 +215,10 @@ mod tests {
         assert_eq!((manifest.gtid.as_deref(), manifest.is_in_utc), (Some("u:1-3"), true));
         let unsure = DumpManifest::read(text.replace(r#""consistent": true"#, r#""consistent": false"#).as_bytes());
         assert_eq!(unsure.map(|it| (it.binlog, it.gtid)), Some((None, None)));
+        let unsure = DumpManifest::read(text.replace(r#"Inconsistent": false"#, r#"Inconsistent": true"#).as_bytes());
+        assert_eq!(unsure.map(|it| (it.binlog.is_some(), it.gtid)), Some((true, None)));
+        let schema = SchemaManifest::read(br#"{"tables": ["t", "u /"], "basenames": {"t": "x@9"}}"#).unwrap();
+        assert_eq!((schema.base_name("x", "t"), schema.base_name("x", "u /")), ("x@9".into(), "x@u%20%2F".into()));
         for other in ["", "[]", "{}", r#"{"dumper": 1}"#, "\u{0}"] {
             assert_eq!(DumpManifest::read(other.as_bytes()), None, "{other}");
         }
