@@ -802,6 +802,39 @@ fn what_a_dump_shares_with_its_parts_counts_once() {
 }
 
 #[test]
+fn whatever_a_table_is_called_it_is_found() {
+    let stage = Stage::new();
+    let long = "long_".repeat(60);
+    let names = [long.as_str(), "a/b", "new\nline", "nul\0x", "..", "trail.", "dot.ted"];
+    for note in ["old", "new"] {
+        let table = |name: &&str| {
+            format!(
+                "CREATE TABLE `{name}` (\n  `id` int NOT NULL,\n  `note` text,\n  PRIMARY KEY (`id`)\n);\n\
+                 INSERT INTO `{name}` VALUES\n(1,'{note}');\n"
+            )
+        };
+        let tables: String = names.iter().map(table).collect();
+        let dump = format!("-- MariaDB dump 10.19\nCREATE DATABASE shop;\nUSE `shop`;\n{tables}-- Dump completed\n");
+        fs::write(stage.path("shop.sql"), dump).unwrap();
+        stage.succeed(&["ingest", "mysql", "--source", "shop", "shop.sql"]);
+    }
+    let patch = stage.run(&["diff", "shop~1", "shop", "--rows", "--sql"]).stdout;
+    for name in names {
+        let statement = format!("\nUPDATE `{name}` SET `note`='new' WHERE `id`=1;\n");
+        assert!(patch.contains(&statement), "{name:?}: {patch}");
+        let table = format!("shop.{name}");
+        if !name.contains('\0') {
+            assert_eq!(stage.succeed(&["rows", "shop", &table, "--key", "1"]), "id: 1\nnote: 'new'\n", "{name:?}");
+            assert_eq!(stage.run(&["diff", "shop~1", "shop", "--rows", &table]).code, 1, "{name:?}");
+        }
+    }
+    for file in stage.succeed(&["ls", "shop:/shop/tables"]).lines() {
+        let restore = stage.succeed(&["cat", &format!("shop:/shop/tables/{file}/restore.sql")]);
+        assert!(file.len() <= 255 && restore.contains("\nCREATE TABLE `"), "{file}: {restore}");
+    }
+}
+
+#[test]
 fn what_was_made_before_is_found_by_its_time() {
     let stage = Stage::new();
     fs::write(stage.path("old.sql"), "-- MariaDB dump 10.19\nCREATE DATABASE shop;\n-- Dump completed\n").unwrap();
