@@ -109,6 +109,13 @@ impl Bench {
             report(step, self.dump_size(name), &taken);
             println!("{:<36} {:>13.2} MB stored", "", megabytes(stored_bytes(&self.path("repository")) - before));
         }
+        // Not the noise of the tree, which would be known there then.
+        let noise = self.path("noise");
+        Noise(17).write(&mut File::create(&noise).expect("a file of noise"), NOISE_BYTES);
+        let words = ["ingest", "stream", "--source", "noise", "--name", "noise", "--", "cat"].map(OsStr::new);
+        let taken = self.workplace.run(&[&words[..], &[noise.as_os_str()]].concat(), 0);
+        report("ingest stream of noise, first", Size::Bytes(NOISE_BYTES), &taken);
+        fs::remove_file(noise).expect("the noise");
     }
 
     fn tree(&self) {

@@ -1,4 +1,4 @@
-//! How much memory the main job takes at most: `trees` that are large in each of the two ways, 20 GB of bytes and holes, and
+//! How much memory the main job takes at most: `trees` that are large in each of the two ways, a terabyte of bytes and holes, and
 //! more than a million entries; `dumps` with statements of 3 GiB, and with a million tables. Ends with exit code 1 where a bound
 //! is exceeded.
 //!
@@ -18,7 +18,7 @@ use support::{
 };
 
 /// Of every command.
-const COMMAND_BOUND_BYTES: u64 = 512 << 20;
+const COMMAND_BOUND_BYTES: u64 = 256 << 20;
 /// Of a mount.
 const DAEMON_BOUND_BYTES: u64 = 256 << 20;
 
