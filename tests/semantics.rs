@@ -384,6 +384,11 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "an_incomplete_dump_makes_no_snapshot_unless_it_is_to_be_kept",
     ),
     (
+        "A dump with letters that hold a backslash or a backtick, as there are in sjis, cp932, gbk, gb18030 and big5, makes no \
+         snapshot: nothing here could tell where its strings end.",
+        "letters_that_hold_a_backslash_make_no_snapshot",
+    ),
+    (
         "A dump without comments is complete where it ends with what sets the session back.",
         "dumps_without_comments_are_as_complete_as_can_be_told",
     ),
@@ -527,8 +532,8 @@ const PROMISES_OF_POSTGRES: &[(&str, &str)] = &[
         "a_dump_becomes_directories",
     ),
     (
-        "What section 10 says of `dump.sql`, parts, names of files, incomplete dumps, facts, times and permissions holds \
-         here too.",
+        "What section 10 says of `dump.sql`, parts, names of files, incomplete dumps, letters, facts, times and permissions \
+         holds here too.",
         "a_dump_is_the_same_in_whatever_pieces_it_comes_and_has_parts_wherever_it_ends",
     ),
     (

@@ -40,6 +40,8 @@ pub use self::statement::{setting, trigger_names};
 pub use self::table::{bytes_of_bits, table_schema};
 pub use self::words::QuoteModes;
 
+use super::letter_traps::LetterTraps;
+
 use self::account::definer;
 use self::facts::shown;
 use self::lexer::{EndedIn, Lexer, Sink};
@@ -80,6 +82,7 @@ impl MysqlDump {
     pub fn push(&mut self, piece: &[u8], tell: &mut impl FnMut(Event)) {
         self.sections.row_marks.push(piece);
         self.lexer.push(piece, &mut Telling { sections: &mut self.sections, tell });
+        self.sections.letter_traps.push(piece);
     }
 
     /// Tells that nothing follows, and what was learned.
@@ -90,6 +93,7 @@ impl MysqlDump {
         self.sections.facts.end = self.sections.end(ended_in);
         let are_rows = self.sections.may_be_among_rows();
         self.sections.facts.row_marks = self.sections.row_marks.finish(are_rows);
+        self.sections.facts.letter_trap = self.sections.letter_traps.found();
         self.sections.facts
     }
 }
@@ -123,6 +127,7 @@ struct Sections {
     /// The last `INSERT` up to its rows: most are followed by others of the same table.
     last_insert: Vec<u8>,
     row_marks: RowMarksFinder,
+    letter_traps: LetterTraps,
     facts: DumpFacts,
     has_ended: bool,
     /// Banners so far.
@@ -182,6 +187,28 @@ impl Sections {
     /// Whether what was read last is, or may turn out to be, in the part of a table's rows.
     fn may_be_among_rows(&self) -> bool {
         self.is_in(PartKind::Data) || self.pending.start.is_some()
+    }
+
+    /// Looks whether a statement tells in which character set the others are.
+    fn follow_character_set(&mut self, end: u64, text: &[u8], modes: QuoteModes) {
+        let mut words = Words::new(text, modes);
+        if !words.pass("SET") {
+            return;
+        }
+        if words.pass("NAMES") {
+            let name = words.next().and_then(|word| match word {
+                Word::Plain(name) | Word::Text(name) => Some(name),
+                _ => None,
+            });
+            self.letter_traps.set(end, name);
+        } else if words.pass("CHARACTER_SET_CLIENT") && words.pass_symbol(b'=') {
+            match words.next() {
+                Some(Word::Plain(name) | Word::Text(name)) if !name.starts_with(b"@") => {
+                    self.letter_traps.begin_object(end, name);
+                }
+                _ => self.letter_traps.end_object(end),
+            }
+        }
     }
 
     /// A comment, a statement, or a row begins there.
@@ -388,6 +415,7 @@ impl<F: FnMut(Event)> Sink for Telling<'_, F> {
         self.sections.rule = None;
         self.sections.has_ended = false;
         self.sections.open.pass(text, modes);
+        self.sections.follow_character_set(start + text.len() as u64, text, modes);
         self.object(start, text, modes, statement(text, modes));
     }
 

@@ -49,8 +49,10 @@ pub use self::table::{each_statement, owns_sequence, sequence_value, table_schem
 pub use self::tablespaces::{Resettler, tablespace_directory};
 pub use self::words::QualifiedName;
 
+use super::letter_traps::LetterTraps;
+
 use self::ends::EndedIn;
-use self::facts::{BEGINNING_BYTES, is_of_mysql};
+use self::facts::{BEGINNING_BYTES, client_encoding, is_of_mysql};
 use self::lexer::{Lexer, Sink};
 use self::needs::{needs, roles};
 use self::relations::Relations;
@@ -88,6 +90,7 @@ impl PostgresDump {
         let missing = BEGINNING_BYTES - self.beginning.len();
         self.beginning.extend_from_slice(&piece[..piece.len().min(missing)]);
         self.lexer.push(piece, &mut Telling { sections: &mut self.sections, tell });
+        self.sections.letter_traps.push(piece);
     }
 
     /// Tells that nothing follows, and what was learned.
@@ -97,6 +100,7 @@ impl PostgresDump {
         telling.settle();
         self.sections.facts.end = self.sections.end(ended_in);
         self.sections.facts.row_marks = self.sections.row_marks.finish();
+        self.sections.facts.letter_trap = self.sections.letter_traps.found();
         self.sections.facts.is_of_mysql = is_of_mysql(&self.beginning);
         self.sections.facts
     }
@@ -127,6 +131,7 @@ struct Sections {
     relations: Relations,
     facts: DumpFacts,
     row_marks: RowMarksFinder,
+    letter_traps: LetterTraps,
     progress: Progress,
 }
 
@@ -262,6 +267,9 @@ impl<F: FnMut(Event)> Telling<'_, F> {
 
     fn setting(&mut self, start: u64, text: &[u8], belongs: &Belongs) {
         self.sections.facts.note_setting(start, text);
+        if let Some(name) = client_encoding(text) {
+            self.sections.letter_traps.set(start + text.len() as u64, Some(&name));
+        }
         self.sections.follow_search_path(text);
         sets_backslash_escapes(text).into_iter().for_each(|escapes| self.sections.row_marks.strings(escapes));
         let is_first = self.sections.present.is_none() || self.sections.is_in(PartKind::Header);

@@ -56,6 +56,8 @@ pub struct DumpFacts {
     pub sessions_before: Vec<Session>,
     /// How the beginning of a row is told; `None` where not all rows are read the same way.
     pub row_marks: Option<RowMarks>,
+    /// The character set of a letter that holds a backslash or a backtick: what was read is wrong then.
+    pub letter_trap: Option<&'static str>,
     pub end: DumpEnd,
 }
 

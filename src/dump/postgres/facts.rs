@@ -1,8 +1,10 @@
 //! What is learned of a dump besides its parts.
 
+use std::borrow::Cow;
+
 use crate::dump::postgres::row_marks::RowMarks;
 use crate::dump::postgres::settings::Settings;
-use crate::dump::postgres::words::Words;
+use crate::dump::postgres::words::{Word, Words};
 
 /// What the end of a dump shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,6 +33,8 @@ pub struct DumpFacts {
     pub settings: Settings,
     /// How the beginning of a row is told; `None` where not all rows are read the same way.
     pub row_marks: Option<RowMarks>,
+    /// The character set of a letter that holds a backslash: what was read is wrong then.
+    pub letter_trap: Option<&'static str>,
     pub end: DumpEnd,
     /// It is a dump of MySQL or MariaDB.
     pub is_of_mysql: bool,
@@ -61,11 +65,18 @@ impl DumpFacts {
     /// Takes note of a `SET`.
     pub fn note_setting(&mut self, start: u64, text: &[u8]) {
         self.settings.note(start, text);
-        let mut words = Words::new(text);
-        if self.character_set.is_none() && words.pass_all(&["SET", "client_encoding"]) {
-            self.character_set = words.find_map(|word| word.text().map(shown));
+        if self.character_set.is_none() {
+            self.character_set = client_encoding(text).map(|name| shown(&name));
         }
     }
+}
+
+/// The character set that a `SET` says the dump is in.
+pub fn client_encoding(text: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let mut words = Words::new(text);
+    words
+        .pass_all(&["SET", "client_encoding"])
+        .then(|| words.find_map(|word| if let Word::Text(text) = word { Some(text) } else { None }))?
 }
 
 /// The longest text that is shown.
