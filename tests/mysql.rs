@@ -497,7 +497,10 @@ fn a_dba_restores_one_table_from_the_mount() {
     assert_eq!(refused.status.code(), Some(6), "{refused:?}");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("hint: --keep-incomplete"), "{refused:?}");
     assert_eq!(ingest.arg("--keep-incomplete").output().unwrap().status.code(), Some(3));
-    assert_eq!(stage.succeed(&["snapshots", "shop"]).matches(" incomplete ").count(), 1);
+    let listed = stage.succeed(&["snapshots", "shop"]);
+    assert_eq!(listed.matches(" incomplete ").count(), 1);
+    let reason = listed.lines().last().unwrap_or_default();
+    assert!(reason.starts_with("shop@") && reason.contains(" is incomplete: it "), "{listed}");
     let incomplete = || std::fs::read_dir(mount.path("snapshots/shop")).unwrap().count() == 3;
     within(Duration::from_secs(3), "the incomplete one is listed", incomplete);
     assert_eq!(std::fs::read_link(mount.path("snapshots/shop/latest")).unwrap(), latest);

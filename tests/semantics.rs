@@ -176,7 +176,7 @@ const PROMISES: &[(&str, &str)] = &[
 /// The sentences of section 10, likewise.
 const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     (
-        "`yesterfs ingest mysql` makes this of what `mysqldump` or `mariadb-dump` printed or wrote with `--tab`, and of what `mydumper` wrote:",
+        "`yesterfs ingest mysql` makes this of what `mysqldump` or `mariadb-dump` printed or wrote with `--tab`, and of what `mydumper` or MySQL Shell wrote:",
         "a_dump_becomes_directories",
     ),
     ("`dump.sql` is what came in, byte for byte.", "every_table_of_every_variant_restores_into_another_database"),

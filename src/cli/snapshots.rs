@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use clap::Args;
 use yesterfs::Error;
+use yesterfs::ingest::dump::STATUS_REASON;
 use yesterfs::repository::drill::{Drill, DrillEnd, FailedDrill};
-use yesterfs::repository::snapshot::{Snapshot, check_label};
+use yesterfs::repository::snapshot::{Snapshot, SnapshotStatus, check_label};
 
 use super::exit::{CommandResult, Failure, Outcome};
 use super::hint;
-use super::invocation::Invocation;
-use super::output::{Align, Output, Record, Table, human_count, human_size};
+use super::invocation::{Invocation, snapshot_name};
+use super::output::{Align, Output, Record, Table, human_count, human_size, printable};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -89,8 +90,13 @@ fn print_table<'a>(snapshots: impl Iterator<Item = &'a Arc<Snapshot>>, output: &
         ("DRILL", Left),
         ("TAGS", Left),
     ]);
+    let mut reasons = Vec::new();
     for snapshot in snapshots {
         let manifest = &snapshot.manifest;
+        let reason = manifest.facts.get(STATUS_REASON).filter(|_| manifest.status == SnapshotStatus::Incomplete);
+        reasons.extend(
+            reason.map(|reason| format!("{} is incomplete: {}", snapshot_name(snapshot), printable(reason.as_bytes()))),
+        );
         table.row(vec![
             snapshot.id.short(),
             manifest.source.clone(),
@@ -103,7 +109,9 @@ fn print_table<'a>(snapshots: impl Iterator<Item = &'a Arc<Snapshot>>, output: &
             snapshot.tags.iter().cloned().collect::<Vec<_>>().join(","),
         ]);
     }
-    Ok(table.print(output)?)
+    table.print(output)?;
+    reasons.into_iter().try_for_each(|reason| output.line(reason))?;
+    Ok(())
 }
 
 /// A snapshot as a JSON object; `show` and `ingest` print the same.

@@ -1,4 +1,4 @@
-//! `ingest postgres`: a snapshot of what `pg_dump` or `pg_dumpall` printed as text.
+//! `ingest postgres`: a snapshot of what `pg_dump` or `pg_dumpall` printed as text, or `pg_dump` wrote for `pg_restore`.
 
 mod layout;
 mod meta;
