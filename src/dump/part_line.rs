@@ -20,13 +20,16 @@ impl<'l> PartLine<'l> {
         Some(PartLine { length, rows, path })
     }
 
-    /// Reads a line of `_meta/collections`, `BYTES DOCUMENTS [LONGEST] PATH`, whose documents count as rows. No name in MongoDB has
-    /// a space in it, so that a number behind these two is the longest document's.
-    pub fn parse_collection(line: &'l [u8]) -> Option<PartLine<'l>> {
+    /// Reads a line of `_meta/collections`, `BYTES DOCUMENTS [LONGEST] PATH`: documents count as rows, and the bytes of the longest
+    /// stand behind. No name in MongoDB has a space in it, so that a third number is that.
+    pub fn parse_collection(line: &'l [u8]) -> Option<(PartLine<'l>, Option<u64>)> {
         let part = PartLine::parse(line)?;
-        let longest = part.path.iter().position(|&byte| byte == b' ').unwrap_or(0);
-        let is_number = longest > 0 && part.path[..longest].iter().all(u8::is_ascii_digit);
-        Some(PartLine { path: if is_number { &part.path[longest + 1..] } else { part.path }, ..part })
+        let mut words = part.path.splitn(2, |&byte| byte == b' ');
+        let longest = words.next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+        match (longest, words.next()) {
+            (Some(longest), Some(path)) => Some((PartLine { path, ..part }, Some(longest))),
+            _ => Some((part, None)),
+        }
     }
 
     /// The line, with its break.
@@ -51,12 +54,13 @@ mod tests {
 
     #[test]
     fn a_collection_has_its_longest_document_or_none() {
-        for (line, path) in [
-            (&b"12 3 7 shop/orders.bson"[..], &b"shop/orders.bson"[..]),
-            (b"12 3 shop/a b.json", b"shop/a b.json"),
-            (b"12 3 7", b"7"),
+        for (line, path, longest) in [
+            (&b"12 3 7 shop/orders.bson"[..], &b"shop/orders.bson"[..], Some(7)),
+            (b"12 3 shop/a b.json", b"shop/a b.json", None),
+            (b"12 3 7", b"7", None),
         ] {
-            assert_eq!(PartLine::parse_collection(line), Some(PartLine { length: 12, rows: 3, path }));
+            let part = PartLine { length: 12, rows: 3, path };
+            assert_eq!(PartLine::parse_collection(line), Some((part, longest)));
         }
     }
 }

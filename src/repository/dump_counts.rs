@@ -42,7 +42,10 @@ pub fn each_part(
     let node = repository.tree()?.lookup_path(&snapshot.manifest.root, path.as_bytes())?;
     let Some(content) = node.as_ref().and_then(Node::content) else { return Ok(()) };
     repository.contents()?.each_line(content, |line| {
-        let part = if list == PARTS_FILE { PartLine::parse(line) } else { PartLine::parse_collection(line) };
+        let part = match list {
+            PARTS_FILE => PartLine::parse(line),
+            _ => PartLine::parse_collection(line).map(|(part, _)| part),
+        };
         part.map_or(Ok(()), &mut work)
     })?;
     Ok(())

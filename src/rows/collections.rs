@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use crate::dump::layout::{COLLECTIONS_FILE, META_DIRECTORY, ORIGINAL_DIRECTORY};
 use crate::dump::mongo::{DOCUMENTS_SUFFIX, DocumentCounts, collection_file_name, collection_of_file};
 use crate::dump::name::{file_name, name_of_file, split_at_dots};
+use crate::dump::part_line::PartLine;
 use crate::error::{Error, Result};
 use crate::repository::Repository;
 use crate::repository::entry_cursor::EntryCursor;
@@ -168,10 +169,8 @@ fn counts(repository: &Repository, root: Option<&Node>) -> Result<Counts> {
         repository.contents()?.read(content, 0, content.size as usize, &mut text)?;
     }
     for line in text.split(|&byte| byte == b'\n') {
-        let mut words = line.splitn(4, |&byte| byte == b' ').skip(1);
-        let mut number = || words.next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
-        if let (Some(documents), Some(longest), Some(path)) = (number(), number(), words.next()) {
-            found.insert(path.to_vec(), DocumentCounts { documents, longest });
+        if let Some((part, Some(longest))) = PartLine::parse_collection(line) {
+            found.insert(part.path.to_vec(), DocumentCounts { documents: part.rows, longest });
         }
     }
     Ok(found)
