@@ -2,14 +2,12 @@
 //! `pg_dumpall`; and the tablespaces that it makes, which need directories. They are looked for in lines that look like statements; one that is none costs a role that nobody needs.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 
-use crate::dump::layout::DUMP_FILE;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::progress::Monitor;
 use crate::repository::Repository;
 use crate::repository::snapshot::Snapshot;
-use crate::verify::row_options::content_of;
+use crate::verify::row_options::each_piece_of_dump;
 
 /// So many are looked for; more stand in no dump but one that means harm.
 const GLOBALS_MAX: usize = 10_000;
@@ -34,17 +32,8 @@ pub struct NeededGlobals {
 
 /// What a snapshot's dump needs.
 pub fn needed_globals(repository: &Repository, snapshot: &Snapshot, monitor: &dyn Monitor) -> Result<NeededGlobals> {
-    let Some(content) = content_of(repository, snapshot, DUMP_FILE.as_bytes())? else {
-        return Ok(NeededGlobals::default());
-    };
     let mut found = Finder::default();
-    repository.contents()?.each_piece(&content, 1, |piece| {
-        if monitor.is_cancelled() {
-            return Err(Error::Interrupted);
-        }
-        found.push(piece);
-        Ok(ControlFlow::Continue(()))
-    })?;
+    each_piece_of_dump(repository, snapshot, monitor, |piece| found.push(piece))?;
     Ok(found.finish())
 }
 

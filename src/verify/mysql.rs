@@ -1,7 +1,6 @@
 //! A MariaDB, or a MySQL, for a drill.
 
 use std::ffi::OsString;
-use std::ops::ControlFlow;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -9,7 +8,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::dump::layout::{DUMP_FILE, RESERVED, VIEWS_DIRECTORY};
+use crate::dump::layout::{RESERVED, VIEWS_DIRECTORY};
 use crate::dump::mysql::{Account, Requirements, RequirementsFinder, SERVER_DATABASES};
 use crate::dump::name::name_of_file;
 use crate::error::{Error, Result};
@@ -21,7 +20,7 @@ use crate::repository::snapshot::Snapshot;
 use crate::repository::tree::TreeReader;
 use crate::verify::place::ScratchPlace;
 use crate::verify::programs::Programs;
-use crate::verify::row_options::content_of;
+use crate::verify::row_options::each_piece_of_dump;
 use crate::verify::server::{Engine, SecondDump};
 
 const PACKAGE: &str = "mariadb-server";
@@ -116,15 +115,7 @@ impl MysqlEngine {
 /// What the dump of a snapshot requires.
 fn requirements(repository: &Repository, snapshot: &Snapshot, monitor: &dyn Monitor) -> Result<Requirements> {
     let mut finder = RequirementsFinder::default();
-    if let Some(content) = content_of(repository, snapshot, DUMP_FILE.as_bytes())? {
-        repository.contents()?.each_piece(&content, 1, |piece| {
-            if monitor.is_cancelled() {
-                return Err(Error::Interrupted);
-            }
-            finder.push(piece);
-            Ok(ControlFlow::Continue(()))
-        })?;
-    }
+    each_piece_of_dump(repository, snapshot, monitor, |piece| finder.push(piece))?;
     Ok(finder.finish())
 }
 

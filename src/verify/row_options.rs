@@ -3,9 +3,10 @@
 
 use std::ops::ControlFlow;
 
-use crate::dump::layout::{DATA_FILE, SCHEMA_FILE};
+use crate::dump::layout::{DATA_FILE, DUMP_FILE, SCHEMA_FILE};
 use crate::dump::postgres::table_schema;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::progress::Monitor;
 use crate::repository::Repository;
 use crate::repository::content::Content;
 use crate::repository::node::Node;
@@ -54,4 +55,21 @@ fn style_of(rows: &[u8]) -> Option<&'static str> {
 pub fn content_of(repository: &Repository, snapshot: &Snapshot, path: &[u8]) -> Result<Option<Content>> {
     let node = repository.tree()?.lookup_path(&snapshot.manifest.root, path)?;
     Ok(node.as_ref().and_then(Node::content).cloned())
+}
+
+/// Gives all of a snapshot's dump to `take`, until somebody interrupts that; nothing where there is no dump.
+pub fn each_piece_of_dump(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    monitor: &dyn Monitor,
+    mut take: impl FnMut(&[u8]),
+) -> Result<()> {
+    let Some(content) = content_of(repository, snapshot, DUMP_FILE.as_bytes())? else { return Ok(()) };
+    repository.contents()?.each_piece(&content, 1, |piece| {
+        if monitor.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        take(piece);
+        Ok(ControlFlow::Continue(()))
+    })
 }
