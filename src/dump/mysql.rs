@@ -43,7 +43,7 @@ pub use self::words::QuoteModes;
 use super::letter_traps::LetterTraps;
 
 use self::account::definer;
-use self::facts::shown;
+use self::facts::{character_set, shown};
 use self::lexer::{EndedIn, Lexer, Sink};
 use self::row_marks::RowMarksFinder;
 use self::statement::{Belongs, Remark, needs_of_table, remark, statement};
@@ -196,17 +196,12 @@ impl Sections {
             return;
         }
         if words.pass("NAMES") {
-            let name = words.next().and_then(|word| match word {
-                Word::Plain(name) | Word::Text(name) => Some(name),
-                _ => None,
-            });
-            self.letter_traps.set(end, name);
+            self.letter_traps.set(end, character_set(&mut words));
         } else if words.pass("CHARACTER_SET_CLIENT") && words.pass_symbol(b'=') {
-            match words.next() {
-                Some(Word::Plain(name) | Word::Text(name)) if !name.starts_with(b"@") => {
-                    self.letter_traps.begin_object(end, name);
-                }
-                _ => self.letter_traps.end_object(end),
+            // A variable has what was in force before the object.
+            match character_set(&mut words).filter(|name| !name.starts_with(b"@")) {
+                Some(name) => self.letter_traps.begin_object(end, name),
+                None => self.letter_traps.end_object(end),
             }
         }
     }

@@ -123,11 +123,16 @@ impl DumpFacts {
     pub fn note_character_set(&mut self, statement: &[u8]) {
         let mut words = Words::new(statement, QuoteModes::default());
         if words.pass("SET") && words.pass("NAMES") && self.character_set.is_none() {
-            self.character_set = match words.next() {
-                Some(Word::Plain(name) | Word::Text(name)) => Some(shown(name)),
-                _ => None,
-            };
+            self.character_set = character_set(&mut words).map(shown);
         }
+    }
+}
+
+/// The character set that the next word names.
+pub fn character_set<'a>(words: &mut Words<'a>) -> Option<&'a [u8]> {
+    match words.next() {
+        Some(Word::Plain(name) | Word::Text(name)) => Some(name),
+        _ => None,
     }
 }
 
