@@ -61,6 +61,9 @@ impl Present {
 impl Run<'_> {
     /// Looks whether a database has what the dump makes; if that `replaces` what is there, whether it is of another kind.
     pub(super) fn refuse_present(&self, of: &Database, goes_to: &str, replaces: bool) -> Result<()> {
+        if !self.has_database(goes_to)? {
+            return Ok(());
+        }
         let mut schemas: HashMap<Vec<u8>, bool> = HashMap::new();
         for present in self.present_in(goes_to)? {
             let schema = file_name(&present.schema, "");
@@ -112,7 +115,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What a database has that something of a dump would be in the way of.
+    /// What a database that is there has that something of a dump would be in the way of.
     pub(super) fn present_in(&self, database: &str) -> Result<Vec<Present>> {
         let named =
             |name: &str, kind: &str| format!("SELECT {} || '.' || {} || '.' || {kind}", hex("n.nspname"), hex(name));
@@ -134,11 +137,8 @@ impl Run<'_> {
             .collect())
     }
 
-    /// What a statement prints in a database, as bytes with points between them; nothing where there is no such database.
+    /// What a statement prints in a database, as bytes with points between them.
     fn lines_of(&self, database: &str, statement: &str) -> Result<Vec<Vec<Vec<u8>>>> {
-        if !self.has_database(database)? {
-            return Ok(Vec::new());
-        }
         let printed = self.loader.client.ask(&self.in_database(database), statement)?;
         Ok(printed.lines().map(|line| line.split('.').map(from_hex).collect()).collect())
     }

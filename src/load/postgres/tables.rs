@@ -218,12 +218,13 @@ impl Run<'_> {
             let names = match there.entry(&table.database) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(place) => {
-                    let present = self.present_in(&table.database)?.into_iter();
+                    let is_there = self.has_database(&table.database)?;
+                    let present = if is_there { self.present_in(&table.database)? } else { Vec::new() };
                     let named = |it: Present| {
                         let what = it.what();
                         ((it.schema, it.name), what)
                     };
-                    place.insert(present.map(named).collect())
+                    place.insert(present.into_iter().map(named).collect())
                 }
             };
             match names.get(&(table.schema.clone().into(), table.table.clone().into())) {
