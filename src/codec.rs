@@ -67,12 +67,12 @@ impl Encoder {
         self.signed(time.seconds).varint(u64::from(time.nanos))
     }
 
-    /// A count, then each item by `encode`.
     /// Names a pack or a segment.
     pub fn writer_object(&mut self, name: &WriterObject) -> &mut Self {
         self.raw(&name.writer.0).varint(name.number.into())
     }
 
+    /// A count, then each item by `encode`.
     pub fn list<T>(&mut self, items: &[T], mut encode: impl FnMut(&mut Encoder, &T)) -> &mut Self {
         self.varint(items.len() as u64);
         items.iter().for_each(|item| encode(self, item));

@@ -8,6 +8,7 @@ mod dump_tree;
 mod files;
 mod kind;
 mod meta;
+mod need_list;
 mod needs;
 mod original;
 mod part_list;
@@ -29,11 +30,12 @@ pub(super) use self::container::Container;
 pub(super) use self::dump_tree::DumpTree;
 pub(super) use self::kind::{BEGINNING_BYTES, refuse_other_kind};
 pub(super) use self::meta::{Facts, facts, json_file, status};
+pub(super) use self::need_list::NeedList;
 pub(super) use self::needs::{NeedLine, needs_comment};
 pub(super) use self::original::{
     KeptForm, Original, OriginalKeeper, PIECES_WAITING_MAX, WrappedOriginal, unwrap_and_listen,
 };
-pub(super) use self::part_list::{PartList, Place};
+pub(super) use self::part_list::{ObjectPath, PartList, Place};
 pub(super) use self::ranges::{extents_of, store_chunk};
 pub(super) use self::reading::{StoredDumps, StoredMember, TextReading};
 pub(super) use self::verdict::{Ending, InputEnd, Verdict};
@@ -166,11 +168,6 @@ impl Notes<'_> {
     pub fn row(&mut self, start: u64) {
         self.marks.iter_mut().for_each(|marks| marks.row(start));
         self.list.add_row();
-    }
-
-    /// Where the present part begins.
-    pub fn part_start(&self) -> u64 {
-        self.list.last_start()
     }
 
     /// All parts so far.

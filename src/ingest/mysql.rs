@@ -6,19 +6,18 @@ mod mydumper;
 mod shell;
 mod tab;
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use self::layout::{place_in_xml, place_of};
 use crate::dump::layout::{DUMP_FILE, XML_DUMP_FILE};
 use crate::dump::mysql::xml::{XmlDump, is_xml};
-use crate::dump::mysql::{DumpEnd, DumpFacts, Event, MysqlDump, Need, PartKind, Session};
+use crate::dump::mysql::{DumpEnd, DumpFacts, Event, MysqlDump, PartKind, Session};
 use crate::dump::unpack::{ArchiveEnd, DirectoryReader};
 use crate::error::{Error, Result};
 use crate::ingest::IngestReport;
 use crate::ingest::dump::{
-    DumpFormat, DumpInput, DumpOptions, DumpRules, Ending, Facts, Notes, PartList, RestorePiece, ingest_dump,
+    DumpFormat, DumpInput, DumpOptions, DumpRules, Ending, Facts, NeedList, Notes, PartList, RestorePiece, ingest_dump,
 };
 use crate::ingest::input::StreamInput;
 use crate::progress::Monitor;
@@ -92,8 +91,7 @@ struct Learned {
     /// Where the dump begins.
     start: u64,
     tables: u64,
-    /// What tables need, by where their parts begin.
-    needs: HashMap<u64, Vec<Need>>,
+    needs: NeedList,
     /// Where definers of triggers are told that are to be left out, in the order of the dump.
     definers: Option<Vec<Range<u64>>>,
 }
@@ -112,8 +110,10 @@ impl Learned {
                 let place = if self.is_xml { place_in_xml(&part) } else { place_of(&part) };
                 notes.part(self.start + part.start, place);
             }
-            Event::Needs(needs) if needs.is_empty() => {}
-            Event::Needs(needs) => self.needs.entry(notes.part_start()).or_default().extend(needs),
+            Event::Needs(needs) => {
+                let part = notes.list().present_number();
+                needs.iter().for_each(|need| self.needs.add(part, &meta::need_line(need)));
+            }
         }
     }
 }
@@ -224,16 +224,12 @@ impl DumpFormat for Mysql {
     }
 
     fn restore(&self, list: &PartList, parts: &[u32]) -> Vec<RestorePiece> {
-        let mut needs: Vec<&Need> = Vec::new();
-        for need in parts.iter().filter_map(|&part| self.learned.needs.get(&list.get(part).start)).flatten() {
-            if !needs.contains(&need) {
-                needs.push(need);
-            }
-        }
+        let needs = self.learned.needs.of_all(parts);
         let first = parts.first().map_or(0, |&part| list.get(part).start - self.learned.start);
         let Session { settings, resettings, .. } = self.facts.session_at(first);
-        let comment = meta::restore_comment(&needs);
-        let frame = match needs.is_empty() {
+        let needs_nothing = needs.is_empty();
+        let comment = meta::restore_comment(needs);
+        let frame = match needs_nothing {
             true => vec![[&comment[..], settings, b"\n"].concat()],
             false => vec![comment, settings.clone()],
         };

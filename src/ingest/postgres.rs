@@ -2,31 +2,26 @@
 
 mod layout;
 mod meta;
-mod roles;
 mod sequences;
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use self::layout::place_of;
-use self::roles::Roles;
 use self::sequences::Sequences;
 use crate::dump::layout::ATTACHMENT_FILE;
 use crate::dump::postgres::archive::{self, DirectoryArchive};
-use crate::dump::postgres::{DumpEnd, DumpFacts, Event, Need, NeedKind, Object, PartKind, PostgresDump};
+use crate::dump::postgres::{DumpEnd, DumpFacts, Event, Object, PartKind, PostgresDump};
 use crate::dump::unpack::{ArchiveEnd, ArchiveReader, DirectoryReader};
 use crate::error::Result;
 use crate::ingest::IngestReport;
 use crate::ingest::dump::{
-    DumpFormat, DumpOptions, DumpRules, Ending, Facts, Notes, PartList, RestorePiece, ingest_dump,
+    DumpFormat, DumpOptions, DumpRules, Ending, Facts, NeedLine, NeedList, Notes, ObjectPath, PartList, RestorePiece,
+    ingest_dump,
 };
 use crate::progress::Monitor;
 use crate::repository::Repository;
 use crate::repository::snapshot::SnapshotKind;
 use crate::time::Clock;
-
-/// Of more needs of one part of a table the rest is left out: no server allows so many.
-const NEEDS_MAX: usize = 1000;
 
 /// Makes one snapshot of one dump.
 ///
@@ -59,9 +54,7 @@ struct Learned {
     start: u64,
     /// Where a part of a table begins that is in another schema than those before, and that.
     schemas: Vec<(u64, Vec<u8>)>,
-    /// What tables need, by where their parts begin.
-    needs: HashMap<u64, Vec<Need>>,
-    roles: Roles,
+    needs: NeedList,
     sequences: Sequences,
 }
 
@@ -77,17 +70,12 @@ impl Learned {
                 notes.part(start, place);
             }
             Event::Needs(needs) => {
-                let (start, list) = (notes.part_start(), notes.list());
+                let list = notes.list();
                 let (part, present) = (list.present_number(), list.present_object());
-                for need in needs {
+                for need in needs.iter().map(meta::need_line) {
                     // Nearly every table with a sequence names it. Where the dump tells later whose it is, it is left out at the end.
-                    if is_one_of(list, self.sequences.so_far(present), present, &need) {
-                        continue;
-                    }
-                    let Some(need) = self.roles.take(part, need) else { continue };
-                    let known = self.needs.entry(start).or_default();
-                    if known.len() < NEEDS_MAX && !known.contains(&need) {
-                        known.push(need);
+                    if !is_one_of(list, self.sequences.so_far(present), present, &need) {
+                        self.needs.add(part, &need);
                     }
                 }
             }
@@ -111,29 +99,22 @@ impl Learned {
         behind.checked_sub(1).map_or(b"public", |at| &self.schemas[at].1)
     }
 
-    /// What the table needs of which these are the parts, besides its sequences.
-    fn needs_of(&self, list: &PartList, table: u32, parts: &[u32]) -> Vec<&Need> {
-        let mut needs: Vec<&Need> = Vec::new();
-        let objects = parts.iter().filter_map(|&part| self.needs.get(&list.get(part).start)).flatten();
-        for need in objects.chain(parts.iter().flat_map(|&part| self.roles.of(part))) {
-            if !needs.contains(&need) && !is_one_of(list, self.sequences.of(list, table), table, need) {
-                needs.push(need);
-            }
-        }
+    /// What the table needs of which these are the parts, besides its sequences; roles last.
+    fn needs_of(&self, list: &PartList, table: u32, parts: &[u32]) -> Vec<NeedLine<'_>> {
+        let mut needs = self.needs.of_all(parts);
+        needs.retain(|need| !is_one_of(list, self.sequences.of(list, table), table, need));
+        needs.sort_by_key(|need| need.label == meta::NEEDS_ROLE);
         needs
     }
 }
 
 /// Whether what a table needs is one of its sequences.
-fn is_one_of(list: &PartList, mut sequences: impl Iterator<Item = u32>, table: u32, need: &Need) -> bool {
-    if need.kind != NeedKind::Sequence {
-        return false;
-    }
-    let (schema, name) = (need.schema.clone(), need.name.clone());
+fn is_one_of(list: &PartList, mut sequences: impl Iterator<Item = u32>, table: u32, need: &NeedLine) -> bool {
+    let ([schema, name], meta::NEEDS_SEQUENCE) = (&need.name[..], need.label) else { return false };
+    let [schema, name] = [schema, name].map(|name| name.to_vec());
     let below = place_of(&Object { kind: PartKind::Sequence, database: None, schema, name }).object;
-    let database = list.object(table).split(|&byte| byte == b'/').next().unwrap_or_default();
-    let path = [database, &below].concat();
-    sequences.any(|sequence| list.object(sequence) == path)
+    let path = [list.object(table).first(), &below].concat();
+    sequences.any(|sequence| list.object(sequence) == ObjectPath::of(&path))
 }
 
 impl DumpFormat for Postgres {
@@ -210,7 +191,7 @@ impl DumpFormat for Postgres {
         own.dedup();
 
         let needs = self.learned.needs_of(list, first.object, &own);
-        let comment = meta::restore_comment(&needs, !attached.is_empty());
+        let comment = meta::restore_comment(needs, !attached.is_empty());
         let schema = self.learned.schema_at(first.start);
         let mut before = None;
         let mut pieces = Vec::new();

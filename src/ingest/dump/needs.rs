@@ -3,7 +3,8 @@
 /// Longest list of what a table needs.
 const NEEDS_MAX_BYTES: usize = 64 << 10;
 
-/// A line of it: `-- It refers to table "shop"."orders"`.
+/// Something that a table needs, and a line of the comment: `-- It refers to table "shop"."orders"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NeedLine<'n> {
     /// What stands in front of the name.
     pub label: &'static str,
@@ -12,10 +13,9 @@ pub struct NeedLine<'n> {
 }
 
 /// A comment that begins with `purpose`. Names are between such quotes.
-pub fn needs_comment<'n>(purpose: &str, needs: impl Iterator<Item = NeedLine<'n>>, quote: u8) -> Vec<u8> {
+pub fn needs_comment(purpose: &str, needs: Vec<NeedLine>, quote: u8) -> Vec<u8> {
     let mut comment = format!("-- {purpose}\n").into_bytes();
-    let mut needs = needs.peekable();
-    if needs.peek().is_none() {
+    if needs.is_empty() {
         comment.extend_from_slice(b"-- It needs nothing else.\n");
     }
     for NeedLine { label, name } in needs {

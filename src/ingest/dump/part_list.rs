@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use self::kept_parts::{KeptPart, KeptParts};
+pub use self::objects::ObjectPath;
 use self::objects::Objects;
 use self::order::PartOrder;
 use crate::dump::layout::{GLOBALS_DIRECTORY, META_DIRECTORY, database_directory};
@@ -109,9 +110,10 @@ impl PartList {
         self.end_at(start);
         let (path, file) = place.path_and_file();
         let file = file.map_or(NO_FILE, |name| self.file(name));
-        if !self.objects.is_at(&path) {
-            self.tell_of(path.split(|&byte| byte == b'/').next().unwrap_or_default());
-            self.objects.turn_to(&path, place.is_restorable);
+        let path = ObjectPath::of(&path);
+        if !self.objects.is_at(path) {
+            self.tell_of(path.first());
+            self.objects.turn_to(path, place.is_restorable);
         }
         self.present = Some(KeptPart { start, rows: 0, object: self.objects.present(), file });
     }
@@ -146,7 +148,7 @@ impl PartList {
 
     /// The number of an object; it may get another one here than the parts that tell of it.
     pub fn number_of(&mut self, place: &Place) -> u32 {
-        self.objects.number_of(&place.path_and_file().0, place.is_restorable)
+        self.objects.number_of(ObjectPath::of(&place.path_and_file().0), place.is_restorable)
     }
 
     /// The last part reaches up to here. An empty one is none.
@@ -226,7 +228,7 @@ impl PartList {
     }
 
     /// What is about this: its path as the format of the dump named it.
-    pub fn object(&self, object: u32) -> &[u8] {
+    pub fn object(&self, object: u32) -> ObjectPath<'_> {
         self.objects.path(object)
     }
 
@@ -242,8 +244,7 @@ impl PartList {
 
     fn path_of_object(&self, object: u32) -> impl Iterator<Item = &[u8]> + use<'_> {
         let unnamed = self.unnamed.get(self.objects.input(object)).map_or(&[][..], Vec::as_slice);
-        let names = self.objects.path(object).split(|&byte| byte == b'/');
-        names.map(move |name| if name.is_empty() { unnamed } else { name })
+        self.objects.path(object).names().map(move |name| if name.is_empty() { unnamed } else { name })
     }
 
     /// The directories and the file that a part belongs to.
@@ -303,7 +304,7 @@ mod tests {
         list.end_input(3 * TABLES * 10, b"");
         assert_eq!((list.parts.count(), list.objects.count()), (3000, 1000));
         let part = list.get(1500);
-        assert_eq!((list.object(part.object), part.range()), (&b"shop/tables/500"[..], 15_000..15_010));
+        assert_eq!((list.object(part.object), part.range()), (ObjectPath::of(b"shop/tables/500"), 15_000..15_010));
         let first: Vec<u64> = list.objects().next().unwrap().iter().map(|&number| list.get(number).start).collect();
         assert_eq!(first, [0, 10_000, 20_000]);
     }

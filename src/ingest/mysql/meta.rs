@@ -41,18 +41,22 @@ pub fn facts(facts: &DumpFacts, tables: u64, is_xml: bool) -> Facts {
     ]
 }
 
-/// The first comment of a `restore.sql`.
-pub fn restore_comment(needs: &[&Need]) -> Vec<u8> {
-    let purpose =
-        "Loads one table, with its rows and triggers, into the present database: mariadb DATABASE < restore.sql";
-    let lines = needs.iter().map(|need| NeedLine {
+/// What a `restore.sql` tells of a need.
+pub fn need_line(need: &Need) -> NeedLine<'_> {
+    NeedLine {
         label: match need.kind {
             NeedKind::Table => "It refers to table",
             NeedKind::Sequence => "It needs sequence",
         },
         name: need.database.iter().chain([&need.name]).map(Vec::as_slice).collect(),
-    });
-    let mut comment = needs_comment(purpose, lines, b'`');
+    }
+}
+
+/// The first comment of a `restore.sql`.
+pub fn restore_comment(needs: Vec<NeedLine>) -> Vec<u8> {
+    let purpose =
+        "Loads one table, with its rows and triggers, into the present database: mariadb DATABASE < restore.sql";
+    let mut comment = needs_comment(purpose, needs, b'`');
     comment.push(b'\n');
     comment
 }

@@ -20,8 +20,8 @@ use crate::dump::name::file_name;
 use crate::error::{Error, Result};
 use crate::ingest::IngestReport;
 use crate::ingest::dump::{
-    DumpFormat, DumpInput, DumpOptions, DumpRules, StoredDumps, StoredMember, TextReading, Verdict, make_snapshot,
-    write_tree,
+    DumpFormat, DumpInput, DumpOptions, DumpRules, ObjectPath, StoredDumps, StoredMember, TextReading, Verdict,
+    make_snapshot, write_tree,
 };
 use crate::ingest::input::StreamInput;
 use crate::ingest::mysql::Mysql;
@@ -195,14 +195,14 @@ fn incomplete(reason: String) -> Verdict {
 
 /// The first table that has another number of rows than is told.
 fn missing_rows(told: &[TableRows], dumps: &StoredDumps<Mysql>) -> Option<String> {
-    let mut counted: HashMap<&[u8], u64> = HashMap::new();
+    let mut counted: HashMap<ObjectPath, u64> = HashMap::new();
     let parts = &dumps.parts;
     for part in parts.all().filter(|part| parts.file_name(part) == Some(DATA_FILE)) {
         *counted.entry(parts.object(part.object)).or_default() += part.rows;
     }
     told.iter().find_map(|TableRows { database, table, rows }| {
         let path = [&database_directory(database), TABLES_DIRECTORY.as_bytes(), &file_name(table, "")].join(&b'/');
-        let there = counted.get(&path[..]).copied().unwrap_or(0);
+        let there = counted.get(&ObjectPath::of(&path)).copied().unwrap_or(0);
         let name = String::from_utf8_lossy(&[&database[..], table].join(&b'.')).into_owned();
         (there != *rows).then(|| format!("table {name} has {there} rows, and metadata tells of {rows}"))
     })

@@ -31,24 +31,34 @@ pub fn facts(facts: &DumpFacts, archive: Option<&str>) -> Facts {
     ]
 }
 
-/// The first comment of a `restore.sql`.
-pub fn restore_comment(needs: &[&Need], is_attached: bool) -> Vec<u8> {
-    let purpose =
-        "Loads one table, with its rows, indexes and triggers, into the present database: psql DATABASE < restore.sql";
-    let lines = needs.iter().map(|need| NeedLine {
+/// How a `restore.sql` tells that its table needs a sequence.
+pub const NEEDS_SEQUENCE: &str = "It needs sequence";
+
+/// How it tells that its table needs a role.
+pub const NEEDS_ROLE: &str = "It needs role";
+
+/// What a `restore.sql` tells of a need.
+pub fn need_line(need: &Need) -> NeedLine<'_> {
+    NeedLine {
         label: match need.kind {
             NeedKind::Table => "It refers to table",
-            NeedKind::Sequence => "It needs sequence",
+            NeedKind::Sequence => NEEDS_SEQUENCE,
             NeedKind::Function => "It needs function",
             NeedKind::Other => "It needs",
-            NeedKind::Role => "It needs role",
+            NeedKind::Role => NEEDS_ROLE,
         },
         name: match need.kind {
             NeedKind::Role => vec![&need.name],
             _ => vec![&need.schema, &need.name],
         },
-    });
-    let mut comment = needs_comment(purpose, lines, b'"');
+    }
+}
+
+/// The first comment of a `restore.sql`.
+pub fn restore_comment(needs: Vec<NeedLine>, is_attached: bool) -> Vec<u8> {
+    let purpose =
+        "Loads one table, with its rows, indexes and triggers, into the present database: psql DATABASE < restore.sql";
+    let mut comment = needs_comment(purpose, needs, b'"');
     if is_attached {
         comment.extend_from_slice(b"-- It is part of another table, of which attach.sql makes it one again.\n");
     }
