@@ -3,18 +3,27 @@
 mod support;
 
 use std::fs;
+use std::io::Cursor;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use support::faulty::{Counts, FaultyBackend};
 use support::repository::{TestRepository, commit, directory_options, now, open, read_file};
+use yesterfs::check::{CheckOptions, check};
+use yesterfs::id::ChunkId;
+use yesterfs::ingest::IngestOptions;
 use yesterfs::ingest::directory::{DirectoryOptions, ingest_directory};
+use yesterfs::ingest::dump::{DumpInput, DumpOptions, DumpRules};
+use yesterfs::ingest::mysql::ingest_mysql;
+use yesterfs::ingest::stream::StreamInput;
 use yesterfs::progress::Recorder;
 use yesterfs::repository::content::{Content, ContentBody};
 use yesterfs::repository::node::{Node, NodeKind};
+use yesterfs::repository::snapshot::Snapshot;
 use yesterfs::repository::tree::{DirectoryWriter, Witness};
 use yesterfs::repository::{OpenOptions, Repository};
+use yesterfs::restore::{RestoreOptions, restore};
 use yesterfs::store::backend::LocalBackend;
 use yesterfs::store::chunk_record::DELTA_DEPTH_MAX;
 use yesterfs::view::{Lookup, Owner, SmallFiles, View};
@@ -242,6 +251,105 @@ fn a_sequential_read_asks_the_index_for_few_of_its_chunks() {
     // A few pages, and the first chunks of a row; then the pack's footer tells.
     let lookups = repository.chunks().unwrap().read_counts().lookups - before;
     assert!(lookups < 16, "{lookups} lookups");
+}
+
+/// A dump of a table of 40,000 rows.
+fn dump_of_rows() -> Vec<u8> {
+    let rows = (0..40_000u64).map(|id| format!("({id},'{}')", ChunkId::of(&id.to_le_bytes())));
+    let statements: Vec<String> = rows.collect();
+    let rows = statements.chunks(5_000).map(|rows| format!("INSERT INTO `orders` VALUES\n{};\n", rows.join(",\n")));
+    let table = "-- MariaDB dump 10.19\n-- Host: h    Database: shop\nCREATE TABLE `orders` (`id` int, `text` text);\n";
+    [table.to_string(), rows.collect(), "-- Dump completed on 2026-11-26 10:00:00\n".to_string()].concat().into_bytes()
+}
+
+fn ingest_dump(repository: &Repository, dump: &[u8]) -> Arc<Snapshot> {
+    let common = IngestOptions { source: "shop".into(), host: "here".into(), user: "me".into(), ..Default::default() };
+    let input = StreamInput::Reader(Box::new(Cursor::new(dump.to_vec())));
+    let inputs = vec![DumpInput { name: None, input, fallback_database: "shop".into() }];
+    let options = DumpOptions { common, inputs, rules: DumpRules::default(), threads: 1 };
+    ingest_mysql(repository, options, &now, &Recorder::default()).unwrap().snapshot
+}
+
+#[test]
+fn an_unchanged_dump_asks_the_index_for_few_of_its_chunks() {
+    let place = TestRepository::new();
+    let dump = dump_of_rows();
+    ingest_dump(&place.repository, &dump);
+    // Each of its chunks is asked for at first.
+    let first = place.repository.chunks().unwrap().read_counts().lookups;
+    assert!(first > 100, "{first} lookups");
+    let counted = Counted::open(&place);
+    let before = counted.repository.chunks().unwrap().read_counts().lookups;
+    let cost = counted.cost(|repository| drop(ingest_dump(repository, &dump)));
+    let lookups = counted.repository.chunks().unwrap().read_counts().lookups - before;
+    assert!(lookups < 20, "{lookups} lookups, {first} at first");
+    // What it holds is told by the pages of the snapshot before: no chunk of it is read, and two records are written.
+    assert_eq!((cost.put_new, cost.write), (2, 2));
+    assert!(cost.get_range < 20, "{cost:?}");
+}
+
+#[test]
+fn a_changed_dump_reads_what_it_is_told_against_and_not_more() {
+    let place = TestRepository::new();
+    let mut dump = dump_of_rows();
+    ingest_dump(&place.repository, &dump);
+    let middle = dump.len() / 2;
+    dump[middle] ^= 1;
+    let counted = Counted::open(&place);
+    let cost = counted.cost(|repository| drop(ingest_dump(repository, &dump)));
+    // A pack of data, a segment and a record for the dump as it came; then the same and a pack of pages for its tree, and the record
+    // of the snapshot.
+    assert_eq!(cost.put_new, (1 + 1 + 1) + (2 + 1 + 1) + 1);
+    assert!(cost.get_range < 40, "{cost:?}");
+}
+
+#[test]
+fn a_restored_tree_costs_its_pages_and_its_chunks() {
+    let place = TestRepository::new();
+    let source = make_source(&place);
+    ingest(&place.repository, &source);
+    let counted = Counted::open(&place);
+    let root = counted.repository.catalog().snapshots().next().unwrap().manifest.root.clone();
+    let options = RestoreOptions {
+        to: place.path("restored"),
+        dry_run: false,
+        delete: false,
+        verify: false,
+        numeric_ids: false,
+        threads: 1,
+        protected: Vec::new(),
+    };
+    let cost = counted.cost(|repository| {
+        let report = restore(repository, &root, b"", &options, &Recorder::default(), &mut |_| {}).unwrap();
+        assert_eq!(report.problems, 0);
+    });
+    // No more than a call a page and a chunk, and a few for footers.
+    assert!(cost.get_range <= 21 + 200 + 5, "{cost:?}");
+    assert_eq!((cost.put_new, cost.write, cost.delete), (0, 0, 0));
+    let again = counted.cost(|repository| {
+        restore(repository, &root, b"", &options, &Recorder::default(), &mut |_| {}).unwrap();
+    });
+    assert!(again.get_range <= cost.get_range, "{again:?} after {cost:?}");
+}
+
+#[test]
+fn a_check_reads_each_pack_once() {
+    let place = TestRepository::new();
+    let source = make_source(&place);
+    ingest(&place.repository, &source);
+    let cost = |read_data| {
+        let counted = Counted::open(&place);
+        counted.cost(|repository| {
+            let report = check(repository, CheckOptions { read_data, threads: 1 }, &Recorder::default()).unwrap();
+            assert!(report.damages.is_empty(), "{:?}", report.damages);
+        })
+    };
+    // The pages, of entries and of witnesses, the footers of the two packs, and the records. With the data, the packs are read in
+    // large pieces besides.
+    let (pages, data) = (cost(false), cost(true));
+    assert!(pages.get_range <= 2 * 21 + 10, "{pages:?}");
+    assert!(data.get_range <= pages.get_range + 2 * 2, "{data:?} after {pages:?}");
+    assert_eq!((data.put_new, data.write, data.delete), (0, 0, 0));
 }
 
 #[test]

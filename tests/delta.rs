@@ -6,6 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Cursor;
+use std::path::Path;
 use std::sync::Arc;
 
 use support::repository::{TestRepository, now, read_file};
@@ -159,6 +160,45 @@ fn a_new_version_costs_what_changed() {
     assert!(share < 0.012, "one per cent removed and one grown cost {share:.4} of the dump");
     assert_reads(&place, &moved, &rows.dump());
     assert_sound(&place.reopen().unwrap());
+}
+
+/// What a repository takes on disk, but for its index, which can be made again.
+fn stored_bytes(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
+    let of = |entry: fs::DirEntry| match entry.metadata().unwrap() {
+        it if !it.is_dir() => it.len(),
+        _ if entry.file_name() == "index" => 0,
+        _ => stored_bytes(&entry.path()),
+    };
+    entries.map(of).sum()
+}
+
+/// The chunks of all data, and how much their records take.
+fn chunks_and_bytes_of_data(repository: &Repository) -> (u64, u64) {
+    let packs = packs_of(repository).into_iter().filter(|(summary, ..)| summary.kind == PackKind::Data);
+    let of = packs.map(|(_, _, entries)| {
+        let records: BTreeMap<u64, u32> = entries.iter().map(|entry| (entry.offset, entry.record_bytes)).collect();
+        (entries.len() as u64, records.into_values().map(u64::from).sum())
+    });
+    of.fold((0, 0), |sum, of: (u64, u64)| (sum.0 + of.0, sum.1 + of.1))
+}
+
+#[test]
+fn a_new_chunk_costs_little_besides_what_it_holds() {
+    let place = TestRepository::new();
+    let mut rows = Rows::new();
+    let mut before = (0, 0, 0);
+    for every in [1, 100, 300] {
+        rows.update(every, every);
+        ingest(&place, &rows.dump()).unwrap();
+        let (chunks, bytes) = chunks_and_bytes_of_data(&place.reopen().unwrap());
+        let after = (stored_bytes(&place.path("repo")), bytes, chunks);
+        let metadata = (after.0 - before.0) - (after.1 - before.1);
+        // Of this about 1000 bytes are what any ingest costs.
+        let each = metadata as f64 / (after.2 - before.2) as f64;
+        assert!(each <= 100.0, "{each:.0} bytes a new chunk where one row of {every} changed");
+        before = after;
+    }
 }
 
 #[test]
