@@ -5,8 +5,8 @@ use std::io::{BufWriter, Read, Write};
 use std::process::Stdio;
 use std::time::Instant;
 
-use crate::print_heading;
 use crate::support::{Daemon, Noise, Reads, Size, Workplace, drop_caches, megabytes, report, stored_bytes};
+use crate::{expect_within, print_heading};
 
 const TABLES: u64 = 2_000;
 /// Of each table, all of them with the same rows: so few new chunks take little room, and what the parts are made of is real.
@@ -15,6 +15,9 @@ const TABLE_BYTES: usize = 25_000_000;
 const STATEMENT_BYTES: usize = 1_046_528;
 
 const ALL: Size = Size::Bytes(TABLES * TABLE_BYTES as u64);
+
+/// What the first byte of a table may take in the middle.
+const GOAL_MILLISECONDS: f64 = 50.0;
 
 /// Tables that are looked at in each way, each only once.
 const LOOKS: usize = 20;
@@ -32,16 +35,21 @@ pub fn run(workplace: &Workplace) {
     );
     let mut tables = random_tables();
     let mut tables = move || tables.next().expect("more tables than looks");
+    // Nearly all of this is the kernel reading the program from the disk, which a mount has done before.
     looks("cat", || look_by_cat(workplace, &format!("{}/data.sql", tables())));
-    looks("new mount", || {
+    let took = looks("new mount", || {
         let daemon = workplace.mount("mnt");
         let look = look_by_mount(&daemon, &format!("{}/data.sql", tables()));
         daemon.stop();
         look
     });
+    expect_within("new mount", took, GOAL_MILLISECONDS);
     let daemon = workplace.mount("mnt");
-    looks("mount, data.sql", || look_by_mount(&daemon, &format!("{}/data.sql", tables())));
-    looks("mount, restore.sql", || look_by_mount(&daemon, &format!("{}/restore.sql", tables())));
+    for file in ["data.sql", "restore.sql"] {
+        let way = format!("mount, {file}");
+        let took = looks(&way, || look_by_mount(&daemon, &format!("{}/{file}", tables())));
+        expect_within(&way, took, GOAL_MILLISECONDS);
+    }
     daemon.stop();
 }
 
@@ -61,8 +69,8 @@ struct Look {
     requests: u64,
 }
 
-/// Looks several times, each time without the kernel's caches, and prints the medians.
-fn looks(way: &str, mut look: impl FnMut() -> Look) {
+/// Looks several times, each time without the kernel's caches, prints the medians, and returns that of milliseconds.
+fn looks(way: &str, mut look: impl FnMut() -> Look) -> f64 {
     let all: Vec<Look> = (0..LOOKS)
         .map(|_| {
             drop_caches();
@@ -78,6 +86,7 @@ fn looks(way: &str, mut look: impl FnMut() -> Look) {
     let (reads, kilobytes) = (median(&|it| it.reads.calls as f64).0, median(&|it| it.reads.bytes as f64 / 1e3).0);
     let requests = median(&|it| it.requests as f64).0;
     println!("{way:<36} {middle:>9.1} {longest:>9.1} {reads:>9.0} {kilobytes:>9.0} {requests:>9.0}");
+    middle
 }
 
 fn look_by_mount(daemon: &Daemon, path: &str) -> Look {
