@@ -5,6 +5,7 @@ mod archive;
 mod container;
 mod directory;
 mod dump_tree;
+mod few_names;
 mod files;
 mod kind;
 mod meta;

@@ -227,9 +227,8 @@ impl DumpFormat for Mysql {
         let needs = self.learned.needs.of_all(parts);
         let first = parts.first().map_or(0, |&part| list.get(part).start - self.learned.start);
         let Session { settings, resettings, .. } = self.facts.session_at(first);
-        let needs_nothing = needs.is_empty();
-        let comment = meta::restore_comment(needs);
-        let frame = match needs_nothing {
+        let comment = meta::restore_comment(&needs);
+        let frame = match needs.is_empty() {
             true => vec![[&comment[..], settings, b"\n"].concat()],
             false => vec![comment, settings.clone()],
         };

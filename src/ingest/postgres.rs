@@ -191,7 +191,7 @@ impl DumpFormat for Postgres {
         own.dedup();
 
         let needs = self.learned.needs_of(list, first.object, &own);
-        let comment = meta::restore_comment(needs, !attached.is_empty());
+        let comment = meta::restore_comment(&needs, !attached.is_empty());
         let schema = self.learned.schema_at(first.start);
         let mut before = None;
         let mut pieces = Vec::new();

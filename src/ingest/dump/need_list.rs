@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::ingest::dump::few_names::FewNames;
 use crate::ingest::dump::needs::NeedLine;
 
 /// Of more needs of one part the rest is left out: no server allows so many.
@@ -23,8 +24,8 @@ struct Use {
 
 #[derive(Debug, Default)]
 pub struct NeedList {
-    /// What stands in front of names: there are few.
-    labels: Vec<&'static str>,
+    /// What stands in front of names.
+    labels: FewNames,
     /// By need: the number of its label, how many names, the names.
     told: Encoder,
     /// Where the last ones begin in that, and the length of each.
@@ -36,8 +37,8 @@ pub struct NeedList {
 impl NeedList {
     /// The part needs this. Parts come in the order of their numbers.
     pub fn add(&mut self, part: u32, need: &NeedLine) {
-        let known = self.of(part);
-        if known.clone().count() >= NEEDS_MAX || known.into_iter().any(|known| known == *need) {
+        let known: Vec<NeedLine> = self.of(part).collect();
+        if known.len() >= NEEDS_MAX || known.contains(need) {
             return;
         }
         // What is told behind 4 GiB has no place in a use: hundreds of millions of other needs are before it.
@@ -48,7 +49,7 @@ impl NeedList {
 
     /// Where a need is told.
     fn tell(&mut self, need: &NeedLine) -> usize {
-        let label = self.label(need.label);
+        let label = self.labels.number_of(need.label);
         let at = self.told.bytes.len();
         self.told.u8(label).list(&need.name, |told, name| {
             told.bytes(name);
@@ -67,16 +68,8 @@ impl NeedList {
         told.0
     }
 
-    fn label(&mut self, label: &'static str) -> u8 {
-        let known = self.labels.iter().position(|known| *known == label);
-        known.unwrap_or_else(|| {
-            self.labels.push(label);
-            self.labels.len() - 1
-        }) as u8
-    }
-
     /// What the part of this number needs.
-    pub fn of(&self, part: u32) -> impl Iterator<Item = NeedLine<'_>> + Clone {
+    pub fn of(&self, part: u32) -> impl Iterator<Item = NeedLine<'_>> {
         let first = self.uses.partition_point(|used| used.part < part);
         let uses = self.uses[first..].iter().take_while(move |used| used.part == part);
         uses.filter_map(|used| self.need(used.at).ok())
@@ -95,7 +88,7 @@ impl NeedList {
 
     fn need(&self, at: u32) -> Result<NeedLine<'_>, DecodeError> {
         let mut told = Decoder::new(&self.told.bytes[at as usize..]);
-        let label = self.labels.get(told.u8()? as usize).copied().unwrap_or_default();
+        let label = self.labels.get(told.u8()?).unwrap_or_default();
         Ok(NeedLine { label, name: told.list(Decoder::bytes)? })
     }
 }

@@ -13,7 +13,7 @@ pub struct NeedLine<'n> {
 }
 
 /// A comment that begins with `purpose`. Names are between such quotes.
-pub fn needs_comment(purpose: &str, needs: Vec<NeedLine>, quote: u8) -> Vec<u8> {
+pub fn needs_comment(purpose: &str, needs: &[NeedLine], quote: u8) -> Vec<u8> {
     let mut comment = format!("-- {purpose}\n").into_bytes();
     if needs.is_empty() {
         comment.extend_from_slice(b"-- It needs nothing else.\n");
@@ -25,7 +25,7 @@ pub fn needs_comment(purpose: &str, needs: Vec<NeedLine>, quote: u8) -> Vec<u8> 
         }
         comment.extend_from_slice(b"-- ");
         comment.extend_from_slice(label.as_bytes());
-        for (at, part) in name.into_iter().enumerate() {
+        for (at, part) in name.iter().enumerate() {
             comment.extend_from_slice(if at == 0 { b" " } else { b"." });
             push_quoted(&mut comment, part, quote);
         }

@@ -15,6 +15,7 @@ pub use self::objects::ObjectPath;
 use self::objects::Objects;
 use self::order::PartOrder;
 use crate::dump::layout::{GLOBALS_DIRECTORY, META_DIRECTORY, database_directory};
+use crate::ingest::dump::few_names::FewNames;
 
 /// Where a part of a dump belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,8 +93,8 @@ pub struct PartList {
     databases: HashMap<Vec<u8>, u32>,
     told_twice: Option<ToldTwice>,
     objects: Objects,
-    /// Names of files in the directories of objects: there are few.
-    files: Vec<&'static str>,
+    /// Names of files in the directories of objects.
+    files: FewNames,
     /// All that have ended.
     parts: KeptParts,
     /// The one that has not.
@@ -109,21 +110,13 @@ impl PartList {
     pub fn begin(&mut self, start: u64, place: Place) {
         self.end_at(start);
         let (path, file) = place.path_and_file();
-        let file = file.map_or(NO_FILE, |name| self.file(name));
+        let file = file.map_or(NO_FILE, |name| self.files.number_of(name));
         let path = ObjectPath::of(&path);
         if !self.objects.is_at(path) {
             self.tell_of(path.first());
             self.objects.turn_to(path, place.is_restorable);
         }
         self.present = Some(KeptPart { start, rows: 0, object: self.objects.present(), file });
-    }
-
-    fn file(&mut self, name: &'static str) -> u8 {
-        let known = self.files.iter().position(|known| *known == name);
-        known.unwrap_or_else(|| {
-            self.files.push(name);
-            self.files.len() - 1
-        }) as u8
     }
 
     /// The present part has one more row.
@@ -254,7 +247,7 @@ impl PartList {
 
     /// The file in the directory of the part's object, if that has one.
     pub fn file_name(&self, part: &ListedPart) -> Option<&'static str> {
-        self.files.get(part.file as usize).copied()
+        self.files.get(part.file)
     }
 
     /// Whether the object of a part gets a file that restores it.

@@ -53,7 +53,7 @@ pub fn need_line(need: &Need) -> NeedLine<'_> {
 }
 
 /// The first comment of a `restore.sql`.
-pub fn restore_comment(needs: Vec<NeedLine>) -> Vec<u8> {
+pub fn restore_comment(needs: &[NeedLine]) -> Vec<u8> {
     let purpose =
         "Loads one table, with its rows and triggers, into the present database: mariadb DATABASE < restore.sql";
     let mut comment = needs_comment(purpose, needs, b'`');

@@ -55,7 +55,7 @@ pub fn need_line(need: &Need) -> NeedLine<'_> {
 }
 
 /// The first comment of a `restore.sql`.
-pub fn restore_comment(needs: Vec<NeedLine>, is_attached: bool) -> Vec<u8> {
+pub fn restore_comment(needs: &[NeedLine], is_attached: bool) -> Vec<u8> {
     let purpose =
         "Loads one table, with its rows, indexes and triggers, into the present database: psql DATABASE < restore.sql";
     let mut comment = needs_comment(purpose, needs, b'"');
