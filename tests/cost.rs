@@ -3,20 +3,18 @@
 mod support;
 
 use std::fs;
-use std::io::Cursor;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use support::dumped::{options, reader};
 use support::faulty::{Counts, FaultyBackend};
-use support::repository::{TestRepository, commit, directory_options, now, open, read_file};
+use support::repository::{TestRepository, commit, directory_options, now, open, read_file, restore_options};
 use yesterfs::check::{CheckOptions, check};
 use yesterfs::id::ChunkId;
-use yesterfs::ingest::IngestOptions;
 use yesterfs::ingest::directory::{DirectoryOptions, ingest_directory};
-use yesterfs::ingest::dump::{DumpInput, DumpOptions, DumpRules};
+use yesterfs::ingest::dump::DumpOptions;
 use yesterfs::ingest::mysql::ingest_mysql;
-use yesterfs::ingest::stream::StreamInput;
 use yesterfs::progress::Recorder;
 use yesterfs::repository::content::{Content, ContentBody};
 use yesterfs::repository::node::{Node, NodeKind};
@@ -263,10 +261,7 @@ fn dump_of_rows() -> Vec<u8> {
 }
 
 fn ingest_dump(repository: &Repository, dump: &[u8]) -> Arc<Snapshot> {
-    let common = IngestOptions { source: "shop".into(), host: "here".into(), user: "me".into(), ..Default::default() };
-    let input = StreamInput::Reader(Box::new(Cursor::new(dump.to_vec())));
-    let inputs = vec![DumpInput { name: None, input, fallback_database: "shop".into() }];
-    let options = DumpOptions { common, inputs, rules: DumpRules::default(), threads: 1 };
+    let options = DumpOptions { threads: 1, ..options(reader(dump)) };
     ingest_mysql(repository, options, &now, &Recorder::default()).unwrap().snapshot
 }
 
@@ -310,15 +305,7 @@ fn a_restored_tree_costs_its_pages_and_its_chunks() {
     ingest(&place.repository, &source);
     let counted = Counted::open(&place);
     let root = counted.repository.catalog().snapshots().next().unwrap().manifest.root.clone();
-    let options = RestoreOptions {
-        to: place.path("restored"),
-        dry_run: false,
-        delete: false,
-        verify: false,
-        numeric_ids: false,
-        threads: 1,
-        protected: Vec::new(),
-    };
+    let options = RestoreOptions { threads: 1, ..restore_options(&place.path("restored")) };
     let cost = counted.cost(|repository| {
         let report = restore(repository, &root, b"", &options, &Recorder::default(), &mut |_| {}).unwrap();
         assert_eq!(report.problems, 0);

@@ -6,7 +6,6 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Cursor;
-use std::path::Path;
 use std::sync::Arc;
 
 use support::repository::{TestRepository, now, read_file};
@@ -162,17 +161,6 @@ fn a_new_version_costs_what_changed() {
     assert_sound(&place.reopen().unwrap());
 }
 
-/// What a repository takes on disk, but for its index, which can be made again.
-fn stored_bytes(directory: &Path) -> u64 {
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
-    let of = |entry: fs::DirEntry| match entry.metadata().unwrap() {
-        it if !it.is_dir() => it.len(),
-        _ if entry.file_name() == "index" => 0,
-        _ => stored_bytes(&entry.path()),
-    };
-    entries.map(of).sum()
-}
-
 /// The chunks of all data, and how much their records take.
 fn chunks_and_bytes_of_data(repository: &Repository) -> (u64, u64) {
     let packs = packs_of(repository).into_iter().filter(|(summary, ..)| summary.kind == PackKind::Data);
@@ -192,7 +180,7 @@ fn a_new_chunk_costs_little_besides_what_it_holds() {
         rows.update(every, every);
         ingest(&place, &rows.dump()).unwrap();
         let (chunks, bytes) = chunks_and_bytes_of_data(&place.reopen().unwrap());
-        let after = (stored_bytes(&place.path("repo")), bytes, chunks);
+        let after = (place.stored_bytes(), bytes, chunks);
         let metadata = (after.0 - before.0) - (after.1 - before.1);
         // Of this about 1000 bytes are what any ingest costs.
         let each = metadata as f64 / (after.2 - before.2) as f64;

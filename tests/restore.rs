@@ -17,7 +17,7 @@ use rustix::fs::{Gid, Uid};
 use rustix::mount::{MountFlags, UnmountFlags};
 use support::fidelity::{assert_same, build_fidelity_tree, differences, walk};
 use support::noise;
-use support::repository::TestRepository;
+use support::repository::{TestRepository, restore_options};
 use yesterfs::progress::{Problem, Recorder};
 use yesterfs::repository::Repository;
 use yesterfs::repository::snapshot::Snapshot;
@@ -47,18 +47,6 @@ impl Restored {
 
     fn actions_of(&self, action: Action) -> Vec<&str> {
         self.actions.iter().filter(|(which, _)| *which == action).map(|(_, path)| path.as_str()).collect()
-    }
-}
-
-fn options(to: &Path) -> RestoreOptions {
-    RestoreOptions {
-        to: to.to_path_buf(),
-        dry_run: false,
-        delete: false,
-        verify: false,
-        numeric_ids: false,
-        threads: 2,
-        protected: Vec::new(),
     }
 }
 
@@ -113,7 +101,7 @@ fn everything_that_a_filesystem_can_hold_comes_back() {
     let snapshot = place.ingest(&source, "tree").snapshot;
     let target = place.path("a/new/place");
 
-    let verified = RestoreOptions { verify: true, ..options(&target) };
+    let verified = RestoreOptions { verify: true, ..restore_options(&target) };
     let first = restore_all(&place, &snapshot, &verified).completely();
     assert_same(&walk(&source), &walk(&target));
     let root = snapshot.manifest.root.directory().unwrap();
@@ -123,7 +111,7 @@ fn everything_that_a_filesystem_can_hold_comes_back() {
 
     // The second time everything is right, and nothing is touched.
     let changed_before = fs::symlink_metadata(target.join("contents/text")).unwrap().ctime_nsec();
-    let again = restore_all(&place, &snapshot, &options(&target)).completely();
+    let again = restore_all(&place, &snapshot, &restore_options(&target)).completely();
     assert_eq!(again.actions, []);
     assert_eq!((again.report.bytes_written, again.report.changed), (0, 0));
     assert_eq!(fs::symlink_metadata(target.join("contents/text")).unwrap().ctime_nsec(), changed_before);
@@ -186,10 +174,10 @@ fn a_spoilt_copy_is_made_right_again() {
     build_fidelity_tree(&source);
     let snapshot = place.ingest(&source, "tree").snapshot;
     let target = place.path("target");
-    restore_all(&place, &snapshot, &options(&target)).completely();
+    restore_all(&place, &snapshot, &restore_options(&target)).completely();
     spoil(&target);
 
-    let everything = RestoreOptions { delete: true, verify: true, ..options(&target) };
+    let everything = RestoreOptions { delete: true, verify: true, ..restore_options(&target) };
     let plan = RestoreOptions { dry_run: true, ..everything.clone() };
     let before = walk(&target);
     let planned = restore_all(&place, &snapshot, &plan).completely();
@@ -224,7 +212,7 @@ fn without_delete_nothing_of_the_users_is_removed() {
     let target = directory(&place, "target", &[("mine", b"mine"), ("sub/mine", b"mine"), ("name/mine", b"mine")]);
     fs::create_dir(target.join("sub/file")).unwrap();
 
-    let restored = restore_all(&place, &snapshot, &options(&target));
+    let restored = restore_all(&place, &snapshot, &restore_options(&target));
     for mine in ["mine", "sub/mine", "name/mine"] {
         assert_eq!(fs::read(target.join(mine)).unwrap(), b"mine");
     }
@@ -243,13 +231,13 @@ fn a_dry_run_makes_nothing_and_tells_everything() {
     fs::hard_link(source.join("z"), source.join("zz")).unwrap();
     let snapshot = place.ingest(&source, "tree").snapshot;
     let target = place.path("not/there");
-    let plan = RestoreOptions { dry_run: true, threads: 1, ..options(&target) };
+    let plan = RestoreOptions { dry_run: true, threads: 1, ..restore_options(&target) };
     let planned = restore_all(&place, &snapshot, &plan).completely();
     assert!(!place.path("not").exists());
     let create = ["", "a", "a/b", "a/b/file", "z"].map(|path| (Action::Create, path.to_string()));
     assert_eq!(planned.actions, [&create[..], &[(Action::Link, "zz".to_string())]].concat());
 
-    let done = restore_all(&place, &snapshot, &options(&target)).completely();
+    let done = restore_all(&place, &snapshot, &restore_options(&target)).completely();
     let made = |actions: &[(Action, String)]| actions.iter().filter(|it| !it.1.is_empty()).cloned().collect::<Vec<_>>();
     assert_eq!(made(&planned.actions), made(&done.actions));
     assert_eq!(inode(&target.join("z")), inode(&target.join("zz")));
@@ -270,7 +258,7 @@ fn large_file() -> LargeFile {
     let source = directory(&place, "source", &[("dump", &bytes)]);
     let snapshot = place.ingest(&source, "tree").snapshot;
     let target = place.path("target");
-    restore_all(&place, &snapshot, &options(&target)).completely();
+    restore_all(&place, &snapshot, &restore_options(&target)).completely();
     File::options().write(true).open(target.join("dump")).unwrap().write_all_at(&[0; 100], 9_000_000).unwrap();
     LargeFile { place, snapshot, target, bytes }
 }
@@ -280,9 +268,9 @@ fn of_a_large_file_only_the_chunks_that_differ_are_written() {
     let LargeFile { place, snapshot, target, bytes } = large_file();
     let dump = target.join("dump");
     let before = inode(&dump);
-    let plan = RestoreOptions { dry_run: true, ..options(&target) };
+    let plan = RestoreOptions { dry_run: true, ..restore_options(&target) };
     let planned = restore_all(&place, &snapshot, &plan).completely();
-    let restored = restore_all(&place, &snapshot, &options(&target)).completely();
+    let restored = restore_all(&place, &snapshot, &restore_options(&target)).completely();
     assert_eq!(restored.actions, [(Action::Update, "dump".to_string())]);
     assert!((100..600_000).contains(&restored.report.bytes_written), "{:?}", restored.report);
     assert_eq!(restored.report.bytes_written + restored.report.bytes_unchanged, bytes.len() as u64);
@@ -293,7 +281,7 @@ fn of_a_large_file_only_the_chunks_that_differ_are_written() {
     // Cut short, and too long.
     for length in [10_000_000, bytes.len() as u64 + 5000] {
         File::options().write(true).open(&dump).unwrap().set_len(length).unwrap();
-        restore_all(&place, &snapshot, &options(&target)).completely();
+        restore_all(&place, &snapshot, &restore_options(&target)).completely();
         assert!(fs::read(&dump).unwrap() == bytes, "after {length} bytes");
         assert_eq!(inode(&dump), before);
     }
@@ -310,18 +298,18 @@ fn holes_of_a_large_file_are_made_again_where_they_were_filled() {
     sparse.set_len(IN_PLACE_MIN_BYTES + (9 << 20) + 123).unwrap();
     let snapshot = place.ingest(&source, "tree").snapshot;
     let target = place.path("target");
-    restore_all(&place, &snapshot, &options(&target)).completely();
+    restore_all(&place, &snapshot, &restore_options(&target)).completely();
 
     let spoilt = File::options().write(true).open(target.join("sparse")).unwrap();
     spoilt.write_all_at(&noise(5, 3 << 20), (5 << 20) + 77).unwrap();
     spoilt.write_all_at(&[0; 100_000], 12 << 20).unwrap();
     spoilt.write_all_at(b"at the end", IN_PLACE_MIN_BYTES + (9 << 20)).unwrap();
     let before = inode(&target.join("sparse"));
-    let restored = restore_all(&place, &snapshot, &options(&target)).completely();
+    let restored = restore_all(&place, &snapshot, &restore_options(&target)).completely();
     assert_eq!(restored.report.bytes_written, 0, "holes are no data");
     assert_eq!(inode(&target.join("sparse")), before);
     assert_same(&walk(&source), &walk(&target));
-    assert_eq!(restore_all(&place, &snapshot, &options(&target)).completely().actions, []);
+    assert_eq!(restore_all(&place, &snapshot, &restore_options(&target)).completely().actions, []);
 }
 
 #[test]
@@ -331,7 +319,7 @@ fn a_file_with_a_name_elsewhere_is_never_written_in_place() {
     fs::hard_link(target.join("dump"), &elsewhere).unwrap();
     let spoilt = fs::read(&elsewhere).unwrap();
     let permissions = fs::metadata(&elsewhere).unwrap().permissions();
-    let restored = restore_all(&place, &snapshot, &options(&target)).completely();
+    let restored = restore_all(&place, &snapshot, &restore_options(&target)).completely();
     assert_eq!(restored.actions, [(Action::Replace, "dump".to_string())]);
     assert!(fs::read(target.join("dump")).unwrap() == bytes);
     assert!(fs::read(&elsewhere).unwrap() == spoilt, "the other name keeps what it had");
@@ -344,7 +332,7 @@ fn somebody_elses_file_is_not_written_in_place() {
     let dump = target.join("dump");
     chown(&dump, Some(12_345), Some(12_345)).unwrap();
     let before = inode(&dump);
-    restore_all(&place, &snapshot, &options(&target)).completely();
+    restore_all(&place, &snapshot, &restore_options(&target)).completely();
     assert_ne!(inode(&dump), before, "its owner could have it open");
     assert!(fs::read(&dump).unwrap() == bytes);
 }
@@ -366,7 +354,7 @@ fn symlinks_in_the_target_lead_nowhere() {
         symlink(outside.join("file"), target.join("plain")).unwrap();
         symlink(outside.join("first"), target.join("second")).unwrap();
         symlink(&outside, target.join("extra")).unwrap();
-        let chosen = RestoreOptions { delete, verify: true, ..options(&target) };
+        let chosen = RestoreOptions { delete, verify: true, ..restore_options(&target) };
         restore_all(&place, &snapshot, &chosen).completely();
         assert_same(&before, &walk(&outside));
         assert!(fs::symlink_metadata(target.join("sub")).unwrap().is_dir());
@@ -378,7 +366,7 @@ fn symlinks_in_the_target_lead_nowhere() {
     // The target itself the user named: a link there is meant.
     let real = directory(&place, "real", &[]);
     symlink(&real, place.path("by-link")).unwrap();
-    restore_all(&place, &snapshot, &options(&place.path("by-link"))).completely();
+    restore_all(&place, &snapshot, &restore_options(&place.path("by-link"))).completely();
     assert_eq!(fs::read(real.join("plain")).unwrap(), b"plain");
 }
 
@@ -395,7 +383,7 @@ fn a_part_of_a_snapshot_goes_where_one_expects_it() {
 
     // A directory's entries go into the target, which becomes that directory.
     let target = place.path("directory");
-    try_restore(&place.repository, &snapshot, "b", &options(&target)).unwrap().completely();
+    try_restore(&place.repository, &snapshot, "b", &restore_options(&target)).unwrap().completely();
     assert_eq!(fs::read(target.join("c/file")).unwrap(), b"stored");
     assert_eq!(fs::metadata(&target).unwrap().mode() & 0o7777, 0o711);
     assert_eq!(inode(&target.join("second")), inode(&target.join("third")), "though their first name is not here");
@@ -405,7 +393,7 @@ fn a_part_of_a_snapshot_goes_where_one_expects_it() {
     // A file goes into the target under its name; nothing else there is touched, whatever is asked for.
     let target = directory(&place, "file", &[("mine", b"mine")]);
     fs::set_permissions(&target, Permissions::from_mode(0o750)).unwrap();
-    let delete = RestoreOptions { delete: true, verify: true, ..options(&target) };
+    let delete = RestoreOptions { delete: true, verify: true, ..restore_options(&target) };
     let restored = try_restore(&place.repository, &snapshot, "b/second", &delete).unwrap().completely();
     assert_eq!(restored.actions, [(Action::Create, "second".to_string())]);
     assert_eq!(fs::read(target.join("second")).unwrap(), b"linked");
@@ -419,7 +407,8 @@ fn the_repository_survives_being_in_the_way() {
     let source = directory(&place, "source", &[("file", b"stored")]);
     let snapshot = place.ingest(&source, "tree").snapshot;
     let repository = place.path("repo");
-    let chosen = |to: &Path| RestoreOptions { delete: true, protected: vec![repository.clone()], ..options(to) };
+    let chosen =
+        |to: &Path| RestoreOptions { delete: true, protected: vec![repository.clone()], ..restore_options(to) };
 
     // The target holds the repository: with --delete, all but that goes.
     let target = place.path("");
@@ -471,7 +460,7 @@ fn an_ordinary_user_gets_what_is_possible_and_a_list_of_the_rest() {
     fs::set_permissions(place.path(""), Permissions::from_mode(0o755)).unwrap();
     let target = directory(&place, "target", &[]);
     chown(&target, Some(USER), Some(USER)).unwrap();
-    let restored = as_user(USER, || restore_all(&place, &snapshot, &options(&target)));
+    let restored = as_user(USER, || restore_all(&place, &snapshot, &restore_options(&target)));
 
     let [problem] = &restored.problems[..] else { panic!("{:?}", restored.problems) };
     assert!(problem.path.ends_with("device") && problem.reason.contains("not permitted"), "{problem:?}");
@@ -499,7 +488,7 @@ fn an_ordinary_user_gets_what_is_possible_and_a_list_of_the_rest() {
     fs::set_permissions(target.join("read-only/inside"), Permissions::from_mode(0o600)).unwrap();
     fs::write(target.join("read-only/inside"), b"spoilt").unwrap();
     fs::write(target.join("closed/extra"), b"extra").unwrap();
-    let delete = RestoreOptions { delete: true, ..options(&target) };
+    let delete = RestoreOptions { delete: true, ..restore_options(&target) };
     let again = as_user(USER, || restore_all(&place, &snapshot, &delete));
     assert_eq!(again.problems.len(), 1, "{:?}", again.problems);
     assert_eq!(fs::read(target.join("read-only/inside")).unwrap(), b"too");
@@ -522,7 +511,7 @@ fn owners_come_back_by_name_or_by_number() {
     (root.uid, root.gid, root.owner, root.group) = (777, 778, b"daemon".to_vec(), b"no such group".to_vec());
     for (numeric_ids, expected) in [(false, (1, 778)), (true, (777, 778))] {
         let target = place.path(&format!("target-{numeric_ids}"));
-        let chosen = RestoreOptions { numeric_ids, ..options(&target) };
+        let chosen = RestoreOptions { numeric_ids, ..restore_options(&target) };
         restore(&place.repository, &root, b"file", &chosen, &Recorder::default(), &mut |_| {}).unwrap();
         let restored = fs::metadata(target.join("file")).unwrap();
         assert_eq!((restored.uid(), restored.gid()), expected);
@@ -556,7 +545,7 @@ fn a_full_disk_is_named_and_leaves_no_half_file() {
     let source = directory(&place, "source", &[("a-small", b"small"), ("large", &large)]);
     let snapshot = place.ingest(&source, "tree").snapshot;
     let disk = SmallDisk::mount(place.path("disk"));
-    let error = try_restore(&place.repository, &snapshot, "", &options(&disk.path)).unwrap_err();
+    let error = try_restore(&place.repository, &snapshot, "", &restore_options(&disk.path)).unwrap_err();
     let Error::Io { path, source: cause, .. } = &error else { panic!("{error}") };
     assert_eq!(path, &disk.path.join("large"));
     assert_eq!(cause.kind(), std::io::ErrorKind::StorageFull);
@@ -567,7 +556,7 @@ fn a_full_disk_is_named_and_leaves_no_half_file() {
     let file = File::create(disk.path.join("large")).unwrap();
     file.write_all_at(&large[..1_000_000], 0).unwrap();
     file.set_len(large.len() as u64).unwrap();
-    let error = try_restore(&place.repository, &snapshot, "", &options(&disk.path)).unwrap_err();
+    let error = try_restore(&place.repository, &snapshot, "", &restore_options(&disk.path)).unwrap_err();
     assert!(error.to_string().contains("disk/large"), "{error}");
     assert_ne!(
         fs::metadata(disk.path.join("large")).unwrap().modified().unwrap(),
@@ -594,7 +583,7 @@ fn in_a_directory_that_it_makes_files_have_their_names_at_once() {
             _ => {}
         }
     };
-    let options = RestoreOptions { threads: 1, ..options(&target) };
+    let options = RestoreOptions { threads: 1, ..restore_options(&target) };
     let root = &snapshot.manifest.root;
     let report = restore(&place.repository, root, b"", &options, &Recorder::default(), &mut listener).unwrap();
     assert_eq!(report.files, 3);
@@ -619,7 +608,7 @@ fn what_is_mounted_below_the_target_is_not_deleted() {
     let target = directory(&place, "target", &[("extra/file", b"extra")]);
     let disk = SmallDisk::mount(target.join("extra/disk"));
     fs::write(disk.path.join("precious"), b"precious").unwrap();
-    let delete = RestoreOptions { delete: true, ..options(&target) };
+    let delete = RestoreOptions { delete: true, ..restore_options(&target) };
     let restored = restore_all(&place, &snapshot, &delete);
     assert_eq!(fs::read(disk.path.join("precious")).unwrap(), b"precious");
     assert!(!target.join("extra/file").exists());
@@ -639,7 +628,7 @@ fn a_damaged_file_is_named_and_the_rest_comes_back() {
     flip(&pack, middle);
 
     let target = place.path("target");
-    let restored = restore_all(&place, &snapshot, &options(&target));
+    let restored = restore_all(&place, &snapshot, &restore_options(&target));
     let [problem] = &restored.problems[..] else { panic!("{:?}", restored.problems) };
     assert_eq!(problem.path, target.join("damaged"));
     assert!(problem.reason.contains("is damaged"), "{problem:?}");
@@ -652,7 +641,7 @@ fn a_damaged_file_is_named_and_the_rest_comes_back() {
     // A file that would be written in place is left alone as well, as a whole.
     let old = noise(6, large.len());
     fs::write(target.join("damaged"), &old).unwrap();
-    assert_eq!(restore_all(&place, &snapshot, &options(&target)).problems.len(), 1);
+    assert_eq!(restore_all(&place, &snapshot, &restore_options(&target)).problems.len(), 1);
     assert!(fs::read(target.join("damaged")).unwrap() == old);
 }
 
@@ -677,7 +666,7 @@ fn reading_back_finds_what_the_disk_lost() {
     let source = directory(&place, "source", &[("file", &noise(1, 100_000)[..]), ("other", b"other")]);
     let snapshot = place.ingest(&source, "tree").snapshot;
     let target = place.path("target");
-    restore_all(&place, &snapshot, &options(&target)).completely();
+    restore_all(&place, &snapshot, &restore_options(&target)).completely();
     // Spoilt between the writing and the reading back, at the moment when the last entry is done.
     let spoil = target.join("file");
     let watcher = support::watcher::Watcher::new(move |recorder: &Recorder| {
@@ -685,7 +674,7 @@ fn reading_back_finds_what_the_disk_lost() {
             File::options().write(true).open(&spoil).unwrap().write_all_at(b"lost", 50_000).unwrap();
         }
     });
-    let verify = RestoreOptions { verify: true, threads: 1, ..options(&target) };
+    let verify = RestoreOptions { verify: true, threads: 1, ..restore_options(&target) };
     let root = &snapshot.manifest.root;
     let report = restore(&place.repository, root, b"", &verify, &watcher, &mut |_| {}).unwrap();
     assert_eq!(report.problems, 1);
@@ -701,7 +690,7 @@ fn a_long_file_is_counted_while_it_is_compared_written_and_read_back() {
     let source = directory(&place, "source", &[("long", &bytes)]);
     let snapshot = place.ingest(&source, "tree").snapshot;
     let target = place.path("target");
-    let verify = RestoreOptions { verify: true, threads: 1, ..options(&target) };
+    let verify = RestoreOptions { verify: true, threads: 1, ..restore_options(&target) };
     for standing in ["nothing", "the same", "something else in places"] {
         if standing == "something else in places" {
             File::options()
@@ -740,10 +729,10 @@ fn an_interrupted_restore_says_so_and_the_next_one_completes_it() {
         }
     });
     let root = &snapshot.manifest.root;
-    let error = restore(&place.repository, root, b"", &options(&target), &watcher, &mut |_| {}).unwrap_err();
+    let error = restore(&place.repository, root, b"", &restore_options(&target), &watcher, &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::Interrupted), "{error}");
     assert!(!differences(&walk(&source), &walk(&target)).is_empty());
     assert_no_litter(&target);
-    restore_all(&place, &snapshot, &options(&target)).completely();
+    restore_all(&place, &snapshot, &restore_options(&target)).completely();
     assert_same(&walk(&source), &walk(&target));
 }

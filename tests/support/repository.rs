@@ -15,6 +15,7 @@ use yesterfs::repository::session::WriteSession;
 use yesterfs::repository::snapshot::Snapshot;
 use yesterfs::repository::tree::{DirectoryWriter, Witness};
 use yesterfs::repository::{OpenOptions, Repository};
+use yesterfs::restore::RestoreOptions;
 use yesterfs::store::backend::{Backend, LocalBackend};
 use yesterfs::time::Timestamp;
 use yesterfs::{Error, Result};
@@ -75,6 +76,11 @@ impl TestRepository {
         self.directory.path().join(name)
     }
 
+    /// What all files of the repository take, but for the index, which is a cache.
+    pub fn stored_bytes(&self) -> u64 {
+        bytes_below(&self.path("repo")) - bytes_below(&self.path("repo/index"))
+    }
+
     /// Runs the program; gives what it prints, what it tells, and how it ends.
     pub fn yesterfs(&self, arguments: &[&str]) -> (String, String, Option<i32>) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
@@ -115,6 +121,15 @@ impl TestRepository {
         let problems = monitor.problems.into_inner().unwrap();
         Ok(Ingested { repository: &self.repository, snapshot, counters, problems })
     }
+}
+
+/// What the files in a directory take, at any depth.
+fn bytes_below(directory: &Path) -> u64 {
+    let bytes_of = |entry: std::fs::DirEntry| match entry.metadata().unwrap() {
+        metadata if metadata.is_dir() => bytes_below(&entry.path()),
+        metadata => metadata.len(),
+    };
+    std::fs::read_dir(directory).unwrap().map(|entry| bytes_of(entry.unwrap())).sum()
 }
 
 /// The usual options of a test's ingest.
@@ -168,4 +183,17 @@ pub fn read_file(repository: &Repository, snapshot: &Snapshot, path: &[u8]) -> R
     let mut bytes = Vec::new();
     repository.contents()?.read(&content, 0, content.size as usize, &mut bytes)?;
     Ok(bytes)
+}
+
+/// The usual options of a test's restore.
+pub fn restore_options(to: &Path) -> RestoreOptions {
+    RestoreOptions {
+        to: to.to_path_buf(),
+        dry_run: false,
+        delete: false,
+        verify: false,
+        numeric_ids: false,
+        threads: 2,
+        protected: Vec::new(),
+    }
 }
