@@ -14,6 +14,7 @@ use yesterfs::dump::mysql::{self, MysqlDump};
 use yesterfs::dump::postgres::{self, PostgresDump};
 
 use support::Noise;
+use support::bson::{document, element, number, text};
 
 /// What every reader must do.
 const LEAST_MB_A_SECOND: f64 = 400.0;
@@ -270,23 +271,9 @@ fn rows_per_insert(rows: Rows) -> Vec<u8> {
     dump
 }
 
-/// An element of BSON.
-fn element(kind: u8, name: &str, value: &[u8]) -> Vec<u8> {
-    [&[kind], name.as_bytes(), b"\0", value].concat()
-}
-
-fn text(name: &str, value: &str) -> Vec<u8> {
-    element(2, name, &[&(value.len() as u32 + 1).to_le_bytes(), value.as_bytes(), b"\0"].concat())
-}
-
-fn document(elements: &[Vec<u8>]) -> Vec<u8> {
-    let elements = elements.concat();
-    [&(elements.len() as u32 + 5).to_le_bytes()[..], &elements, b"\0"].concat()
-}
-
 fn document_of(row: &[Value]) -> Vec<u8> {
     let elements = NAMES.into_iter().zip(row).map(|(name, value)| match value {
-        Number(number) => element(18, name, &number.to_le_bytes()),
+        Number(value) => number(name, *value),
         Text(value) => text(name, value),
         Binary(bytes) => element(5, name, &[&(bytes.len() as u32).to_le_bytes(), &[0][..], bytes].concat()),
     });

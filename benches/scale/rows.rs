@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 
+use crate::support::bson::{document, number, text};
 use crate::support::{Noise, Size, Workplace, report};
 use crate::{expect_within, median, print_heading};
 
@@ -124,23 +125,12 @@ fn write_postgres(out: &mut Out, rows: &mut dyn Iterator<Item = Row>) -> std::io
 
 const METADATA: &str = r#"{"indexes":[{"v":{"$numberInt":"2"},"key":{"_id":{"$numberInt":"1"}},"name":"_id_"}],"uuid":"","collectionName":"orders","type":"collection"}"#;
 
-/// Documents of integers and strings (bsonspec.org, version 1.1).
 fn write_bson(out: &mut Out, rows: &mut dyn Iterator<Item = Row>) -> std::io::Result<()> {
-    for Row { id, customer, status, day, text } in rows {
-        let mut fields = Vec::new();
-        for (name, value) in [("_id", id), ("customer", customer)] {
-            write!(fields, "\x12{name}\0")?;
-            fields.extend_from_slice(&value.to_le_bytes());
-        }
+    for Row { id, customer, status, day, text: note } in rows {
         let day = format!("2026-11-{day:02} 10:00:00");
-        for (name, value) in [("status", status), ("at", &day), ("text", &text)] {
-            write!(fields, "\x02{name}\0")?;
-            fields.extend_from_slice(&(value.len() as u32 + 1).to_le_bytes());
-            write!(fields, "{value}\0")?;
-        }
-        out.write_all(&(fields.len() as u32 + 5).to_le_bytes())?;
-        out.write_all(&fields)?;
-        out.write_all(&[0])?;
+        let numbers = [("_id", id), ("customer", customer)].map(|(name, value)| number(name, value));
+        let texts = [("status", status), ("at", &day), ("text", &note)].map(|(name, value)| text(name, value));
+        out.write_all(&document(&[&numbers[..], &texts].concat()))?;
     }
     Ok(())
 }

@@ -5,6 +5,8 @@
 
 #![allow(dead_code)]
 
+pub mod bson;
+
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
