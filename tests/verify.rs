@@ -97,12 +97,29 @@ fn with_statements(dump: &[u8], mark: &str, statements: &str) -> Vec<u8> {
 fn dumps_of_a_real_mariadb_come_back_equal() {
     let (server, stage) = (MariaDb::start(), Stage::new());
     server.run("", HOSTILE_MYSQL);
+    server.run(
+        "shop",
+        "CREATE TABLE later (id INT PRIMARY KEY, t TEXT) ENGINE=MyISAM; INSERT INTO later SELECT seq, MD5(seq) FROM seq_1_to_3000",
+    );
     let everything = ["--all-databases", "--flush-privileges", "--routines", "--events"];
+    let replicated = ["--master-data=1", "--gtid", "--apply-slave-statements", "--single-transaction"];
     for options in [
         &DATABASES[..],
         &["--hex-blob", "--skip-tz-utc", "--complete-insert", "--databases", "shop"],
         &["--skip-extended-insert", "--skip-comments", "shop"],
         &["--default-character-set=latin1", "shop", "orders"],
+        &["--default-character-set=binary", "shop"],
+        &["--default-character-set=binary", "--hex-blob", "--no-autocommit", "shop"],
+        // These say nothing of the character sets of tables.
+        &["--skip-opt", "--routines", "shop"],
+        &["--compatible=ansi", "shop"],
+        &["--compatible=postgresql", "--skip-comments", "shop"],
+        &["--skip-quote-names", "--order-by-primary", "--ignore-table=shop.values", "shop"],
+        &["--delayed-insert", "--replace", "--skip-extended-insert", "shop"],
+        &["--delayed-insert", "--insert-ignore", "--skip-add-locks", "--skip-disable-keys", "shop"],
+        &["--skip-log-queries", "--system=all", "--insert-ignore", "--databases", "shop"],
+        &["--no-data", "shop"],
+        &[&replicated[..], &["--databases", "shop"]].concat(),
         &everything,
     ] {
         let dump = server.dump(options);

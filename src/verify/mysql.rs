@@ -37,10 +37,12 @@ const USERS_AT_ONCE: usize = 50;
 /// The longest row that the protocol knows; dumpers take 24 MiB else.
 const PACKET_OPTION: &str = "--max-allowed-packet=1073741824";
 
-/// Nothing but the socket, nothing that outlives the drill, and times as the dump tells them.
-const SERVER_OPTIONS: [&str; 12] = [
+/// Nothing but the socket, nothing that outlives the drill, times as the dump tells them, and room for all letters where it does not
+/// tell in which character set a table is.
+const SERVER_OPTIONS: [&str; 13] = [
     "--skip-networking",
     "--default-time-zone=+00:00",
+    "--character-set-server=utf8mb4",
     "--event-scheduler=OFF",
     "--local-infile=0",
     "--skip-log-bin",
