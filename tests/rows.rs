@@ -166,13 +166,27 @@ fn step(dice: &mut Dice) -> String {
 }
 
 /// Ways to dump, none of which shows when.
-const VARIANTS: [&[&str]; 6] = [
+const VARIANTS: [&[&str]; 12] = [
     &[],
     &["--hex-blob"],
     &["--complete-insert", "--skip-extended-insert"],
     &["--replace", "--skip-tz-utc", "--no-autocommit"],
     &["--hex-blob", "--compatible=ansi", "--skip-opt", "--create-options", "--quick"],
     &["--skip-comments", "--skip-add-locks", "--skip-disable-keys"],
+    // Such a dump fails where a column is called `values`.
+    &["--skip-quote-names", "--ignore-table=shop.we`ird ).,("],
+    &["--default-character-set=binary"],
+    &["--insert-ignore", "--skip-log-queries", "--order-by-primary"],
+    &["--delayed-insert", "--replace"],
+    &["--compatible=postgresql", "--skip-opt", "--create-options", "--quick"],
+    &[
+        "--skip-quote-names",
+        "--complete-insert",
+        "--skip-extended-insert",
+        "--hex-blob",
+        "--default-character-set=binary",
+        "--ignore-table=shop.we`ird ).,(",
+    ],
 ];
 
 fn dump(server: &MariaDb, variant: &[&str]) -> Vec<u8> {

@@ -71,10 +71,14 @@ fn is_sql_mode(word: &Word) -> bool {
     word.is("SQL_MODE") || word.is("@@SQL_MODE")
 }
 
+/// Modes in which double quotes enclose names. A dump that is to be compatible with another server sets the one of its name, from which
+/// the server makes the first.
+const ANSI_QUOTES: [&str; 7] = ["ANSI_QUOTES", "ANSI", "POSTGRESQL", "ORACLE", "MSSQL", "DB2", "MAXDB"];
+
 fn modes_of(text: &[u8]) -> QuoteModes {
     let has =
         |mode: &str| text.split(|&byte| byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(mode.as_bytes()));
-    QuoteModes { plain_backslash: has("NO_BACKSLASH_ESCAPES"), ansi_quotes: has("ANSI_QUOTES") || has("ANSI") }
+    QuoteModes { plain_backslash: has("NO_BACKSLASH_ESCAPES"), ansi_quotes: ANSI_QUOTES.into_iter().any(has) }
 }
 
 #[cfg(test)]
@@ -99,5 +103,9 @@ mod tests {
         assert_eq!(after("/*!50003 SET sql_mode              = @saved_sql_mode */ "), (false, false));
         assert_eq!(after("SET SESSION sql_mode = 'ANSI_QUOTES'"), (false, true));
         assert_eq!(after("/*!40101 SET SQL_MODE=@OLD_SQL_MODE */"), (false, false));
+        for other in ["POSTGRESQL", "ORACLE", "MSSQL", "DB2", "MAXDB", "ANSI"] {
+            assert_eq!(after(&format!("SET SQL_MODE='NO_AUTO_VALUE_ON_ZERO,{other}'")), (false, true), "{other}");
+        }
+        assert_eq!(after("SET SQL_MODE='MYSQL40,NO_KEY_OPTIONS'"), (false, false));
     }
 }
