@@ -432,6 +432,34 @@ fn tables_that_are_made_in_another_way_are_made_anew() {
 }
 
 #[test]
+fn tables_whose_names_are_in_double_quotes_are_made_anew() {
+    let server = MariaDb::start();
+    for compatible in ["--compatible=ansi", "--compatible=postgresql"] {
+        let place = TestRepository::new();
+        server.run("", "DROP DATABASE IF EXISTS shop; CREATE DATABASE shop; CREATE TABLE shop.gone (a INT)");
+        server.run(
+            "shop",
+            "CREATE TABLE t (id INT PRIMARY KEY, `a\"b` TEXT); INSERT INTO t VALUES (1, 'x'), (2, '\"\\\\')",
+        );
+        let first = dump(&server, &[compatible]);
+        server.run("shop", "ALTER TABLE t ADD more INT; INSERT INTO t VALUES (3, '`', 1); DROP TABLE gone");
+        server.run("shop", "CREATE TABLE new (a INT); INSERT INTO new VALUES (1)");
+        server.run("shop", "CREATE TRIGGER changed BEFORE INSERT ON new FOR EACH ROW SET NEW.a = \"1\"");
+        let second = dump(&server, &[compatible]);
+        let (a, b) = (ingest(&place, &first), ingest(&place, &second));
+        assert_eq!(found(&place, &a, &b).redefined, ["shop.gone", "shop.new", "shop.t"]);
+        for (direction, [from, to]) in
+            [(Direction::Forward, [&first, &second]), (Direction::Reverse, [&second, &first])]
+        {
+            let patch = patch(&place, &a, &b, direction).unwrap();
+            server.run("", from);
+            server.run("", &patch);
+            assert_same_dump(&dump(&server, &[compatible]), to, compatible, &patch);
+        }
+    }
+}
+
+#[test]
 fn rows_are_joined_by_what_tells_them_apart() {
     let place = TestRepository::new();
     let rows = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect::<Vec<_>>();

@@ -37,8 +37,9 @@ impl Settings {
     /// With `more` before what all else is read by.
     fn opening(&self, more: &str) -> String {
         let Settings { character_set, time_zone, modes } = self;
-        let mode =
-            if modes.plain_backslash { "NO_AUTO_VALUE_ON_ZERO,NO_BACKSLASH_ESCAPES" } else { "NO_AUTO_VALUE_ON_ZERO" };
+        let backslashes = if modes.plain_backslash { ",NO_BACKSLASH_ESCAPES" } else { "" };
+        // The dump's own statements are among those that make a table anew.
+        let quotes = if modes.ansi_quotes { ",ANSI_QUOTES" } else { "" };
         let mut text = format!(
             "SET @YESTERFS_CLIENT=@@CHARACTER_SET_CLIENT, @YESTERFS_RESULTS=@@CHARACTER_SET_RESULTS, \
              @YESTERFS_CONNECTION=@@COLLATION_CONNECTION;\nSET NAMES {character_set};\n"
@@ -47,7 +48,9 @@ impl Settings {
             let zone = zone.replace('\'', "''");
             text.push_str(&format!("SET @YESTERFS_ZONE=@@TIME_ZONE, TIME_ZONE='{zone}';\n"));
         }
-        text.push_str(&format!("{more}SET @YESTERFS_MODE=@@SQL_MODE, SQL_MODE='{mode}';\n"));
+        text.push_str(&format!(
+            "{more}SET @YESTERFS_MODE=@@SQL_MODE, SQL_MODE='NO_AUTO_VALUE_ON_ZERO{backslashes}{quotes}';\n"
+        ));
         text
     }
 
