@@ -44,7 +44,7 @@ impl Sink for Bits {
         let mut found = Vec::new();
         if words.pass_symbol(b'(') {
             while let Some((item, goes_on)) = next_item(&mut words) {
-                if item.first().is_some_and(|(_, first)| is_column(first)) {
+                if is_column(&item) {
                     found.push(bytes_of_column(&item));
                 }
                 if !goes_on {
@@ -139,16 +139,18 @@ fn note(schema: &mut TableSchema, item: &[(u32, Word)]) {
     let begins = |keyword: &str| first.is(keyword);
     if begins("PRIMARY") || begins("UNIQUE") || begins("CONSTRAINT") {
         schema.keys.extend(key(item));
-    } else if is_column(first) {
+    } else if is_column(item) {
         schema.columns.extend(column(item));
     }
 }
 
-/// Whether an item that begins so is a column.
-fn is_column(first: &Word) -> bool {
-    const OTHERS: [&str; 10] =
-        ["PRIMARY", "UNIQUE", "CONSTRAINT", "KEY", "INDEX", "FULLTEXT", "SPATIAL", "FOREIGN", "CHECK", "PERIOD"];
-    !OTHERS.iter().any(|other| first.is(other))
+/// Whether an item is a column. Servers put a name in quotes that is one of these words, but for the last one.
+fn is_column(item: &[(u32, Word)]) -> bool {
+    const OTHERS: [&str; 9] =
+        ["PRIMARY", "UNIQUE", "CONSTRAINT", "KEY", "INDEX", "FULLTEXT", "SPATIAL", "FOREIGN", "CHECK"];
+    let is_at = |place: usize, word: &str| item.get(place).is_some_and(|(_, it)| it.is(word));
+    let is_other = OTHERS.iter().any(|other| is_at(0, other)) || (is_at(0, "PERIOD") && is_at(1, "FOR"));
+    !item.is_empty() && !is_other
 }
 
 /// A primary or a unique key. Parts of columns count as the columns; one with an expression has no columns that are named.
@@ -272,6 +274,17 @@ CREATE TABLE `orders` (
             let other = read(&ORDERS.replace(old, new));
             assert_eq!(table.definition == other.definition, old == "int(11)", "{old}");
         }
+    }
+
+    #[test]
+    fn names_need_no_quotes() {
+        let text = "CREATE TABLE t (\n  period int(11) NOT NULL,\n  `key` date,\n  Ölß$1 timestamp GENERATED ALWAYS AS ROW START,\n  \
+                    PERIOD FOR SYSTEM_TIME (Ölß$1, b),\n  PRIMARY KEY (period,`key`),\n  KEY type (period)\n) ENGINE=InnoDB;\n";
+        let table = read(text);
+        let names: Vec<_> = table.columns.iter().map(|it| std::str::from_utf8(&it.name).unwrap()).collect();
+        assert_eq!(names, ["period", "key", "Ölß$1"]);
+        assert_eq!(table.keys[0].columns, [b"period".to_vec(), b"key".to_vec()]);
+        assert_eq!(bytes_of_bits(text.as_bytes(), QuoteModes::default()).len(), 3);
     }
 
     #[test]
