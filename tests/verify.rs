@@ -316,6 +316,19 @@ fn programs_may_be_named_from_where_the_user_is() {
 }
 
 #[test]
+fn an_older_server_has_another_program_that_makes_its_files() {
+    let stage = Stage::new();
+    ingest(&stage, "mysql", SMALL_MYSQL.as_bytes());
+    let programs = programs_but(&stage, &["mariadb-install-db"]);
+    let older = programs.join("mysql_install_db");
+    let script = "#!/bin/sh\ncase \"$*\" in *auth-root*|*skip-test-db*) echo unknown option >&2; exit 1;; esac\n\
+                  exec mariadb-install-db \"$@\" --auth-root-authentication-method=normal\n";
+    fs::write(&older, script).unwrap();
+    fs::set_permissions(&older, Permissions::from_mode(0o755)).unwrap();
+    assert!(equal(&stage, "mysql", &["--server-bin", programs.to_str().unwrap()]).contains("shop.t: 0 rows, equal\n"));
+}
+
+#[test]
 fn what_is_missing_on_the_machine_says_nothing_of_the_dump() {
     let stage = Stage::new();
     ingest(&stage, "mysql", SMALL_MYSQL.as_bytes());

@@ -9,7 +9,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::dump::layout::{RESERVED, VIEWS_DIRECTORY};
-use crate::dump::mysql::{Account, Requirements, RequirementsFinder, SERVER_DATABASES};
+use crate::dump::mysql::{Account, QuoteModes, Requirements, RequirementsFinder, SERVER_DATABASES, quoted};
 use crate::dump::name::name_of_file;
 use crate::error::{Error, Result};
 use crate::load::ServerUrl;
@@ -24,6 +24,9 @@ use crate::verify::row_options::each_piece_of_dump;
 use crate::verify::server::{Engine, SecondDump};
 
 const PACKAGE: &str = "mariadb-server";
+
+/// What makes the files of a server: MariaDB has the one, old ones and MySQL below 5.7 the other.
+const INSTALLERS: [&str; 2] = ["mariadb-install-db", "mysql_install_db"];
 
 /// Directories that the paths of many users lack.
 const USUAL_PLACES: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/usr/libexec"];
@@ -75,8 +78,7 @@ impl MysqlEngine {
     ) -> Result<MysqlEngine> {
         let programs = Programs::new(bin, USUAL_PLACES.map(PathBuf::from).to_vec(), PACKAGE);
         let server = programs.require(&["mariadbd", "mysqld"])?;
-        // A server of MariaDB has the one, of MySQL below 5.7 the other.
-        let installer = programs.find(&["mariadb-install-db", "mysql_install_db"]);
+        let installer = programs.find(&INSTALLERS);
         let base = bin.map(|bin| bin.join(".."));
         let client = programs.find_client(&["mariadb", "mysql"]);
         Ok(MysqlEngine {
@@ -121,11 +123,14 @@ fn requirements(repository: &Repository, snapshot: &Snapshot, monitor: &dyn Moni
     Ok(finder.finish())
 }
 
-/// Makes a user who may do all that objects do which it defines.
+/// Makes a user who may do all that objects do which it defines. Servers before MySQL 5.7 and MariaDB 10.1 do not know `IF NOT EXISTS`
+/// there, and make whoever is granted something.
 fn statements_for(account: &Account) -> Vec<u8> {
     let account = account.quoted();
-    let (made, granted) = (&b"CREATE USER IF NOT EXISTS "[..], &b"; GRANT ALL PRIVILEGES ON *.* TO "[..]);
-    [made, &account, granted, &account, b"; "].concat()
+    let making = quoted(&[b"CREATE USER IF NOT EXISTS ", &account[..]].concat(), QuoteModes::default());
+    let chosen = b"SET @making = IF(VERSION() REGEXP '^(5[.][0-6]|10[.]0)[.]', 'DO 0', ";
+    let made = b"); PREPARE making FROM @making; EXECUTE making; GRANT ALL PRIVILEGES ON *.* TO ";
+    [&chosen[..], &making, made, &account, b"; "].concat()
 }
 
 fn option_file(place: &ScratchPlace) -> PathBuf {
@@ -149,8 +154,11 @@ impl Engine for MysqlEngine {
         let command = match &self.installer {
             Some(installer) => {
                 let mut command = place.command(installer);
-                command.arg("--no-defaults").args(self.places(place));
-                command.args(["--auth-root-authentication-method=normal", "--force", "--skip-test-db"]);
+                command.arg("--no-defaults").args(self.places(place)).arg("--force");
+                // The older one gives what it does not know to the server, which ends then.
+                if installer.ends_with(INSTALLERS[0]) {
+                    command.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
+                }
                 command
             }
             None => {
