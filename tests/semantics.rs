@@ -970,6 +970,10 @@ const PROMISES_OF_DRILLS: &[(&str, &str)] = &[
     ),
     ("A dump that has no tables, or no database at all, is equal.", "dumps_without_tables_come_back_equal"),
     (
+        "Tables of MySQL and MariaDB of which a dump does not tell the character set (`--skip-opt`, `--compatible`) are made in utf8mb4.",
+        "dumps_of_a_real_mariadb_come_back_equal",
+    ),
+    (
         "A table whose rows `mariadb-dump --dump-history` dumped with those that it had before is compared with these, too.",
         "rows_that_were_dumped_with_their_history_come_back_with_it",
     ),
