@@ -232,7 +232,7 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// Feature bits that this version knows; a file that demands others is refused. Packs have some of their own for reading.
+/// Feature bits that this version knows; a file that demands others is refused. Packs have some of their own.
 const KNOWN_READ_FEATURES: u32 = 0;
 const KNOWN_WRITE_FEATURES: u32 = 0;
 
@@ -252,24 +252,19 @@ impl FrameHeader {
         let (magic, version) = (input.array()?, input.u16()?);
         Ok(FrameHeader { magic, version, read_features: input.u32()?, write_features: input.u32()? })
     }
-
-    /// Features that must be known to write, and are not; 0 for none.
-    pub fn unknown_write_features(&self) -> u32 {
-        self.write_features & !KNOWN_WRITE_FEATURES
-    }
 }
 
 const FRAME_HASH_BYTES: usize = 32;
 
 /// Wraps the body of a small immutable file: header in front, BLAKE3 of all of it behind.
 pub fn seal(magic: &[u8; 8], body: &[u8]) -> Vec<u8> {
-    seal_with_features(magic, KNOWN_READ_FEATURES, body)
+    seal_with_features(magic, KNOWN_READ_FEATURES, KNOWN_WRITE_FEATURES, body)
 }
 
-/// [`seal`] for a file that only those can read who know these features.
-pub fn seal_with_features(magic: &[u8; 8], read_features: u32, body: &[u8]) -> Vec<u8> {
+/// [`seal`] for a file that has features of its own.
+pub fn seal_with_features(magic: &[u8; 8], read_features: u32, write_features: u32, body: &[u8]) -> Vec<u8> {
     let mut frame = Encoder::new();
-    frame.raw(magic).u16(FORMAT_VERSION).u32(read_features).u32(KNOWN_WRITE_FEATURES).raw(body);
+    frame.raw(magic).u16(FORMAT_VERSION).u32(read_features).u32(write_features).raw(body);
     let sum = hash(&frame.bytes);
     frame.raw(&sum);
     frame.bytes
@@ -315,7 +310,7 @@ pub fn unverified_body(frame: &[u8]) -> &[u8] {
 /// Features of a sealed frame that must be known to write to the repository, and are not; 0 for none. What is too short to
 /// be a frame has none: [`unseal`] refuses it.
 pub fn unknown_write_features(frame: &[u8]) -> u32 {
-    FrameHeader::decode(&mut Decoder::new(frame)).map_or(0, |header| header.unknown_write_features())
+    FrameHeader::decode(&mut Decoder::new(frame)).map_or(0, |header| header.write_features & !KNOWN_WRITE_FEATURES)
 }
 
 /// The refusal of a version or of read features from the future.

@@ -16,6 +16,7 @@ pub mod listed_delta;
 mod owner;
 pub mod pack;
 pub mod segment;
+mod told_page;
 
 pub use chunk_encoder::{BaseHint, UseOfBase};
 pub use chunk_store::ChunkStore;

@@ -386,7 +386,7 @@ fn read_the_file(place: &TestRepository) -> Result<Vec<u8>, Error> {
 
 #[test]
 fn a_chunk_of_an_unknown_codec_is_refused_politely_where_its_pack_announces_it_and_others_are_read() {
-    for codec in [8, 99, 255] {
+    for codec in [9, 99, 255] {
         let place = small_repository();
         rewrite(&data_pack(&place), |file| {
             let mut file = with_footer(file, with_write_feature);
@@ -415,7 +415,7 @@ fn a_pack_that_announces_unknown_codecs_is_read_as_far_as_they_are_known() {
 
 /// The same frame with a feature that one must know to write.
 fn with_write_feature(file: &[u8]) -> Vec<u8> {
-    reseal(file, |frame| frame[14] |= 1)
+    reseal(file, |frame| frame[14] |= 2)
 }
 
 #[test]

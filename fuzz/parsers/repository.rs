@@ -63,7 +63,7 @@ fn store(key: &str, bytes: &[u8]) -> MemoryBackend {
 
 pub fn footer(data: &[u8]) {
     for features in [0, 1] {
-        let frame = seal_with_features(b"YFS-FOOT", features, data);
+        let frame = seal_with_features(b"YFS-FOOT", features, 0, data);
         let length = u32::try_from(frame.len()).expect("short").to_le_bytes();
         let pack = [&[0; 27][..], &frame, &length, b"YFS-PEND"].concat();
         let backend = store(&pack_key(&PACK), &pack);

@@ -12,6 +12,7 @@ use crate::store::compress::{BodyCompressor, Codec, Compression, Compressor};
 use crate::store::delta::{DeltaEncoder, apply_delta};
 use crate::store::delta_group::GROUPED_MAX_BYTES;
 use crate::store::listed_delta::{IdRun, ListedDelta};
+use crate::store::told_page;
 
 /// Chunks that a new one is probably like: those of the last version around its place.
 #[derive(Debug, Clone, Default)]
@@ -72,6 +73,8 @@ pub struct ChunkEncoder {
     payload: Vec<u8>,
     record: Encoder,
     bodies: Option<BodyCompressor>,
+    /// For pages that are told by differences; none where what it encodes is no page.
+    told_pages: Option<Compressor>,
 }
 
 /// Which pack's footer lists an id, and in which slot.
@@ -121,8 +124,15 @@ impl EncodedChunks {
 impl ChunkEncoder {
     pub fn new(compression: Compression) -> ChunkEncoder {
         let (deltas, record) = (DeltaEncoder::default(), Encoder::new());
-        let (operations, payload, bodies) = Default::default();
-        ChunkEncoder { deltas, compressor: Compressor::new(compression), operations, payload, record, bodies }
+        let (operations, payload, bodies, told_pages) = Default::default();
+        let compressor = Compressor::new(compression);
+        ChunkEncoder { deltas, compressor, operations, payload, record, bodies, told_pages }
+    }
+
+    /// For tree pages in a repository of that compression.
+    pub fn of_pages(compression: Compression) -> ChunkEncoder {
+        let told_pages = Some(Compressor::new(compression.of_lists()));
+        ChunkEncoder { told_pages, ..ChunkEncoder::new(compression.of_pages()) }
     }
 
     /// [`ChunkEncoder::encode`] for a page that lists chunks: ids that `slot_of` knows are left to footers.
@@ -168,11 +178,26 @@ impl ChunkEncoder {
             form = of_delta;
             out.encoder.raw(if form == ChunkForm::Grouped { &self.operations } else { &self.record.bytes });
             out.bases.extend(base.places);
-        } else {
+        } else if !self.tell_page(id, plain, out) {
             let (codec, payload) = self.compressor.compress(plain);
             encode_record(codec, plain.len(), &[], payload, &mut out.encoder);
         }
         Ok(out.since(start, form))
+    }
+
+    /// Appends the record of a page that is told by differences; false where that does not pay.
+    fn tell_page(&mut self, id: &ChunkId, plain: &[u8], out: &mut EncodedChunks) -> bool {
+        let Some(compressor) = &mut self.told_pages else { return false };
+        let Some(told) = told_page::tell(plain) else { return false };
+        // As for all deltas.
+        let mut page = told.clone();
+        if told_page::untell(&mut page).is_err() || page != plain {
+            log::error!("page {id} does not come back from its differences; storing it otherwise");
+            return false;
+        }
+        let (Codec::Zstd, payload) = compressor.compress(&told) else { return false };
+        encode_record(Codec::ToldPage, plain.len(), &[], payload, &mut out.encoder);
+        true
     }
 
     /// Tells the chunk as a delta, and how that is to stand in the pack; nothing where it does not pay.
@@ -262,7 +287,7 @@ impl ChunkEncoder {
         let codec = match codec {
             Codec::Lz4 => Codec::DeltaLz4,
             Codec::Zstd => Codec::DeltaZstd,
-            Codec::Raw | Codec::Delta | Codec::DeltaLz4 | Codec::DeltaZstd | Codec::DeltaListed => Codec::Delta,
+            _ => Codec::Delta,
         };
         if codec != Codec::Delta {
             let mut length = Encoder { bytes: std::mem::take(&mut self.payload) };

@@ -10,6 +10,7 @@ use crate::store::compress::{Codec, decompress};
 use crate::store::delta::{BASES_MAX_BYTES, apply_delta};
 use crate::store::delta_group::DeltaGroup;
 use crate::store::listed_delta::{IdRun, ListedDelta};
+use crate::store::told_page;
 
 /// A delta may have this many bases, ...
 pub const BASES_MAX: usize = 4;
@@ -114,6 +115,12 @@ impl<'r> ChunkRecord<'r> {
             Codec::Raw if self.payload.len() == self.plain_bytes => Ok(Arc::from(self.payload)),
             Codec::Raw => Err(DecodeError { reason: "the payload does not have the length of the chunk", at: 0 }),
             Codec::Lz4 | Codec::Zstd => decompress(self.codec, self.payload, self.plain_bytes),
+            Codec::ToldPage => {
+                let mut page = decompress(self.codec, self.payload, self.plain_bytes)?;
+                // Nobody else has it yet.
+                told_page::untell(Arc::get_mut(&mut page).unwrap_or_default())?;
+                Ok(page)
+            }
             Codec::Delta => apply_delta(base, self.payload, self.plain_bytes),
             Codec::DeltaListed => Err(DecodeError { reason: "it left ids to footers", at: 0 }),
             Codec::DeltaLz4 | Codec::DeltaZstd => {

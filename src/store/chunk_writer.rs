@@ -106,7 +106,7 @@ impl<'a> ChunkWriter<'a> {
             idle_lanes: Mutex::default(),
             pages: Mutex::new(PageLane {
                 pack: None,
-                encoder: ChunkEncoder::new(compression),
+                encoder: ChunkEncoder::of_pages(compression),
                 encoded: EncodedChunks::default(),
             }),
             finished: Mutex::default(),
@@ -145,10 +145,15 @@ impl<'a> ChunkWriter<'a> {
     /// A lane for one thread's data; released or dropped, it leaves its half-full pack to others. With a queue, others help
     /// it with large files.
     pub fn data_lane(&self, queue: Option<EncodeQueue>) -> DataLane<'_, 'a> {
-        DataLane::new(self, queue)
+        DataLane::new(self, queue, self.encoder())
     }
 
-    /// Makes records as this session's are made.
+    /// A lane for lists and other texts that the ingest makes, which are alike line by line: they are compressed as pages are.
+    pub fn list_lane(&self) -> DataLane<'_, 'a> {
+        DataLane::new(self, None, ChunkEncoder::new(self.compression.of_lists()))
+    }
+
+    /// Makes records as this session's data is stored.
     pub(super) fn encoder(&self) -> ChunkEncoder {
         ChunkEncoder::new(self.compression)
     }

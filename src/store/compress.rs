@@ -25,6 +25,8 @@ pub enum Codec {
     DeltaZstd,
     /// What [`Codec::Delta`] has, without the ids that footers list (`store::listed_delta`).
     DeltaListed,
+    /// A page told by differences (`store::told_page`), as one Zstandard frame.
+    ToldPage,
 }
 
 /// What new chunks of a repository are compressed with. Chunks of all kinds can be read whatever this says.
@@ -42,7 +44,30 @@ const ZSTD_LEVELS: std::ops::RangeInclusive<u8> = 1..=19;
 
 const ZSTD_DEFAULT_LEVEL: u8 = 3;
 
+/// For lists of a repository whose data is compressed by LZ4, and for other tree pages: of these are more, and levels above save
+/// little.
+const LIST_LEVEL: u8 = 6;
+const PAGE_LEVEL: u8 = 1;
+
 impl Compression {
+    /// What the lists that an ingest makes, and tree pages of which most is told by differences, are compressed with: lines that
+    /// follow each other differ in a few numbers, which LZ4 tells in twice as many bytes.
+    pub fn of_lists(self) -> Compression {
+        self.or_zstd(LIST_LEVEL)
+    }
+
+    /// What all other tree pages are compressed with.
+    pub fn of_pages(self) -> Compression {
+        self.or_zstd(PAGE_LEVEL)
+    }
+
+    fn or_zstd(self, level: u8) -> Compression {
+        match self {
+            Compression::Lz4 => Compression::Zstd { level },
+            Compression::Zstd { .. } => self,
+        }
+    }
+
     pub fn encode(self, out: &mut Encoder) {
         match self {
             Compression::Lz4 => out.u8(Codec::Lz4.code()),
@@ -98,12 +123,13 @@ impl Codec {
             Codec::DeltaZstd => 5,
             // 6 is a group.
             Codec::DeltaListed => 7,
+            Codec::ToldPage => 8,
         }
     }
 
     /// The codec with this code; `None` for one that this version does not know.
     pub fn from_code(code: u8) -> Option<Codec> {
-        let plain = [Codec::Raw, Codec::Lz4, Codec::Zstd];
+        let plain = [Codec::Raw, Codec::Lz4, Codec::Zstd, Codec::ToldPage];
         let deltas = [Codec::Delta, Codec::DeltaLz4, Codec::DeltaZstd, Codec::DeltaListed];
         plain.into_iter().chain(deltas).find(|codec| codec.code() == code)
     }
@@ -111,7 +137,7 @@ impl Codec {
     /// Whether the payload can mean something beside so many bases.
     pub fn goes_with(self, bases: usize) -> bool {
         match self {
-            Codec::Raw | Codec::Lz4 | Codec::Zstd => bases == 0,
+            Codec::Raw | Codec::Lz4 | Codec::Zstd | Codec::ToldPage => bases == 0,
             Codec::Delta | Codec::DeltaLz4 | Codec::DeltaZstd => bases > 0,
             Codec::DeltaListed => true,
         }
@@ -192,7 +218,7 @@ pub fn decompress(codec: Codec, payload: &[u8], plain_bytes: usize) -> Result<Ar
     let room = Arc::get_mut(&mut plain).unwrap_or_default();
     let written = match codec {
         Codec::Lz4 | Codec::DeltaLz4 => lz4_flex::block::decompress_into(payload, room).ok(),
-        Codec::Zstd | Codec::DeltaZstd => decompress_zstd(payload, room),
+        Codec::Zstd | Codec::DeltaZstd | Codec::ToldPage => decompress_zstd(payload, room),
         Codec::Raw | Codec::Delta | Codec::DeltaListed => None,
     };
     match written {

@@ -123,9 +123,14 @@ pub struct DataLane<'w, 'a> {
 }
 
 impl<'w, 'a> DataLane<'w, 'a> {
-    pub(super) fn new(writer: &'w ChunkWriter<'a>, queue: Option<EncodeQueue>) -> DataLane<'w, 'a> {
+    /// A lane that makes records by this encoder, and those who help it by encoders of data.
+    pub(super) fn new(
+        writer: &'w ChunkWriter<'a>,
+        queue: Option<EncodeQueue>,
+        encoder: ChunkEncoder,
+    ) -> DataLane<'w, 'a> {
         let (pack, under_way, spare) = Default::default();
-        DataLane { writer, queue, pack, encoder: writer.encoder(), under_way, stale: 0, spare }
+        DataLane { writer, queue, pack, encoder, under_way, stale: 0, spare }
     }
 
     /// Begins a file: batches of one that was given up do not come back any more. They are stored all the same, since others

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChunkId, WriterId, WriterObject};
 use crate::store::backend::{Backend, ByteRange, Created, PutNew};
 use crate::store::chunk_record::{ChunkForm, EncodedChunk};
+use crate::store::compress::Codec;
 use crate::store::delta_group::GroupBuilder;
 
 pub use footer::{Footer, FooterEntry};
@@ -22,6 +23,9 @@ const TRAILER_MAGIC: &[u8; 8] = b"YFS-PEND";
 
 /// The read feature of packs with groups, whose footers list records and chunks apart.
 const GROUPS: u32 = 1;
+
+/// The write feature of packs with pages that are told by differences.
+const TOLD_PAGES: u32 = 1;
 
 /// Bytes before the first record: magic, version, read features, kind, writer, number.
 const HEADER_BYTES: usize = 8 + 2 + 4 + 1 + 8 + 4;
@@ -100,6 +104,7 @@ pub struct PackWriter {
     /// The slots of the groups that were written.
     groups: Vec<Vec<usize>>,
     base_packs: BTreeSet<WriterObject>,
+    write_features: u32,
 }
 
 impl PackWriter {
@@ -110,8 +115,21 @@ impl PackWriter {
         let mut object = backend.put_new(&pack_key(&name))?;
         object.write(&header.bytes)?;
         let (entries, group, grouped, groups, base_packs) = Default::default();
-        let (offset, plain_bytes) = (header.bytes.len() as u64, 0);
-        Ok(PackWriter { object, name, kind, offset, plain_bytes, entries, group, grouped, groups, base_packs })
+        let offset = header.bytes.len() as u64;
+        let (plain_bytes, write_features) = (0, 0);
+        Ok(PackWriter {
+            object,
+            name,
+            kind,
+            offset,
+            plain_bytes,
+            entries,
+            group,
+            grouped,
+            groups,
+            base_packs,
+            write_features,
+        })
     }
 
     /// Which of its writer's packs it is.
@@ -131,7 +149,12 @@ impl PackWriter {
         let slot = self.entries.len();
         let (mut offset, mut record_bytes, mut member) = (0, 0, 0);
         match encoded.form {
-            ChunkForm::Record => (offset, record_bytes) = self.write_record(encoded.bytes)?,
+            ChunkForm::Record => {
+                (offset, record_bytes) = self.write_record(encoded.bytes)?;
+                if encoded.bytes.first() == Some(&Codec::ToldPage.code()) {
+                    self.write_features |= TOLD_PAGES;
+                }
+            }
             ChunkForm::Grouped => {
                 if self.group.is_full() {
                     self.end_group()?;
@@ -171,7 +194,8 @@ impl PackWriter {
 
     fn footer(&self) -> Vec<u8> {
         let base_packs: Vec<WriterObject> = self.base_packs.iter().copied().collect();
-        seal_with_features(FOOTER_MAGIC, GROUPS, &footer::encode(&self.entries, &self.groups, &base_packs))
+        let body = footer::encode(&self.entries, &self.groups, &base_packs);
+        seal_with_features(FOOTER_MAGIC, GROUPS, self.write_features, &body)
     }
 
     /// Writes the group that is open, and the footer, and makes the pack durable and visible.
@@ -203,7 +227,7 @@ pub fn damage_or_newer(backend: &dyn Backend, id: &ChunkId, pack: &WriterObject,
     let Error::Unsupported { reason, .. } = &failure else { return failure };
     let footer = read_footer_from(backend, pack, FOOTER_GUESS_BYTES);
     let footer_says = match footer {
-        Ok(footer) if footer.frame.unknown_write_features() != 0 => return failure,
+        Ok(footer) if footer.frame.write_features & !TOLD_PAGES != 0 => return failure,
         Ok(_) => "its pack has none of a newer yesterfs".to_string(),
         Err(error) if error.kind() == ErrorKind::Corrupt => error.to_string(),
         Err(error) => return error,

@@ -107,6 +107,27 @@ fn unzstd(frame: &[u8], plain_bytes: usize) -> Vec<u8> {
     plain
 }
 
+/// The page that is told by differences (section 4).
+fn page_of_differences(mut page: Vec<u8>) -> Vec<u8> {
+    let mut header = Bytes(&page[2..]);
+    let count = header.u32() as usize;
+    let lengths: Vec<usize> = (0..count).map(|_| header.u32() as usize).collect();
+    let mut start = 6 + 4 * count;
+    for (number, &length) in lengths.iter().enumerate() {
+        if number > 0 && lengths[number - 1] == length {
+            let mut borrow = 0;
+            for at in start..start + length {
+                let (told, before) = (page[at], page[at - length]);
+                let sum = (told & 127) + (before & 127) + borrow;
+                page[at] = (sum & 127) | ((told ^ before) & 128);
+                borrow = u8::from(sum > 127 && page[at] & before & 128 != 0);
+            }
+        }
+        start += length;
+    }
+    page
+}
+
 fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
@@ -126,7 +147,8 @@ fn open_frame<'a>(magic: &str, file: &'a [u8]) -> (u32, Bytes<'a>) {
     assert_eq!(hash(frame), sum, "the hash of a {magic}");
     assert_eq!(header.u16(), 1, "version of a {magic}");
     let read_features = header.u32();
-    assert_eq!(header.u32(), 0, "write features of a {magic}");
+    let write_features = header.u32();
+    assert!(write_features == 0 || magic == "YFS-FOOT" && write_features == 1, "write features of a {magic}");
     (read_features, header)
 }
 
@@ -545,6 +567,7 @@ impl Reader {
         assert!(base.len() <= 1_048_576);
         assert!(codec == 7 || matches!(codec, 2 | 4 | 5) != bases.is_empty());
         match codec {
+            8 => page_of_differences(unzstd(&payload, plain_bytes)),
             0 => payload,
             1 => lz4_flex::block::decompress(&payload, plain_bytes).unwrap(),
             2 => apply_delta(&base, &payload, plain_bytes),

@@ -110,7 +110,8 @@ impl Stage {
         let location = self.open().chunks().unwrap().locate(id).unwrap().unwrap();
         let pack = self.repository().join(pack_key(&location.pack));
         let pack = fs::OpenOptions::new().read(true).write(true).open(pack).unwrap();
-        let at = location.offset + u64::from(location.record_bytes) * 2 / 3;
+        // The length: bits of a payload may mean nothing.
+        let at = location.offset + 1;
         let mut byte = [0];
         pack.read_exact_at(&mut byte, at).unwrap();
         pack.write_all_at(&[byte[0] ^ 0x10], at).unwrap();

@@ -51,7 +51,7 @@ enum File<'p> {
 impl DumpFiles<'_, '_> {
     /// Writes the tree: its root, and how many files it has.
     pub fn write<F: DumpFormat>(&self, dump: &StoredDumps<F>, verdict: &Verdict) -> Result<(Node, u64)> {
-        let mut lane = self.session.chunks().data_lane(None);
+        let mut lane = self.session.chunks().list_lane();
         let made = self.made_files(dump, verdict, &mut lane)?;
         store_texts(dump, &mut lane)?;
         lane.release()?;

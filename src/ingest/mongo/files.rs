@@ -108,7 +108,7 @@ impl MongoFiles<'_, '_> {
 
     /// The files about the dump.
     fn made_files(&self, dump: &MongoDump, verdict: &Verdict) -> Result<Vec<MongoFile>> {
-        let mut lane = self.originals.reading.session.chunks().data_lane(None);
+        let mut lane = self.originals.reading.session.chunks().list_lane();
         let mut order: Vec<&MongoFile> = dump.files.iter().collect();
         order.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         let mut made = vec![
