@@ -146,7 +146,11 @@ fn a_dump_of_a_replica_tells_where_its_primary_stood() {
 fn assert_restores_name_what_they_need(found: &Dumped) {
     let numbered = found.text("shop/tables/numbered/restore.sql");
     assert!(numbered.starts_with("-- Loads one table") && numbered.contains("-- It needs sequence `shop`.`numbers`\n"));
-    assert!(found.text("shop/tables/orders/restore.sql").contains("-- It refers to table `customers`\n"));
+    let orders = found.text("shop/tables/orders/restore.sql");
+    assert!(orders.contains("-- It refers to table `customers`\n"));
+    let called: Vec<&str> =
+        orders.lines().filter_map(|line| line.strip_prefix("-- Its triggers need function ")).collect();
+    assert_eq!(called, ["`Twice`", "`elsewhere`.`count (all)`"]);
     assert!(found.text("shop/tables/large/restore.sql").contains("-- It needs nothing else.\n"));
     let counted = "we%2Fird .%25db/tables/customers";
     assert!(found.text(&format!("{counted}/triggers.sql")).contains("TRIGGER counted"));

@@ -191,7 +191,11 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
          or replication.",
         "every_table_of_every_variant_restores_into_another_database",
     ),
-    ("Its first comment names the tables and the sequences that the table refers to.", "a_dump_becomes_directories"),
+    (
+        "Its first comment names the tables and the sequences that the table refers to, and the functions that its \
+         triggers call, those without a database in front where the dump has them.",
+        "a_dump_becomes_directories",
+    ),
     (
         "With `--restore-without-definer` the triggers in it have no DEFINER: whoever loads it becomes that.",
         "restores_leave_out_definers_where_that_is_asked_for",

@@ -46,7 +46,7 @@ use self::account::definer;
 use self::facts::{character_set, shown};
 use self::lexer::{EndedIn, Lexer, Sink};
 use self::row_marks::RowMarksFinder;
-use self::statement::{Belongs, Remark, needs_of_table, remark, statement};
+use self::statement::{Belongs, Remark, functions_called, needs_of_table, remark, statement};
 use self::words::{Word, Words, undoubled};
 
 /// The databases that a server has of its own.
@@ -345,6 +345,7 @@ impl<F: FnMut(Event)> Telling<'_, F> {
                 match kind {
                     PartKind::Schema => (self.tell)(Event::Needs(needs_of_table(text, modes))),
                     PartKind::Triggers => {
+                        (self.tell)(Event::Needs(functions_called(text, modes)));
                         if let Some((_, place)) = definer(text, modes) {
                             (self.tell)(Event::Definer(start + place.start as u64..start + place.end as u64));
                         }

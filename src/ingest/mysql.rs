@@ -6,6 +6,7 @@ mod mydumper;
 mod shell;
 mod tab;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,8 @@ use crate::dump::unpack::{ArchiveEnd, DirectoryReader};
 use crate::error::{Error, Result};
 use crate::ingest::IngestReport;
 use crate::ingest::dump::{
-    DumpFormat, DumpInput, DumpOptions, DumpRules, Ending, Facts, NeedList, Notes, PartList, RestorePiece, ingest_dump,
+    DumpFormat, DumpInput, DumpOptions, DumpRules, Ending, Facts, NeedLine, NeedList, Notes, PartList, RestorePiece,
+    ingest_dump,
 };
 use crate::ingest::input::StreamInput;
 use crate::progress::Monitor;
@@ -92,6 +94,8 @@ struct Learned {
     start: u64,
     tables: u64,
     needs: NeedList,
+    /// The functions of the dump, in lower case: their names are told whatever the case.
+    functions: BTreeSet<Vec<u8>>,
     /// Where definers of triggers are told that are to be left out, in the order of the dump.
     definers: Option<Vec<Range<u64>>>,
 }
@@ -107,6 +111,9 @@ impl Learned {
             }
             Event::Part(part) => {
                 self.tables += u64::from(part.kind == PartKind::Schema);
+                if part.kind == PartKind::Function {
+                    self.functions.insert(part.name.to_ascii_lowercase());
+                }
                 let place = if self.is_xml { place_in_xml(&part) } else { place_of(&part) };
                 notes.part(self.start + part.start, place);
             }
@@ -119,6 +126,16 @@ impl Learned {
 }
 
 impl Learned {
+    /// What these parts need. What a trigger calls is a function if the call says where it is, or the dump has one of that name.
+    fn needs_of(&self, parts: &[u32]) -> Vec<NeedLine<'_>> {
+        let mut needs = self.needs.of_all(parts);
+        needs.retain(|need| match need.name[..] {
+            [name] if need.label == meta::NEEDS_FUNCTION => self.functions.contains(&name.to_ascii_lowercase()),
+            _ => true,
+        });
+        needs
+    }
+
     /// A range of the dump, but for what is to be left out.
     fn without_definers(&self, range: Range<u64>) -> Vec<RestorePiece> {
         let definers = self.definers.as_deref().unwrap_or_default();
@@ -224,7 +241,7 @@ impl DumpFormat for Mysql {
     }
 
     fn restore(&self, list: &PartList, parts: &[u32]) -> Vec<RestorePiece> {
-        let needs = self.learned.needs.of_all(parts);
+        let needs = self.learned.needs_of(parts);
         let first = parts.first().map_or(0, |&part| list.get(part).start - self.learned.start);
         let Session { settings, resettings, .. } = self.facts.session_at(first);
         let comment = meta::restore_comment(&needs);

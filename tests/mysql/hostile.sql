@@ -58,7 +58,8 @@ CREATE VIEW `view/of view` AS SELECT id FROM a_view;
 DELIMITER //
 CREATE TRIGGER before_order BEFORE INSERT ON orders FOR EACH ROW BEGIN
     SET NEW.amount = NEW.amount; -- it's a comment; with a delimiter
-    SET @x = ';;'; # another
+    SET @x = ';;'; # another and not_called()
+    IF @never THEN INSERT INTO customers (id) VALUES (Twice(concat('1', 'not_called()'))), (elsewhere.`count (all)`(2)); END IF;
 END//
 CREATE TRIGGER `after /order` AFTER INSERT ON orders FOR EACH ROW SET @y = '
 DELIMITER ;

@@ -67,4 +67,6 @@ pub enum NeedKind {
     /// A table that a foreign key refers to.
     Table,
     Sequence,
+    /// A function that a trigger calls. One without a database may be the server's own.
+    Function,
 }

@@ -236,6 +236,34 @@ pub fn needs_of_table(text: &[u8], modes: QuoteModes) -> Vec<Need> {
     needs
 }
 
+/// What stands before brackets in most triggers, and is no function of a dump.
+const NO_FUNCTIONS: [&str; 12] =
+    ["AND", "COALESCE", "CONCAT", "CURRENT_TIMESTAMP", "IF", "IFNULL", "IN", "NOT", "NOW", "OR", "USER", "VALUES"];
+
+/// What must be there when a trigger runs: the functions that it calls.
+pub fn functions_called(text: &[u8], modes: QuoteModes) -> Vec<Need> {
+    let Some(mut words) = Words::new(text, modes).skip_to(&["EACH"]) else { return Vec::new() };
+    let (mut needs, mut is_table) = (Vec::new(), false);
+    while needs.len() < NEEDS_MAX {
+        let mut ahead = words.clone();
+        let Some(word) = words.next() else { break };
+        let may_be_name = matches!(word, Word::Plain(_) | Word::Name(_)) && !NO_FUNCTIONS.iter().any(|it| word.is(it));
+        if may_be_name
+            && !is_table
+            && let Some((database, name)) = ahead.qualified_name()
+            && ahead.pass_symbol(b'(')
+        {
+            let need = Need { kind: NeedKind::Function, database, name };
+            if !needs.contains(&need) {
+                needs.push(need);
+            }
+            words = ahead;
+        }
+        is_table = word.is("INTO");
+    }
+    needs
+}
+
 /// What a comment between statements says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remark<'a> {

@@ -50,6 +50,24 @@ fn of_many_needs_not_all_are_kept() {
 }
 
 #[test]
+fn functions_that_a_trigger_calls_are_found() {
+    let called = |body: &str| {
+        let dump = format!("DELIMITER ;;\nCREATE TRIGGER f(x) BEFORE INSERT ON `a` FOR EACH ROW {body};;\n");
+        let (events, _) = read(dump.as_bytes(), &[10]);
+        let needs = events.iter().find_map(|event| if let Event::Needs(needs) = event { Some(needs) } else { None });
+        let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+        let names = needs.into_iter().flatten().map(|need| {
+            let database = need.database.as_deref().map_or(String::new(), |database| text(database) + ".");
+            database + &text(&need.name)
+        });
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(called("SET NEW.x = f(1) + `f`(2) + s.g (h(NEW.y))"), ["f", "s.g", "h"]);
+    assert_eq!(called("INSERT INTO t (x) VALUES (NOW()), ('k(1)'), (\"l(1)\") -- m(1)\n"), [""; 0]);
+    assert_eq!(called("IF (NEW.x IN (1, 2)) THEN SET @a = (1); END IF /* n(1) */"), [""; 0]);
+}
+
+#[test]
 fn the_definer_of_a_trigger_is_found() {
     let told = |definer: &str, behind: &str| {
         let before = "/*!50003 CREATE*/ /*!50017 ";

@@ -41,12 +41,16 @@ pub fn facts(facts: &DumpFacts, tables: u64, is_xml: bool) -> Facts {
     ]
 }
 
+/// In front of a function that a trigger calls.
+pub const NEEDS_FUNCTION: &str = "Its triggers need function";
+
 /// What a `restore.sql` tells of a need.
 pub fn need_line(need: &Need) -> NeedLine<'_> {
     NeedLine {
         label: match need.kind {
             NeedKind::Table => "It refers to table",
             NeedKind::Sequence => "It needs sequence",
+            NeedKind::Function => NEEDS_FUNCTION,
         },
         name: need.database.iter().chain([&need.name]).map(Vec::as_slice).collect(),
     }
