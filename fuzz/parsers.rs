@@ -220,6 +220,7 @@ fn text_of_directory(data: &[u8], form: &FieldForm, length: usize) -> (Vec<u8>, 
         match output {
             Output::Text(bytes) => text.extend_from_slice(bytes),
             Output::Shared(bytes) | Output::Frame(bytes) => read.extend_from_slice(bytes),
+            Output::Stream { .. } => {}
         }
         Ok(())
     };

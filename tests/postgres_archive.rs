@@ -193,21 +193,26 @@ fn files_of_a_directory_may_be_compressed_in_every_way() {
     }
 }
 
+/// The file of this name that the last snapshot was made of.
+fn rebuilt(place: &TestRepository, name: &str) -> Vec<u8> {
+    let snapshot = place.repository.catalog().snapshots().next_back().unwrap().clone();
+    let mut bytes = Vec::new();
+    let take = &mut |piece: &[u8]| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    };
+    rebuild_original(&place.repository, &snapshot, Some(name.as_bytes()), take).unwrap();
+    bytes
+}
+
 /// What is kept makes the same archive again, which `pg_restore` takes.
 fn assert_originals(place: &TestRepository, found: &Dumped, made: &Made, server: &Postgres) {
     let again = server.new_path("again");
     if made.is_directory {
         std::fs::create_dir(&again).unwrap();
     }
-    let catalog = place.repository.catalog();
-    let snapshot = catalog.snapshots().last().unwrap().clone();
     for (name, bytes) in made.files() {
-        let mut rebuilt = Vec::new();
-        rebuild_original(&place.repository, &snapshot, Some(name.as_bytes()), &mut |piece| {
-            rebuilt.extend_from_slice(piece);
-            Ok(())
-        })
-        .unwrap();
+        let rebuilt = rebuilt(place, &name);
         assert!(rebuilt == bytes, "{name} came back as another one");
         std::fs::write(if made.is_directory { again.join(&name) } else { again.clone() }, rebuilt).unwrap();
         if !name.ends_with(".gz") && !found.paths().contains(&format!("_original/{name}.recipe")) {
@@ -281,9 +286,8 @@ fn an_archive_that_is_not_whole_makes_no_snapshot_unless_it_is_to_be_kept() {
             assert!(matches!(refused, Err(Error::Incomplete { .. })), "{arguments:?}: {part} %: {refused:?}");
             let kept = ingest(&place, kept_incomplete(options(reader(half)))).unwrap();
             assert_eq!(kept.snapshot.manifest.status, SnapshotStatus::Incomplete);
-            let found = Dumped::of(&place, kept);
-            let name = if arguments[0] == "-Ft" { "_original/dump.tar" } else { "_original/dump.custom" };
-            assert!(found.file(name) == half, "{arguments:?}: {part} %");
+            let name = if arguments[0] == "-Ft" { "dump.tar" } else { "dump.custom" };
+            assert!(rebuilt(&place, name) == half, "{arguments:?}: {part} %");
         }
     }
     let directory = archive(&server, "shop", &["-Fd", "-Z0"]);
@@ -320,7 +324,9 @@ fn archives_and_text_of_one_database_cost_as_much_as_one_of_them() {
         DumpOptions { inputs, ..options(reader(b"")) }
     };
     let first = bytes(ingest(&place, of_shop(reader(&server.dump("pg_dump", &["shop"])))));
-    for arguments in [&["-Fd", "-Z0"][..], &["-Ft"], &["-Fd"], &["-Fd", "-Z0"]] {
+    for arguments in
+        [&["-Fd", "-Z0"][..], &["-Ft"], &["-Fd"], &["-Fd", "-Z0"], &["-Fc"], &["-Fc", "-Z1"], &["-Fc", "-Z0"], &["-Fc"]]
+    {
         let more = bytes(ingest(&place, archive(&server, "shop", arguments).options()));
         println!("{arguments:?}: {more} bytes, besides {first}");
         assert!(more < first / 20, "{arguments:?}: {more} bytes, besides {first}");
@@ -335,10 +341,11 @@ fn archives_and_text_of_one_database_cost_as_much_as_one_of_them() {
     let rules = DumpRules { original: OriginalPolicy::Drop, ..DumpRules::default() };
     let dropped = Dumped::of(&place, ingest(&place, DumpOptions { rules, ..made.options() }).unwrap());
     assert!(dropped.names("_original").is_empty() && dropped.file("dump.sql") == kept.file("dump.sql"));
-    // One file, which has its rows in its own way.
+    let made = archive(&server, "shop", &["-Fc"]);
+    let rules = DumpRules { original: OriginalPolicy::Keep, ..DumpRules::default() };
+    let kept = Dumped::of(&place, ingest(&place, DumpOptions { rules, ..made.options() }).unwrap());
+    assert!(kept.file(&format!("_original/{}", kept.names("_original")[0])) == made.bytes());
     for arguments in [&["-Fc"][..], &["-Fc", "-Z0"]] {
-        let more = bytes(ingest(&place, archive(&server, "shop", arguments).options()));
-        println!("{arguments:?}: {more} bytes, besides {first}");
         let rules = DumpRules { original: OriginalPolicy::Drop, ..DumpRules::default() };
         let options = DumpOptions { rules, ..archive(&server, "shop", arguments).options() };
         let dropped = Dumped::of(&place, ingest(&place, options).unwrap());

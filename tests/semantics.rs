@@ -634,6 +634,11 @@ const PROMISES_OF_POSTGRES: &[(&str, &str)] = &[
         "an_archive_is_the_text_that_pg_restore_makes_of_it",
     ),
     (
+        "Of an archive of `-Fc` that is not compressed, or by gzip as usual, it has a recipe (`_original/NAME.recipe`), by which \
+         `yesterfs rebuild` writes the same archive.",
+        "an_archive_is_the_text_that_pg_restore_makes_of_it",
+    ),
+    (
         "Rows that stand in it uncompressed, in a directory or tar, are not stored twice: `_original/NAME` is put together of `dump.sql` and, for tar, of `_meta/frame`; that of tar was read again before there was a snapshot.",
         "archives_and_text_of_one_database_cost_as_much_as_one_of_them",
     ),
@@ -642,7 +647,8 @@ const PROMISES_OF_POSTGRES: &[(&str, &str)] = &[
         "files_of_a_directory_may_be_compressed_in_every_way",
     ),
     (
-        "An archive of `-Fc` is kept as it came, whether its rows are compressed or not; `--original drop` keeps no archive of any form.",
+        "An archive of `-Fc` is kept as it came where `--original keep` says so, where it is compressed in another way, and where a \
+         recipe would save less than half; `--original drop` keeps no archive of any form.",
         "archives_and_text_of_one_database_cost_as_much_as_one_of_them",
     ),
     ("An archive that was compressed once more is kept as it came.", "an_archive_that_was_compressed_again_is_kept_so"),

@@ -21,7 +21,7 @@ Examples:
   yesterfs rebuild shop@yesterday > shop.sql.gz
   yesterfs rebuild shop@2026-11-20 shop.sql.gz --output /tmp/shop.sql.gz";
 
-/// Write the compressed dump that a snapshot was made of, byte for byte
+/// Write the compressed dump, or the archive, that a snapshot was made of, byte for byte
 ///
 /// What makes it again is in the snapshot, in _original, unless it was ingested with --original=drop. What comes is compared with
 /// the hash of what was ingested: where it is another file, the exit code is 4.

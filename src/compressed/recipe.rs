@@ -1,17 +1,32 @@
-//! Recipes: how a compressed file is made again, bit by bit, from the plain bytes that came out of it. `docs/format.md` section
+//! Recipes: how a compressed file, or an archive with compressed streams in it, is made again, bit by bit, from the plain bytes that
+//! came out of it. `docs/format.md` section
 //! 16 has their form.
 
+mod cut;
+mod lines;
 mod maker;
 mod piece;
 mod rebuild;
+mod stream;
 
 pub use self::maker::RecipeMaker;
 pub use self::rebuild::{RecipeReader, Source};
 
+/// What is in a stream of an archive, which is cut into pieces with their lengths in front.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamForm {
+    /// A stream of zlib.
+    Zlib,
+    /// Text, of which most likely each line is a piece.
+    Plain,
+}
+
 /// What every recipe begins with.
 const MAGIC: [u8; 8] = *b"YFS-ORIG";
 
+/// Of the recipe of a file of gzip; of that of an archive.
 const VERSION: u8 = 1;
+const ARCHIVE_VERSION: u8 = 2;
 
 /// Longest record of a recipe.
 const RECORD_MAX_BYTES: usize = 64 << 20;
@@ -29,6 +44,14 @@ mod kind {
     pub const BLOCKS: u8 = 2;
     /// Nothing follows.
     pub const END: u8 = 3;
+    /// So many plain bytes are passed over.
+    pub const SKIP: u8 = 4;
+    /// What follows is cut into pieces.
+    pub const CUT: u8 = 5;
+    /// What was cut ends.
+    pub const CUT_END: u8 = 6;
+    /// Plain bytes, of which each line is a piece.
+    pub const LINES: u8 = 7;
 }
 
 #[cfg(test)]

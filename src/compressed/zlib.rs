@@ -4,6 +4,25 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use crate::compressed::{Step, UnwrapError};
 
+/// The checksum behind a stream.
+pub const TRAILER_BYTES: usize = 4;
+
+const HEADER_BYTES: usize = 2;
+
+/// Method and flags of a header: deflate, a dictionary that stands elsewhere.
+const METHOD: u8 = 0x0f;
+const DEFLATE: u8 = 8;
+const HAS_DICTIONARY: u8 = 0x20;
+
+/// How long the header is that these bytes begin with; `None` where more are needed.
+pub fn header_length(bytes: &[u8]) -> Result<Option<usize>, &'static str> {
+    match bytes {
+        [method, flags, ..] if method & METHOD == DEFLATE && flags & HAS_DICTIONARY == 0 => Ok(Some(HEADER_BYTES)),
+        [_, _, ..] => Err("it is no stream of zlib without a dictionary"),
+        _ => Ok(None),
+    }
+}
+
 /// Reads one stream.
 pub struct ZlibReader {
     inflate: Decompress,

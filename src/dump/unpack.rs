@@ -1,5 +1,6 @@
 //! What the readers of dumps tell that are no text, but can be made text: archives.
 
+use crate::compressed::recipe::StreamForm;
 use crate::error::Result;
 
 /// What comes of an archive, in its order.
@@ -11,6 +12,9 @@ pub enum Output<'b> {
     Text(&'b [u8]),
     /// Bytes of the archive that are no text.
     Frame(&'b [u8]),
+    /// The next bytes of the archive that are no text are a stream, cut into pieces with their lengths in front, of so many bytes
+    /// each behind one that is 0, and an empty one at the end. The text that follows is what is in it.
+    Stream { form: StreamForm, length_bytes: usize },
 }
 
 /// Who is told.
@@ -33,6 +37,10 @@ pub struct ArchiveEnd {
 pub trait ArchiveReader {
     /// What such a file is called that has no name.
     fn usual_name(&self) -> &'static str;
+    /// Whether it has streams: see [`Output::Stream`].
+    fn has_streams(&self) -> bool {
+        false
+    }
     /// Takes the next bytes.
     fn push(&mut self, piece: &[u8], tell: &mut Tell) -> Result<()>;
     /// Tells the rest of the text, and what is known at the end.

@@ -24,7 +24,7 @@ Examples:
 /// that take no room of their own. tables/NAME/restore.sql loads one table into any database, with its rows, sequences,
 /// indexes, constraints, triggers and privileges. _meta tells how many rows each part has. Of what pg_dump writes for
 /// pg_restore, be it a directory (-Fd), tar (-Ft) or one file (-Fc), dump.sql is the text that pg_restore makes of it, and
-/// _original has the archive. A dump that is cut short, or whose command fails, makes no snapshot. Passwords in command lines
+/// _original has the archive, or what rebuild makes it of. A dump that is cut short, or whose command fails, makes no snapshot. Passwords in command lines
 /// are not kept.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]

@@ -1,18 +1,15 @@
-//! RecipeMaker: makes the recipe of a file of gzip while it comes. Each piece of it is made again at once and compared, so that a
+//! RecipeMaker: makes the recipe of a file of gzip, or of an archive, while it comes. Each piece of it is made again at once and compared, so that a
 //! recipe never fails; what cannot be made again stands in it as it is.
 
 use crate::codec::Encoder;
-use crate::compressed::deflate::WINDOW_BYTES;
-use crate::compressed::deflate::bits::{BitReader, BitWriter};
-use crate::compressed::deflate::block::{Block, read_block};
-use crate::compressed::deflate::predictor::{LEVELS, Predictor};
 use crate::compressed::gzip::{TRAILER_BYTES, header_length};
-use crate::compressed::recipe::piece::{AHEAD_MAX, Piece, PieceText};
-use crate::compressed::recipe::{MAGIC, VERSION, kind};
+use crate::compressed::recipe::cut::{Cutter, Joined, Joiner};
+use crate::compressed::recipe::lines::Lines;
+use crate::compressed::recipe::piece::AHEAD_MAX;
+use crate::compressed::recipe::stream::Stream;
+use crate::compressed::recipe::{ARCHIVE_VERSION, MAGIC, StreamForm, VERSION, kind};
+use crate::compressed::zlib;
 use crate::id::Hasher;
-
-/// A piece is made of so many plain bytes, or more.
-const PIECE_BYTES: usize = 1 << 20;
 
 /// Compressed bytes of a block that are waited for; no compressor of gzip makes longer ones.
 const BLOCK_MAX_BYTES: usize = 8 << 20;
@@ -23,17 +20,15 @@ const FIRST_LOOK_BYTES: usize = 128 << 10;
 /// Bytes that stand in one record as they are.
 const BYTES_RECORD_MAX: usize = 1 << 20;
 
-/// The level is chosen by so many tokens.
-const SAMPLE_TOKENS: usize = 40_000;
-
 /// A piece that takes more than this part of what it stands for is no gain.
 const GAIN_MIN: usize = 3;
 
-/// Levels in the order in which they are tried; one that makes no mistake is taken.
-const LEVELS_TRIED: [u8; LEVELS as usize] = [6, 1, 9, 8, 7, 5, 4, 3, 2];
+/// A stream of an archive that has fewer compressed bytes stands as it is: the recipe would have about as many.
+const STREAM_MIN_BYTES: usize = 256;
 
 /// Makes one recipe.
 pub struct RecipeMaker {
+    around: Around,
     place: Place,
     /// Compressed bytes that no record has yet. In a stream, the first of them may be part of a record.
     buffer: Vec<u8>,
@@ -43,8 +38,31 @@ pub struct RecipeMaker {
     level: Option<u8>,
     hash: Hasher,
     compressed: u64,
-    /// Bytes in the recipe as they are, of streams.
+    /// Bytes in the recipe as they are, but for headers and trailers of streams.
     missed: u64,
+    /// Up to where pieces took the plain bytes, and how many the next stream passes over.
+    taken: u64,
+    skip: u64,
+}
+
+/// What is around streams of deflate.
+enum Around {
+    /// One after the other, of gzip.
+    Gzip,
+    /// An archive: the present stream, if any.
+    Archive(Option<ArchiveStream>),
+}
+
+enum ArchiveStream {
+    Cut(CutStream),
+    Lines(Lines),
+}
+
+/// A stream that is cut into pieces.
+struct CutStream {
+    joiner: Joiner,
+    /// How it is cut was told.
+    is_told: bool,
 }
 
 enum Place {
@@ -55,31 +73,23 @@ enum Place {
     Unknown,
 }
 
-/// A stream of deflate.
-#[derive(Default)]
-struct Stream {
-    /// Bits of the buffer that blocks were made of.
-    bits: usize,
-    /// A window, and what the waiting blocks hold.
-    text: Vec<u8>,
-    start: usize,
-    waiting: Vec<Block>,
-    /// Where the last of the waiting blocks begins.
-    last_start: usize,
-    /// The last block came.
-    has_ended: bool,
-    /// What tells, and what proves it.
-    predictors: Option<[Predictor; 2]>,
-    writer: BitWriter,
-}
-
 impl RecipeMaker {
     /// Begins the recipe of a file whose plain bytes begin there, in the file of this path in the snapshot.
     pub fn new(path: &[u8], start: u64, out: &mut Vec<u8>) -> RecipeMaker {
+        RecipeMaker::begin(VERSION, Around::Gzip, path, start, out)
+    }
+
+    /// Begins the recipe of an archive, which has streams where [`RecipeMaker::begin_stream`] says so.
+    pub fn of_archive(path: &[u8], start: u64, out: &mut Vec<u8>) -> RecipeMaker {
+        RecipeMaker::begin(ARCHIVE_VERSION, Around::Archive(None), path, start, out)
+    }
+
+    fn begin(version: u8, around: Around, path: &[u8], start: u64, out: &mut Vec<u8>) -> RecipeMaker {
         let mut head = Encoder::new();
-        head.raw(&MAGIC).u8(VERSION).bytes(path).varint(start);
+        head.raw(&MAGIC).u8(version).bytes(path).varint(start);
         out.extend_from_slice(&head.bytes);
         RecipeMaker {
+            around,
             place: Place::Header,
             buffer: Vec::new(),
             look_at: FIRST_LOOK_BYTES,
@@ -88,7 +98,24 @@ impl RecipeMaker {
             hash: Hasher::default(),
             compressed: 0,
             missed: 0,
+            taken: start,
+            skip: 0,
         }
+    }
+
+    /// In an archive: the next bytes are a stream, cut into pieces with their lengths in front, of so many bytes each, and an
+    /// empty one at the end. Its plain bytes begin there.
+    pub fn begin_stream(&mut self, form: StreamForm, number_bytes: usize, text_at: u64) {
+        // Text that lies before was passed over already.
+        let skip = text_at.checked_sub(self.taken).filter(|_| matches!(self.around, Around::Archive(None)));
+        let Some(skip) = skip else { return };
+        self.skip = skip;
+        self.place = Place::Header;
+        self.look_at = FIRST_LOOK_BYTES;
+        self.around = Around::Archive(Some(match form {
+            StreamForm::Zlib => ArchiveStream::Cut(CutStream { joiner: Joiner::new(number_bytes), is_told: false }),
+            StreamForm::Plain => ArchiveStream::Lines(Lines::new(number_bytes)),
+        }));
     }
 
     /// Takes the next compressed bytes, and adds to the recipe. A few bytes may stand for many, so it is asked now and then
@@ -96,15 +123,123 @@ impl RecipeMaker {
     pub fn push(&mut self, bytes: &[u8], is_given_up: &dyn Fn() -> bool, out: &mut Vec<u8>) {
         self.hash.update(bytes);
         self.compressed += bytes.len() as u64;
-        self.buffer.extend_from_slice(bytes);
-        self.go_on(false, is_given_up, out);
+        match self.around {
+            Around::Gzip => {
+                self.buffer.extend_from_slice(bytes);
+                self.go_on(false, is_given_up, out);
+            }
+            Around::Archive(_) => self.push_archive(bytes, is_given_up, out),
+        }
+    }
+
+    fn push_archive(&mut self, mut bytes: &[u8], is_given_up: &dyn Fn() -> bool, out: &mut Vec<u8>) {
+        while let Around::Archive(Some(stream)) = &mut self.around {
+            if bytes.is_empty() {
+                return;
+            }
+            let stream = match stream {
+                ArchiveStream::Cut(stream) => stream,
+                ArchiveStream::Lines(lines) => match lines.push(bytes) {
+                    None => return,
+                    Some(behind) => return self.end_stream(&behind, is_given_up, out),
+                },
+            };
+            let (taken, joined) = stream.joiner.step(bytes);
+            bytes = &bytes[taken..];
+            match joined {
+                Some(Joined::Inside(inside)) => {
+                    self.buffer.extend_from_slice(inside);
+                    if stream.is_told || self.buffer.len() >= STREAM_MIN_BYTES {
+                        self.tell_cut(out);
+                        self.go_on(false, is_given_up, out);
+                    }
+                }
+                Some(Joined::Ends(field)) => self.end_stream(&field, is_given_up, out),
+                None => {}
+            }
+        }
+        self.keep(bytes);
+        if self.as_they_are.len() >= BYTES_RECORD_MAX {
+            self.put_bytes(out);
+        }
+    }
+
+    /// Tells how the present stream is cut, unless that was told.
+    fn tell_cut(&mut self, out: &mut Vec<u8>) {
+        let Around::Archive(Some(ArchiveStream::Cut(stream))) = &mut self.around else { return };
+        if let (false, Some(cut)) = (stream.is_told, stream.joiner.cut()) {
+            stream.is_told = true;
+            let mut record = Encoder::new();
+            cut.encode(record.u8(kind::CUT));
+            self.put_bytes(out);
+            put_record(&record, out);
+        }
+    }
+
+    /// Ends the present stream of an archive, behind which this stands.
+    fn end_stream(&mut self, behind: &[u8], is_given_up: &dyn Fn() -> bool, out: &mut Vec<u8>) {
+        match std::mem::replace(&mut self.around, Around::Archive(None)) {
+            Around::Archive(Some(ArchiveStream::Cut(CutStream { joiner, is_told: true }))) => {
+                self.go_on(true, is_given_up, out);
+                self.give_up(out);
+                put_record(Encoder::new().u8(kind::CUT_END).varint(joiner.missing() as u64), out);
+            }
+            Around::Archive(Some(ArchiveStream::Cut(CutStream { joiner, is_told: false }))) => {
+                self.missed += self.buffer.len() as u64;
+                if let Some(cut) = joiner.cut() {
+                    let mut cutter = Cutter::new(cut);
+                    cutter.push(&self.buffer, &mut self.as_they_are);
+                    cutter.finish(joiner.missing(), &mut self.as_they_are);
+                }
+                self.buffer.clear();
+            }
+            Around::Archive(Some(ArchiveStream::Lines(lines))) if lines.plain_bytes > 0 => {
+                self.put_bytes(out);
+                self.put_skip(out);
+                let mut record = Encoder::new();
+                record.u8(kind::LINES).u8(lines.length_bytes as u8).varint(lines.plain_bytes);
+                put_record(&record, out);
+                self.taken += lines.plain_bytes;
+            }
+            _ => {}
+        }
+        self.keep(behind);
+    }
+
+    /// Lets bytes of an archive that are of no stream stand as they are.
+    fn keep(&mut self, bytes: &[u8]) {
+        self.missed += bytes.len() as u64;
+        self.as_they_are.extend_from_slice(bytes);
+    }
+
+    /// Tells how many plain bytes are passed over before the present stream, if any.
+    fn put_skip(&mut self, out: &mut Vec<u8>) {
+        if self.skip > 0 {
+            put_record(Encoder::new().u8(kind::SKIP).varint(self.skip), out);
+        }
+        self.taken += std::mem::take(&mut self.skip);
+    }
+
+    /// How many bytes of the file came.
+    pub fn length(&self) -> u64 {
+        self.compressed
     }
 
     /// Ends the recipe. Gives how many bytes of the file stand in it because nothing else makes them again.
     pub fn finish(mut self, is_given_up: &dyn Fn() -> bool, out: &mut Vec<u8>) -> u64 {
-        self.go_on(true, is_given_up, out);
+        let begun = match &mut self.around {
+            Around::Gzip => {
+                self.go_on(true, is_given_up, out);
+                Vec::new()
+            }
+            Around::Archive(None) => Vec::new(),
+            Around::Archive(Some(ArchiveStream::Cut(stream))) => stream.joiner.begun(),
+            Around::Archive(Some(ArchiveStream::Lines(lines))) => lines.begun(),
+        };
+        if matches!(self.around, Around::Archive(_)) {
+            self.end_stream(&begun, is_given_up, out);
+        }
         self.give_up(out);
-        self.put_bytes(out);
         let mut end = Encoder::new();
         end.u8(kind::END).varint(self.compressed).raw(&self.hash.finish());
         put_record(&end, out);
@@ -151,7 +286,11 @@ impl RecipeMaker {
     }
 
     fn header(&mut self) -> bool {
-        match header_length(&self.buffer) {
+        let length = match self.around {
+            Around::Gzip => header_length(&self.buffer),
+            Around::Archive(_) => zlib::header_length(&self.buffer),
+        };
+        match length {
             Ok(Some(length)) => {
                 self.take_as_they_are(length);
                 self.place = Place::Stream(Box::default());
@@ -167,11 +306,15 @@ impl RecipeMaker {
     }
 
     fn trailer(&mut self) -> bool {
-        if self.buffer.len() < TRAILER_BYTES {
+        let (length, behind) = match self.around {
+            Around::Gzip => (TRAILER_BYTES, Place::Header),
+            Around::Archive(_) => (zlib::TRAILER_BYTES, Place::Unknown),
+        };
+        if self.buffer.len() < length {
             return false;
         }
-        self.take_as_they_are(TRAILER_BYTES);
-        self.place = Place::Header;
+        self.take_as_they_are(length);
+        self.place = behind;
         true
     }
 
@@ -226,8 +369,10 @@ impl RecipeMaker {
         let length = made.len();
         self.put_bytes(out);
         if let (true, Some(level)) = (is_new, self.level) {
+            self.put_skip(out);
             put_record(Encoder::new().u8(kind::BEGIN).u8(level), out);
         }
+        self.taken += piece.plain as u64;
         put_record(&record, out);
         self.buffer.drain(..length);
         if let Place::Stream(stream) = &mut self.place {
@@ -244,82 +389,4 @@ fn put_record(record: &Encoder, out: &mut Vec<u8>) {
     let mut framed = Encoder::new();
     framed.bytes(&record.bytes);
     out.extend_from_slice(&framed.bytes);
-}
-
-impl Stream {
-    /// Reads blocks until there are enough for a piece; false where more bytes are needed.
-    fn read_blocks(&mut self, buffer: &[u8]) -> Result<bool, &'static str> {
-        while !self.has_ended && self.last_start - self.start < PIECE_BYTES {
-            let mut bits = BitReader::new(buffer, self.bits);
-            let before = self.text.len();
-            let Some(block) = read_block(&mut bits, &mut self.text)? else {
-                self.text.truncate(before);
-                return Ok(false);
-            };
-            self.bits = bits.position();
-            self.has_ended = block.is_last;
-            self.last_start = before;
-            self.waiting.push(block);
-        }
-        if self.has_ended {
-            self.bits = self.bits.next_multiple_of(8);
-            self.last_start = self.text.len();
-        }
-        Ok(true)
-    }
-
-    /// The blocks of the next piece, and where their text ends.
-    fn next_blocks(&self) -> (usize, usize) {
-        match self.has_ended {
-            true => (self.waiting.len(), self.text.len()),
-            false => (self.waiting.len() - 1, self.last_start),
-        }
-    }
-
-    fn piece_text(&self, end: usize) -> PieceText<'_> {
-        PieceText { text: &self.text[..self.text.len().min(end + AHEAD_MAX)], start: self.start }
-    }
-
-    /// The level that makes the fewest mistakes about the first blocks, and two predictors of it.
-    fn choose_level(&self, last: Option<u8>) -> Option<(u8, [Predictor; 2])> {
-        let (count, end) = self.next_blocks();
-        let mut tokens = 0;
-        let sample: Vec<Block> = self.waiting[..count]
-            .iter()
-            .map_while(|block| {
-                let room = SAMPLE_TOKENS.checked_sub(tokens)?;
-                tokens += block.tokens.len();
-                let few = block.tokens[..block.tokens.len().min(room)].to_vec();
-                Some(Block { tokens: few, ..block.clone() })
-            })
-            .collect();
-        let mut best: Option<(usize, u8)> = None;
-        for level in last.into_iter().chain(LEVELS_TRIED) {
-            let text = self.piece_text(end);
-            let mistakes =
-                Piece::of_blocks(sample.clone(), text, end - self.start, &mut Predictor::new(level)?).mistakes();
-            if best.is_none_or(|(fewest, _)| mistakes < fewest) {
-                best = Some((mistakes, level));
-            }
-            if mistakes == 0 {
-                break;
-            }
-        }
-        let (_, level) = best?;
-        Some((level, [Predictor::new(level)?, Predictor::new(level)?]))
-    }
-
-    /// The next piece, and what is made again by it: whole bytes. `None` where that fails.
-    fn take_piece(&mut self) -> Option<(Piece, Vec<u8>)> {
-        let (count, end) = self.next_blocks();
-        let blocks: Vec<Block> = self.waiting.drain(..count).collect();
-        let text = PieceText { text: &self.text[..self.text.len().min(end + AHEAD_MAX)], start: self.start };
-        let [telling, proving] = self.predictors.as_mut()?;
-        let piece = Piece::of_blocks(blocks, text, end - self.start, telling);
-        piece.write(text, proving, &mut self.writer).ok()?;
-        let window = end.saturating_sub(WINDOW_BYTES);
-        self.text.drain(..window);
-        (self.start, self.last_start) = (end - window, self.last_start - window);
-        Some((piece, self.writer.take()))
-    }
 }

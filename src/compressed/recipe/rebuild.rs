@@ -4,8 +4,10 @@ use crate::codec::{DecodeError, Decoder};
 use crate::compressed::deflate::WINDOW_BYTES;
 use crate::compressed::deflate::bits::BitWriter;
 use crate::compressed::deflate::predictor::Predictor;
+use crate::compressed::recipe::cut::{Cut, Cutter, NUMBER_MAX_BYTES};
+use crate::compressed::recipe::lines::{LINE_MAX_BYTES, pieces_of};
 use crate::compressed::recipe::piece::{Piece, PieceText};
-use crate::compressed::recipe::{MAGIC, PATH_MAX_BYTES, RECORD_MAX_BYTES, VERSION, kind};
+use crate::compressed::recipe::{ARCHIVE_VERSION, MAGIC, PATH_MAX_BYTES, RECORD_MAX_BYTES, VERSION, kind};
 use crate::error::{Error, Result};
 use crate::id::Hasher;
 
@@ -40,7 +42,7 @@ impl<'s> RecipeReader<'s> {
             return Err(reader.damaged("it does not begin as recipes do"));
         }
         let version = reader.take(1)?[0];
-        if version != VERSION {
+        if ![VERSION, ARCHIVE_VERSION].contains(&version) {
             let reason = format!("recipes of version {version} are unknown");
             return Err(Error::Unsupported { object: reader.name, reason });
         }
@@ -149,14 +151,16 @@ struct Making<'t, 's> {
     start: usize,
     predictor: Option<Predictor>,
     bits: BitWriter,
+    /// What is made is cut into pieces.
+    cutter: Option<Cutter>,
     hash: Hasher,
     made: u64,
 }
 
 impl<'t, 's> Making<'t, 's> {
     fn new(source: &'t mut Source<'s>, out: &'t mut dyn FnMut(&[u8]) -> Result<()>) -> Making<'t, 's> {
-        let (predictor, bits, hash) = (None, BitWriter::default(), Hasher::default());
-        Making { source, out, text: Vec::new(), start: 0, predictor, bits, hash, made: 0 }
+        let (predictor, cutter, bits, hash) = (None, None, BitWriter::default(), Hasher::default());
+        Making { source, out, text: Vec::new(), start: 0, predictor, bits, cutter, hash, made: 0 }
     }
 
     /// Does what a record tells; true at the last one.
@@ -182,6 +186,17 @@ impl<'t, 's> Making<'t, 's> {
                     return Err("what comes of it is not the file that it was made of".into());
                 }
                 return Ok(true);
+            }
+            kind::LINES => {
+                let (length_bytes, plain_bytes) = (record.u8()?.into(), record.varint()?);
+                self.lines(length_bytes, plain_bytes)?;
+            }
+            kind::SKIP => self.skip(record.varint()?)?,
+            kind::CUT => self.cutter = Some(Cutter::new(Cut::decode(record)?)),
+            kind::CUT_END => {
+                let (mut last, missing) = (Vec::new(), record.varint()? as usize);
+                self.cutter.take().into_iter().for_each(|cutter| cutter.finish(missing, &mut last));
+                self.give_out(&last)?;
             }
             _ => return Err("it has a record of no known kind".into()),
         }
@@ -209,7 +224,56 @@ impl<'t, 's> Making<'t, 's> {
         Ok(())
     }
 
+    /// Makes pieces of lines of the text.
+    fn lines(&mut self, length_bytes: usize, plain_bytes: u64) -> Result<(), Failure> {
+        if length_bytes > NUMBER_MAX_BYTES {
+            return Err("it has pieces of no such length".into());
+        }
+        self.skip(0)?;
+        let mut left = plain_bytes;
+        while left > 0 {
+            let there = usize::try_from(left).map_or(self.text.len(), |left| self.text.len().min(left));
+            let Some(last) = memchr::memrchr(b'\n', &self.text[..there]) else {
+                let is_too_long = there as u64 == left || there > LINE_MAX_BYTES;
+                if is_too_long || !(self.source)(&mut self.text)? {
+                    return Err("it has lines that the text has not".into());
+                }
+                continue;
+            };
+            let pieces = pieces_of(&self.text[..=last], length_bytes);
+            self.text.drain(..=last);
+            left -= last as u64 + 1;
+            self.give_out(&pieces)?;
+        }
+        Ok(())
+    }
+
+    /// Passes over so many bytes of the text.
+    fn skip(&mut self, mut count: u64) -> Result<(), Failure> {
+        loop {
+            let there = self.text.len() - self.start;
+            if let Some(passed) = usize::try_from(count).ok().filter(|count| *count <= there) {
+                self.text.drain(..self.start + passed);
+                self.start = 0;
+                return Ok(());
+            }
+            count -= there as u64;
+            self.text.clear();
+            self.start = 0;
+            if !(self.source)(&mut self.text)? {
+                return Err("the text that it was made of ends early".into());
+            }
+        }
+    }
+
     fn give(&mut self, bytes: &[u8]) -> Result<()> {
+        let Some(cutter) = &mut self.cutter else { return self.give_out(bytes) };
+        let mut pieces = Vec::new();
+        cutter.push(bytes, &mut pieces);
+        self.give_out(&pieces)
+    }
+
+    fn give_out(&mut self, bytes: &[u8]) -> Result<()> {
         self.hash.update(bytes);
         self.made += bytes.len() as u64;
         (self.out)(bytes)

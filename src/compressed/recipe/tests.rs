@@ -2,6 +2,8 @@ use std::io::Write;
 
 use proptest::prelude::*;
 
+use super::StreamForm::{Plain, Zlib};
+use super::lines::pieces_of;
 use super::*;
 use crate::compressed::{UnwrapLimit, Unwrapper, Wrapping};
 
@@ -125,7 +127,7 @@ fn recipes_that_do_not_fit_are_refused() {
         assert!(refusal(&RECIPE[..length], &text).is_some(), "cut at {length}");
     }
     let mut newer = RECIPE.to_vec();
-    newer[8] = 2;
+    newer[8] = 3;
     assert!(refusal(&newer, &text).unwrap().contains("needs a newer yesterfs"));
 }
 
@@ -149,5 +151,105 @@ proptest! {
             let made = rebuilt(&recipe, &text_of(&file)).ok();
             prop_assert!(made.is_none_or(|made| made == file));
         }
+    }
+}
+
+fn deflated(text: &[u8], level: u32) -> Vec<u8> {
+    let mut writer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(level));
+    writer.write_all(text).unwrap();
+    writer.finish().unwrap()
+}
+
+/// Pieces of so many bytes with their lengths in front, and an empty one.
+fn in_pieces(stream: &[u8], piece: usize) -> Vec<u8> {
+    let length = |length: usize| [&[0][..], &(length as u32).to_le_bytes()].concat();
+    let pieces = stream.chunks(piece).flat_map(|piece| [length(piece.len()), piece.to_vec()]);
+    pieces.chain([length(0)]).collect::<Vec<_>>().concat()
+}
+
+/// What an archive has: bytes as they are, and streams, with where their text begins.
+enum Told {
+    AsItIs(Vec<u8>),
+    Stream(StreamForm, u64, Vec<u8>),
+}
+
+/// The recipe of an archive whose bytes come in pieces of this length, the archive, and how much of it stands there as it is.
+fn recipe_of_archive(told: &[Told], step: usize, end: usize) -> (Vec<u8>, Vec<u8>, u64) {
+    let (mut recipe, mut archive) = (Vec::new(), Vec::new());
+    let mut maker = RecipeMaker::of_archive(b"dump.sql", 7, &mut recipe);
+    for told in told {
+        let bytes = match told {
+            Told::AsItIs(bytes) => bytes,
+            Told::Stream(form, at, bytes) => {
+                maker.begin_stream(*form, 4, *at);
+                bytes
+            }
+        };
+        let bytes = &bytes[..bytes.len().min(end - archive.len())];
+        archive.extend_from_slice(bytes);
+        bytes.chunks(step.max(1)).for_each(|bytes| maker.push(bytes, &|| false, &mut recipe));
+    }
+    let missed = maker.finish(&|| false, &mut recipe);
+    (recipe, archive, missed)
+}
+
+/// The members of [`ORIGINAL`] as streams of zlib, whose checksums nobody looks at.
+fn streams_of_original() -> [Vec<u8>; 2] {
+    const HEADER: [u8; 3] = [0x1f, 0x8b, 8];
+    let second = 3 + ORIGINAL[3..].windows(3).position(|three| three == HEADER).unwrap();
+    [&ORIGINAL[..second], &ORIGINAL[second..]].map(|member| {
+        let header = crate::compressed::gzip::header_length(member).unwrap().unwrap();
+        [&[0x78, 0x9c][..], &member[header..member.len() - 8], b"ADLR"].concat()
+    })
+}
+
+#[test]
+fn an_archive_is_made_again_of_the_text_of_its_streams() {
+    let (first, second, small) = (rows(3000), rows(3000), rows(2));
+    let [of_first, of_second] = streams_of_original();
+    let text = [b"COPY\n", &first[..], b"\\.\nCOPY\n", &small, &second, b"end"].concat();
+    let lines_at = 7 + text.len() as u64;
+    let lines = rows(1000);
+    let text = [text, lines.clone()].concat();
+    let small_at = 7 + 5 + first.len() as u64 + 8;
+    let told = [
+        Told::AsItIs(b"table of contents".to_vec()),
+        Told::Stream(Zlib, 7 + 5, in_pieces(&of_first, 4096)),
+        Told::AsItIs(b"\x01\0\x02\0\0\0".to_vec()),
+        Told::Stream(Zlib, small_at, in_pieces(&deflated(&small, 6), 4096)),
+        Told::Stream(Zlib, small_at + small.len() as u64, in_pieces(&of_second, 1000)),
+        Told::AsItIs(b"behind".to_vec()),
+        Told::Stream(Plain, lines_at, [pieces_of(&lines, 4), vec![0; 5]].concat()),
+        Told::AsItIs(b"the end".to_vec()),
+    ];
+    let (recipe, archive, missed) = recipe_of_archive(&told, 10_000, usize::MAX);
+    assert!(rebuilt(&recipe, &text).unwrap() == archive);
+    assert!(recipe.len() < archive.len() / 15, "{} of {} bytes", recipe.len(), archive.len());
+    assert!(missed < 256, "{missed} bytes");
+    // Cut off anywhere, it comes back so.
+    for end in (0..archive.len()).step_by(997).chain(archive.len() - 40..archive.len()) {
+        let (recipe, cut, _) = recipe_of_archive(&told, 3000, end);
+        assert!(rebuilt(&recipe, &text).unwrap() == cut && cut.len() == end, "cut at {end} of {}", archive.len());
+    }
+}
+
+#[test]
+fn what_is_no_stream_of_an_archive_stands_as_it_is() {
+    let text = rows(4000);
+    let stream = deflated(&text, 6);
+    let [mut damaged, mut no_zlib, mut uneven] = [0; 3].map(|_| in_pieces(&stream, 4096));
+    damaged[4096 + 1000] ^= 1;
+    no_zlib[5] ^= 1;
+    // The second piece claims to be longer than the first.
+    uneven[5 + 4096 + 2] += 1;
+    for bytes in [damaged, no_zlib, uneven, vec![0; 5], vec![0xff; 3000], in_pieces(&stream, 1)] {
+        let told = [
+            Told::Stream(Zlib, 7, bytes.clone()),
+            Told::AsItIs(b"behind".to_vec()),
+            Told::Stream(Zlib, 0, in_pieces(&stream, 50)),
+            Told::Stream(Plain, 7 + text.len() as u64, bytes),
+        ];
+        let (recipe, archive, _) = recipe_of_archive(&told, 700, usize::MAX);
+        assert!(rebuilt(&recipe, &text).unwrap() == archive);
     }
 }

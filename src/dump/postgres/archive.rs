@@ -27,7 +27,7 @@ pub const TOC_FILE: &str = "toc.dat";
 /// `pg_restore` would have a random word; what comes out of compressed data is limited.
 pub fn reader_of(first: &[u8], key: &str, limit: UnwrapLimit) -> Option<Box<dyn ArchiveReader>> {
     if first.starts_with(toc::MAGIC) {
-        Some(Box::new(CustomArchive::new(key.into(), limit)))
+        Some(Box::new(CustomArchive::new(key.into(), limit, toc::compression(first))))
     } else if first.starts_with(b"toc.dat\0") {
         Some(Box::new(TarArchive::new(key.into())))
     } else {

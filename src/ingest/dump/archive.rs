@@ -75,7 +75,7 @@ impl<'l, 'w, 'a, 's, 'r> AssemblyWriter<'l, 'w, 'a, 's, 'r> {
     /// Takes down what comes of the file, of which text goes there in that of the snapshot.
     pub fn note(&mut self, output: Output, text_at: u64) -> Result<()> {
         let (bytes, start, is_frame) = match output {
-            Output::Text(_) => return Ok(()),
+            Output::Text(_) | Output::Stream { .. } => return Ok(()),
             Output::Shared(bytes) => (bytes, text_at, false),
             Output::Frame(bytes) => (bytes, self.frame_bytes, true),
         };

@@ -2,11 +2,12 @@
 //! proven at once, so that they need not be kept until then.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use crate::compressed::recipe::{RecipeMaker, RecipeReader};
+use crate::compressed::recipe::{RecipeMaker, RecipeReader, StreamForm};
 use crate::compressed::{UnwrapLimit, Wrapping};
 use crate::dump::layout::{ORIGINAL_DIRECTORY, RECIPE_SUFFIX};
+use crate::dump::unpack::Output;
 use crate::error::{Error, Result};
 use crate::ingest::input::OpenInput;
 use crate::ingest::older_content;
@@ -22,8 +23,14 @@ use crate::store::EncodeQueue;
 /// Pieces of a compressed dump that wait to be looked at.
 pub const PIECES_WAITING_MAX: usize = 16;
 
+/// Bytes of an archive that are given on at a time.
+const ARCHIVE_PIECE_BYTES: usize = 64 << 10;
+
 /// A recipe that holds more than this part of its file is no gain over the file.
 const MISSED_MAX: u64 = 2;
+
+/// Takes bytes of what is kept.
+type Write<'w> = dyn FnMut(&[u8]) -> Result<()> + 'w;
 
 /// What is kept of a dump that came compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,6 +85,58 @@ pub struct WrappedOriginal<'a> {
     pub text_at: u64,
 }
 
+/// What comes of an archive, in its order.
+pub enum ArchivePiece {
+    Bytes(Vec<u8>),
+    /// A stream begins: see [`Output::Stream`].
+    Stream {
+        form: StreamForm,
+        length_bytes: usize,
+        /// Where the text of it begins, in the file of the snapshot.
+        text_at: u64,
+    },
+}
+
+/// Tells whoever makes the recipe of an archive what comes of it.
+pub struct ArchiveTeller {
+    listener: SyncSender<ArchivePiece>,
+    bytes: Vec<u8>,
+}
+
+impl ArchiveTeller {
+    /// One, and what is told.
+    pub fn new() -> (ArchiveTeller, Receiver<ArchivePiece>) {
+        let (listener, pieces) = sync_channel(PIECES_WAITING_MAX);
+        (ArchiveTeller { listener, bytes: Vec::new() }, pieces)
+    }
+
+    /// Tells what came, of which text goes there in the file of the snapshot. Whether anybody listens they tell themselves.
+    pub fn note(&mut self, output: Output, text_at: u64) {
+        match output {
+            Output::Text(_) => {}
+            Output::Frame(bytes) | Output::Shared(bytes) => {
+                self.bytes.extend_from_slice(bytes);
+                if self.bytes.len() >= ARCHIVE_PIECE_BYTES {
+                    self.give();
+                }
+            }
+            Output::Stream { form, length_bytes } => {
+                self.give();
+                let _ = self.listener.send(ArchivePiece::Stream { form, length_bytes, text_at });
+            }
+        }
+    }
+
+    fn give(&mut self) {
+        let _ = self.listener.send(ArchivePiece::Bytes(std::mem::take(&mut self.bytes)));
+    }
+
+    /// Nothing follows.
+    pub fn finish(mut self) {
+        self.give();
+    }
+}
+
 /// Unwraps an input from now on, and gives what comes of it as it is. Whoever wants that takes it meanwhile: reading waits for it.
 pub fn unwrap_and_listen(input: &mut OpenInput, (wrapping, limit): (Wrapping, UnwrapLimit)) -> Receiver<Vec<u8>> {
     let (listener, pieces) = sync_channel(PIECES_WAITING_MAX);
@@ -106,8 +165,42 @@ impl OriginalKeeper<'_, '_> {
         store: impl FnOnce() -> Result<T>,
     ) -> Result<(T, Original)> {
         let WrappedOriginal { form, pieces, text, text_at } = wrapped;
+        self.meanwhile(|| self.keep(form, pieces, queue, text, text_at), store)
+    }
+
+    /// Has `store` store the text of an archive, from `start` on in the file `text`, and makes the recipe of the archive meanwhile.
+    pub fn beside_archive<T>(
+        &self,
+        pieces: Receiver<ArchivePiece>,
+        queue: EncodeQueue,
+        (text, start): (&[u8], u64),
+        store: impl FnOnce() -> Result<T>,
+    ) -> Result<(T, Original)> {
+        let make = || {
+            self.make_recipe(queue, |write| {
+                let mut recipe = Vec::new();
+                let mut maker = RecipeMaker::of_archive(text, start, &mut recipe);
+                for piece in pieces {
+                    match piece {
+                        ArchivePiece::Stream { form, length_bytes, text_at } => {
+                            maker.begin_stream(form, length_bytes, text_at);
+                        }
+                        ArchivePiece::Bytes(bytes) => self.push(&mut maker, &bytes, &mut recipe, write)?,
+                    }
+                }
+                self.finish(maker, recipe, write)
+            })
+        };
+        self.meanwhile(make, store)
+    }
+
+    fn meanwhile<T>(
+        &self,
+        keep: impl FnOnce() -> Result<Original> + Send,
+        store: impl FnOnce() -> Result<T>,
+    ) -> Result<(T, Original)> {
         std::thread::scope(|scope| {
-            let keeping = scope.spawn(|| self.keep(form, pieces, queue, text, text_at));
+            let keeping = scope.spawn(keep);
             let stored = store();
             self.has_failed.store(stored.is_err(), Ordering::Relaxed);
             let original = keeping.join().unwrap_or(Err(Error::Interrupted));
@@ -140,25 +233,45 @@ impl OriginalKeeper<'_, '_> {
     }
 
     fn keep_recipe(&self, pieces: Receiver<Vec<u8>>, queue: EncodeQueue, text: &[u8], start: u64) -> Result<Original> {
+        self.make_recipe(queue, |write| {
+            let mut recipe = Vec::new();
+            let mut maker = RecipeMaker::new(text, start, &mut recipe);
+            for piece in pieces {
+                self.push(&mut maker, &piece, &mut recipe, write)?;
+            }
+            self.finish(maker, recipe, write)
+        })
+    }
+
+    /// Stores what `make` writes, which tells whether it is of little use.
+    fn make_recipe(&self, queue: EncodeQueue, make: impl FnOnce(&mut Write) -> Result<bool>) -> Result<Original> {
         let name = [&self.name, RECIPE_SUFFIX.as_bytes()].concat();
         let mut is_poor = false;
         let content = self.store(&name, Some(queue), |write| {
-            let (mut recipe, mut length) = (Vec::new(), 0);
-            let mut maker = RecipeMaker::new(text, start, &mut recipe);
-            let is_given_up = || self.is_given_up();
-            for piece in pieces {
-                length += piece.len() as u64;
-                maker.push(&piece, &is_given_up, &mut recipe);
-                if is_given_up() {
-                    return Err(Error::Interrupted);
-                }
-                write(&recipe)?;
-                recipe.clear();
-            }
-            is_poor = maker.finish(&is_given_up, &mut recipe) > length / MISSED_MAX;
-            write(&recipe)
+            is_poor = make(write)?;
+            Ok(())
         })?;
         Ok(Original { name, file: self.name.clone(), content, is_poor })
+    }
+
+    /// Adds bytes of a file to its recipe, of which it writes what is there.
+    fn push(&self, maker: &mut RecipeMaker, bytes: &[u8], recipe: &mut Vec<u8>, write: &mut Write) -> Result<()> {
+        let is_given_up = || self.is_given_up();
+        maker.push(bytes, &is_given_up, recipe);
+        if is_given_up() {
+            return Err(Error::Interrupted);
+        }
+        write(recipe)?;
+        recipe.clear();
+        Ok(())
+    }
+
+    /// Ends a recipe, and tells whether it is of little use.
+    fn finish(&self, maker: RecipeMaker, mut recipe: Vec<u8>, write: &mut Write) -> Result<bool> {
+        let length = maker.length();
+        let missed = maker.finish(&|| self.is_given_up(), &mut recipe);
+        write(&recipe)?;
+        Ok(missed > length / MISSED_MAX)
     }
 
     /// Puts the file itself in the place of a recipe that is of little use. All must have been published.
@@ -181,7 +294,7 @@ impl OriginalKeeper<'_, '_> {
         &self,
         name: &[u8],
         queue: Option<EncodeQueue>,
-        make: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
+        make: impl FnOnce(&mut Write) -> Result<()>,
     ) -> Result<Content> {
         let chunks = self.session.chunks().store();
         let path = [ORIGINAL_DIRECTORY.as_bytes(), b"/", name].concat();

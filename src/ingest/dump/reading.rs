@@ -7,7 +7,7 @@ use crate::dump::name::file_name;
 use crate::dump::unpack::{ArchiveReader, Output};
 use crate::error::{Error, Result};
 use crate::ingest::dump::archive::{Assembly, AssemblyWriter, frame_name, older_frame};
-use crate::ingest::dump::original::{KeptForm, Original, WrappedOriginal, unwrap_and_listen};
+use crate::ingest::dump::original::{ArchiveTeller, KeptForm, Original, WrappedOriginal, unwrap_and_listen};
 use crate::ingest::dump::verdict::{InputEnd, Verdict};
 use crate::ingest::dump::{
     BEGINNING_BYTES, DumpFormat, DumpInput, DumpReading, DumpRules, Ending, Notes, OriginalPolicy, PartList,
@@ -224,10 +224,61 @@ impl TextReading<'_, '_> {
             return self.read_text(open, present, &mut dumps.parts, sink);
         };
         let file = present.file.as_deref().unwrap_or(archive.usual_name().as_bytes());
-        let kept = keeps.then(|| name_kept(file, b"", dumps));
-        let kept = kept.map(|name| (name, dumps.assemblies.iter().filter_map(Assembly::frame).count()));
-        let (text, assembly) = self.read_archive(archive, open, present, kept, &mut dumps.parts, sink)?;
-        dumps.assemblies.extend(assembly);
+        let name = name_kept(file, b"", dumps);
+        match self.rules.original {
+            _ if !keeps => self.read_archive(archive, open, present, &mut |_, _| Ok(()), &mut dumps.parts, sink),
+            OriginalPolicy::Rebuild if archive.has_streams() => {
+                self.read_and_tell_archive(archive, open, present, name, dumps, sink)
+            }
+            _ => self.read_and_assemble_archive(archive, open, present, name, dumps, sink),
+        }
+    }
+
+    /// Makes text of an archive, and the recipe of the archive.
+    fn read_and_tell_archive<F: DumpFormat>(
+        &self,
+        archive: Box<dyn ArchiveReader>,
+        open: OpenInput,
+        present: &PresentInput,
+        name: Vec<u8>,
+        dumps: &mut StoredDumps<F>,
+        sink: &mut TextSink,
+    ) -> Result<InputText<F>> {
+        let (mut teller, pieces) = ArchiveTeller::new();
+        let text_of = (dumps.file.as_bytes(), present.start);
+        let parts = &mut dumps.parts;
+        let keeper = self.reading.keeper(name);
+        let (text, original) = keeper.beside_archive(pieces, sink.queue.clone(), text_of, || {
+            let mut note = |output: Output, text_at| {
+                teller.note(output, text_at);
+                Ok(())
+            };
+            let text = self.read_archive(archive, open, present, &mut note, parts, sink)?;
+            teller.finish();
+            Ok(text)
+        })?;
+        dumps.originals.push(original);
+        Ok(text)
+    }
+
+    /// Makes text of an archive, and takes down what the archive is put together of.
+    fn read_and_assemble_archive<F: DumpFormat>(
+        &self,
+        archive: Box<dyn ArchiveReader>,
+        open: OpenInput,
+        present: &PresentInput,
+        name: Vec<u8>,
+        dumps: &mut StoredDumps<F>,
+        sink: &mut TextSink,
+    ) -> Result<InputText<F>> {
+        let frame = dumps.assemblies.iter().filter_map(Assembly::frame).count();
+        let older = older_frame(self.reading, &name, Some(frame));
+        let mut lane = self.reading.session.chunks().data_lane(Some(sink.queue.clone()));
+        let mut assembly = AssemblyWriter::new(self.reading.session, &mut lane, name, older.as_ref());
+        let mut note = |output: Output, text_at| assembly.note(output, text_at);
+        let text = self.read_archive(archive, open, present, &mut note, &mut dumps.parts, sink)?;
+        dumps.assemblies.push(assembly.finish()?);
+        lane.release()?;
         Ok(text)
     }
 
@@ -267,27 +318,20 @@ impl TextReading<'_, '_> {
         Ok(text)
     }
 
-    /// Makes text of an archive, and takes down what that is put together of where it is `kept`, under this
-    /// name, with what is no text in the frame of this number.
+    /// Makes text of an archive. `note` gets all that comes of it, and where the next text goes.
     fn read_archive<F: DumpFormat>(
         &self,
         mut archive: Box<dyn ArchiveReader>,
         mut input: OpenInput,
         present: &PresentInput,
-        kept: Option<(Vec<u8>, usize)>,
+        note: &mut dyn FnMut(Output, u64) -> Result<()>,
         parts: &mut PartList,
         sink: &mut TextSink,
-    ) -> Result<(InputText<F>, Option<Assembly>)> {
-        let mut lane = self.reading.session.chunks().data_lane(Some(sink.queue.clone()));
-        let older = kept.as_ref().and_then(|(name, frame)| older_frame(self.reading, name, Some(*frame)));
-        let mut assembly =
-            kept.map(|(name, _)| AssemblyWriter::new(self.reading.session, &mut lane, name, older.as_ref()));
+    ) -> Result<InputText<F>> {
         let mut format = F::beginning_at(present.start, &self.rules);
         let mut length = 0;
         let mut tell = |output: Output| {
-            if let Some(assembly) = &mut assembly {
-                assembly.note(output, present.start + length)?;
-            }
+            note(output, present.start + length)?;
             let (Output::Shared(bytes) | Output::Text(bytes)) = output else { return Ok(()) };
             length += bytes.len() as u64;
             sink.write(bytes, &mut format, parts)
@@ -296,10 +340,7 @@ impl TextReading<'_, '_> {
         let end = archive.finish(&mut tell)?;
         let fault = end.fault.clone();
         format.note_archive(end);
-        let assembly = assembly.map(AssemblyWriter::finish).transpose()?;
-        lane.release()?;
-        let text = self.end_text(input, InputText { format, length, ended: InputEnd::default(), fault }, parts)?;
-        Ok((text, assembly))
+        self.end_text(input, InputText { format, length, ended: InputEnd::default(), fault }, parts)
     }
 
     /// Takes note of an input that was read.

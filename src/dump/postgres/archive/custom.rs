@@ -1,6 +1,7 @@
 //! CustomArchive: reads an archive of `pg_dump -Fc`: its table of contents, then blocks of data, each with the number of its entry
 //! in front, and made of pieces with their lengths in front, of which an empty one is the last.
 
+use crate::compressed::recipe::StreamForm;
 use crate::compressed::{UnwrapError, UnwrapLimit, Unwrapper, Wrapping};
 use crate::dump::postgres::archive::fields::{FieldError, Fields};
 use crate::dump::postgres::archive::text::ArchiveText;
@@ -19,6 +20,8 @@ const PLAIN_BYTES: usize = 256 << 10;
 pub struct CustomArchive {
     key: String,
     limit: UnwrapLimit,
+    /// As its first bytes tell.
+    compression: Option<Compression>,
     toc: Option<Box<TocReader>>,
     blocks: Option<Blocks>,
     fault: Option<String>,
@@ -71,9 +74,9 @@ impl From<&str> for Failure {
 }
 
 impl CustomArchive {
-    /// An archive out of whose members so much may come.
-    pub fn new(key: String, limit: UnwrapLimit) -> CustomArchive {
-        CustomArchive { key, limit, toc: Some(Box::default()), blocks: None, fault: None }
+    /// An archive out of whose members so much may come, and of which the first bytes may tell how they are compressed.
+    pub fn new(key: String, limit: UnwrapLimit, compression: Option<Compression>) -> CustomArchive {
+        CustomArchive { key, limit, compression, toc: Some(Box::default()), blocks: None, fault: None }
     }
 
     fn read(&mut self, piece: &[u8], tell: &mut Tell) -> Result<(), Failure> {
@@ -81,6 +84,7 @@ impl CustomArchive {
         if let Some(reader) = &mut self.toc {
             let Some((toc, taken)) = reader.push(rest)? else { return Ok(()) };
             self.toc = None;
+            tell(Output::Frame(&rest[..taken]))?;
             rest = &rest[taken..];
             self.blocks = Some(Blocks::begin(toc, &self.key, self.limit, tell)?);
         }
@@ -93,17 +97,26 @@ impl ArchiveReader for CustomArchive {
         "dump.custom"
     }
 
+    fn has_streams(&self) -> bool {
+        self.compression.and_then(stream_form).is_some()
+    }
+
     fn push(&mut self, piece: &[u8], tell: &mut Tell) -> Result<()> {
-        tell(Output::Frame(piece))?;
-        if self.fault.is_some() {
-            return Ok(());
+        let mut told = 0;
+        let mut counting = |output: Output| {
+            if let Output::Frame(bytes) = output {
+                told += bytes.len();
+            }
+            tell(output)
+        };
+        if self.fault.is_none() {
+            match self.read(piece, &mut counting) {
+                Err(Failure::Fault(fault)) => self.fault = Some(fault),
+                Err(Failure::Elsewhere(error)) => return Err(error),
+                Ok(()) => {}
+            }
         }
-        match self.read(piece, tell) {
-            Err(Failure::Fault(fault)) => self.fault = Some(fault),
-            Err(Failure::Elsewhere(error)) => return Err(error),
-            Ok(()) => {}
-        }
-        Ok(())
+        tell(Output::Frame(&piece[told..]))
     }
 
     fn finish(self: Box<Self>, tell: &mut Tell) -> Result<ArchiveEnd> {
@@ -120,6 +133,15 @@ impl ArchiveReader for CustomArchive {
             None => blocks.text.finish(tell)?,
         };
         Ok(blocks.text.end("custom", fault))
+    }
+}
+
+/// Streams that a recipe can tell of.
+fn stream_form(compression: Compression) -> Option<StreamForm> {
+    match compression {
+        Compression::Gzip => Some(StreamForm::Zlib),
+        Compression::None => Some(StreamForm::Plain),
+        Compression::Lz4 | Compression::Zstd => None,
     }
 }
 
@@ -150,6 +172,7 @@ impl Blocks {
                 Place::Piece(left) => {
                     let taken = rest.len().min(left);
                     self.place = if taken == left { Place::Length } else { Place::Piece(left - taken) };
+                    tell(Output::Frame(&rest[..taken]))?;
                     self.piece(&rest[..taken], tell)?;
                     taken
                 }
@@ -165,6 +188,7 @@ impl Blocks {
         let length = usize::from(self.place == Place::Block) + 1 + self.number_bytes;
         let taken = rest.len().min(length - self.field.len());
         self.field.extend_from_slice(&rest[..taken]);
+        tell(Output::Frame(&rest[..taken]))?;
         if self.field.len() < length {
             return Ok(taken);
         }
@@ -203,12 +227,19 @@ impl Blocks {
         if script.has_come(entry) {
             return Err(Failure::Fault(format!("{} in it twice", self.text.data_of(entry))));
         }
-        match (kind, script.holds_large_objects(entry)) {
-            (DATA, false) => self.begin_member(),
-            (LARGE_OBJECTS, true) => self.place = Place::Object,
-            _ => return Err("it has data of no known kind".into()),
+        let is_known = matches!((kind, script.holds_large_objects(entry)), (DATA, false) | (LARGE_OBJECTS, true));
+        if !is_known {
+            return Err("it has data of no known kind".into());
         }
-        Ok(self.text.begin_data(entry, tell)?)
+        self.text.begin_data(entry, tell)?;
+        if kind == LARGE_OBJECTS {
+            self.place = Place::Object;
+            return Ok(());
+        }
+        self.begin_member();
+        // Large objects are written in another way in the text.
+        let form = stream_form(self.compression);
+        form.map_or(Ok(()), |form| Ok(tell(Output::Stream { form, length_bytes: self.number_bytes })?))
     }
 
     fn end_block(&mut self, tell: &mut Tell) -> Result<(), Failure> {

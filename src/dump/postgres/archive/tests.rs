@@ -73,7 +73,11 @@ fn rows(kind: u8, id: i32, bytes: &[u8]) -> Vec<u8> {
 }
 
 fn fault_of(bytes: &[u8]) -> Option<String> {
-    read(Box::new(CustomArchive::new("key".into(), UnwrapLimit::NoBomb)), bytes).1
+    read(Box::new(custom_archive()), bytes).1
+}
+
+fn custom_archive() -> CustomArchive {
+    CustomArchive::new("key".into(), UnwrapLimit::NoBomb, None)
 }
 
 /// The text of an archive that is one file, and its fault.
@@ -110,7 +114,7 @@ fn data_of_a_custom_archive_is_what_its_table_of_contents_tells() {
     let contents = |compression| toc(CUSTOM, 14, compression, &[TABLE, DATA]);
     for (compression, bytes) in [(0, ROWS), (6, COMPRESSED)] {
         let whole = [contents(compression), rows(1, 2, bytes)].concat();
-        let (made, fault) = read(Box::new(CustomArchive::new("key".into(), UnwrapLimit::NoBomb)), &whole);
+        let (made, fault) = read(Box::new(custom_archive()), &whole);
         assert!(made.contains("COPY t (a) FROM stdin;\n1\n\\.\n\n\n") && fault.is_none(), "{fault:?}: {made}");
     }
     let told = |compression, data: &[Vec<u8>]| {
@@ -138,7 +142,7 @@ fn data_of_a_custom_archive_is_what_its_table_of_contents_tells() {
 fn tables_of_contents_of_every_version_are_read() {
     for version in 12..=16 {
         let bytes = [toc(CUSTOM, version, 0, &[TABLE, DATA]), rows(1, 2, ROWS)].concat();
-        let (made, fault) = read(Box::new(CustomArchive::new("key".into(), UnwrapLimit::NoBomb)), &bytes);
+        let (made, fault) = read(Box::new(custom_archive()), &bytes);
         let is_whole = made.contains("CREATE TABLE t (a text);") && made.contains("OWNER TO me;") && fault.is_none();
         assert!(is_whole, "version 1.{version}, {fault:?}: {made}");
         assert_eq!(made.contains("default_table_access_method = heap"), version >= 14, "version 1.{version}: {made}");
@@ -155,7 +159,7 @@ fn large_objects_are_written_as_strings_are_read() {
         let strings = Entry { id: 9, has_data: false, kind: b"STDSTRINGS", definition, file: b"" };
         let object = [&[3][..], &number(3), &number(4711), &text(b"A\0"), &number(0), &number(0)].concat();
         let bytes = [toc(CUSTOM, 15, 0, &[strings, OBJECTS]), object].concat();
-        let (made, fault) = read(Box::new(CustomArchive::new("key".into(), UnwrapLimit::NoBomb)), &bytes);
+        let (made, fault) = read(Box::new(custom_archive()), &bytes);
         let is_set = made.contains(&format!("SET standard_conforming_strings = {setting};\n"));
         assert!(is_set && made.contains(written) && fault.is_none(), "{fault:?}: {made}");
     }

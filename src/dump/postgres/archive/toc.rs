@@ -193,6 +193,11 @@ impl TocReader {
     }
 }
 
+/// How the members of an archive are compressed that begins with these bytes, if these tell.
+pub fn compression(first: &[u8]) -> Option<Compression> {
+    header(&mut Fields::new(first, 0)).ok().map(|header| header.compression)
+}
+
 fn header(fields: &mut Fields) -> FieldResult<Header> {
     if fields.take(MAGIC.len())? != MAGIC {
         return Err(FieldError::Wrong("its table of contents does not begin with PGDMP"));
