@@ -10,6 +10,7 @@
 //! One row by its key: `locate` looks for its place, `documents` for that of a document of MongoDB; `find` gives it, `history`
 //! follows it through the snapshots of a source.
 
+mod ahead;
 mod collections;
 mod comparison;
 mod difference;

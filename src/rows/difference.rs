@@ -6,6 +6,7 @@ use crate::dump::mongo::changed_fields;
 use crate::dump::table::TableSchema;
 use crate::error::{Error, Result};
 use crate::progress::Monitor;
+use crate::rows::ahead::Ahead;
 use crate::rows::comparison::{Comparison, RowView, is_same_value};
 use crate::rows::form::RowForm;
 use crate::rows::gaps;
@@ -142,7 +143,8 @@ pub fn diff_table<T>(
         true => gaps::gaps(stores, &sides[0].data, &sides[1].data)?,
         false => gaps::everything(&sides[0].data, &sides[1].data),
     };
-    let was_read = Reading::new(stores, &comparison, &sides, monitor, join).run(&gaps)?;
+    let ahead = Ahead::new(stores, [&sides[0].data, &sides[1].data]);
+    let was_read = Reading::new(stores, &comparison, &sides, monitor, join).run(&gaps, ahead)?;
     for (side, ends_in_statement) in was_read.ends_in_statement.into_iter().enumerate() {
         if ends_in_statement {
             monitor.note(&format!("the rows of {name} end in the middle on side {}", ["A", "B"][side]));

@@ -5,9 +5,9 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::id::ChunkId;
 use crate::progress::{Counters, Monitor};
 use crate::repository::content_reader::PlacedExtent;
+use crate::rows::ahead::Ahead;
 use crate::rows::comparison::Comparison;
 use crate::rows::form::{Marks, RowForm, RowReader, Told};
 use crate::rows::gaps::Gap;
@@ -19,12 +19,6 @@ use crate::store::ChunkStore;
 
 /// Bytes that wait to be compared with those of the other side; what is more is joined.
 const WINDOW_MAX_BYTES: usize = 4 << 20;
-
-/// Chunks that are fetched at a time.
-const FETCH_CHUNKS: usize = 128;
-
-/// Bytes of one gap that are fetched before it is read.
-const FETCH_BYTES: u64 = 1 << 20;
 
 /// The first look back for a row; each next one is this many times as long.
 const LOOK_BACK_BYTES: u64 = 4 << 10;
@@ -56,13 +50,10 @@ struct Reader<'t> {
 
 /// Reads both sides.
 pub struct Reading<'t, 's> {
-    stores: [&'t ChunkStore; 2],
     comparison: &'t Comparison,
     monitor: &'t dyn Monitor,
     marks: Marks,
     readers: [Reader<'t>; 2],
-    /// The same contents, further ahead.
-    ahead: [Nearby<'t>; 2],
     window: Window,
     join: Join<'s>,
     /// A row's key, for a moment.
@@ -105,12 +96,10 @@ impl<'t, 's> Reading<'t, 's> {
             layout: 0,
         };
         Reading {
-            stores,
             comparison,
             monitor,
             marks,
             readers: [reader(0), reader(1)],
-            ahead: [Nearby::new(stores[0], &a.data), Nearby::new(stores[1], &b.data)],
             window: Window::default(),
             join,
             key: Vec::new(),
@@ -122,20 +111,17 @@ impl<'t, 's> Reading<'t, 's> {
         }
     }
 
-    /// Reads all gaps, which come in order.
-    pub fn run(mut self, gaps: &[Gap]) -> Result<WasRead<'s>> {
+    /// Reads all gaps, which come in order, and whose chunks are brought ahead.
+    pub fn run(mut self, gaps: &[Gap], ahead: Ahead) -> Result<WasRead<'s>> {
         let sizes = [self.readers[0].bytes.content.size, self.readers[1].bytes.content.size];
         let end = Gap { sides: [sizes[0]..sizes[0], sizes[1]..sizes[1]] };
-        let mut fetched = 0;
-        for (number, gap) in gaps.iter().enumerate() {
-            if number == fetched {
-                fetched = self.fetch(gaps, number)?;
-            }
+        ahead.run(gaps, &mut |number| {
+            let gap = &gaps[number];
             self.counts.gaps += 1;
             self.begin(gap)?;
             self.read_to([gap.sides[0].end, gap.sides[1].end])?;
-            self.settle(gaps.get(number + 1).unwrap_or(&end))?;
-        }
+            self.settle(gaps.get(number + 1).unwrap_or(&end))
+        })?;
         for (side, size) in sizes.into_iter().enumerate() {
             if self.readers[side].at == size {
                 self.finish(side)?;
@@ -144,25 +130,6 @@ impl<'t, 's> Reading<'t, 's> {
         self.give(true)?;
         let Reading { join, counts, ends_in_statement, passed_unmarked, .. } = self;
         Ok(WasRead { join, counts, ends_in_statement, passed_unmarked })
-    }
-
-    /// Brings the chunks of the next gaps into the caches, and those before them; tells how many gaps that are.
-    fn fetch(&mut self, gaps: &[Gap], first: usize) -> Result<usize> {
-        let (mut ids, mut number): ([Vec<ChunkId>; 2], usize) = (Default::default(), first);
-        while number < gaps.len() && ids.iter().map(Vec::len).sum::<usize>() < FETCH_CHUNKS {
-            for (side, range) in gaps[number].sides.iter().enumerate() {
-                let start = range.start.saturating_sub(1);
-                let length = (range.end - start).min(FETCH_BYTES);
-                let placed = self.ahead[side].extents(start, length)?;
-                ids[side].extend(placed.iter().filter_map(|placed| placed.extent.chunk()));
-            }
-            number += 1;
-        }
-        for (mut ids, chunks) in ids.into_iter().zip(self.stores) {
-            ids.dedup();
-            chunks.fetch(&ids)?;
-        }
-        Ok(number)
     }
 
     /// Brings both sides to a gap: there by reading, or before the row that it begins in.
