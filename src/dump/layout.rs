@@ -55,6 +55,15 @@ pub const ATTACHMENT_FILE: &str = "attach.sql";
 /// The directory of a schema, or of a database of MySQL, that has a file for each sequence.
 pub const SEQUENCES_DIRECTORY: &str = "sequences";
 
+/// What the dump says of a schema itself.
+pub const OF_SCHEMA_FILE: &str = "_schema.sql";
+
+/// In a database of PostgreSQL, what is granted of everything that is made.
+pub const DEFAULT_PRIVILEGES_FILE: &str = "_default_privileges.sql";
+
+/// Its directory of what is sent to other servers.
+pub const PUBLICATIONS_DIRECTORY: &str = "_publications";
+
 /// Directories of a schema that have a file for each type and each function.
 pub const TYPES_DIRECTORY: &str = "types";
 pub const FUNCTIONS_DIRECTORY: &str = "functions";

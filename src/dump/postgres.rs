@@ -1,6 +1,7 @@
 //! PostgresDump: reads what `pg_dump` and `pg_dumpall` print as text, and says which part of it is about what. Whatever it does
 //! not understand belongs to the part before it, so that the parts, in order, are the dump.
 
+mod alteration;
 pub mod archive;
 mod command_guard;
 mod drops;
@@ -8,6 +9,7 @@ mod ends;
 mod facts;
 mod foreign_keys;
 mod lexer;
+mod making;
 mod needs;
 mod ownership;
 mod part;
@@ -29,11 +31,14 @@ mod table;
 mod tablespaces;
 mod words;
 
+pub use self::alteration::{Alteration, AlterationKind, alterations, manner_of_table};
 pub use self::command_guard::{CommandGuard, restricted};
 pub use self::drops::{DropEditor, DropRule};
 pub use self::ends::Boundary;
 pub use self::facts::{DumpEnd, DumpFacts};
 pub use self::foreign_keys::{ForeignKeyCutter, foreign_keys};
+pub use self::making::{TableMaker, holds_command};
+pub use self::needs::needs;
 pub use self::ownership::{NamedRoles, Ownership, OwnershipCutter, RoleFinder};
 pub use self::part::{Need, NeedKind, Object, Part, PartKind};
 pub use self::rename::{Renamer, TableInSchema};
@@ -45,22 +50,22 @@ pub use self::signature::takes;
 pub use self::starts::StatementStarts;
 pub use self::statement::attachment;
 pub use self::staying::{GlobalsCutter, ServerGlobals, created_role, created_tablespace};
-pub use self::table::{each_statement, owns_sequence, sequence_value, table_schema};
+pub use self::table::{each_statement, owns_sequence, parents, sequence_value, table_schema};
 pub use self::tablespaces::{Resettler, tablespace_directory};
-pub use self::words::QualifiedName;
+pub use self::words::{QualifiedName, Words};
 
 use super::letter_traps::LetterTraps;
 
 use self::ends::EndedIn;
 use self::facts::{BEGINNING_BYTES, client_encoding, is_of_mysql};
 use self::lexer::{Lexer, Sink};
-use self::needs::{needs, roles};
+use self::needs::roles;
 use self::relations::Relations;
 use self::remark::{Remark, Title, connected_to, remark};
 use self::row_marks::RowMarksFinder;
 use self::settings::name_of_setting;
 use self::statement::{Belongs, copies_from_here, sets_backslash_escapes, statement};
-use self::words::{Words, begins_with};
+use self::words::begins_with;
 
 /// What the reader tells, in the order of the dump.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -61,6 +61,8 @@ pub struct PatchCounts {
     pub updated: u64,
     /// Tables that are made anew, or dropped.
     pub remade: u64,
+    /// Tables that stay, of which indexes, constraints, triggers, privileges or comments change.
+    pub altered: u64,
     /// Tables that statements cannot bring there, each of which was told as a problem.
     pub left_out: u64,
 }

@@ -3,7 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::dump::layout::{DATA_FILE, POST_FILE, SCHEMA_FILE, TABLES_DIRECTORY, TRIGGERS_FILE};
+use crate::dump::layout::{ATTACHMENT_FILE, DATA_FILE, POST_FILE, SCHEMA_FILE, TABLES_DIRECTORY, TRIGGERS_FILE};
 use crate::dump::mysql::SERVER_DATABASES;
 use crate::dump::name::{file_name, name_of_file, split_at_dots, split_quoted};
 use crate::error::{Error, Result};
@@ -25,10 +25,18 @@ pub struct TableFiles {
     pub triggers: Option<Content>,
     /// Its constraints and indexes, where these come behind the rows.
     pub post: Option<Content>,
+    /// What makes it a part of another table.
+    pub attachment: Option<Content>,
     /// The bytes of the longest row, where that is known.
     pub longest: Option<u64>,
     /// How many documents a collection has, where that is known.
     pub documents: Option<u64>,
+}
+
+impl TableFiles {
+    fn files(&self) -> [&Option<Content>; 5] {
+        [&self.schema, &self.data, &self.triggers, &self.post, &self.attachment]
+    }
 }
 
 /// A table that two snapshots do not both have in the same form.
@@ -71,6 +79,11 @@ impl TablePair {
         name_of_file(&self.table)
     }
 
+    /// The names of the directories that it is in.
+    pub(super) fn directories(&self) -> &[Vec<u8>] {
+        &self.directories
+    }
+
     /// The name of its directory.
     pub fn directory_name(&self) -> &[u8] {
         &self.table
@@ -110,7 +123,7 @@ impl TablePair {
 
     pub(super) fn differs(&self) -> bool {
         let [Some(a), Some(b)] = &self.sides else { return true };
-        (&a.schema, &a.data, &a.triggers, &a.post) != (&b.schema, &b.data, &b.triggers, &b.post)
+        a.files() != b.files()
     }
 }
 
@@ -336,6 +349,7 @@ fn files(repository: &Repository, table: Option<&Node>) -> Result<Option<TableFi
         data: content(DATA_FILE)?,
         triggers: content(TRIGGERS_FILE)?,
         post: content(POST_FILE)?,
+        attachment: content(ATTACHMENT_FILE)?,
         longest: None,
         documents: None,
     }))
@@ -426,7 +440,7 @@ pub(super) fn directories_in(repository: &Repository, roots: [Option<&Node>; 2])
 }
 
 /// A table by where its directory is, if there is one.
-fn table_at(
+pub(super) fn table_at(
     repository: &Repository,
     roots: [Option<&Node>; 2],
     path: &[u8],

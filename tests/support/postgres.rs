@@ -193,6 +193,14 @@ impl Postgres {
         told.lines().filter(|line| line.contains("ERROR:") || line.contains("error:")).map(str::to_string).collect()
     }
 
+    /// Runs a script that ends with an error; gives what it tells of it.
+    #[track_caller]
+    pub fn failing(&self, database: &str, sql: impl AsRef<[u8]>) -> String {
+        let output = self.psql(database, sql, &[]);
+        assert!(!output.status.success(), "it did not fail");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     /// `psql DATABASE < file`.
     #[track_caller]
     pub fn load(&self, database: &str, file: &Path) {

@@ -162,13 +162,15 @@ impl Printer<'_> {
         failed?;
         let counts = result?;
         self.totals.problems = counts.left_out;
-        self.totals.tables = counts.inserted + counts.deleted + counts.updated + counts.remade;
+        self.totals.tables = counts.inserted + counts.deleted + counts.updated + counts.remade + counts.altered;
         self.output.flush()?;
         if !invocation.quiet {
             let rows = rows_text([counts.inserted, counts.deleted, counts.updated]);
-            let anew = Some(counts.remade).filter(|_| dumps[0].kind() == SnapshotKind::Mysql);
+            let is_told = |count: u64| count > 0 || dumps[0].kind() == SnapshotKind::Mysql;
+            let anew = Some(counts.remade).filter(|count| is_told(*count));
             let anew = anew.map(|count| format!(", {} made anew", counted(count, "table", "tables")));
-            stderr_line(&format!("{rows}{}", anew.unwrap_or_default()));
+            let altered = Some(counts.altered).filter(|count| *count > 0).map(|count| format!(", {count} altered"));
+            stderr_line(&[rows, anew.unwrap_or_default(), altered.unwrap_or_default()].concat());
         }
         Ok(())
     }

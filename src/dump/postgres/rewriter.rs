@@ -25,6 +25,10 @@ impl<E: Editor> Rewriter<E> {
         Rewriter { lexer: Lexer::default(), waiting: Waiting::default(), editor }
     }
 
+    pub fn editor(&self) -> &E {
+        &self.editor
+    }
+
     fn is_sure(&self) -> Result<(), DecodeError> {
         let (reason, at) = ("a tag between dollars is longer than any in a dump", self.lexer.position() as usize);
         if self.lexer.is_sure() { Ok(()) } else { Err(DecodeError { reason, at }) }

@@ -1,7 +1,8 @@
 //! What `schema.sql` and `post.sql` say of the columns and keys of a table.
 
 use crate::dump::postgres::starts::StatementStarts;
-use crate::dump::postgres::words::{Word, Words};
+use crate::dump::postgres::statement::attachment;
+use crate::dump::postgres::words::{QualifiedName, Word, Words};
 use crate::dump::table::{Column, ColumnKind, Key, TableSchema};
 
 /// The first table that `schema` makes, with what `post` adds to it.
@@ -86,6 +87,34 @@ fn create_table(text: &[u8]) -> Option<TableSchema> {
     schema.inherits = is_of_another || words.clone().skip_to("INHERITS").is_some();
     schema.is_partitioned = words.skip_to("PARTITION").is_some_and(|mut words| words.pass("BY"));
     Some(schema)
+}
+
+/// The words of a statement, the same of those that only differ in what stands between.
+pub fn words_of(text: &[u8]) -> Vec<u8> {
+    let mut found = Vec::new();
+    Words::new(text).for_each(|word| push_word(&mut found, &word));
+    found
+}
+
+/// The tables that the one which `schema` makes has its columns from, or that `attachment` makes it a part of.
+pub fn parents(schema: &[u8], attached: &[u8]) -> Vec<QualifiedName> {
+    let mut found = Vec::new();
+    each_statement(schema, &mut |text| {
+        let words = Words::new(text);
+        if !words.clone().pass("CREATE") {
+            return;
+        }
+        let partition = words.clone().skip_to("PARTITION").filter(|words| words.clone().pass("OF"));
+        found.extend(partition.and_then(|mut words| words.pass("OF").then(|| words.qualified_name())?));
+        let Some(mut words) = words.skip_to("INHERITS").filter(|words| words.clone().pass_symbol(b'(')) else { return };
+        words.pass_symbol(b'(');
+        while let Some(name) = words.qualified_name() {
+            found.push(name);
+            words.pass_symbol(b',');
+        }
+    });
+    each_statement(attached, &mut |text| found.extend(attachment(text).map(|[parent, _]| parent)));
+    found
 }
 
 /// Adds a word so that different ones stay different.
@@ -347,6 +376,17 @@ ALTER TABLE ONLY sales.orders ADD CONSTRAINT f FOREIGN KEY (old) REFERENCES publ
         assert_eq!(keys, [&b"id"[..], b"at/fixed"]);
         let all: Vec<_> = table.keys.iter().map(|key| key.columns.join(&b"/"[..])).collect();
         assert_eq!(all, [&b"fixed/a \"b"[..], b"id", b"", b"at/fixed", b"/at/"]);
+    }
+
+    #[test]
+    fn parents_of_every_sort_are_found() {
+        let schema = "CREATE TABLE s.t (a int DEFAULT f('INHERITS (x)'))\nINHERITS (s.\"A\", u.b);\n\
+                      CREATE TABLE s.u PARTITION OF s.whole FOR VALUES IN (1);\n";
+        let attached = "ALTER TABLE ONLY s.top ATTACH PARTITION s.t FOR VALUES IN (2);\n";
+        let found = parents(schema.as_bytes(), attached.as_bytes());
+        let names: Vec<_> = found.iter().map(|it| std::str::from_utf8(&it.name).unwrap()).collect();
+        assert_eq!(names, ["A", "b", "whole", "top"]);
+        assert_eq!(found[1].schema.as_deref(), Some(&b"u"[..]));
     }
 
     #[test]

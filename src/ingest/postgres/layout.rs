@@ -1,9 +1,10 @@
 //! Layout: which file of a snapshot a part of a dump belongs to.
 
 use crate::dump::layout::{
-    ATTACHMENT_FILE, DATA_FILE, DATABASE_FILE, DROPS_FILE, FUNCTIONS_DIRECTORY, GLOBALS_DIRECTORY, HEADER_FILE,
-    META_DIRECTORY, POST_FILE, ROLES_FILE, SCHEMA_FILE, SEQUENCES_DIRECTORY, TABLES_DIRECTORY, TABLESPACES_FILE,
-    TYPES_DIRECTORY, VIEWS_DIRECTORY, database_directory,
+    ATTACHMENT_FILE, DATA_FILE, DATABASE_FILE, DEFAULT_PRIVILEGES_FILE, DROPS_FILE, FUNCTIONS_DIRECTORY,
+    GLOBALS_DIRECTORY, HEADER_FILE, META_DIRECTORY, OF_SCHEMA_FILE, POST_FILE, PUBLICATIONS_DIRECTORY, ROLES_FILE,
+    SCHEMA_FILE, SEQUENCES_DIRECTORY, TABLES_DIRECTORY, TABLESPACES_FILE, TYPES_DIRECTORY, VIEWS_DIRECTORY,
+    database_directory,
 };
 use crate::dump::name::{file_name, file_name_beside};
 use crate::dump::postgres::{Object, PartKind};
@@ -35,7 +36,7 @@ fn shelf_of(kind: PartKind) -> Shelf {
         PartKind::Database => Shelf::Database(DATABASE_FILE),
         PartKind::Drops => Shelf::Database(DROPS_FILE),
         PartKind::LargeObjects => Shelf::Database("_large_objects.sql"),
-        PartKind::DefaultPrivileges => Shelf::Database("_default_privileges.sql"),
+        PartKind::DefaultPrivileges => Shelf::Database(DEFAULT_PRIVILEGES_FILE),
         PartKind::Other => Shelf::Database("_other.sql"),
         PartKind::Cast => Shelf::OfDatabase("_casts"),
         PartKind::Transform => Shelf::OfDatabase("_transforms"),
@@ -44,10 +45,10 @@ fn shelf_of(kind: PartKind) -> Shelf {
         PartKind::Extension => Shelf::OfDatabase("_extensions"),
         PartKind::ForeignDataWrapper => Shelf::OfDatabase("_foreign_data_wrappers"),
         PartKind::Language => Shelf::OfDatabase("_languages"),
-        PartKind::Publication => Shelf::OfDatabase("_publications"),
+        PartKind::Publication => Shelf::OfDatabase(PUBLICATIONS_DIRECTORY),
         PartKind::Server => Shelf::OfDatabase("_servers"),
         PartKind::Subscription => Shelf::OfDatabase("_subscriptions"),
-        PartKind::Schema => Shelf::Schema("_schema.sql"),
+        PartKind::Schema => Shelf::Schema(OF_SCHEMA_FILE),
         PartKind::IndexAttachments => Shelf::Schema("_index_attachments.sql"),
         PartKind::Statistics => Shelf::Schema("_statistics.sql"),
         PartKind::Collation => Shelf::OfSchema("collations"),
@@ -75,7 +76,7 @@ const RESERVED: [&str; 15] = [
     DATABASE_FILE,
     DROPS_FILE,
     "_large_objects.sql",
-    "_default_privileges.sql",
+    DEFAULT_PRIVILEGES_FILE,
     "_other.sql",
     "_casts",
     "_transforms",
@@ -84,7 +85,7 @@ const RESERVED: [&str; 15] = [
     "_extensions",
     "_foreign_data_wrappers",
     "_languages",
-    "_publications",
+    PUBLICATIONS_DIRECTORY,
     "_servers",
     "_subscriptions",
 ];

@@ -1,31 +1,45 @@
-//! Patches for PostgreSQL: one transaction a database. Triggers, rules and checks of foreign keys are off in it. Tables are not
-//! made, dropped or altered: others may depend on them.
+//! Patches for PostgreSQL: one transaction a database. Triggers, rules and checks of foreign keys are off in it. Tables that are
+//! defined in another way go and come again; nothing goes on which something depends that the patch does not know.
+//!
+//! `database`: what a dump has in a database. `plan`: how a table becomes the other. `dependents`: what hangs on tables that go.
+//! `settle`: what of all that can be done. `remake`: the statements.
+
+mod database;
+mod dependents;
+mod plan;
+mod remake;
+mod settle;
 
 use std::path::PathBuf;
 
 use crate::dump::layout::SEQUENCES_DIRECTORY;
 use crate::dump::name::name_of_file;
-use crate::dump::postgres::{owns_sequence, sequence_value};
+use crate::dump::postgres::{TableInSchema, owns_sequence, sequence_value};
 use crate::error::{Error, Result};
 use crate::progress::Problem;
 use crate::repository::entry_cursor::EntryCursor;
 use crate::repository::node::{DirectoryRoot, Node};
 use crate::repository::pairs::{PagesMet, next_pair};
-use crate::rows::difference::required;
 use crate::rows::patch::language::Language;
+use crate::rows::patch::postgres::database::DumpedDatabase;
+use crate::rows::patch::postgres::plan::{Plan, Way};
+use crate::rows::patch::postgres::settle::Settled;
 use crate::rows::patch::{PatchCounts, PatchWriter, TakeText};
-use crate::rows::side::{DumpSide, TableSide};
+use crate::rows::side::DumpSide;
 use crate::rows::tables::TablePair;
 
 /// What `pg_dump` takes where it is told nothing.
 const USUAL_ENCODING: &str = "UTF8";
 
-/// A table whose rows are changed.
-struct Plan<'p> {
-    pair: &'p TablePair,
-    database: Vec<u8>,
-    schema: Vec<u8>,
-    table: Vec<u8>,
+/// Comes first where something else than `psql` cannot run the patch: it goes on behind an error else, be that in the next database,
+/// or in what were rows.
+const STOP: &[u8] = b"\\set ON_ERROR_STOP on\n";
+
+/// A database, as the side has it that is changed, and as it becomes.
+struct DatabasePatch<'p> {
+    name: Vec<u8>,
+    sides: [DumpedDatabase<'p>; 2],
+    settled: Settled,
 }
 
 impl PatchWriter<'_> {
@@ -34,73 +48,75 @@ impl PatchWriter<'_> {
         let mut counts = PatchCounts::default();
         let mut plans: Vec<Plan> = Vec::new();
         for pair in pairs {
-            match self.plan_rows(pair) {
+            match self.plan_of(pair) {
                 Ok(plan) => plans.extend(plan),
-                Err(error @ Error::Invalid { .. }) => {
-                    counts.left_out += 1;
-                    let path = PathBuf::from(pair.name());
-                    self.monitor.problem(Problem { path, reason: error.to_string() });
-                }
+                Err(error @ Error::Invalid { .. }) => self.leave_out(pair, error, &mut counts),
                 Err(error) => return Err(error),
             }
         }
-        plans.sort_by(|a, b| (&a.database, &a.schema, &a.table).cmp(&(&b.database, &b.schema, &b.table)));
+        let key = |plan: &Plan| (plan.database.clone(), plan.name.schema.clone(), plan.name.table.clone());
+        plans.sort_by_cached_key(key);
         let encoding = self.encoding()?;
-        let has_several = plans.windows(2).any(|two| two[0].database != two[1].database);
-        if has_several {
-            // What begins with a command is run on behind an error else, in the next database too.
-            take(b"\\set ON_ERROR_STOP on\n")?;
-        }
+        let mut patches = Vec::new();
         for of_database in plans.chunk_by(|a, b| a.database == b.database) {
-            if has_several {
-                take(&connect(&of_database[0].database))?;
+            patches.push(self.database_patch(of_database, &mut counts)?);
+        }
+        let is_made = |plan: &Plan| plan.is_remade() && plan.pair.sides[self.direction.sides()[1]].is_some();
+        if patches.len() > 1 || patches.iter().any(|patch| patch.settled.plans.iter().any(is_made)) {
+            take(STOP)?;
+        }
+        for patch in &patches {
+            if patches.len() > 1 {
+                take(&connect(&patch.name))?;
             }
             take(&opening(&encoding))?;
-            for plan in of_database {
-                let table = Language::Postgres.table(Some(&plan.schema), &plan.table);
-                let begin = &mut |_: &mut TakeText| Ok(());
-                self.write_rows(plan.pair, table, Language::Postgres, begin, &mut counts, take)?;
-            }
-            self.set_sequences(of_database, take)?;
+            self.write_database(patch, &mut counts, take)?;
             take(b"COMMIT;\n")?;
         }
         Ok(counts)
     }
 
-    /// How to go about a table; `None` where its rows are the same.
-    fn plan_rows<'p>(&self, pair: &'p TablePair) -> Result<Option<Plan<'p>>> {
-        let name = pair.name();
-        let [Some(a), Some(b)] = &pair.sides else {
-            return Err(Error::invalid(
-                "table",
-                name,
-                "only one dump has it, and a patch for PostgreSQL makes no tables",
-            ));
+    fn leave_out(&self, pair: &TablePair, error: Error, counts: &mut PatchCounts) {
+        counts.left_out += 1;
+        self.monitor.problem(Problem { path: PathBuf::from(pair.name()), reason: error.to_string() });
+    }
+
+    fn database_patch(&self, plans: &[Plan], counts: &mut PatchCounts) -> Result<DatabasePatch<'_>> {
+        let [from, to] = self.direction.sides();
+        let directory = plans[0].pair.directories()[0].clone();
+        let sides =
+            [DumpedDatabase::new(self.dumps[from], &directory)?, DumpedDatabase::new(self.dumps[to], &directory)?];
+        let settled = match sides[0].is_there() {
+            true => self.settle(plans.to_vec(), [&sides[0], &sides[1]])?,
+            false => {
+                let reason = "only one dump has its database, and a patch for PostgreSQL makes none";
+                Settled::nothing(plans.iter().map(|plan| (plan.clone(), reason.to_string())).collect())
+            }
         };
-        if a.data == b.data && a.schema == b.schema {
-            return Ok(None);
+        for (plan, reason) in &settled.left_out {
+            self.leave_out(&plan.pair, Error::invalid("table", plan.pair.name(), reason.clone()), counts);
         }
-        let mut schemas = [None, None];
-        for (side, files) in [a, b].into_iter().enumerate() {
-            let text = self.dumps[side].text(files.schema.as_ref())?;
-            schemas[side] = self.dumps[side].marks()?.schema(&text, b"");
+        for plan in &settled.plans {
+            if let Some(because) = &plan.because {
+                let name = plan.pair.name();
+                self.monitor.note(&format!("{name} is made anew, too: it is a part or an heir of {}", shown(because)));
+            }
         }
-        let [Some(a), Some(b)] = schemas else {
-            return Err(Error::invalid("table", name, "statements need its CREATE TABLE, and a dump lacks it"));
-        };
-        if a.definition != b.definition {
-            let reason = "it is defined in another way, and a patch for PostgreSQL alters no tables";
-            return Err(Error::invalid("table", name, reason));
+        Ok(DatabasePatch { name: plans[0].database.clone(), sides, settled })
+    }
+
+    /// What happens in the transaction of a database.
+    fn write_database(&self, patch: &DatabasePatch, counts: &mut PatchCounts, take: &mut TakeText) -> Result<()> {
+        self.take_away(patch, take)?;
+        let stay: Vec<&Plan> = patch.settled.plans.iter().filter(|plan| !plan.is_remade()).collect();
+        for plan in &stay {
+            let begin = &mut |_: &mut TakeText| Ok(());
+            self.write_rows(&plan.pair, plan.quoted(), Language::Postgres, begin, counts, take)?;
         }
-        for (side, files) in pair.sides.iter().enumerate().filter(|_| a.inherits) {
-            let reason = "its INSERTs do not name their columns, some of which it has from elsewhere; pg_dump --column-inserts \
-                          names them, and so does COPY";
-            required(TableSide::open(self.dumps[side], files.as_ref(), &name)?.schema, &name, reason)?;
-        }
-        let too_long = "its name or that of its schema or database is too long for a file";
-        let database = required(pair.database(), &name, too_long)?;
-        let schema = required(pair.schema(), &name, too_long)?;
-        Ok(Some(Plan { pair, database, schema, table: a.name }))
+        self.put_there(patch, take)?;
+        counts.remade += (patch.settled.plans.len() - stay.len()) as u64;
+        counts.altered += stay.iter().filter(|plan| matches!(plan.way, Way::Altered { .. })).count() as u64;
+        self.set_sequences(&stay, take)
     }
 
     /// The character set that both dumps are in.
@@ -115,8 +131,8 @@ impl PatchWriter<'_> {
     }
 
     /// Sets the sequences of these tables that stand at another number.
-    fn set_sequences(&self, plans: &[Plan], take: &mut TakeText) -> Result<()> {
-        for of_schema in plans.chunk_by(|a, b| a.schema == b.schema) {
+    fn set_sequences(&self, plans: &[&Plan], take: &mut TakeText) -> Result<()> {
+        for of_schema in plans.chunk_by(|a, b| a.name.schema == b.name.schema) {
             let path = [&of_schema[0].pair.parent_path()[..], SEQUENCES_DIRECTORY.as_bytes()].join(&b'/');
             for (file, sequence) in self.changed_sequences(&path)? {
                 let name = file.strip_suffix(b".sql").and_then(name_of_file).unwrap_or_default();
@@ -125,7 +141,8 @@ impl PatchWriter<'_> {
                     let [_, to] = self.direction.sides();
                     let files = plan.pair.sides[to].as_ref();
                     let schema = self.dumps[to].text(files.and_then(|files| files.schema.as_ref()))?;
-                    let (table, of_table) = ((&plan.schema[..], &plan.table[..]), (&plan.schema[..], &name[..]));
+                    let TableInSchema { schema: own, table } = &plan.name;
+                    let (table, of_table) = ((&own[..], &table[..]), (&own[..], &name[..]));
                     if owns_sequence(&schema, &sequence, table, of_table) {
                         take(&[&value[..], b";\n"].concat())?;
                         break;
@@ -156,6 +173,16 @@ impl PatchWriter<'_> {
         }
         Ok(found)
     }
+}
+
+/// The name of a table in a statement.
+fn quoted_table(name: &TableInSchema) -> Vec<u8> {
+    Language::Postgres.table(Some(&name.schema), &name.table)
+}
+
+/// It for people.
+fn shown(name: &TableInSchema) -> String {
+    [&name.schema, &name.table].map(|part| String::from_utf8_lossy(part).into_owned()).join(".")
 }
 
 /// Goes to another database, whatever its name.

@@ -1,0 +1,172 @@
+//! Making: what loads one table becomes part of a transaction that makes several. What it sets holds in the transaction only, and what
+//! needs other tables is left out, to be run behind all of them. So is what makes its schema.
+
+use crate::codec::DecodeError;
+use crate::dump::name::quoted_name;
+use crate::dump::postgres::alteration::alteration;
+use crate::dump::postgres::lexer::Sink;
+use crate::dump::postgres::rename::TableInSchema;
+use crate::dump::postgres::rewriter::{Editor, Rewriter};
+use crate::dump::postgres::row::quoted;
+use crate::dump::postgres::settings::name_of_setting;
+use crate::dump::postgres::words::{QualifiedName, Word, Words};
+use crate::dump::renaming::Edits;
+
+/// Gives out what it takes as part of a transaction.
+pub type TableMaker = Rewriter<Making>;
+
+/// What was seen of it.
+pub struct Making {
+    own: TableInSchema,
+    /// What is made gets privileges by itself, which the dump does not know.
+    has_default_privileges: bool,
+    acts_for_others: bool,
+    /// Comments before the first statement tell how the file is loaded by itself.
+    has_begun: bool,
+    problem: Option<DecodeError>,
+    edits: Edits,
+}
+
+impl Rewriter<Making> {
+    /// For the `restore.sql` of this table.
+    pub fn of_table(own: TableInSchema, has_default_privileges: bool) -> TableMaker {
+        let edits = Edits::new();
+        let [acts_for_others, has_begun] = [false; 2];
+        Rewriter::with(Making { own, has_default_privileges, acts_for_others, has_begun, problem: None, edits })
+    }
+
+    /// Whether the session may be that of another role now.
+    pub fn acts_for_others(&self) -> bool {
+        self.editor().acts_for_others
+    }
+}
+
+impl Editor for Making {
+    fn edits(&mut self) -> Result<&mut Edits, DecodeError> {
+        self.problem.take().map_or(Ok(&mut self.edits), Err)
+    }
+}
+
+impl Making {
+    /// `SET a = b`, `SELECT set_config('a', 'b', false)`: until the end of the transaction.
+    fn setting(&mut self, start: u64, text: &[u8], name: &[u8]) {
+        self.acts_for_others |= name == b"session authorization";
+        let mut words = Words::new(text);
+        if words.pass("SET") {
+            let at = start + words.end() as u64;
+            return self.edits.push((at..at, b" LOCAL".to_vec()));
+        }
+        let mut range = None;
+        while let Some(word) = words.next() {
+            if word.is("false") {
+                let end = start + words.end() as u64;
+                range = Some(end - "false".len() as u64..end);
+            }
+        }
+        self.edits.extend(range.map(|range| (range, b"true".to_vec())));
+    }
+
+    /// Takes away what a table or a sequence got by itself when it was made.
+    fn privileges(&mut self, start: u64, text: &[u8]) {
+        let Some(name) = made(text).filter(|_| self.has_default_privileges) else { return };
+        let name = match name.schema {
+            Some(schema) => [&quoted_name(&schema, b'"')[..], b".", &quoted_name(&name.name, b'"')].concat(),
+            None => quoted_name(&name.name, b'"'),
+        };
+        let code = [
+            b"DECLARE made pg_catalog.regclass := ",
+            &quoted(&name)[..],
+            b"; role text; BEGIN FOR role IN SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' \
+              ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END \
+              FROM pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) g WHERE c.oid = made AND g.grantee <> c.relowner \
+              LOOP EXECUTE pg_catalog.format('REVOKE ALL ON %s FROM %s', made, role); END LOOP; END",
+        ];
+        let at = start + text.len() as u64;
+        self.edits.push((at..at, [b";\nDO ", &quoted(&code.concat())[..]].concat()));
+    }
+}
+
+impl Sink for Making {
+    fn comment(&mut self, start: u64, text: &[u8]) {
+        if !self.has_begun {
+            self.edits.push((start..start + text.len() as u64, Vec::new()));
+        }
+    }
+
+    fn statement(&mut self, start: u64, text: &[u8]) {
+        self.has_begun = true;
+        if holds_command(text) {
+            let reason = "it holds a command to psql in a statement";
+            self.problem.get_or_insert(DecodeError { reason, at: start as usize });
+        }
+        if let Some(name) = name_of_setting(text) {
+            return self.setting(start, text, &name);
+        }
+        self.privileges(start, text);
+        // Its schema is there, and need not be one that the present role may make.
+        let is_schema = Words::new(text).pass_all(&["CREATE", "SCHEMA", "IF"]);
+        if is_schema || alteration(text, &self.own).is_some_and(|it| it.kind.waits()) {
+            self.edits.push((start..start + text.len() as u64, Vec::new()));
+        }
+    }
+}
+
+/// Whether `psql` would find something to do in a statement: no SQL has a backslash that stands in no quotes.
+pub fn holds_command(text: &[u8]) -> bool {
+    Words::new(text).any(|word| word == Word::Symbol(b'\\'))
+}
+
+/// The table or the sequence that a statement makes.
+fn made(text: &[u8]) -> Option<QualifiedName> {
+    let mut words = Words::new(text);
+    if !words.pass("CREATE") {
+        return None;
+    }
+    words.pass("UNLOGGED");
+    (words.pass("TABLE") || words.pass("SEQUENCE")).then(|| words.qualified_name())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dump::renaming::Rewrite;
+
+    fn made_of(text: &str, has_default_privileges: bool, size: usize) -> Result<String, DecodeError> {
+        let own = TableInSchema { schema: b"a".to_vec(), table: b"t".to_vec() };
+        let (mut maker, mut out) = (Box::new(TableMaker::of_table(own, has_default_privileges)), Vec::new());
+        for piece in text.as_bytes().chunks(size) {
+            maker.push(piece, &mut out)?;
+        }
+        assert_eq!(maker.acts_for_others(), text.contains("AUTHORIZATION"));
+        maker.finish(&mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn settings_hold_in_the_transaction_and_what_needs_others_waits() {
+        let text = "-- Loads one table\nSET a = false;\n-- Name: t\nSELECT pg_catalog.set_config('search_path', 'false', false);\nSET SESSION AUTHORIZATION b;\n\
+                    CREATE SCHEMA IF NOT EXISTS a;\nCREATE TABLE a.t (x int);\nCOPY a.t (x) FROM stdin;\nSET a = b;\n\\.\nRESET SESSION AUTHORIZATION;\n\
+                    CREATE POLICY p ON a.t USING (true);\nALTER TABLE ONLY a.t ADD CONSTRAINT f FOREIGN KEY (x) REFERENCES a.u(x);\n\
+                    COMMENT ON TABLE a.t IS 'false';\n";
+        let expected = "\nSET LOCAL a = false;\n-- Name: t\nSELECT pg_catalog.set_config('search_path', 'false', true);\n\
+                        SET LOCAL SESSION AUTHORIZATION b;\n;\nCREATE TABLE a.t (x int);\nCOPY a.t (x) FROM stdin;\nSET a = b;\n\\.\n\
+                        RESET SESSION AUTHORIZATION;\n;\n;\nCOMMENT ON TABLE a.t IS 'false';\n";
+        for size in [1, 9, text.len()] {
+            assert_eq!(made_of(text, false, size).unwrap(), expected);
+        }
+        let with_privileges = made_of("CREATE TABLE a.\"T\" (x int);\nSELECT 1;\n", true, 99).unwrap();
+        let start =
+            "CREATE TABLE a.\"T\" (x int);\nDO 'DECLARE made pg_catalog.regclass := ''\"a\".\"T\"''; role text;";
+        assert!(
+            with_privileges.starts_with(start) && with_privileges.ends_with("END';\nSELECT 1;\n"),
+            "{with_privileges}"
+        );
+    }
+
+    #[test]
+    fn no_statement_holds_a_command() {
+        assert!(made_of("CREATE TABLE a.t (x text DEFAULT 'a\\b', y text DEFAULT E'\\\\!');\n", false, 7).is_ok());
+        let error = made_of("CREATE TABLE a.t (x int) \\! touch x\n;\n", false, 7).unwrap_err();
+        assert!(error.reason.contains("command to psql"), "{}", error.reason);
+    }
+}
