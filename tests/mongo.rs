@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
 use support::mongo::{
-    Block, Collection, Dumped, MongoServer, by_turns, collection, document, files_of, fixture, number, pack, prelude,
-    text, write_files,
+    Block, Collection, Dumped, MongoServer, archives, by_turns, collection, document, files_of, fixture, number, pack,
+    prelude, text, write_files,
 };
 use support::mounted::Stage;
 use support::noise;
@@ -40,7 +40,11 @@ fn options(input: MongoInput) -> MongoOptions {
 }
 
 fn archive(bytes: &[u8]) -> MongoInput {
-    MongoInput::Archive(StreamInput::Reader(Box::new(Cursor::new(bytes.to_vec()))))
+    archives(vec![(None, reader(bytes))])
+}
+
+fn reader(bytes: &[u8]) -> StreamInput {
+    StreamInput::Reader(Box::new(Cursor::new(bytes.to_vec())))
 }
 
 fn directory(path: &Path) -> MongoInput {
@@ -65,31 +69,11 @@ fn refused(place: &TestRepository, archive_bytes: &[u8]) -> String {
 }
 
 impl Dumped {
-    /// Files of the dump itself.
-    fn members(&self) -> BTreeMap<String, Vec<u8>> {
-        let is_member = |path: &String| !path.starts_with("_meta/") && !path.starts_with("_original/");
-        self.files
-            .iter()
-            .filter(|(path, _)| is_member(path))
-            .map(|(path, bytes)| (path.clone(), bytes.clone()))
-            .collect()
-    }
-
     /// Asserts that the parts, each taken from its file, are the archive, and that it can be read as a whole.
     #[track_caller]
     fn assert_parts_are(&self, archive: &[u8]) {
         assert!(self.files[ARCHIVE] == archive, "{ARCHIVE} is another one");
-        let (mut taken, mut joined) = (BTreeMap::<&str, usize>::new(), Vec::new());
-        let parts = self.text("_meta/parts");
-        for line in parts.lines() {
-            let mut words = line.splitn(3, ' ');
-            let length: usize = words.next().unwrap().parse().unwrap();
-            let path = words.nth(1).unwrap();
-            let start = taken.entry(path).or_default();
-            joined.extend_from_slice(&self.files[path][*start..*start + length]);
-            *start += length;
-        }
-        assert!(joined == archive, "the parts are another archive");
+        assert!(self.joined_parts() == archive, "the parts are another archive");
     }
 }
 
@@ -629,7 +613,7 @@ fn an_archive_of_endless_blocks_is_refused() {
     let prelude = prelude(std::slice::from_ref(&one));
     let blocks = pack(&[one], &[Block::Documents(0, 1)])[prelude.len()..].to_vec();
     let endless = Endless { prelude: Cursor::new(prelude), blocks, at: 0 };
-    let input = MongoInput::Archive(StreamInput::Reader(Box::new(endless)));
+    let input = archives(vec![(None, StreamInput::Reader(Box::new(endless)))]);
     let error = Dumped::of(&place, options(input)).err().unwrap().to_string();
     assert!(error.contains("it has more than 4194304 parts"), "{error}");
 }
@@ -653,7 +637,8 @@ fn large_documents_and_empty_collections_are_taken() {
 #[test]
 fn the_status_of_a_command_counts() {
     let place = TestRepository::new();
-    let shell = |line: String| MongoInput::Archive(StreamInput::Command(["sh", "-c", &line].map(Into::into).to_vec()));
+    let shell =
+        |line: String| archives(vec![(None, StreamInput::Command(["sh", "-c", &line].map(Into::into).to_vec()))]);
     let cat = format!("cat '{}'", fixture("all.archive").display());
     let found = dumped(&place, shell(cat.clone()));
     assert_eq!(found.manifest.status, SnapshotStatus::Complete);

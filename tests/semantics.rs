@@ -717,6 +717,32 @@ const PROMISES_OF_MONGO: &[(&str, &str)] = &[
         "a_compressed_directory_becomes_a_plain_one",
     ),
     (
+        "Several archives make one snapshot, each of databases of its own: several files, a directory (its `*.archive`, compressed or not), several `--stream NAME=COMMAND`.",
+        "archives_are_named_as_files_a_directory_or_streams_and_loaded_again",
+    ),
+    (
+        "Each is `_original/NAME` then, named as its file or stream without what tells how it was compressed, and another way where that name is taken.",
+        "an_archive_for_each_database_makes_one_snapshot_of_all",
+    ),
+    (
+        "What each has around the documents is in `_meta/frame`, `frame-2` and so on; `_meta/parts` has the parts of all, one archive behind the other, and `_meta/inputs` tells where each begins, and how whole it is.",
+        "an_archive_for_each_database_makes_one_snapshot_of_all",
+    ),
+    ("All are complete only if each is.", "one_archive_that_is_not_whole_makes_all_of_them_incomplete"),
+    ("A database that two of them have is an error, which names both.", "a_database_in_two_archives_is_refused"),
+    (
+        "What differs between them is no fact of the snapshot; `coordinates.json` is a list then, and `prelude.json` is that of the first.",
+        "what_the_real_program_wrote_goes_together_with_others",
+    ),
+    (
+        "The first oplog among them is `oplog.bson`; that of a later archive is in `_meta`, as `oplog-2.bson` of the second.",
+        "operations_of_two_archives_are_both_kept",
+    ),
+    (
+        "Archives make no snapshot together with exports.",
+        "archives_are_named_as_files_a_directory_or_streams_and_loaded_again",
+    ),
+    (
         "Compressed data that ends early is an incomplete dump; damage in it, and more plain bytes than `--max-unwrapped` \
          allows, are errors.",
         "a_compressed_directory_becomes_a_plain_one",

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use support::mongo::{MongoServer, document, number, text, write_files};
+use support::mongo::{MongoServer, archive_of_each, document, number, text, write_files};
 use support::mounted::{Stage, names};
 use support::server::refused;
 
@@ -74,6 +74,20 @@ fn dumps_of_mongodb_come_back_equal() {
     assert!(last.starts_with("equal: 9 tables, ") && last.contains("; server "), "{printed}");
     let drill = recorded(&stage);
     assert!(drill.contains(r#""equal":true"#) && drill.contains(r#""tables":9"#), "{drill}");
+}
+
+#[test]
+fn archives_of_several_databases_come_back_equal() {
+    let (server, other, stage) = (MongoServer::start(), MongoServer::start(), Stage::new());
+    server.client(&["fill", "300"]);
+    let folder = stage.make_directory("archives");
+    for (database, bytes) in archive_of_each(&server.dump("dump", &[])) {
+        fs::write(folder.join(format!("{database}.archive")), bytes).unwrap();
+    }
+    ingest(&stage, &folder);
+    let printed = printed(&drill(&stage, &programs(&stage, &other, "faithful"), &[]), 0);
+    assert!(printed.lines().any(|line| line == "other-db.things: 100 rows, equal"), "{printed}");
+    assert!(printed.lines().last().unwrap().starts_with("equal: 9 tables, "), "{printed}");
 }
 
 /// A snapshot of a dump of one collection.

@@ -14,6 +14,9 @@ pub const META_DIRECTORY: &str = "_meta";
 /// Beside it, the list of the dump's parts: a [`PartLine`](crate::dump::part_line::PartLine) for each.
 pub const PARTS_FILE: &str = "parts";
 
+/// A line of JSON for each input.
+pub const INPUTS_FILE: &str = "inputs";
+
 /// Of MongoDB: a line for each collection.
 pub const COLLECTIONS_FILE: &str = "collections";
 

@@ -27,10 +27,11 @@ pub use self::meta::STATUS_REASON;
 pub use self::original::OriginalPolicy;
 pub use self::verdict::COMMAND_FAILED;
 
+pub(super) use self::archive::frame_name;
 pub(super) use self::container::Container;
 pub(super) use self::dump_tree::DumpTree;
 pub(super) use self::kind::{BEGINNING_BYTES, refuse_other_kind};
-pub(super) use self::meta::{Facts, facts, json_file, status};
+pub(super) use self::meta::{Facts, coordinates_of_all, facts, facts_of_all, input_line, json_file, status};
 pub(super) use self::need_list::NeedList;
 pub(super) use self::needs::{NeedLine, needs_comment};
 pub(super) use self::original::{
@@ -207,8 +208,8 @@ pub(super) fn write_tree<F: DumpFormat>(
     let DumpReading { session, clock, started, .. } = *reading;
     let files = DumpFiles { session, clock, before: reading.before(), started };
     let (root, files) = files.write(dumps, &verdict)?;
-    let told = meta::facts_of_all(dumps.inputs.iter().map(|input| input.format.facts()));
-    let mut facts = meta::facts(told, Some(dumps.parts.rows()), &verdict);
+    let told = facts_of_all(dumps.inputs.iter().map(|input| input.format.facts()));
+    let mut facts = facts(told, Some(dumps.parts.rows()), &verdict);
     facts.insert(DUMP_BYTES.to_string(), dumps.content.size.to_string());
     Ok(MadeTree { origin, root, files, verdict, facts })
 }

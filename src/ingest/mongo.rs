@@ -2,6 +2,7 @@
 //! same files; or of what `mongoexport` wrote. `docs/semantics.md` section 12 shows the tree.
 
 mod archive;
+mod archives;
 mod container;
 mod directory;
 mod exports;
@@ -16,17 +17,19 @@ mod written;
 
 use std::path::PathBuf;
 
+pub use self::archives::ArchiveInput;
 pub use self::exports::{ExportInput, ExportOf};
 pub use self::meta::OPLOG_LAST;
 pub use self::tool::ToolCommand;
 pub use self::written::Written;
 
+use self::archives::OpenArchive;
 use self::files::{MongoDump, MongoFiles};
 use self::originals::Originals;
 use crate::compressed::UnwrapLimit;
 use crate::dump::mongo::Fault;
 use crate::error::Result;
-use crate::ingest::dump::{MadeTree, OriginalPolicy, Verdict, make_snapshot};
+use crate::ingest::dump::{MadeTree, OriginalPolicy, make_snapshot};
 use crate::ingest::input::StreamInput;
 use crate::ingest::{IngestOptions, IngestReport};
 use crate::progress::Monitor;
@@ -40,9 +43,9 @@ pub enum MongoInput {
     Directory(PathBuf),
     /// The same of all that a server has, which may be nothing.
     AllOfServer(PathBuf),
-    /// An archive.
-    Archive(StreamInput),
-    /// Exports of collections; one that is alone may turn out to be an archive.
+    /// Archives, in the order in which they are read.
+    Archives(Vec<ArchiveInput>),
+    /// Exports of collections; if the first is none, all must be archives.
     Exports(Vec<ExportInput>),
     /// What a command writes, whatever that is.
     Written(Written),
@@ -53,10 +56,8 @@ impl MongoInput {
     fn describe(&self) -> String {
         match self {
             MongoInput::Directory(path) | MongoInput::AllOfServer(path) => path.to_string_lossy().into_owned(),
-            MongoInput::Archive(input) => input.describe(),
-            MongoInput::Exports(inputs) => {
-                inputs.iter().map(|input| input.input.describe()).collect::<Vec<_>>().join("\n")
-            }
+            MongoInput::Archives(inputs) => describe_all(inputs.iter().map(|input| &input.input)),
+            MongoInput::Exports(inputs) => describe_all(inputs.iter().map(|input| &input.input)),
             MongoInput::Written(written) => written.command.describe(),
         }
     }
@@ -65,11 +66,19 @@ impl MongoInput {
         match self {
             MongoInput::Directory(path) => directory::store(originals, &path, threads),
             MongoInput::AllOfServer(path) => directory::store_perhaps_empty(originals, &path, threads),
-            MongoInput::Archive(input) => archive::store(originals, input, threads),
+            MongoInput::Archives(inputs) => {
+                let is_alone = inputs.len() == 1;
+                let archives = inputs.into_iter().map(|input| OpenArchive::open(input, originals));
+                archives::store(originals, archives, is_alone, threads)
+            }
             MongoInput::Exports(inputs) => exports::store(originals, inputs, threads),
             MongoInput::Written(written) => written::store(originals, written, threads),
         }
     }
+}
+
+fn describe_all<'i>(inputs: impl Iterator<Item = &'i StreamInput>) -> String {
+    inputs.map(StreamInput::describe).collect::<Vec<_>>().join("\n")
 }
 
 /// What `ingest mongo` is told.
@@ -86,12 +95,12 @@ pub struct MongoOptions {
     pub threads: usize,
 }
 
-/// Makes one snapshot of one dump.
+/// Makes one snapshot of one dump, or of several archives.
 ///
 /// # Errors
 /// [`Error::Incomplete`](crate::Error::Incomplete) where the dump is not whole and need not be kept,
 /// [`Error::Command`](crate::Error::Command) where there is none, [`Error::Invalid`](crate::Error::Invalid) where it is nothing of
-/// `mongodump` or `mongoexport`.
+/// `mongodump` or `mongoexport`, or where two archives have the same database.
 pub fn ingest_mongo(
     repository: &Repository,
     options: MongoOptions,
@@ -100,20 +109,15 @@ pub fn ingest_mongo(
 ) -> Result<IngestReport> {
     let MongoOptions { common, input, keep_incomplete, unwrap_limit, original, threads } = options;
     make_snapshot(repository, SnapshotKind::Mongo, "ingest mongo", common, clock, monitor, |reading| {
-        let originals = Originals { reading, policy: original, limit: unwrap_limit };
+        let originals = Originals { reading, policy: original, limit: unwrap_limit, keep_incomplete };
         let origin = input.describe();
         let dump = input.store(&originals, threads)?;
-        let verdict = judge(&dump);
+        let verdict = dump.verdict();
         verdict.accept(&origin, keep_incomplete)?;
         let facts = meta::facts(&dump, &verdict);
         let (root, files) = MongoFiles { originals: &originals }.write(dump, &verdict)?;
         Ok(MadeTree { origin, root, files, verdict, facts })
     })
-}
-
-/// How whole a dump is: its command tells first, then what was found in it.
-fn judge(dump: &MongoDump) -> Verdict {
-    Verdict::of(dump.ending, &dump.ended).with_fault(dump.fault.as_deref())
 }
 
 /// What is wrong with one file of a dump.

@@ -19,7 +19,7 @@ use yesterfs::compressed::UnwrapLimit;
 use yesterfs::error::Result;
 use yesterfs::ingest::IngestOptions;
 use yesterfs::ingest::dump::OriginalPolicy;
-use yesterfs::ingest::mongo::{MongoInput, MongoOptions, ingest_mongo};
+use yesterfs::ingest::mongo::{ArchiveInput, MongoInput, MongoOptions, ingest_mongo};
 use yesterfs::ingest::stream::StreamInput;
 use yesterfs::progress::Recorder;
 use yesterfs::repository::node::Node;
@@ -58,6 +58,31 @@ impl Dumped {
 
     pub fn text(&self, path: &str) -> String {
         String::from_utf8(self.files[path].clone()).unwrap()
+    }
+
+    /// Files of the dump itself.
+    pub fn members(&self) -> BTreeMap<String, Vec<u8>> {
+        let is_member = |path: &String| !path.starts_with("_meta/") && !path.starts_with("_original/");
+        self.files
+            .iter()
+            .filter(|(path, _)| is_member(path))
+            .map(|(path, bytes)| (path.clone(), bytes.clone()))
+            .collect()
+    }
+
+    /// What all parts are, each taken from its file.
+    pub fn joined_parts(&self) -> Vec<u8> {
+        let (mut taken, mut joined) = (BTreeMap::<&str, usize>::new(), Vec::new());
+        let parts = self.text("_meta/parts");
+        for line in parts.lines() {
+            let mut words = line.splitn(3, ' ');
+            let length: usize = words.next().unwrap().parse().unwrap();
+            let path = words.nth(1).unwrap();
+            let start = taken.entry(path).or_default();
+            joined.extend_from_slice(&self.files[path][*start..*start + length]);
+            *start += length;
+        }
+        joined
     }
 }
 
@@ -327,6 +352,27 @@ pub fn by_turns(collections: &[Collection], order: &[usize], documents: usize) -
     blocks
 }
 
+/// An archive with these collections, which come mixed.
+pub fn packed(listed: &[Collection]) -> Vec<u8> {
+    let order: Vec<usize> = (0..listed.len()).rev().collect();
+    pack(listed, &by_turns(listed, &order, 7))
+}
+
+/// An archive for each database of a dump in a directory, as `mongodump --db NAME --archive` prints it.
+pub fn archive_of_each(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut of = BTreeMap::<String, Vec<Collection>>::new();
+    for collection in collections_of(directory) {
+        of.entry(collection.database.clone()).or_default().push(collection);
+    }
+    of.into_iter().map(|(database, listed)| (database, packed(&listed))).collect()
+}
+
+/// Archives by what they are called.
+pub fn archives(inputs: Vec<(Option<&str>, StreamInput)>) -> MongoInput {
+    let named = |(name, input): (Option<&str>, StreamInput)| ArchiveInput { name: name.map(str::to_string), input };
+    MongoInput::Archives(inputs.into_iter().map(named).collect())
+}
+
 /// Makes a snapshot of the source `shop`, whatever is wrong with the dump.
 pub fn ingest(place: &TestRepository, input: MongoInput) -> Arc<Snapshot> {
     let common = IngestOptions { source: "shop".into(), host: "here".into(), user: "me".into(), ..Default::default() };
@@ -346,5 +392,5 @@ pub fn orders(place: &TestRepository, documents: &[Vec<u8>]) -> Arc<Snapshot> {
     let listed = [collection("shop", "orders", documents.concat())];
     let blocks = by_turns(&listed, &[0], 1000);
     let archive = pack(&listed, &blocks);
-    ingest(place, MongoInput::Archive(StreamInput::Reader(Box::new(std::io::Cursor::new(archive)))))
+    ingest(place, archives(vec![(None, StreamInput::Reader(Box::new(std::io::Cursor::new(archive))))]))
 }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use yesterfs::compressed::UnwrapLimit;
 use yesterfs::dump::mongo::ExportForm;
-use yesterfs::ingest::mongo::{ExportInput, ExportOf, MongoInput, MongoOptions, ToolCommand, Written, ingest_mongo};
+use yesterfs::ingest::mongo::{
+    ArchiveInput, ExportInput, ExportOf, MongoInput, MongoOptions, ToolCommand, Written, ingest_mongo,
+};
 use yesterfs::ingest::stream::StreamInput;
 use yesterfs::progress::Monitor;
 
@@ -23,6 +25,7 @@ Examples:
   yesterfs ingest mongo --source shop -- mongodump --archive --oplog
   yesterfs ingest mongo --source shop dump/
   yesterfs ingest mongo --source shop shop.archive
+  yesterfs ingest mongo --source all /var/backups/archives
   yesterfs ingest mongo --source shop -- mongoexport --db shop --collection orders
   yesterfs ingest mongo --source shop -- mongoexport --db shop --collection orders --out orders.json
   yesterfs ingest mongo --source shop --database shop exports/";
@@ -30,9 +33,10 @@ Examples:
 /// Make a snapshot of a dump of MongoDB, or of exports
 ///
 /// PATH is what mongodump or mongoexport wrote: a directory with directories of databases, or an archive; an export of a
-/// collection as JSON or CSV, or a directory of those. The snapshot holds the files of a dump's directory, which mongorestore
+/// collection as JSON or CSV; or a directory of archives or of exports. Several archives, each of databases of its own, make one
+/// snapshot, and so do several exports. The snapshot holds the files of a dump's directory, which mongorestore
 /// and bsondump take from the mount or from where restore put them; an archive is taken apart into them, and can be read as
-/// _original/dump.archive too, which takes no room of its own. An export is in DATABASE/COLLECTION.json or .csv, which
+/// _original/dump.archive too, one of several under its own name, which takes no room of its own. An export is in DATABASE/COLLECTION.json or .csv, which
 /// mongoimport takes. What is compressed is unwrapped, so that it takes no more than what was not. The snapshot tells versions,
 /// documents of each collection, and from when to when the oplog reaches; oplog.bson is kept, and mongorestore --oplogReplay
 /// replays it. A dump that is cut short or damaged, or whose command fails, makes no snapshot. Passwords in command lines are
@@ -40,12 +44,12 @@ Examples:
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Mongo {
-    /// The directory, the archive, or the exports; without any and without a command, or with "-", standard input
+    /// The directory, the archives, or the exports; without any and without a command, or with "-", standard input
     #[arg(value_name = "PATH", conflicts_with = "command")]
     path: Vec<PathBuf>,
 
-    /// An export's name, such as orders.json, and the command line for a shell that prints it; may be repeated. bash runs it
-    /// with pipefail where it is installed, else sh
+    /// The name of an archive or an export, such as shop.archive or orders.json, and the command line for a shell that prints it;
+    /// may be repeated. bash runs it with pipefail where it is installed, else sh
     #[arg(long, value_name = "NAME=COMMAND", value_parser = parse_stream, conflicts_with_all = ["path", "command"])]
     stream: Vec<(String, String)>,
 
@@ -109,8 +113,9 @@ impl Format {
     }
 }
 
-/// What the names of exports end with.
-const EXPORT_SUFFIXES: [&str; 2] = [".json", ".csv"];
+/// What the names of exports and archives end with.
+const SUFFIXES: [&str; 3] = [".json", ".csv", ARCHIVE_SUFFIX];
+const ARCHIVE_SUFFIX: &str = ".archive";
 
 pub fn run(args: Mongo, invocation: &Invocation) -> CommandResult {
     let is_of_terminal =
@@ -170,7 +175,7 @@ impl Inputs<'_> {
                 let of = self.named(Path::new(&name));
                 ExportInput { name: Some(name), input: StreamInput::Shell(line), of }
             };
-            return Ok(MongoInput::Exports(streams.into_iter().map(export).collect()));
+            return Ok(self.taken(streams.into_iter().map(export).collect()));
         }
         if !command.is_empty() {
             return Ok(self.of_command(command));
@@ -179,26 +184,24 @@ impl Inputs<'_> {
         let absolute = |path: PathBuf| if is_dash(&path) { path } else { std::path::absolute(&path).unwrap_or(path) };
         let paths: Vec<PathBuf> = paths.into_iter().map(absolute).collect();
         match &paths[..] {
-            [path] if path.is_dir() && !holds_exports(path) => Ok(MongoInput::Directory(path.clone())),
-            [] => Ok(self.taken(self.standard_input()?)),
+            [path] if path.is_dir() && !holds_files(path) => Ok(MongoInput::Directory(path.clone())),
+            [] => Ok(self.taken(vec![self.standard_input()?])),
             _ => {
                 let mut exports = Vec::new();
                 for path in paths {
                     exports.extend(self.of_path(path)?);
                 }
-                Ok(match exports.len() {
-                    1 => exports.pop().map_or(MongoInput::Exports(Vec::new()), |export| self.taken(export)),
-                    _ => MongoInput::Exports(exports),
-                })
+                Ok(self.taken(exports))
             }
         }
     }
 
-    /// One input, as it was told to be taken.
-    fn taken(&self, export: ExportInput) -> MongoInput {
+    /// Inputs, as they were told to be taken.
+    fn taken(&self, inputs: Vec<ExportInput>) -> MongoInput {
+        let archive = |ExportInput { name, input, .. }| ArchiveInput { name, input };
         match self.format {
-            Some(Format::Archive) => MongoInput::Archive(export.input),
-            _ => MongoInput::Exports(vec![export]),
+            Some(Format::Archive) => MongoInput::Archives(inputs.into_iter().map(archive).collect()),
+            _ => MongoInput::Exports(inputs),
         }
     }
 
@@ -206,7 +209,7 @@ impl Inputs<'_> {
         if is_dash(&path) {
             return Ok(vec![self.standard_input()?]);
         }
-        let files = if path.is_dir() { dumps_in(&path, &EXPORT_SUFFIXES, self.monitor)? } else { vec![path] };
+        let files = if path.is_dir() { dumps_in(&path, &SUFFIXES, self.monitor)? } else { vec![path] };
         let export = |file: PathBuf| ExportInput { name: None, of: self.named(&file), input: StreamInput::File(file) };
         Ok(files.into_iter().map(export).collect())
     }
@@ -229,13 +232,13 @@ impl Inputs<'_> {
             Some(path) => {
                 MongoInput::Written(Written { command, path: std::path::absolute(&path).unwrap_or(path), of })
             }
-            None => self.taken(ExportInput { name: None, input: command, of }),
+            None => self.taken(vec![ExportInput { name: None, input: command, of }]),
         }
     }
 
     /// What is known of an export in a file of this name.
     fn named(&self, file: &Path) -> ExportOf {
-        let stem = || stem_of_dump(file, &EXPORT_SUFFIXES);
+        let stem = || stem_of_dump(file, &SUFFIXES);
         let name = file.file_name().unwrap_or_default().as_encoded_bytes();
         let by_name = || ExportForm::named(without_wrapping(name));
         ExportOf {
@@ -246,17 +249,17 @@ impl Inputs<'_> {
     }
 }
 
-/// Whether a directory has exports in it, and is none that `mongodump` made.
-fn holds_exports(directory: &Path) -> bool {
+/// Whether a directory has exports or archives in it, and is none that `mongodump` made.
+fn holds_files(directory: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(directory) else { return false };
-    let mut has_export = false;
+    let mut has_one = false;
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
         let name = without_wrapping(name);
         if path.is_dir() || name.ends_with(b".bson") || name.ends_with(b".metadata.json") {
             return false;
         }
-        has_export |= ExportForm::named(name).is_some();
+        has_one |= ExportForm::named(name).is_some() || name.ends_with(ARCHIVE_SUFFIX.as_bytes());
     }
-    has_export
+    has_one
 }

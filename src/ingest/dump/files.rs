@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::dump::layout::{META_DIRECTORY, ORIGINAL_DIRECTORY, PARTS_FILE, RESTORE_FILE};
+use crate::dump::layout::{INPUTS_FILE, META_DIRECTORY, ORIGINAL_DIRECTORY, PARTS_FILE, RESTORE_FILE};
 use crate::error::Result;
 use crate::id::ChunkId;
 use crate::ingest::dump::dump_tree::DumpTree;
@@ -90,12 +90,12 @@ impl DumpFiles<'_, '_> {
         lane: &mut DataLane,
     ) -> Result<Vec<File<'p>>> {
         let coordinates = dump.inputs.iter().map(|input| input.format.coordinates()).collect();
-        let coordinates = std::iter::once(meta::coordinates(coordinates));
+        let coordinates = std::iter::once(meta::coordinates_of_all(coordinates));
         let exit = dump.inputs.iter().rev().find_map(|input| input.ended.exit);
         let status = std::iter::once(meta::status(verdict, exit));
         let mut files = vec![
             self.made_file("coordinates.json", coordinates, lane)?,
-            self.made_file("inputs", meta::input_lines(&dump.inputs), lane)?,
+            self.made_file(INPUTS_FILE, meta::input_lines(&dump.inputs), lane)?,
             self.made_file(PARTS_FILE, meta::part_lines(&dump.parts), lane)?,
             self.made_file("status.json", status, lane)?,
         ];

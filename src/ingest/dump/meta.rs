@@ -1,6 +1,7 @@
 //! What a snapshot tells of its dump: files in `_meta`, and facts of the snapshot.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::process::ExitStatus;
 
 use serde_json::json;
@@ -35,17 +36,23 @@ fn status_of(verdict: &Verdict, exit: Option<ExitStatus>) -> serde_json::Value {
 /// `inputs`: a line of JSON for each, in the order of the dump.
 pub fn input_lines<F>(inputs: &[StoredInput<F>]) -> impl Iterator<Item = Vec<u8>> {
     inputs.iter().map(|input| {
-        let mut line = json!({ "name": input.name, "start": input.start, "length": input.length });
-        let mut status = status_of(&input.verdict, input.ended.exit);
-        if let (Some(line), Some(status)) = (line.as_object_mut(), status.as_object_mut()) {
-            line.append(status);
-        }
-        format!("{line}\n").into_bytes()
+        let place = input.start..input.start + input.length;
+        input_line(&input.name, place, &input.verdict, input.ended.exit)
     })
 }
 
+/// That of an input that has this place among all that came.
+pub fn input_line(name: &str, place: Range<u64>, verdict: &Verdict, exit: Option<ExitStatus>) -> Vec<u8> {
+    let mut line = json!({ "name": name, "start": place.start, "length": place.end - place.start });
+    let mut status = status_of(verdict, exit);
+    if let (Some(line), Some(status)) = (line.as_object_mut(), status.as_object_mut()) {
+        line.append(status);
+    }
+    format!("{line}\n").into_bytes()
+}
+
 /// `coordinates.json`: that of the only input, else a list of what each tells.
-pub fn coordinates(each: Vec<Vec<u8>>) -> Vec<u8> {
+pub fn coordinates_of_all(each: Vec<Vec<u8>>) -> Vec<u8> {
     match &each[..] {
         [alone] => alone.clone(),
         several => [b"[\n", &several.join(&b",\n"[..])[..], b"]\n"].concat(),

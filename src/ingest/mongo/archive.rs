@@ -3,16 +3,16 @@
 
 use crate::compressed::Wrapping;
 use crate::dump::mongo::{
-    Archive, ArchiveEnd, DOCUMENTS_SUFFIX, Event, Fault, METADATA_SUFFIX, Metadata, OplogReader, PRELUDE_FILE, Prelude,
-    VIEW,
+    Archive, ArchiveEnd, DOCUMENTS_SUFFIX, Event, Fault, METADATA_SUFFIX, Metadata, OplogReader, Prelude, VIEW,
 };
 use crate::error::{Error, Result};
 use crate::id::Hasher;
 use crate::ingest::dump::{BEGINNING_BYTES, DumpReading, Ending, InputEnd, refuse_other_kind};
-use crate::ingest::input::{OpenInput, StreamInput};
+use crate::ingest::input::OpenInput;
+use crate::ingest::mongo::archives::OpenArchive;
 use crate::ingest::mongo::container::ContainerPart;
-use crate::ingest::mongo::files::{MongoDump, MongoFile, Program, StoredArchive};
-use crate::ingest::mongo::layout::{CONTAINER_PATH, FRAME_PATH, FilePath, OPLOG_FILE, collection_path, path_of};
+use crate::ingest::mongo::files::{Coordinates, MongoDump, MongoFile, Program, StoredArchive};
+use crate::ingest::mongo::layout::{ArchivePlace, FilePath, OPLOG_FILE, collection_path, path_of};
 use crate::ingest::mongo::older::OlderFiles;
 use crate::ingest::mongo::originals::Originals;
 use crate::repository::content::{ChunkClass, Content};
@@ -31,31 +31,23 @@ const PARTS_MAX: usize = 4 << 20;
 /// Bytes of the frame that are stored at once.
 const FRAME_BYTES: usize = 256 << 10;
 
-/// Stores an archive, with threads that compress.
-pub fn store(originals: &Originals, input: StreamInput, threads: usize) -> Result<MongoDump> {
-    let origin = input.describe();
-    let mut input = input.open()?;
-    let wrapping = input.wrapping(&|| originals.reading.monitor.is_cancelled())?;
-    store_open(originals, input, wrapping, &origin, threads)
-}
-
-/// Stores one that was opened, and is compressed so.
-pub fn store_open(
+/// Stores an archive, which is to stand there, with threads that compress.
+pub fn store(
     originals: &Originals,
-    input: OpenInput,
-    wrapping: Option<Wrapping>,
-    origin: &str,
+    archive: OpenArchive,
+    older: &OlderFiles,
+    place: ArchivePlace,
     threads: usize,
 ) -> Result<MongoDump> {
     let reading = originals.reading;
-    let older = OlderFiles::of(reading);
+    let OpenArchive { name: origin, input, wrapping, .. } = archive;
     std::thread::scope(|scope| {
         let queue = EncodeQueue::start(scope, reading.session.chunks(), threads);
-        let store = |input| store_plain(reading, input, origin, &older, queue.clone());
+        let text = place.container();
+        let kept = [&place.file, wrapping.map_or("", Wrapping::suffix).as_bytes()].concat();
+        let store = |input| store_plain(reading, input, &origin, older, place, queue.clone());
         let Some(wrapping) = wrapping else { return store(input) };
-        let text = path_of(&CONTAINER_PATH);
-        let name = [CONTAINER_PATH[1], wrapping.suffix()].concat().into_bytes();
-        let (dump, kept) = originals.beside(input, wrapping, [vec![name], text], &queue, store)?;
+        let (dump, kept) = originals.beside(input, wrapping, [vec![kept], text], &queue, store)?;
         Ok(MongoDump { originals: kept.into_iter().collect(), ..dump })
     })
 }
@@ -65,10 +57,11 @@ fn store_plain(
     mut input: OpenInput,
     origin: &str,
     older: &OlderFiles,
+    place: ArchivePlace,
     queue: EncodeQueue,
 ) -> Result<MongoDump> {
     let (mut archive, mut hasher) = (Archive::default(), Hasher::default());
-    let mut apart = Demultiplexer::new(reading, older, reading.session.chunks().data_lane(Some(queue)));
+    let mut apart = Demultiplexer::new(reading, older, place, reading.session.chunks().data_lane(Some(queue)));
     let is_given_up = || reading.monitor.is_cancelled();
     let counters = reading.monitor.counters();
     refuse_other_kind(SnapshotKind::Mongo, &input.beginning(BEGINNING_BYTES, &is_given_up)?, origin)?;
@@ -111,6 +104,7 @@ struct Member<'s, 'r> {
 struct Demultiplexer<'s, 'w, 'a, 'r> {
     reading: &'s DumpReading<'s, 'r>,
     older: &'s OlderFiles,
+    place: ArchivePlace,
     lane: DataLane<'w, 'a>,
     /// By number.
     members: Vec<Member<'s, 'r>>,
@@ -126,10 +120,16 @@ struct Demultiplexer<'s, 'w, 'a, 'r> {
 }
 
 impl<'s, 'w, 'a, 'r> Demultiplexer<'s, 'w, 'a, 'r> {
-    fn new(reading: &'s DumpReading<'s, 'r>, older: &'s OlderFiles, lane: DataLane<'w, 'a>) -> Self {
+    fn new(
+        reading: &'s DumpReading<'s, 'r>,
+        older: &'s OlderFiles,
+        place: ArchivePlace,
+        lane: DataLane<'w, 'a>,
+    ) -> Self {
         let mut apart = Demultiplexer {
             reading,
             older,
+            place,
             lane,
             members: Vec::new(),
             current: None,
@@ -140,7 +140,7 @@ impl<'s, 'w, 'a, 'r> Demultiplexer<'s, 'w, 'a, 'r> {
             parts: Vec::new(),
             oplog: None,
         };
-        apart.frame = Some(apart.content_at(&path_of(&FRAME_PATH)));
+        apart.frame = Some(apart.content_at(&apart.place.frame()));
         apart
     }
 
@@ -302,11 +302,8 @@ impl<'s, 'w, 'a, 'r> Demultiplexer<'s, 'w, 'a, 'r> {
         (0..self.members.len()).try_for_each(|collection| self.end(collection))?;
         let ArchiveEnd { header, collections, fault } = end;
         let prelude = Prelude { server_version: header.server_version, tool_version: header.tool_version };
-        let path = path_of(&[PRELUDE_FILE]);
-        let content = self.write_whole(&path, &prelude.to_json())?;
         self.lane.release()?;
         let mut files = self.metadata;
-        files.push(MongoFile { path, content, documents: None });
         let mut numbers = vec![None; self.members.len()];
         for (number, (member, told)) in self.members.into_iter().zip(collections).enumerate() {
             // A view has metadata only, and a time series has its documents elsewhere.
@@ -319,10 +316,17 @@ impl<'s, 'w, 'a, 'r> Demultiplexer<'s, 'w, 'a, 'r> {
         }
         let mut parts = self.parts;
         parts.iter_mut().for_each(|part| part.renumber(|member| numbers[member]));
-        let archive = Some(StoredArchive { frame, parts, hasher });
         let oplog = self.oplog.map(|oplog| oplog.window());
-        let (made_by, ending, originals) = (Program::Mongodump, Ending::Marked, Vec::new());
-        let fault = fault.as_ref().map(Fault::to_string);
-        Ok(MongoDump { made_by, files, archive, originals, prelude, oplog, fault, ending, ended })
+        Ok(MongoDump {
+            made_by: Program::Mongodump,
+            files,
+            archives: vec![StoredArchive { place: self.place, frame, parts, hasher }],
+            originals: Vec::new(),
+            inputs: Vec::new(),
+            coordinates: vec![Coordinates { prelude, oplog, other_oplog: None }],
+            fault: fault.as_ref().map(Fault::to_string),
+            ending: Ending::Marked,
+            ended,
+        })
     }
 }

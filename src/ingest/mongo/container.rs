@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::id::Hasher;
 use crate::ingest::dump::{Container, DumpReading};
 use crate::ingest::mongo::files::MongoFile;
-use crate::ingest::mongo::layout::CONTAINER_PATH;
+use crate::ingest::mongo::layout::FilePath;
 use crate::repository::content::Content;
 
 /// A stretch of an archive: the next so many bytes of a file, or of the frame.
@@ -39,6 +39,7 @@ impl ContainerPart {
 /// What an archive is put together of. All of it must have been published.
 pub struct MongoContainer<'a, 'r> {
     pub reading: &'a DumpReading<'a, 'r>,
+    pub path: &'a FilePath,
     pub frame: &'a Content,
     pub files: &'a [MongoFile],
 }
@@ -46,8 +47,8 @@ pub struct MongoContainer<'a, 'r> {
 impl MongoContainer<'_, '_> {
     /// The archive, once it was read again and is what came in.
     pub fn rebuild(&self, parts: &[ContainerPart], came_in: &Hasher) -> Result<Content> {
-        let path = CONTAINER_PATH.join("/");
-        let container = Container { reading: self.reading, path: path.as_bytes() };
+        let path = self.path.join(&b'/');
+        let container = Container { reading: self.reading, path: &path };
         let mut ends = vec![0; self.files.len() + 1];
         let content = container.join(parts.iter().map(|part| {
             let end = &mut ends[part.file().unwrap_or(self.files.len())];

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::ingest::dump::{Ending, InputEnd};
 use crate::ingest::input::StreamInput;
 use crate::ingest::mongo::fault_in;
-use crate::ingest::mongo::files::{MongoDump, MongoFile, Program};
+use crate::ingest::mongo::files::{Coordinates, MongoDump, MongoFile, Program};
 use crate::ingest::mongo::layout::{FilePath, OPLOG_FILE, RESERVED, database_directory, path_of, shown};
 use crate::ingest::mongo::originals::{KeptOriginal, Originals};
 use crate::ingest::mongo::plain_file::{PlainFile, Seen};
@@ -214,9 +214,17 @@ impl Stored {
         }
         let Stored { files, originals, prelude, oplog, fault, .. } = self;
         let oplog = oplog.map(|oplog| oplog.window());
-        let (made_by, ending) = (Program::Mongodump, Ending::Marked);
-        let ended = InputEnd::default();
-        Ok(MongoDump { made_by, files, archive: None, originals, prelude, oplog, fault, ending, ended })
+        Ok(MongoDump {
+            made_by: Program::Mongodump,
+            files,
+            archives: Vec::new(),
+            originals,
+            inputs: Vec::new(),
+            coordinates: vec![Coordinates { prelude, oplog, other_oplog: None }],
+            fault,
+            ending: Ending::Marked,
+            ended: InputEnd::default(),
+        })
     }
 
     /// Which file is missing beside another one.

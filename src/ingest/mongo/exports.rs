@@ -1,15 +1,16 @@
 //! What `mongoexport` wrote: a file for each collection.
 
 use crate::compressed::Wrapping;
-use crate::dump::mongo::{DocumentCounts, Export, ExportEnd, ExportForm, Prelude, collection_file_name};
+use crate::dump::mongo::{DocumentCounts, Export, ExportEnd, ExportForm, collection_file_name};
 use crate::error::{Error, Result};
 use crate::ingest::dump::{Ending, InputEnd, Verdict};
 use crate::ingest::input::{OpenInput, StreamInput};
-use crate::ingest::mongo::files::{MongoDump, MongoFile, Program};
+use crate::ingest::mongo::archives::{ArchiveInput, OpenArchive};
+use crate::ingest::mongo::files::{Coordinates, MongoDump, MongoFile, Program};
 use crate::ingest::mongo::layout::{FilePath, database_directory, shown};
 use crate::ingest::mongo::originals::{KeptOriginal, Originals};
 use crate::ingest::mongo::plain_file::{PlainFile, Seen};
-use crate::ingest::mongo::{archive, fault_in};
+use crate::ingest::mongo::{archives, fault_in};
 use crate::repository::snapshot::SnapshotStatus;
 use crate::store::{DataLane, EncodeQueue};
 
@@ -26,7 +27,7 @@ pub struct ExportInput {
 pub struct ExportOf {
     pub database: String,
     pub collection: String,
-    /// `None` where its first byte is to tell. One that is alone may be an archive of `mongodump` then.
+    /// `None` where its first byte is to tell. It may be an archive of `mongodump` then.
     pub form: Option<ExportForm>,
 }
 
@@ -37,14 +38,16 @@ impl ExportOf {
     }
 }
 
-/// Stores exports, or an archive, with threads that compress.
+/// Stores exports, or archives where the first is none, with threads that compress.
 pub fn store(originals: &Originals, inputs: Vec<ExportInput>, threads: usize) -> Result<MongoDump> {
     let is_alone = inputs.len() == 1;
     let mut inputs = inputs.into_iter();
     let first = inputs.next().ok_or_else(|| Error::invalid("list of exports", "", "there must be at least one"))?;
     let first = OpenExport::open(first, originals)?;
-    if first.form.is_none() && is_alone {
-        return archive::store_open(originals, first.input, first.wrapping, &first.name, threads);
+    if first.form.is_none() {
+        let others = inputs.map(|input| OpenExport::open(input, originals));
+        let archives = std::iter::once(Ok(first)).chain(others).map(|open| open?.into_archive());
+        return archives::store(originals, archives, is_alone, threads);
     }
     std::thread::scope(|scope| {
         let chunks = originals.reading.session.chunks();
@@ -61,6 +64,7 @@ pub fn store(originals: &Originals, inputs: Vec<ExportInput>, threads: usize) ->
 /// One that is being read.
 struct OpenExport {
     name: String,
+    file: Option<Vec<u8>>,
     input: OpenInput,
     wrapping: Option<Wrapping>,
     of: ExportOf,
@@ -72,16 +76,28 @@ struct OpenExport {
 impl OpenExport {
     fn open(export: ExportInput, originals: &Originals) -> Result<OpenExport> {
         let ExportInput { name, input, of } = export;
-        let name = name.unwrap_or_else(|| input.describe());
         let is_file = matches!(input, StreamInput::File(_));
         let is_given_up = || originals.reading.monitor.is_cancelled();
-        let mut input = input.open()?;
-        let wrapping = input.wrapping(&is_given_up)?;
+        let OpenArchive { name, file, mut input, wrapping } =
+            OpenArchive::open(ArchiveInput { name, input }, originals)?;
         let form = match of.form {
             None => input.first_byte(wrapping, &is_given_up)?.and_then(ExportForm::beginning_with),
             told => told,
         };
-        Ok(OpenExport { name, input, wrapping, of, form, is_file })
+        Ok(OpenExport { name, file, input, wrapping, of, form, is_file })
+    }
+
+    /// The same as one of several archives.
+    fn into_archive(self) -> Result<OpenArchive> {
+        let OpenExport { name, file, input, wrapping, form, .. } = self;
+        match form {
+            None => Ok(OpenArchive { name, file, input, wrapping }),
+            Some(_) => Err(Error::invalid(
+                "export",
+                name,
+                "archives come before it, and make no snapshot together with exports",
+            )),
+        }
     }
 }
 
@@ -95,7 +111,7 @@ struct Storing<'a, 'r, 'w, 'l> {
 
 impl Storing<'_, '_, '_, '_> {
     fn add(&mut self, export: OpenExport, is_alone: bool) -> Result<()> {
-        let OpenExport { name, input, wrapping, of, form, is_file } = export;
+        let OpenExport { name, input, wrapping, of, form, is_file, .. } = export;
         let Some(form) = form else {
             let reason = "it does not begin as JSON does; --format tells what else it is";
             return Err(Error::invalid("export", name, reason));
@@ -178,10 +194,10 @@ impl Stored {
         MongoDump {
             made_by: Program::Mongoexport,
             files,
-            archive: None,
+            archives: Vec::new(),
             originals,
-            prelude: Prelude::default(),
-            oplog: None,
+            inputs: Vec::new(),
+            coordinates: vec![Coordinates::default()],
             fault,
             ending,
             ended,

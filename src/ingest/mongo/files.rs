@@ -1,12 +1,12 @@
 //! MongoFiles: the files of a snapshot of MongoDB, and what each is made of.
 
-use crate::dump::layout::{COLLECTIONS_FILE, META_DIRECTORY, PARTS_FILE};
-use crate::dump::mongo::{DocumentCounts, OplogWindow, Prelude};
+use crate::dump::layout::{COLLECTIONS_FILE, INPUTS_FILE, META_DIRECTORY, PARTS_FILE};
+use crate::dump::mongo::{DocumentCounts, OplogWindow, PRELUDE_FILE, Prelude};
 use crate::error::{Error, Result};
 use crate::id::Hasher;
 use crate::ingest::dump::{DumpTree, Ending, InputEnd, Verdict, status};
 use crate::ingest::mongo::container::{ContainerPart, MongoContainer};
-use crate::ingest::mongo::layout::{CONTAINER_PATH, FRAME_PATH, FilePath, OPLOG_FILE, path_of, shown};
+use crate::ingest::mongo::layout::{ArchivePlace, FilePath, OPLOG_FILE, path_of, shown};
 use crate::ingest::mongo::meta;
 use crate::ingest::mongo::originals::{KeptOriginal, Originals};
 use crate::ingest::{older_content, private_node};
@@ -33,6 +33,7 @@ impl MongoFile {
 
 /// An archive around the files.
 pub struct StoredArchive {
+    pub place: ArchivePlace,
     /// What it has besides documents.
     pub frame: Content,
     /// Its parts in order; files count as in the dump.
@@ -47,21 +48,39 @@ pub enum Program {
     Mongoexport,
 }
 
+/// What a dump tells of itself.
+#[derive(Default)]
+pub struct Coordinates {
+    pub prelude: Prelude,
+    /// `None` where the dump has no log of operations; `Some(None)` where that is empty.
+    pub oplog: Option<Option<OplogWindow>>,
+    /// Where that is kept, unless it is at [`OPLOG_FILE`].
+    pub other_oplog: Option<String>,
+}
+
 /// A dump that was stored.
 pub struct MongoDump {
     pub made_by: Program,
     /// In any order.
     pub files: Vec<MongoFile>,
-    pub archive: Option<StoredArchive>,
+    pub archives: Vec<StoredArchive>,
     pub originals: Vec<KeptOriginal>,
-    pub prelude: Prelude,
-    /// `None` where the dump has no log of operations; `Some(None)` where that is empty.
-    pub oplog: Option<Option<OplogWindow>>,
+    /// A line for each archive, where there are several.
+    pub inputs: Vec<Vec<u8>>,
+    /// One, but for each archive one.
+    pub coordinates: Vec<Coordinates>,
     /// What shows that the dump is not whole.
     pub fault: Option<String>,
     /// What its end shows otherwise.
     pub ending: Ending,
     pub ended: InputEnd,
+}
+
+impl MongoDump {
+    /// How whole it is: its command tells first, then what was found in it.
+    pub fn verdict(&self) -> Verdict {
+        Verdict::of(self.ending, &self.ended).with_fault(self.fault.as_deref())
+    }
 }
 
 /// Writes the files of one dump.
@@ -76,15 +95,13 @@ impl MongoFiles<'_, '_> {
         let mut made = self.made_files(&dump, verdict)?;
         // An archive is put together of lists of extents, which can be read once they are published.
         reading.session.publish_all((reading.clock)())?;
-        let MongoDump { mut files, archive, originals, .. } = dump;
-        if let Some(StoredArchive { frame, parts, hasher }) = archive {
-            let container = MongoContainer { reading, frame: &frame, files: &files };
-            made.push(MongoFile {
-                path: path_of(&CONTAINER_PATH),
-                content: container.rebuild(&parts, &hasher)?,
-                documents: None,
-            });
-            made.push(MongoFile { path: path_of(&FRAME_PATH), content: frame, documents: None });
+        let MongoDump { mut files, archives, originals, .. } = dump;
+        for StoredArchive { place, frame, parts, hasher } in archives {
+            let path = place.container();
+            let container = MongoContainer { reading, path: &path, frame: &frame, files: &files };
+            let content = container.rebuild(&parts, &hasher)?;
+            made.push(MongoFile { path, content, documents: None });
+            made.push(MongoFile { path: place.frame(), content: frame, documents: None });
         }
         files.append(&mut made);
         for kept in originals {
@@ -112,24 +129,32 @@ impl MongoFiles<'_, '_> {
         let mut order: Vec<&MongoFile> = dump.files.iter().collect();
         order.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         let mut made = vec![
-            self.made_file(COLLECTIONS_FILE, meta::collection_lines(&order), &mut lane)?,
-            self.made_file("coordinates.json", std::iter::once(meta::coordinates(dump)), &mut lane)?,
-            self.made_file("status.json", std::iter::once(status(verdict, dump.ended.exit)), &mut lane)?,
+            self.made_file(&[META_DIRECTORY, COLLECTIONS_FILE], meta::collection_lines(&order), &mut lane)?,
+            self.made_file(&[META_DIRECTORY, "coordinates.json"], [meta::coordinates(dump)].into_iter(), &mut lane)?,
+            self.made_file(
+                &[META_DIRECTORY, "status.json"],
+                [status(verdict, dump.ended.exit)].into_iter(),
+                &mut lane,
+            )?,
         ];
-        if let Some(archive) = &dump.archive {
-            made.push(self.made_file(PARTS_FILE, meta::part_lines(&dump.files, &archive.parts), &mut lane)?);
+        if !dump.archives.is_empty() {
+            let prelude = dump.coordinates.iter().take(1).map(|first| first.prelude.to_json());
+            made.push(self.made_file(&[PRELUDE_FILE], prelude, &mut lane)?);
+            made.push(self.made_file(&[META_DIRECTORY, PARTS_FILE], meta::part_lines(dump), &mut lane)?);
+        }
+        if !dump.inputs.is_empty() {
+            made.push(self.made_file(&[META_DIRECTORY, INPUTS_FILE], dump.inputs.iter().cloned(), &mut lane)?);
         }
         lane.release()?;
         Ok(made)
     }
 
-    fn made_file(&self, name: &str, lines: impl Iterator<Item = Vec<u8>>, lane: &mut DataLane) -> Result<MongoFile> {
-        let path = [META_DIRECTORY, name];
+    fn made_file(&self, path: &[&str], lines: impl Iterator<Item = Vec<u8>>, lane: &mut DataLane) -> Result<MongoFile> {
         let chunks = self.originals.reading.session.chunks().store();
         let previous = older_content(chunks, self.originals.reading.before(), path.join("/").as_bytes());
         let previous = previous.as_ref().map(|content| Predecessor::new(chunks, content));
         let mut writer = ContentWriter::new(lane, self.originals.reading.session, ChunkClass::Small, previous);
         lines.into_iter().try_for_each(|line| writer.write(&line))?;
-        Ok(MongoFile { path: path_of(&path), content: writer.finish()?, documents: None })
+        Ok(MongoFile { path: path_of(path), content: writer.finish()?, documents: None })
     }
 }

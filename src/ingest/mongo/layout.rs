@@ -3,15 +3,42 @@
 use crate::dump::layout::{META_DIRECTORY, ORIGINAL_DIRECTORY};
 use crate::dump::mongo::{PRELUDE_FILE, collection_file_name};
 use crate::dump::name::file_name_beside;
+use crate::ingest::dump::frame_name;
 
 /// The operations while the dump was made.
 pub const OPLOG_FILE: &str = "oplog.bson";
 
-/// What an archive has around the documents.
-pub const FRAME_PATH: [&str; 2] = [META_DIRECTORY, "frame"];
+/// An archive as it came, unless its input tells a name.
+pub const CONTAINER_FILE: &str = "dump.archive";
 
-/// An archive as it came.
-pub const CONTAINER_PATH: [&str; 2] = [ORIGINAL_DIRECTORY, "dump.archive"];
+/// Where an archive stands in a snapshot.
+pub struct ArchivePlace {
+    /// Its file among originals.
+    pub file: Vec<u8>,
+    /// Its number among all.
+    pub number: usize,
+}
+
+impl ArchivePlace {
+    pub fn of_only() -> ArchivePlace {
+        ArchivePlace { file: CONTAINER_FILE.into(), number: 0 }
+    }
+
+    /// The archive as it came.
+    pub fn container(&self) -> FilePath {
+        vec![ORIGINAL_DIRECTORY.into(), self.file.clone()]
+    }
+
+    /// What it has around the documents.
+    pub fn frame(&self) -> FilePath {
+        path_of(&[META_DIRECTORY, &frame_name(self.number)])
+    }
+}
+
+/// Where the operations of another archive are kept that came with the one whose operations are at [`OPLOG_FILE`].
+pub fn other_oplog_path(number: usize) -> FilePath {
+    path_of(&[META_DIRECTORY, &format!("oplog-{}.bson", number + 1)])
+}
 
 /// Where a collection without a database is found that an archive has for [`OPLOG_FILE`].
 const OPLOG_COLLECTION: &[u8] = b"oplog";

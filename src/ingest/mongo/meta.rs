@@ -6,10 +6,9 @@ use serde_json::json;
 
 use crate::dump::layout::{EXPORT, FORM};
 use crate::dump::mongo::DocumentCounts;
-use crate::ingest::dump::{Verdict, facts as facts_of, json_file};
-use crate::ingest::mongo::container::ContainerPart;
-use crate::ingest::mongo::files::{MongoDump, MongoFile, Program};
-use crate::ingest::mongo::layout::{FRAME_PATH, path_of};
+use crate::ingest::dump::{Verdict, coordinates_of_all, facts as facts_of, facts_of_all, json_file};
+use crate::ingest::mongo::files::{Coordinates, MongoDump, MongoFile, Program};
+use crate::ingest::mongo::layout::OPLOG_FILE;
 
 /// The fact that tells when the last operation was that a dump has.
 pub const OPLOG_LAST: &str = "oplog_last";
@@ -31,22 +30,23 @@ pub fn collection_lines(files: &[&MongoFile]) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// A line for each part of an archive, in its order: its length, the documents that begin in it, its file.
-pub fn part_lines(files: &[MongoFile], parts: &[ContainerPart]) -> impl Iterator<Item = Vec<u8>> {
-    let frame = path_of(&FRAME_PATH);
-    parts.iter().map(move |part| {
-        let path = part.file().map_or(&frame, |file| &files[file].path);
-        line(&[part.length, part.documents.into()], path)
+/// A line for each part of each archive, in its order: its length, the documents that begin in it, its file.
+pub fn part_lines(dump: &MongoDump) -> impl Iterator<Item = Vec<u8>> {
+    dump.archives.iter().flat_map(move |archive| {
+        let frame = archive.place.frame();
+        archive.parts.iter().map(move |part| {
+            let path = part.file().map_or(&frame, |file| &dump.files[file].path);
+            line(&[part.length, part.documents.into()], path)
+        })
     })
 }
 
-/// Which moment the dump is of, for people.
-fn consistency(dump: &MongoDump) -> String {
-    match dump.oplog {
-        _ if dump.made_by == Program::Mongoexport => {
-            "none: others may have written while a collection was exported".into()
-        }
-        Some(Some(window)) => format!("at {} of the oplog, once oplog.bson was replayed", window.last),
+/// Which moment a dump is of, for people.
+fn consistency(made_by: Program, told: &Coordinates) -> String {
+    let file = told.other_oplog.as_deref().unwrap_or(OPLOG_FILE);
+    match told.oplog {
+        _ if made_by == Program::Mongoexport => "none: others may have written while a collection was exported".into(),
+        Some(Some(window)) => format!("at {} of the oplog, once {file} was replayed", window.last),
         Some(None) => "one moment: nothing was written while it was dumped".into(),
         None => "none: it was dumped without --oplog, and each collection is of its own moment".into(),
     }
@@ -54,34 +54,42 @@ fn consistency(dump: &MongoDump) -> String {
 
 /// `coordinates.json`: which moment the dump is of, and what made it.
 pub fn coordinates(dump: &MongoDump) -> Vec<u8> {
-    let window = dump.oplog.flatten();
-    json_file(&json!({
-        "consistency": consistency(dump),
-        "oplog_first": window.map(|window| window.first.to_string()),
-        "oplog_last": window.map(|window| window.last.to_string()),
-        "server_version": dump.prelude.server_version,
-        "program": program(dump),
-    }))
+    let each = dump.coordinates.iter().map(|told| {
+        let window = told.oplog.flatten();
+        json_file(&json!({
+            "consistency": consistency(dump.made_by, told),
+            "oplog_first": window.map(|window| window.first.to_string()),
+            "oplog_last": window.map(|window| window.last.to_string()),
+            "server_version": told.prelude.server_version,
+            "program": program(told),
+        }))
+    });
+    coordinates_of_all(each.collect())
 }
 
-fn program(dump: &MongoDump) -> Option<String> {
-    dump.prelude.tool_version.as_ref().map(|version| format!("mongodump {version}"))
+fn program(told: &Coordinates) -> Option<String> {
+    told.prelude.tool_version.as_ref().map(|version| format!("mongodump {version}"))
 }
 
 /// The facts of the snapshot.
 pub fn facts(dump: &MongoDump, verdict: &Verdict) -> BTreeMap<String, String> {
-    let window = dump.oplog.flatten();
+    // What is at `oplog.bson` is the first one's that has operations.
+    let window = dump.coordinates.iter().find_map(|told| told.oplog).flatten();
     let collections = || dump.files.iter().filter(|file| file.is_collection());
     let documents: u64 = collections().filter_map(|file| file.documents).map(|counts| counts.documents).sum();
-    let told = vec![
+    let alike = facts_of_all(dump.coordinates.iter().map(|told| {
+        vec![
+            ("consistency", Some(consistency(dump.made_by, told))),
+            ("server_version", told.prelude.server_version.clone()),
+            ("program", program(told)),
+        ]
+    }));
+    let own = vec![
         ("collections", Some(collections().count().to_string())),
         ("documents", Some(documents.to_string())),
-        ("consistency", Some(consistency(dump))),
         ("oplog_first", window.map(|window| window.first.to_string())),
         (OPLOG_LAST, window.map(|window| window.last.to_string())),
-        ("server_version", dump.prelude.server_version.clone()),
-        ("program", program(dump)),
         (FORM, (dump.made_by == Program::Mongoexport).then(|| EXPORT.to_string())),
     ];
-    facts_of(told, None, verdict)
+    facts_of([alike, own].concat(), None, verdict)
 }

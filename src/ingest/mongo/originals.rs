@@ -10,13 +10,15 @@ use crate::ingest::mongo::layout::FilePath;
 use crate::repository::content::Content;
 use crate::store::EncodeQueue;
 
-/// Keeps originals.
+/// Keeps originals, and has what all dumps are stored by.
 #[derive(Clone, Copy)]
 pub struct Originals<'a, 'r> {
     pub reading: &'a DumpReading<'a, 'r>,
     pub policy: OriginalPolicy,
     /// How much may come out of each.
     pub limit: UnwrapLimit,
+    /// Whether dumps are taken that are not whole.
+    pub keep_incomplete: bool,
 }
 
 /// One that was kept, or its recipe.
