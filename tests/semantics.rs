@@ -463,6 +463,10 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "a_whole_dump_comes_back_into_a_new_database",
     ),
     (
+        "Several dumps that do not name their databases are refused as a whole, since all would go into one; their tables are loaded each into its own.",
+        "dumps_that_name_no_databases_do_not_all_go_into_one",
+    ),
+    (
         "A missing database is made; `--as` gives a table of MySQL another name, and its constraints and triggers names \
          that begin with it.",
         "one_table_comes_back_under_another_name",

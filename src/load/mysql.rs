@@ -97,6 +97,7 @@ impl<'a> Run<'a> {
     /// The whole dump, as if it were piped into the client.
     fn load_dump(&self, snapshot: &Snapshot) -> Result<LoadReport> {
         let content = self.tables.dump(&snapshot.manifest.root)?;
+        self.tables.refuse_several_unnamed()?;
         let database = self.tables.unnamed_goes_to(self.server.database.as_deref(), None)?;
         self.refuse_what_is_there(database.as_deref())?;
         self.look_at_definers_of_dump(snapshot, &content)?;

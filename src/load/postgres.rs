@@ -97,8 +97,13 @@ fn command_rule(client: &Client, monitor: &dyn Monitor) -> Result<CommandRule> {
 impl Run<'_> {
     /// The whole dump, as if it were piped into the client.
     fn load_dump(&self, snapshot: &Snapshot) -> Result<LoadReport> {
-        let content = self.tables.dump(&snapshot.manifest.root)?;
+        let root = &snapshot.manifest.root;
+        // Within one input `\connect` leads to those that it does not make.
+        if self.tables.has_several_inputs(root, &self.repository.contents()?)? {
+            self.tables.refuse_several_unnamed()?;
+        }
         let database = self.tables.unnamed_goes_to(self.server.database.as_deref(), Some(MAINTENANCE_DATABASE))?;
+        let content = self.tables.dump(root)?;
         let drops = self.drop_rule()?;
         let mut places = HashMap::new();
         for place in self.tables.databases() {

@@ -1,8 +1,8 @@
 //! Tables of a dump's snapshot: found by name, or listed.
 
 use crate::dump::layout::{
-    ATTACHMENT_FILE, DATABASE_FILE, DROPS_FILE, DUMP_FILE, META_DIRECTORY, PARTS_FILE, RESERVED, RESTORE_FILE,
-    TABLES_DIRECTORY,
+    ATTACHMENT_FILE, DATABASE_FILE, DROPS_FILE, DUMP_FILE, INPUTS_FILE, META_DIRECTORY, PARTS_FILE, RESERVED,
+    RESTORE_FILE, TABLES_DIRECTORY,
 };
 use crate::dump::name::{file_name, name_of_file};
 use crate::dump::postgres::{QualifiedName, attachment, each_statement};
@@ -153,6 +153,31 @@ impl<'a> DumpTables<'a> {
             Some(of_url) if named.is_empty() => Ok(Some(of_url.to_string())),
             _ => Ok(None),
         }
+    }
+
+    /// Refuses a dump that does not name several of its databases: what is of one would get into another one.
+    pub fn refuse_several_unnamed(&self) -> Result<()> {
+        let mut unnamed = Vec::new();
+        for database in &self.databases {
+            if !self.is_named(database)? {
+                unnamed.push(String::from_utf8_lossy(&database.name));
+            }
+        }
+        if unnamed.len() < 2 {
+            return Ok(());
+        }
+        let unnamed = unnamed.join("\", \"");
+        let reason = format!(
+            "it does not name its databases \"{unnamed}\" itself, and all would go into one: load its tables with restore --table"
+        );
+        Err(Error::invalid("dump", DUMP_FILE, reason))
+    }
+
+    /// Whether the dump came from several inputs.
+    pub fn has_several_inputs(&self, root: &Node, contents: &ContentReader) -> Result<bool> {
+        let node = self.tree.lookup_path(root, &[META_DIRECTORY.as_bytes(), INPUTS_FILE.as_bytes()].join(&b'/'))?;
+        let text = text_in(contents, node.as_ref().and_then(Node::content))?;
+        Ok(text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).count() > 1)
     }
 
     /// The database of the server that it goes into, where `unnamed` takes what the dump names none for.
