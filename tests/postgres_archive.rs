@@ -10,8 +10,8 @@ use support::dumped::{Dumped, kept_incomplete, options, reader};
 use support::mounted::Stage;
 use support::postgres::{Postgres, content};
 use support::repository::{TestRepository, now};
-use support::server::{restore_into, restored};
-use support::stored::assert_sound;
+use support::server::{refused, restore_into, restored};
+use support::stored::{assert_sound, stored_tree};
 use yesterfs::compressed::UnwrapLimit;
 use yesterfs::dump::postgres::archive::reader_of;
 use yesterfs::dump::unpack::Output;
@@ -400,4 +400,115 @@ fn an_archive_is_loaded_into_a_server_again() {
         };
         assert!(shown.contains(&format!("\"archive\":\"{kind}, version 1.")), "{shown}");
     }
+}
+
+/// Databases that have a table of the same name each, and the forms in which they are dumped.
+const DATABASES: [(&str, &[&str], &str); 6] = [
+    ("north", &["-Fc"], "north.dump"),
+    ("south", &["-Ft"], "south.tar"),
+    ("east", &["-Ft"], "east.backup"),
+    ("west", &["-Fd", "-Z0"], "west"),
+    ("centre", &["-Fd"], "centre.dir"),
+    ("abroad", &[], "abroad.sql"),
+];
+
+/// A directory with a dump of each of them.
+fn dumps_of_all(server: &Postgres, stage: &Stage) -> PathBuf {
+    let folder = stage.make_directory("dumps");
+    for (database, form, name) in DATABASES {
+        server.run("postgres", format!("CREATE DATABASE {database}"));
+        let rows = "SELECT i, md5(current_database() || i) FROM generate_series(1, 3000) i";
+        server.run(
+            database,
+            format!("CREATE TABLE orders (id serial PRIMARY KEY, note text); INSERT INTO orders {rows}"),
+        );
+        let to = folder.join(name);
+        server.dump("pg_dump", &[form, &["-f", to.to_str().unwrap(), database]].concat());
+    }
+    let zipped = Command::new("gzip").arg(folder.join("north.dump")).status().unwrap();
+    assert!(zipped.success());
+    std::fs::write(folder.join("notes.txt"), "no dump").unwrap();
+    std::fs::create_dir(folder.join("no dump")).unwrap();
+    folder
+}
+
+fn ingested(stage: &Stage, words: &[&str]) -> std::process::Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_yesterfs"));
+    command.arg("--repo").arg(stage.repository()).args(["ingest", "postgres", "--source", "shop"]).args(words);
+    command.output().unwrap()
+}
+
+#[test]
+fn dumps_of_several_databases_in_every_form_make_one_snapshot() {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    let folder = dumps_of_all(&server, &stage);
+    let output = ingested(&stage, &[folder.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("\": no dump, notes.txt\n"), "{output:?}");
+    let repository = stage.open();
+    let snapshot = repository.catalog().snapshots().next_back().unwrap().clone();
+    assert_eq!(snapshot.manifest.status, SnapshotStatus::Complete);
+    let tree = stored_tree(&repository, &snapshot).unwrap();
+    let has = |path: &str, bytes: &[u8]| tree.get(path.as_bytes()).is_some_and(|(_, found)| found == bytes);
+    // Each archive is there as it came, two of them put together of frames of their own.
+    let original = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    for name in ["north.dump.gz", "south.tar", "east.backup"] {
+        assert!(has(&format!("_original/{name}"), &original(name)), "{name} is another one");
+    }
+    assert!(tree.contains_key(&b"_meta/frame"[..]) && tree.contains_key(&b"_meta/frame-2"[..]));
+    let ends_so = |suffix: &str| tree.keys().filter(|path| path.ends_with(suffix.as_bytes())).count();
+    assert_eq!(ends_so("toc.dat"), 2, "those of both directories");
+    for path in std::fs::read_dir(folder.join("west")).unwrap().map(|entry| entry.unwrap().path()) {
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(tree.values().any(|(_, found)| *found == bytes), "{} is lost", path.display());
+    }
+    let (_, inputs) = &tree[&b"_meta/inputs"[..]];
+    assert_eq!(String::from_utf8_lossy(inputs).lines().count(), DATABASES.len());
+
+    for (database, ..) in DATABASES {
+        let table = ["--table", &format!("{database}.public.orders"), "--as", "copy.public.orders"];
+        restored(&restore_into(&stage, &server.url(""), &table));
+        let of_table = |database: &str| content(&server, database, &["-t", "public.orders"]);
+        assert_eq!(of_table("copy"), of_table(database), "{database}");
+        server.run("postgres", "DROP DATABASE copy");
+    }
+    // As a whole they would all go into one database.
+    for url in [server.url(""), server.url("copy")] {
+        let said = refused(&restore_into(&stage, &url, &[]), 2);
+        assert!(
+            said.contains("does not name its databases \"abroad\", \"centre\", \"east\"") && said.contains("--table"),
+            "{said}"
+        );
+    }
+    assert_eq!(server.run("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'copy'").trim(), "0");
+}
+
+#[test]
+fn a_database_in_two_archives_of_postgresql_is_refused() {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    server.run("postgres", "CREATE DATABASE shop");
+    server.run("shop", "CREATE TABLE orders (id integer)");
+    let made = ["-Fc", "-Ft", "-Fd"].map(|form| archive(&server, "shop", &[form]).path);
+    for [first, second] in [[0, 1], [1, 2], [2, 0]] {
+        let [first, second] = [&made[first], &made[second]].map(|path| path.to_str().unwrap());
+        let said = refused(&ingested(&stage, &[first, second]), 2);
+        let expected = format!("database \"shop\" is not usable: both \"{first}\" and \"{second}\" dump it");
+        assert!(said.contains(&expected), "{said}");
+    }
+    // One that is not whole makes all of them incomplete, and is told.
+    let south = stage.path("south.dump");
+    server.run("postgres", "CREATE DATABASE south");
+    server.run("south", "CREATE TABLE orders AS SELECT i FROM generate_series(1, 100) i");
+    server.dump("pg_dump", &["-Fc", "-f", south.to_str().unwrap(), "south"]);
+    let whole = std::fs::read(&south).unwrap();
+    std::fs::write(&south, &whole[..whole.len() - 20]).unwrap();
+    let words = [made[0].to_str().unwrap(), south.to_str().unwrap()];
+    let said = refused(&ingested(&stage, &words), 6);
+    assert!(said.contains("south.dump\" is incomplete"), "{said}");
+    let kept = ingested(&stage, &[&words[..], &["--keep-incomplete"]].concat());
+    assert_eq!(kept.status.code(), Some(3), "{kept:?}");
+    let repository = stage.open();
+    let snapshot = repository.catalog().snapshots().next_back().unwrap().clone();
+    let reason = &snapshot.manifest.facts["status_reason"];
+    assert!(reason.starts_with(&format!("\"{}\": ", words[1])), "{reason}");
 }

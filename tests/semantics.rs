@@ -634,6 +634,14 @@ const PROMISES_OF_POSTGRES: &[(&str, &str)] = &[
     ),
     ("Such an archive names its database itself.", "an_archive_is_loaded_into_a_server_again"),
     (
+        "Several dumps, of any of these forms and as text, make one snapshot, as section 10 says: several files, or a directory (its `*.sql`, `*.dump`, `*.pgdump`, `*.tar` and `*.backup`, compressed or not, and the directories of `-Fd` in it).",
+        "dumps_of_several_databases_in_every_form_make_one_snapshot",
+    ),
+    (
+        "Of the second archive of tar on, `_meta` has `frame-2` and so on; the files of a second directory are below `_original/N-NAME`.",
+        "dumps_of_several_databases_in_every_form_make_one_snapshot",
+    ),
+    (
         "`_original` has the archive, byte for byte, under the name of its file, else as `dump.tar` or `dump.custom`; of a directory, its files.",
         "an_archive_is_the_text_that_pg_restore_makes_of_it",
     ),

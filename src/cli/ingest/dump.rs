@@ -23,8 +23,9 @@ use crate::cli::tip::refuse_command;
 /// Options of every kind of dump.
 #[derive(Args)]
 pub struct DumpArgs {
-    /// The dump; several become one snapshot, as if they followed one another, and a directory is its *.sql, *.sql.gz,
-    /// *.sql.zst and so on in order of names. Without any and without a command, or with "-", standard input
+    /// The dump; several become one snapshot, as if they followed one another, and a directory is the dumps in it in order of
+    /// names: *.sql, *.sql.gz, *.sql.zst and so on, of PostgreSQL *.dump, *.pgdump, *.tar, *.backup and directories of pg_dump too.
+    /// Without any and without a command, or with "-", standard input
     #[arg(value_name = "FILE", conflicts_with = "command")]
     file: Vec<PathBuf>,
 
@@ -81,15 +82,19 @@ impl KeptOriginal {
 /// What makes the snapshot.
 type Ingest = fn(&Repository, DumpOptions, &Clock, &dyn Monitor) -> Result<IngestReport>;
 
+/// What counts as a dump in the file system.
+pub struct DumpPlaces {
+    /// What the names of files end with that a directory is ingested for.
+    pub suffixes: &'static [&'static str],
+    /// Whether a directory is one dump.
+    pub is_dump: fn(&Path) -> bool,
+    /// Whether such directories are taken for the one that they are in.
+    pub takes_directories: bool,
+}
+
 impl DumpArgs {
-    /// Runs it; what the kind of dump has besides is in `rules`, and `is_dump` knows a directory that is one dump.
-    pub fn run(
-        self,
-        ingest: Ingest,
-        rules: DumpRules,
-        is_dump: fn(&Path) -> bool,
-        invocation: &Invocation,
-    ) -> CommandResult {
+    /// Runs it; what the kind of dump has besides is in `rules`.
+    pub fn run(self, ingest: Ingest, rules: DumpRules, places: &DumpPlaces, invocation: &Invocation) -> CommandResult {
         let is_of_terminal =
             self.stream.is_empty() && self.command.is_empty() && self.file.iter().all(|file| is_dash(file));
         if is_of_terminal && io::stdin().is_terminal() {
@@ -101,7 +106,7 @@ impl DumpArgs {
         let repository = invocation.open(terminal.clone())?;
         let common = self.snapshot.options(&repository, &terminal, invocation.now)?;
         let options = DumpOptions {
-            inputs: inputs(self.file, self.stream, self.command, is_dump, (&common.source, terminal.as_ref()))?,
+            inputs: inputs(self.file, self.stream, self.command, places, (&common.source, terminal.as_ref()))?,
             rules: DumpRules {
                 database: self.database,
                 keep_incomplete: self.keep_incomplete,
@@ -126,7 +131,7 @@ fn inputs(
     files: Vec<PathBuf>,
     streams: Vec<(String, String)>,
     command: Vec<OsString>,
-    is_dump: fn(&Path) -> bool,
+    places: &DumpPlaces,
     (source, monitor): (&str, &dyn Monitor),
 ) -> CommandResult<Vec<DumpInput>> {
     let standard_input = || -> CommandResult<DumpInput> {
@@ -155,8 +160,8 @@ fn inputs(
         }
         // Absolute, because the snapshot keeps it for people elsewhere.
         let file = std::path::absolute(&file).unwrap_or(file);
-        let found = match file.is_dir() && !is_dump(&file) {
-            true => dumps_in(&file, &[DUMP_SUFFIX], monitor)?,
+        let found = match file.is_dir() && !(places.is_dump)(&file) {
+            true => dumps_in(&file, places, monitor)?,
             false => vec![file],
         };
         inputs.extend(found.into_iter().map(|file| {
@@ -167,19 +172,19 @@ fn inputs(
     Ok(inputs)
 }
 
-/// The files of a directory whose names end so, whether they are compressed or not, in order of names. What else is in it is told.
-pub fn dumps_in(directory: &Path, suffixes: &[&str], monitor: &dyn Monitor) -> CommandResult<Vec<PathBuf>> {
+/// The dumps in a directory, whether they are compressed or not, in order of names. What else is in it is told.
+pub fn dumps_in(directory: &Path, places: &DumpPlaces, monitor: &dyn Monitor) -> CommandResult<Vec<PathBuf>> {
     let (mut files, mut others) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(directory).map_err(Error::io("read", directory))? {
         let path = entry.map_err(Error::io("read", directory))?.path();
-        if is_named_so(path.file_name().unwrap_or_default().as_encoded_bytes(), suffixes) && path.is_file() {
+        if places.take(&path) {
             files.push(path);
         } else {
             others.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
         }
     }
     if files.is_empty() {
-        let wanted: Vec<String> = suffixes.iter().map(|suffix| format!("*{suffix}, *{suffix}.gz")).collect();
+        let wanted: Vec<String> = places.suffixes.iter().map(|suffix| format!("*{suffix}, *{suffix}.gz")).collect();
         let reason = format!("it holds no {} and so on", wanted.join(", "));
         return Err(Error::invalid("directory", directory.to_string_lossy(), reason).into());
     }
@@ -193,12 +198,26 @@ pub fn dumps_in(directory: &Path, suffixes: &[&str], monitor: &dyn Monitor) -> C
     Ok(files)
 }
 
+impl DumpPlaces {
+    /// Whether what is in a directory is one of the dumps that this is ingested for.
+    fn take(&self, path: &Path) -> bool {
+        match path.is_dir() {
+            true => self.takes_directories && (self.is_dump)(path),
+            false => {
+                is_named_so(path.file_name().unwrap_or_default().as_encoded_bytes(), self.suffixes) && path.is_file()
+            }
+        }
+    }
+}
+
 /// So many files that are not taken are named.
 const OTHERS_MAX: usize = 10;
 
-/// What the name of a dump as text ends with, in a directory and elsewhere.
-const DUMP_SUFFIX: &str = ".sql";
-const DUMP_SUFFIXES: [&str; 2] = [DUMP_SUFFIX, ".dump"];
+/// What the name of a dump as text ends with.
+pub const TEXT_SUFFIX: &str = ".sql";
+
+/// The same of any dump.
+pub const DUMP_SUFFIXES: [&str; 5] = [TEXT_SUFFIX, ".dump", ".pgdump", ".tar", ".backup"];
 
 /// Whether the name of a file ends with one of these, however it is compressed.
 fn is_named_so(file: &[u8], suffixes: &[&str]) -> bool {
@@ -253,7 +272,7 @@ mod tests {
 
     #[test]
     fn dumps_are_told_by_their_suffixes() {
-        let is = |name: &str| is_named_so(name.as_bytes(), &[DUMP_SUFFIX]);
+        let is = |name: &str| is_named_so(name.as_bytes(), &[TEXT_SUFFIX]);
         assert!(["a.sql", "a.sql.gz", "a.sql.zst", "a.sql.bz2", "a.sql.xz", "a.sql.lz4"].into_iter().all(is));
         assert!(!["sql", "a.sql.txt", "a.gz", "a.sql.gz.part"].into_iter().any(is));
     }
@@ -262,8 +281,8 @@ mod tests {
     fn a_dump_is_named_without_its_suffixes() {
         let stem = |name: &str| stem_of_dump(Path::new(name), &DUMP_SUFFIXES).unwrap();
         assert_eq!(
-            ["/x/shop.sql.gz", "shop.zst", "shop.2.sql", "shop", ".sql"].map(stem),
-            ["shop", "shop", "shop.2", "shop", ".sql"]
+            ["/x/shop.sql.gz", "shop.zst", "shop.2.sql", "shop", ".sql", "shop.backup"].map(stem),
+            ["shop", "shop", "shop.2", "shop", ".sql", "shop"]
         );
     }
 }

@@ -14,7 +14,7 @@ use yesterfs::ingest::stream::StreamInput;
 use yesterfs::progress::Monitor;
 
 use super::SnapshotArgs;
-use super::dump::{KeptOriginal, dumps_in, parse_size, stem_of_dump, without_wrapping};
+use super::dump::{DumpPlaces, KeptOriginal, dumps_in, parse_size, stem_of_dump, without_wrapping};
 use super::stream::{StandardInput, parse_stream};
 use crate::cli::exit::{CommandResult, Failure};
 use crate::cli::invocation::{Invocation, clock, processors};
@@ -117,6 +117,8 @@ impl Format {
 const SUFFIXES: [&str; 3] = [".json", ".csv", ARCHIVE_SUFFIX];
 const ARCHIVE_SUFFIX: &str = ".archive";
 
+const PLACES: DumpPlaces = DumpPlaces { suffixes: &SUFFIXES, is_dump: |_| false, takes_directories: false };
+
 pub fn run(args: Mongo, invocation: &Invocation) -> CommandResult {
     let is_of_terminal =
         args.stream.is_empty() && args.command.is_empty() && args.path.iter().all(|path| is_dash(path));
@@ -209,7 +211,7 @@ impl Inputs<'_> {
         if is_dash(&path) {
             return Ok(vec![self.standard_input()?]);
         }
-        let files = if path.is_dir() { dumps_in(&path, &SUFFIXES, self.monitor)? } else { vec![path] };
+        let files = if path.is_dir() { dumps_in(&path, &PLACES, self.monitor)? } else { vec![path] };
         let export = |file: PathBuf| ExportInput { name: None, of: self.named(&file), input: StreamInput::File(file) };
         Ok(files.into_iter().map(export).collect())
     }

@@ -5,7 +5,7 @@ use yesterfs::dump::mysql::tab::{FieldForm, FieldWords};
 use yesterfs::ingest::dump::DumpRules;
 use yesterfs::ingest::mysql::{ingest_mysql, is_dump_directory};
 
-use super::dump::DumpArgs;
+use super::dump::{DumpArgs, DumpPlaces, TEXT_SUFFIX};
 use crate::cli::exit::CommandResult;
 use crate::cli::invocation::Invocation;
 
@@ -55,6 +55,9 @@ pub struct Mysql {
     lines_terminated_by: Option<String>,
 }
 
+const PLACES: DumpPlaces =
+    DumpPlaces { suffixes: &[TEXT_SUFFIX], is_dump: is_dump_directory, takes_directories: false };
+
 pub fn run(args: Mysql, invocation: &Invocation) -> CommandResult {
     let rows = FieldForm::from_words(FieldWords {
         fields_terminated_by: args.fields_terminated_by.as_deref(),
@@ -63,5 +66,5 @@ pub fn run(args: Mysql, invocation: &Invocation) -> CommandResult {
         lines_terminated_by: args.lines_terminated_by.as_deref(),
     })?;
     let rules = DumpRules { restore_without_definer: args.restore_without_definer, rows, ..DumpRules::default() };
-    args.dump.run(ingest_mysql, rules, is_dump_directory, invocation)
+    args.dump.run(ingest_mysql, rules, &PLACES, invocation)
 }

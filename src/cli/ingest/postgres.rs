@@ -7,7 +7,7 @@ use yesterfs::dump::postgres::archive::TOC_FILE;
 use yesterfs::ingest::dump::DumpRules;
 use yesterfs::ingest::postgres::ingest_postgres;
 
-use super::dump::DumpArgs;
+use super::dump::{DUMP_SUFFIXES, DumpArgs, DumpPlaces};
 use crate::cli::exit::CommandResult;
 use crate::cli::invocation::Invocation;
 
@@ -16,7 +16,8 @@ Examples:
   yesterfs ingest postgres --source shop --database shop -- pg_dump shop
   yesterfs ingest postgres --source cluster -- pg_dumpall
   yesterfs ingest postgres --source shop shop.sql
-  yesterfs ingest postgres --source shop /var/backups/shop.dir";
+  yesterfs ingest postgres --source shop /var/backups/shop.dir
+  yesterfs ingest postgres --source all /var/backups/all";
 
 /// Make a snapshot of a dump of PostgreSQL
 ///
@@ -33,7 +34,13 @@ pub struct Postgres {
     dump: DumpArgs,
 }
 
+const PLACES: DumpPlaces =
+    DumpPlaces { suffixes: &DUMP_SUFFIXES, is_dump: is_archive_directory, takes_directories: true };
+
+fn is_archive_directory(directory: &Path) -> bool {
+    directory.join(TOC_FILE).is_file()
+}
+
 pub fn run(args: Postgres, invocation: &Invocation) -> CommandResult {
-    let is_archive = |directory: &Path| directory.join(TOC_FILE).is_file();
-    args.dump.run(ingest_postgres, DumpRules::default(), is_archive, invocation)
+    args.dump.run(ingest_postgres, DumpRules::default(), &PLACES, invocation)
 }
