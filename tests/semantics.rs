@@ -278,6 +278,10 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     ("A database that two of them dump is an error, which names both.", "a_database_in_two_dumps_is_refused"),
     ("That one dump comes back to a database, for its views, is none.", "a_database_in_two_dumps_is_refused"),
     (
+        "How a dump is written is told by its beginning, and of a directory by what is in it, or by `--format` (`sql`, `xml`, `tab`, `mydumper`, `shell`): what is something else is refused then, and a directory that could be several is that one, with `sql` and `xml` one of dumps.",
+        "a_directory_that_could_be_several_is_what_it_was_told_to_be",
+    ),
+    (
         "A directory that `mydumper` wrote makes a snapshot by itself.",
         "a_directory_of_mydumper_is_no_directory_of_dumps",
     ),
@@ -632,6 +636,10 @@ const PROMISES_OF_POSTGRES: &[(&str, &str)] = &[
         "Of what `pg_dump` writes for `pg_restore` (`-Fd`, `-Ft`, `-Fc`), `dump.sql` is the text that `pg_restore --file=-` makes of it, but for the key of `\\restrict`, and all else is made of that.",
         "an_archive_is_the_text_that_pg_restore_makes_of_it",
     ),
+    (
+        "`--format` (`plain`, `custom`, `tar`, `directory`) tells what a dump is, as in section 10.",
+        "a_dump_of_postgresql_is_what_it_was_told_to_be_or_refused",
+    ),
     ("Such an archive names its database itself.", "an_archive_is_loaded_into_a_server_again"),
     (
         "Several dumps, of any of these forms and as text, make one snapshot, as section 10 says: several files, or a directory (its `*.sql`, `*.dump`, `*.pgdump`, `*.tar` and `*.backup`, compressed or not, and the directories of `-Fd` in it).",
@@ -829,6 +837,10 @@ const PROMISES_OF_MONGO: &[(&str, &str)] = &[
         "Whether it is JSON or CSV tells `--format`, else the command's options, else the name of its file or stream; else it is \
          JSON if it begins with a brace or a bracket.",
         "databases_collections_and_forms_are_told_by_options_names_and_first_bytes",
+    ),
+    (
+        "`--format archive` says that all are archives; what is none is refused then, and so is, with any format, a directory of `mongodump`.",
+        "a_dump_of_mongodb_is_what_it_was_told_to_be_or_refused",
     ),
     (
         "Several exports make one snapshot: several files, a directory (its `*.json` and `*.csv`, compressed or not), several \

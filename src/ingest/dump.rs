@@ -7,6 +7,7 @@ mod directory;
 mod dump_tree;
 mod few_names;
 mod files;
+mod form;
 mod kind;
 mod meta;
 mod need_list;
@@ -23,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+pub use self::form::DumpForm;
 pub use self::meta::STATUS_REASON;
 pub use self::original::OriginalPolicy;
 pub use self::verdict::COMMAND_FAILED;
@@ -30,6 +32,7 @@ pub use self::verdict::COMMAND_FAILED;
 pub(super) use self::archive::frame_name;
 pub(super) use self::container::Container;
 pub(super) use self::dump_tree::DumpTree;
+pub(super) use self::form::{DirectoryForm, form_of_directory};
 pub(super) use self::kind::{BEGINNING_BYTES, refuse_other_kind};
 pub(super) use self::meta::{Facts, coordinates_of_all, facts, facts_of_all, input_line, json_file, status};
 pub(super) use self::need_list::NeedList;
@@ -85,6 +88,8 @@ pub struct DumpInput {
 pub struct DumpRules {
     /// The database of what a dump does not say it of; without it, the one that the dump's first lines name.
     pub database: Option<String>,
+    /// How each is written; without it, as it looks.
+    pub form: Option<DumpForm>,
     /// Make a snapshot of an incomplete dump too.
     pub keep_incomplete: bool,
     /// How much may come out of a dump that is compressed.
@@ -110,10 +115,12 @@ pub(super) trait DumpFormat: Sized {
     fn archive(_first: &[u8], _key: &str, _rules: &DumpRules) -> Option<Box<dyn ArchiveReader>> {
         None
     }
-    /// The same of a directory.
-    fn directory(_path: &Path, _key: &str, _rules: &DumpRules) -> Result<Option<Box<dyn DirectoryReader>>> {
-        Ok(None)
-    }
+    /// How a dump is written that begins so.
+    fn form(first: &[u8]) -> DumpForm;
+    /// The same of a directory, which may be told; `None` where it is no dump of that form.
+    fn form_of_directory(directory: &Path, told: Option<DumpForm>) -> Option<DumpForm>;
+    /// What makes text of a directory of this form.
+    fn directory(path: &Path, form: DumpForm, key: &str, rules: &DumpRules) -> Result<Box<dyn DirectoryReader>>;
     /// What a dump is called in the snapshot that begins so.
     fn dump_file(_first: &[u8]) -> &'static str {
         DUMP_FILE

@@ -18,8 +18,8 @@ use crate::dump::unpack::{ArchiveEnd, DirectoryReader};
 use crate::error::{Error, Result};
 use crate::ingest::IngestReport;
 use crate::ingest::dump::{
-    DumpFormat, DumpInput, DumpOptions, DumpRules, Ending, Facts, NeedLine, NeedList, Notes, PartList, RestorePiece,
-    ingest_dump,
+    DirectoryForm, DumpForm, DumpFormat, DumpInput, DumpOptions, DumpRules, Ending, Facts, NeedLine, NeedList, Notes,
+    PartList, RestorePiece, form_of_directory, ingest_dump,
 };
 use crate::ingest::input::StreamInput;
 use crate::progress::Monitor;
@@ -43,19 +43,23 @@ pub fn ingest_mysql(
     clock: &Clock,
     monitor: &dyn Monitor,
 ) -> Result<IngestReport> {
-    match mydumper_directory(&options.inputs)? {
+    match mydumper_directory(&options.inputs, options.rules.form)? {
         Some(directory) => mydumper::ingest(repository, options, &directory, clock, monitor),
         None => ingest_dump::<Mysql>(repository, options, clock, monitor),
     }
 }
 
-/// Whether this is a directory that is one dump: of `mydumper`, of MySQL Shell, or with rows in files of their own.
-pub fn is_dump_directory(directory: &Path) -> bool {
-    is_mydumper(directory) || is_shell_directory(directory) || has_files_of_rows(directory)
+/// How a directory is written that is one dump, and may be told: by `mydumper`, by MySQL Shell, or with rows in files of their own.
+/// `None` where it is no dump of that form.
+pub fn directory_form(directory: &Path, told: Option<DumpForm>) -> Option<DumpForm> {
+    let forms: [DirectoryForm; 3] =
+        [(DumpForm::Mydumper, is_mydumper), (DumpForm::Shell, is_shell_directory), (DumpForm::Tab, has_files_of_rows)];
+    form_of_directory(directory, told, &forms)
 }
 
 /// The directory of `mydumper` that is to be taken, if any is.
-fn mydumper_directory(inputs: &[DumpInput]) -> Result<Option<PathBuf>> {
+fn mydumper_directory(inputs: &[DumpInput], told: Option<DumpForm>) -> Result<Option<PathBuf>> {
+    let is_mydumper = |path: &Path| directory_form(path, told) == Some(DumpForm::Mydumper);
     let is_one = |input: &&DumpInput| matches!(&input.input, StreamInput::File(path) if is_mydumper(path));
     match inputs.iter().find(is_one) {
         Some(DumpInput { input: StreamInput::File(path), .. }) if inputs.len() == 1 => Ok(Some(path.clone())),
@@ -160,11 +164,20 @@ impl DumpFormat for Mysql {
         Mysql { learned: Learned { start, definers, ..Learned::default() }, ..Mysql::default() }
     }
 
-    fn directory(path: &Path, _: &str, rules: &DumpRules) -> Result<Option<Box<dyn DirectoryReader>>> {
-        Ok(Some(match is_shell_directory(path) {
-            true => Box::new(shell_directory(path)?),
-            false => Box::new(tab_directory(path, rules)?),
-        }))
+    fn form(first: &[u8]) -> DumpForm {
+        if is_xml(first) { DumpForm::Xml } else { DumpForm::Text }
+    }
+
+    fn form_of_directory(directory: &Path, told: Option<DumpForm>) -> Option<DumpForm> {
+        // The reader of these says what is wrong with what looks like none.
+        directory_form(directory, told).or(told.is_none().then_some(DumpForm::Tab))
+    }
+
+    fn directory(path: &Path, form: DumpForm, _: &str, rules: &DumpRules) -> Result<Box<dyn DirectoryReader>> {
+        Ok(match form {
+            DumpForm::Shell => Box::new(shell_directory(path)?),
+            _ => Box::new(tab_directory(path, rules)?),
+        })
     }
 
     fn dump_file(first: &[u8]) -> &'static str {

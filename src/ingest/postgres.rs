@@ -9,14 +9,14 @@ use std::path::Path;
 use self::layout::place_of;
 use self::sequences::Sequences;
 use crate::dump::layout::ATTACHMENT_FILE;
-use crate::dump::postgres::archive::{self, DirectoryArchive};
+use crate::dump::postgres::archive::{self, ArchiveKind, DirectoryArchive, TOC_FILE};
 use crate::dump::postgres::{DumpEnd, DumpFacts, Event, Object, PartKind, PostgresDump};
 use crate::dump::unpack::{ArchiveEnd, ArchiveReader, DirectoryReader};
 use crate::error::Result;
 use crate::ingest::IngestReport;
 use crate::ingest::dump::{
-    DumpFormat, DumpOptions, DumpRules, Ending, Facts, NeedLine, NeedList, Notes, ObjectPath, PartList, RestorePiece,
-    ingest_dump,
+    DumpForm, DumpFormat, DumpOptions, DumpRules, Ending, Facts, NeedLine, NeedList, Notes, ObjectPath, PartList,
+    RestorePiece, form_of_directory, ingest_dump,
 };
 use crate::progress::Monitor;
 use crate::repository::Repository;
@@ -36,6 +36,11 @@ pub fn ingest_postgres(
     monitor: &dyn Monitor,
 ) -> Result<IngestReport> {
     ingest_dump::<Postgres>(repository, options, clock, monitor)
+}
+
+/// How a directory is written that is one dump, and may be told; `None` where it is no dump of that form.
+pub fn directory_form(directory: &Path, told: Option<DumpForm>) -> Option<DumpForm> {
+    form_of_directory(directory, told, &[(DumpForm::Directory, |directory| directory.join(TOC_FILE).is_file())])
 }
 
 /// A dump of PostgreSQL that is being read, and what was learned of it.
@@ -129,8 +134,21 @@ impl DumpFormat for Postgres {
         archive::reader_of(first, key, rules.unwrap_limit)
     }
 
-    fn directory(_: &Path, key: &str, _: &DumpRules) -> Result<Option<Box<dyn DirectoryReader>>> {
-        Ok(Some(Box::new(DirectoryArchive::new(key.into()))))
+    fn form(first: &[u8]) -> DumpForm {
+        match archive::kind_of(first) {
+            None => DumpForm::Text,
+            Some(ArchiveKind::Custom) => DumpForm::Custom,
+            Some(ArchiveKind::Tar) => DumpForm::Tar,
+        }
+    }
+
+    fn form_of_directory(directory: &Path, told: Option<DumpForm>) -> Option<DumpForm> {
+        // Its reader says that the table of contents is missing.
+        directory_form(directory, told).or(told.is_none().then_some(DumpForm::Directory))
+    }
+
+    fn directory(_: &Path, _: DumpForm, key: &str, _: &DumpRules) -> Result<Box<dyn DirectoryReader>> {
+        Ok(Box::new(DirectoryArchive::new(key.into())))
     }
 
     fn note_archive(&mut self, archive: ArchiveEnd) {

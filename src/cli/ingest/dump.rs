@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use yesterfs::compressed::{UnwrapLimit, Wrapping};
 use yesterfs::error::{Error, Result};
 use yesterfs::ingest::IngestReport;
-use yesterfs::ingest::dump::{DumpInput, DumpOptions, DumpRules, OriginalPolicy};
+use yesterfs::ingest::dump::{DumpForm, DumpInput, DumpOptions, DumpRules, OriginalPolicy};
 use yesterfs::ingest::stream::StreamInput;
 use yesterfs::progress::Monitor;
 use yesterfs::repository::Repository;
@@ -20,9 +20,9 @@ use crate::cli::exit::{CommandResult, Failure};
 use crate::cli::invocation::{Invocation, clock, processors};
 use crate::cli::tip::refuse_command;
 
-/// Options of every kind of dump.
+/// Options of every kind of dump, which may be written in these forms.
 #[derive(Args)]
-pub struct DumpArgs {
+pub struct DumpArgs<F: Form> {
     /// The dump; several become one snapshot, as if they followed one another, and a directory is the dumps in it in order of
     /// names: *.sql, *.sql.gz, *.sql.zst and so on, of PostgreSQL *.dump, *.pgdump, *.tar, *.backup and directories of pg_dump too.
     /// Without any and without a command, or with "-", standard input
@@ -41,6 +41,11 @@ pub struct DumpArgs {
     /// name without its suffixes, or SOURCE]
     #[arg(long, value_name = "NAME")]
     database: Option<String>,
+
+    /// What the dump is [default: as it begins, and a directory as what is in it]. What is something else is refused; a directory that
+    /// could be several is taken for this, or for a directory of such dumps
+    #[arg(long, value_enum)]
+    format: Option<F>,
 
     /// Make a snapshot of an incomplete dump too. Neither "latest" nor a time will mean it, and the exit status is 3
     #[arg(long)]
@@ -86,13 +91,18 @@ type Ingest = fn(&Repository, DumpOptions, &Clock, &dyn Monitor) -> Result<Inges
 pub struct DumpPlaces {
     /// What the names of files end with that a directory is ingested for.
     pub suffixes: &'static [&'static str],
-    /// Whether a directory is one dump.
-    pub is_dump: fn(&Path) -> bool,
+    /// How a directory is written that is one dump, which may be told.
+    pub directory_form: fn(&Path, Option<DumpForm>) -> Option<DumpForm>,
     /// Whether such directories are taken for the one that they are in.
     pub takes_directories: bool,
 }
 
-impl DumpArgs {
+/// Forms of a kind of dump, in words of the command line.
+pub trait Form: ValueEnum + Clone + Send + Sync + Into<DumpForm> + 'static {}
+
+impl<F: ValueEnum + Clone + Send + Sync + Into<DumpForm> + 'static> Form for F {}
+
+impl<F: Form> DumpArgs<F> {
     /// Runs it; what the kind of dump has besides is in `rules`.
     pub fn run(self, ingest: Ingest, rules: DumpRules, places: &DumpPlaces, invocation: &Invocation) -> CommandResult {
         let is_of_terminal =
@@ -105,10 +115,13 @@ impl DumpArgs {
         let terminal = self.snapshot.start_progress(invocation)?;
         let repository = invocation.open(terminal.clone())?;
         let common = self.snapshot.options(&repository, &terminal, invocation.now)?;
+        let form = self.format.map(F::into);
+        let told = Told { form, source: &common.source, monitor: terminal.as_ref() };
         let options = DumpOptions {
-            inputs: inputs(self.file, self.stream, self.command, places, (&common.source, terminal.as_ref()))?,
+            inputs: inputs(self.file, self.stream, self.command, places, told)?,
             rules: DumpRules {
                 database: self.database,
+                form,
                 keep_incomplete: self.keep_incomplete,
                 unwrap_limit: self.max_unwrapped.map_or(UnwrapLimit::NoBomb, UnwrapLimit::Bytes),
                 original: self.original.policy(),
@@ -126,14 +139,22 @@ fn is_dash(file: &Path) -> bool {
     file == Path::new("-")
 }
 
+/// What is told besides where dumps come from.
+struct Told<'a> {
+    form: Option<DumpForm>,
+    source: &'a str,
+    monitor: &'a dyn Monitor,
+}
+
 /// Where the dumps come from, in the order in which they were named.
 fn inputs(
     files: Vec<PathBuf>,
     streams: Vec<(String, String)>,
     command: Vec<OsString>,
     places: &DumpPlaces,
-    (source, monitor): (&str, &dyn Monitor),
+    told: Told,
 ) -> CommandResult<Vec<DumpInput>> {
+    let source = told.source;
     let standard_input = || -> CommandResult<DumpInput> {
         let input = StreamInput::Reader(Box::new(StandardInput::open()?));
         Ok(DumpInput { name: None, input, fallback_database: source.into() })
@@ -160,8 +181,8 @@ fn inputs(
         }
         // Absolute, because the snapshot keeps it for people elsewhere.
         let file = std::path::absolute(&file).unwrap_or(file);
-        let found = match file.is_dir() && !(places.is_dump)(&file) {
-            true => dumps_in(&file, places, monitor)?,
+        let found = match file.is_dir() && !places.takes_whole(&file, told.form) {
+            true => dumps_in(&file, places, told.form, told.monitor)?,
             false => vec![file],
         };
         inputs.extend(found.into_iter().map(|file| {
@@ -173,11 +194,16 @@ fn inputs(
 }
 
 /// The dumps in a directory, whether they are compressed or not, in order of names. What else is in it is told.
-pub fn dumps_in(directory: &Path, places: &DumpPlaces, monitor: &dyn Monitor) -> CommandResult<Vec<PathBuf>> {
+pub fn dumps_in(
+    directory: &Path,
+    places: &DumpPlaces,
+    form: Option<DumpForm>,
+    monitor: &dyn Monitor,
+) -> CommandResult<Vec<PathBuf>> {
     let (mut files, mut others) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(directory).map_err(Error::io("read", directory))? {
         let path = entry.map_err(Error::io("read", directory))?.path();
-        if places.take(&path) {
+        if places.take(&path, form) {
             files.push(path);
         } else {
             others.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
@@ -199,14 +225,19 @@ pub fn dumps_in(directory: &Path, places: &DumpPlaces, monitor: &dyn Monitor) ->
 }
 
 impl DumpPlaces {
+    /// Whether a directory is one dump. What it is told to be, but is not, is refused where it is read.
+    fn takes_whole(&self, directory: &Path, form: Option<DumpForm>) -> bool {
+        let is_told = !self.takes_directories && form.is_some_and(DumpForm::is_directory);
+        is_told || (self.directory_form)(directory, form).is_some()
+    }
+
     /// Whether what is in a directory is one of the dumps that this is ingested for.
-    fn take(&self, path: &Path) -> bool {
-        match path.is_dir() {
-            true => self.takes_directories && (self.is_dump)(path),
-            false => {
-                is_named_so(path.file_name().unwrap_or_default().as_encoded_bytes(), self.suffixes) && path.is_file()
-            }
+    fn take(&self, path: &Path, form: Option<DumpForm>) -> bool {
+        if path.is_dir() {
+            return self.takes_directories && (self.directory_form)(path, form).is_some();
         }
+        let is_named = is_named_so(path.file_name().unwrap_or_default().as_encoded_bytes(), self.suffixes);
+        is_named && path.is_file() && !form.is_some_and(DumpForm::is_directory)
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use yesterfs::compressed::UnwrapLimit;
 use yesterfs::dump::mongo::ExportForm;
+use yesterfs::error::Error;
 use yesterfs::ingest::mongo::{
     ArchiveInput, ExportInput, ExportOf, MongoInput, MongoOptions, ToolCommand, Written, ingest_mongo,
 };
@@ -65,7 +66,8 @@ pub struct Mongo {
     #[arg(long, value_name = "NAME")]
     collection: Option<String>,
 
-    /// What the dump is [default: as the file's name or mongoexport's options say; else what its first byte looks like]
+    /// What the dump is [default: as the file's name or mongoexport's options say; else what its first byte looks like]. A directory of
+    /// mongodump is none of these
     #[arg(long, value_enum)]
     format: Option<Format>,
 
@@ -117,7 +119,7 @@ impl Format {
 const SUFFIXES: [&str; 3] = [".json", ".csv", ARCHIVE_SUFFIX];
 const ARCHIVE_SUFFIX: &str = ".archive";
 
-const PLACES: DumpPlaces = DumpPlaces { suffixes: &SUFFIXES, is_dump: |_| false, takes_directories: false };
+const PLACES: DumpPlaces = DumpPlaces { suffixes: &SUFFIXES, directory_form: |_, _| None, takes_directories: false };
 
 pub fn run(args: Mongo, invocation: &Invocation) -> CommandResult {
     let is_of_terminal =
@@ -186,7 +188,7 @@ impl Inputs<'_> {
         let absolute = |path: PathBuf| if is_dash(&path) { path } else { std::path::absolute(&path).unwrap_or(path) };
         let paths: Vec<PathBuf> = paths.into_iter().map(absolute).collect();
         match &paths[..] {
-            [path] if path.is_dir() && !holds_files(path) => Ok(MongoInput::Directory(path.clone())),
+            [path] if path.is_dir() && !holds_files(path) => self.of_directory(path.clone()),
             [] => Ok(self.taken(vec![self.standard_input()?])),
             _ => {
                 let mut exports = Vec::new();
@@ -194,6 +196,16 @@ impl Inputs<'_> {
                     exports.extend(self.of_path(path)?);
                 }
                 Ok(self.taken(exports))
+            }
+        }
+    }
+
+    fn of_directory(&self, path: PathBuf) -> CommandResult<MongoInput> {
+        match self.format {
+            None => Ok(MongoInput::Directory(path)),
+            Some(_) => {
+                let reason = "it is no directory of archives or exports, and --format says that it is one";
+                Err(Error::invalid("directory", path.to_string_lossy(), reason).into())
             }
         }
     }
@@ -211,7 +223,7 @@ impl Inputs<'_> {
         if is_dash(&path) {
             return Ok(vec![self.standard_input()?]);
         }
-        let files = if path.is_dir() { dumps_in(&path, &PLACES, self.monitor)? } else { vec![path] };
+        let files = if path.is_dir() { dumps_in(&path, &PLACES, None, self.monitor)? } else { vec![path] };
         let export = |file: PathBuf| ExportInput { name: None, of: self.named(&file), input: StreamInput::File(file) };
         Ok(files.into_iter().map(export).collect())
     }

@@ -1,9 +1,9 @@
 //! `yesterfs ingest mysql`
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use yesterfs::dump::mysql::tab::{FieldForm, FieldWords};
-use yesterfs::ingest::dump::DumpRules;
-use yesterfs::ingest::mysql::{ingest_mysql, is_dump_directory};
+use yesterfs::ingest::dump::{DumpForm, DumpRules};
+use yesterfs::ingest::mysql::{directory_form, ingest_mysql};
 
 use super::dump::{DumpArgs, DumpPlaces, TEXT_SUFFIX};
 use crate::cli::exit::CommandResult;
@@ -31,7 +31,7 @@ Examples:
 #[command(after_long_help = EXAMPLES)]
 pub struct Mysql {
     #[command(flatten)]
-    dump: DumpArgs,
+    dump: DumpArgs<Format>,
 
     /// Leave the DEFINER of triggers out of each restore.sql, so that they belong to whoever loads it
     #[arg(long)]
@@ -55,8 +55,34 @@ pub struct Mysql {
     lines_terminated_by: Option<String>,
 }
 
-const PLACES: DumpPlaces =
-    DumpPlaces { suffixes: &[TEXT_SUFFIX], is_dump: is_dump_directory, takes_directories: false };
+/// What a dump is, in words of the command line.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// What mysqldump and mariadb-dump print
+    Sql,
+    /// The same with --xml
+    Xml,
+    /// A directory that mysqldump --tab filled
+    Tab,
+    /// A directory that mydumper filled
+    Mydumper,
+    /// A directory that MySQL Shell filled
+    Shell,
+}
+
+impl From<Format> for DumpForm {
+    fn from(format: Format) -> DumpForm {
+        match format {
+            Format::Sql => DumpForm::Text,
+            Format::Xml => DumpForm::Xml,
+            Format::Tab => DumpForm::Tab,
+            Format::Mydumper => DumpForm::Mydumper,
+            Format::Shell => DumpForm::Shell,
+        }
+    }
+}
+
+const PLACES: DumpPlaces = DumpPlaces { suffixes: &[TEXT_SUFFIX], directory_form, takes_directories: false };
 
 pub fn run(args: Mysql, invocation: &Invocation) -> CommandResult {
     let rows = FieldForm::from_words(FieldWords {

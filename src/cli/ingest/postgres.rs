@@ -1,11 +1,8 @@
 //! `yesterfs ingest postgres`
 
-use std::path::Path;
-
-use clap::Args;
-use yesterfs::dump::postgres::archive::TOC_FILE;
-use yesterfs::ingest::dump::DumpRules;
-use yesterfs::ingest::postgres::ingest_postgres;
+use clap::{Args, ValueEnum};
+use yesterfs::ingest::dump::{DumpForm, DumpRules};
+use yesterfs::ingest::postgres::{directory_form, ingest_postgres};
 
 use super::dump::{DUMP_SUFFIXES, DumpArgs, DumpPlaces};
 use crate::cli::exit::CommandResult;
@@ -31,15 +28,34 @@ Examples:
 #[command(after_long_help = EXAMPLES)]
 pub struct Postgres {
     #[command(flatten)]
-    dump: DumpArgs,
+    dump: DumpArgs<Format>,
 }
 
-const PLACES: DumpPlaces =
-    DumpPlaces { suffixes: &DUMP_SUFFIXES, is_dump: is_archive_directory, takes_directories: true };
-
-fn is_archive_directory(directory: &Path) -> bool {
-    directory.join(TOC_FILE).is_file()
+/// What a dump is, in the words of pg_dump.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// Text, as pg_dump and pg_dumpall print it
+    Plain,
+    /// What pg_dump -Fc writes
+    Custom,
+    /// What pg_dump -Ft writes
+    Tar,
+    /// What pg_dump -Fd writes
+    Directory,
 }
+
+impl From<Format> for DumpForm {
+    fn from(format: Format) -> DumpForm {
+        match format {
+            Format::Plain => DumpForm::Text,
+            Format::Custom => DumpForm::Custom,
+            Format::Tar => DumpForm::Tar,
+            Format::Directory => DumpForm::Directory,
+        }
+    }
+}
+
+const PLACES: DumpPlaces = DumpPlaces { suffixes: &DUMP_SUFFIXES, directory_form, takes_directories: true };
 
 pub fn run(args: Postgres, invocation: &Invocation) -> CommandResult {
     args.dump.run(ingest_postgres, DumpRules::default(), &PLACES, invocation)

@@ -7,12 +7,12 @@ use crate::compressed::Wrapping;
 use crate::dump::layout::DUMP_FILE;
 use crate::dump::name::file_name;
 use crate::dump::unpack::{DirectoryReader, Output};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ingest::dump::archive::{AssemblyWriter, files_in, older_frame};
 use crate::ingest::dump::original::{KeptForm, WrappedOriginal, unwrap_and_listen};
 use crate::ingest::dump::reading::{InputText, PresentInput, StoredDumps, StoredMember, TextReading, TextSink};
 use crate::ingest::dump::verdict::InputEnd;
-use crate::ingest::dump::{DumpFormat, Notes, OriginalPolicy, PartList};
+use crate::ingest::dump::{DumpForm, DumpFormat, Notes, OriginalPolicy, PartList};
 use crate::ingest::input::{OpenInput, StreamInput};
 
 /// How the names of files end that are compressed.
@@ -68,8 +68,9 @@ impl TextReading<'_, '_> {
         dumps: &mut StoredDumps<F>,
         sink: &mut TextSink,
     ) -> Result<InputText<F>> {
-        let refuse = || Error::invalid("dump", path.to_string_lossy(), "it is a directory");
-        let mut archive = F::directory(path, &self.key, &self.rules)?.ok_or_else(refuse)?;
+        let told = self.rules.form;
+        let form = F::form_of_directory(path, told).ok_or_else(|| DumpForm::refuse_directory(told, path))?;
+        let mut archive = F::directory(path, form, &self.key, &self.rules)?;
         let keeps = self.rules.original != OriginalPolicy::Drop;
         let prefix = keeps.then(|| directory_kept(present, dumps));
         let mut directory = Directory { files: files_in(path)?, prefix };

@@ -1,8 +1,7 @@
 //! Whose dump it is that begins so: what is of another kind is refused by its name, and not as a broken dump.
 
-use crate::compressed::UnwrapLimit;
 use crate::dump::mongo::MAGIC;
-use crate::dump::postgres::archive::reader_of;
+use crate::dump::postgres::archive;
 use crate::error::{Error, Result};
 use crate::repository::snapshot::SnapshotKind;
 
@@ -34,7 +33,7 @@ fn kind_of(first: &[u8]) -> Option<SnapshotKind> {
     };
     if first.starts_with(&MAGIC) {
         Some(SnapshotKind::Mongo)
-    } else if has(&POSTGRES_LINES) || reader_of(first, "", UnwrapLimit::NoBomb).is_some() {
+    } else if has(&POSTGRES_LINES) || archive::kind_of(first).is_some() {
         Some(SnapshotKind::Postgres)
     } else if has(&MYSQL_LINES) {
         Some(SnapshotKind::Mysql)

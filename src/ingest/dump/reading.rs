@@ -10,7 +10,7 @@ use crate::ingest::dump::archive::{Assembly, AssemblyWriter, frame_name, older_f
 use crate::ingest::dump::original::{ArchiveTeller, KeptForm, Original, WrappedOriginal, unwrap_and_listen};
 use crate::ingest::dump::verdict::{InputEnd, Verdict};
 use crate::ingest::dump::{
-    BEGINNING_BYTES, DumpFormat, DumpInput, DumpReading, DumpRules, Ending, Notes, OriginalPolicy, PartList,
+    BEGINNING_BYTES, DumpForm, DumpFormat, DumpInput, DumpReading, DumpRules, Ending, Notes, OriginalPolicy, PartList,
     refuse_other_kind,
 };
 use crate::ingest::input::{OpenInput, StreamInput};
@@ -219,6 +219,9 @@ impl TextReading<'_, '_> {
     ) -> Result<InputText<F>> {
         let first = open.beginning(BEGINNING_BYTES, &|| self.reading.monitor.is_cancelled())?;
         refuse_other_kind(F::KIND, &first, &present.name)?;
+        if !first.is_empty() {
+            DumpForm::expect(self.rules.form, F::form(&first), &present.name)?;
+        }
         dumps.call_it(F::dump_file(&first), present)?;
         let Some(archive) = F::archive(&first, &self.key, &self.rules) else {
             return self.read_text(open, present, &mut dumps.parts, sink);

@@ -56,7 +56,9 @@ pub fn ingest(
         let found = Found::in_directory(directory)?;
         found.incomplete().map_or(Ok(()), |verdict| verdict.accept(&found.origin(), rules.keep_incomplete))?;
         Counters::add(&monitor.counters().bytes_expected, found.bytes);
-        let texts = TextReading { reading, rules: rules.clone(), key: String::new() };
+        // What form was told is that of the directory; its files make text.
+        let text_rules = DumpRules { form: None, ..rules.clone() };
+        let texts = TextReading { reading, rules: text_rules, key: String::new() };
         let (mut dumps, files) = found.store(&texts, threads)?;
         dumps.originals = keep_originals(&texts, &found, &files, threads)?;
         let mut dumps = texts.settle(dumps)?;
