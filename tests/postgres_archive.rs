@@ -290,6 +290,17 @@ fn an_archive_that_is_not_whole_makes_no_snapshot_unless_it_is_to_be_kept() {
             assert!(rebuilt(&place, name) == half, "{arguments:?}: {part} %");
         }
     }
+    // One that is damaged is kept so, wherever that is.
+    for arguments in [&["-Fc"][..], &["-Fc", "-Z0"]] {
+        let bytes = archive(&server, "shop", arguments).bytes();
+        let contents = bytes.len() / 10;
+        for at in (contents..bytes.len()).step_by((bytes.len() - contents) / 25) {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << (at % 8);
+            ingest(&place, kept_incomplete(options(reader(&damaged)))).unwrap();
+            assert!(rebuilt(&place, "dump.custom") == damaged, "{arguments:?}: byte {at}");
+        }
+    }
     let directory = archive(&server, "shop", &["-Fd", "-Z0"]);
     let rows = directory.files().into_keys().find(|name| name.ends_with(".dat") && name.as_bytes()[0].is_ascii_digit());
     let rows = directory.path.join(rows.unwrap());

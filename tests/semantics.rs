@@ -654,7 +654,7 @@ const PROMISES_OF_POSTGRES: &[(&str, &str)] = &[
         "an_archive_is_the_text_that_pg_restore_makes_of_it",
     ),
     (
-        "Of an archive of `-Fc` that is not compressed, or by gzip as usual, it has a recipe (`_original/NAME.recipe`), by which \
+        "Of an archive of `-Fc` that is compressed by gzip, as usual, or not at all, it has a recipe (`_original/NAME.recipe`), by which \
          `yesterfs rebuild` writes the same archive.",
         "an_archive_is_the_text_that_pg_restore_makes_of_it",
     ),

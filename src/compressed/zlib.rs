@@ -14,11 +14,17 @@ const METHOD: u8 = 0x0f;
 const DEFLATE: u8 = 8;
 const HAS_DICTIONARY: u8 = 0x20;
 
+/// A header, as a number, is so many times another one.
+const HEADER_FACTOR: u16 = 31;
+
 /// How long the header is that these bytes begin with; `None` where more are needed.
 pub fn header_length(bytes: &[u8]) -> Result<Option<usize>, &'static str> {
     match bytes {
-        [method, flags, ..] if method & METHOD == DEFLATE && flags & HAS_DICTIONARY == 0 => Ok(Some(HEADER_BYTES)),
-        [_, _, ..] => Err("it is no stream of zlib without a dictionary"),
+        [method, flags, ..] => {
+            let is_checked = u16::from_be_bytes([*method, *flags]).is_multiple_of(HEADER_FACTOR);
+            let is_known = method & METHOD == DEFLATE && flags & HAS_DICTIONARY == 0;
+            (is_checked && is_known).then_some(Some(HEADER_BYTES)).ok_or("it is no stream of zlib without a dictionary")
+        }
         _ => Ok(None),
     }
 }

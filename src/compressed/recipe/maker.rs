@@ -5,7 +5,7 @@ use crate::codec::Encoder;
 use crate::compressed::gzip::{TRAILER_BYTES, header_length};
 use crate::compressed::recipe::cut::{Cutter, Joined, Joiner};
 use crate::compressed::recipe::lines::Lines;
-use crate::compressed::recipe::piece::AHEAD_MAX;
+use crate::compressed::recipe::piece::{AHEAD_MAX, Piece};
 use crate::compressed::recipe::stream::Stream;
 use crate::compressed::recipe::{ARCHIVE_VERSION, MAGIC, StreamForm, VERSION, kind};
 use crate::compressed::zlib;
@@ -43,6 +43,8 @@ pub struct RecipeMaker {
     /// Up to where pieces took the plain bytes, and how many the next stream passes over.
     taken: u64,
     skip: u64,
+    /// Up to where plain bytes are known to be there.
+    text_end: u64,
 }
 
 /// What is around streams of deflate.
@@ -100,6 +102,7 @@ impl RecipeMaker {
             missed: 0,
             taken: start,
             skip: 0,
+            text_end: u64::MAX,
         }
     }
 
@@ -116,6 +119,12 @@ impl RecipeMaker {
             StreamForm::Zlib => ArchiveStream::Cut(CutStream { joiner: Joiner::new(number_bytes), is_told: false }),
             StreamForm::Plain => ArchiveStream::Lines(Lines::new(number_bytes)),
         }));
+    }
+
+    /// In an archive: plain bytes are there up to this place, all those of the next bytes among them. Who reads a stream that is
+    /// damaged may find less in it than its blocks hold.
+    pub fn text_reaches(&mut self, text_end: u64) {
+        self.text_end = text_end;
     }
 
     /// Takes the next compressed bytes, and adds to the recipe. A few bytes may stand for many, so it is asked now and then
@@ -182,6 +191,7 @@ impl RecipeMaker {
             Around::Archive(Some(ArchiveStream::Cut(CutStream { joiner, is_told: true }))) => {
                 self.go_on(true, is_given_up, out);
                 self.give_up(out);
+                self.put_bytes(out);
                 put_record(Encoder::new().u8(kind::CUT_END).varint(joiner.missing() as u64), out);
             }
             Around::Archive(Some(ArchiveStream::Cut(CutStream { joiner, is_told: false }))) => {
@@ -240,6 +250,7 @@ impl RecipeMaker {
             self.end_stream(&begun, is_given_up, out);
         }
         self.give_up(out);
+        self.put_bytes(out);
         let mut end = Encoder::new();
         end.u8(kind::END).varint(self.compressed).raw(&self.hash.finish());
         put_record(&end, out);
@@ -282,7 +293,9 @@ impl RecipeMaker {
         self.missed += self.buffer.len() as u64;
         self.place = Place::Unknown;
         self.take_as_they_are(self.buffer.len());
-        self.put_bytes(out);
+        if self.as_they_are.len() >= BYTES_RECORD_MAX {
+            self.put_bytes(out);
+        }
     }
 
     fn header(&mut self) -> bool {
@@ -342,6 +355,7 @@ impl RecipeMaker {
 
     /// Makes a piece of the waiting blocks, all but the last of them, which the predictor sees.
     fn make_piece(&mut self, out: &mut Vec<u8>) -> bool {
+        let text_left = self.text_end.checked_sub(self.taken).and_then(|left| left.checked_sub(self.skip));
         let Place::Stream(stream) = &mut self.place else { return false };
         let is_new = stream.predictors.is_none();
         if is_new {
@@ -357,7 +371,11 @@ impl RecipeMaker {
             piece.as_ref().and_then(|(piece, made)| Some((piece, made)).filter(|_| self.buffer.starts_with(made)));
         let mut record = Encoder::new();
         record.u8(kind::BLOCKS);
-        let Some((piece, made)) = made else {
+        let can_be_followed = |piece: &Piece| {
+            let seen = (piece.plain + piece.ahead) as u64;
+            text_left.is_some_and(|left| seen <= left) && piece.can_be_read()
+        };
+        let Some((piece, made)) = made.filter(|(piece, _)| can_be_followed(piece)) else {
             self.place = Place::Unknown;
             return false;
         };

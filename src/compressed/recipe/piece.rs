@@ -9,6 +9,9 @@ use crate::compressed::deflate::{MATCH_MAX, MATCH_MIN, Token, WINDOW_BYTES};
 /// The predictor sees so many bytes behind a piece, where there are so many: more than any token can stand for, twice.
 pub const AHEAD_MAX: usize = 1024;
 
+/// Most plain bytes of a piece.
+pub const PLAIN_MAX_BYTES: usize = 128 << 20;
+
 /// Most blocks of a piece.
 const BLOCKS_MAX: u64 = 1 << 20;
 
@@ -125,6 +128,11 @@ impl Piece {
         if sight.at == end && next.is_none() { Ok(()) } else { Err("a piece is longer than its blocks") }
     }
 
+    /// Whether it is within what readers take.
+    pub fn can_be_read(&self) -> bool {
+        self.plain <= PLAIN_MAX_BYTES && self.frames.len() as u64 <= BLOCKS_MAX
+    }
+
     pub fn encode(&self, out: &mut Encoder) {
         out.varint(self.plain as u64).varint(self.ahead as u64);
         out.list(&self.frames, |out, frame| {
@@ -152,7 +160,11 @@ impl Piece {
             return input.fail("a piece sees more than it may");
         }
         let mut frames = Vec::new();
-        for _ in 0..input.varint()?.min(BLOCKS_MAX) {
+        let blocks = input.varint()?;
+        if blocks > BLOCKS_MAX {
+            return input.fail("a piece has too many blocks");
+        }
+        for _ in 0..blocks {
             let kind = input.u8()?;
             let is_last = kind & LAST != 0;
             let (code, tokens) = match kind & !LAST {

@@ -6,7 +6,7 @@ use crate::compressed::deflate::bits::BitWriter;
 use crate::compressed::deflate::predictor::Predictor;
 use crate::compressed::recipe::cut::{Cut, Cutter, NUMBER_MAX_BYTES};
 use crate::compressed::recipe::lines::{LINE_MAX_BYTES, pieces_of};
-use crate::compressed::recipe::piece::{Piece, PieceText};
+use crate::compressed::recipe::piece::{PLAIN_MAX_BYTES, Piece, PieceText};
 use crate::compressed::recipe::{ARCHIVE_VERSION, MAGIC, PATH_MAX_BYTES, RECORD_MAX_BYTES, VERSION, kind};
 use crate::error::{Error, Result};
 use crate::id::Hasher;
@@ -16,9 +16,6 @@ const READ_BYTES: usize = 1 << 20;
 
 /// Bytes that come from somewhere: gives some into the room, none at the end.
 pub type Source<'s> = dyn FnMut(&mut Vec<u8>) -> Result<bool> + 's;
-
-/// Plain bytes of one piece.
-const PIECE_PLAIN_MAX: usize = 128 << 20;
 
 /// A recipe that is being read.
 pub struct RecipeReader<'s> {
@@ -31,17 +28,20 @@ pub struct RecipeReader<'s> {
     /// The file of the snapshot that holds the plain bytes, and where they begin in it.
     pub path: Vec<u8>,
     pub start: u64,
+    version: u8,
 }
 
 impl<'s> RecipeReader<'s> {
     /// Reads how the recipe of this name begins.
     pub fn open(name: String, source: &'s mut Source<'s>) -> Result<RecipeReader<'s>> {
-        let mut reader = RecipeReader { name, source, buffer: Vec::new(), at: 0, path: Vec::new(), start: 0 };
+        let (buffer, path) = (Vec::new(), Vec::new());
+        let mut reader = RecipeReader { name, source, buffer, at: 0, path, start: 0, version: VERSION };
         let magic = reader.take(MAGIC.len())?;
         if magic != MAGIC {
             return Err(reader.damaged("it does not begin as recipes do"));
         }
         let version = reader.take(1)?[0];
+        reader.version = version;
         if ![VERSION, ARCHIVE_VERSION].contains(&version) {
             let reason = format!("recipes of version {version} are unknown");
             return Err(Error::Unsupported { object: reader.name, reason });
@@ -101,7 +101,7 @@ impl<'s> RecipeReader<'s> {
     /// # Errors
     /// [`Error::Corrupt`] where what came is not the file that the recipe was made of.
     pub fn rebuild(mut self, text: &mut Source, out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let mut making = Making::new(text, out);
+        let mut making = Making::new(self.version, text, out);
         loop {
             let record = self.record()?;
             let is_done = making.follow(&mut Decoder::new(&record)).map_err(|failure| match failure {
@@ -144,6 +144,8 @@ impl From<&'static str> for Failure {
 
 /// A file that is being made again.
 struct Making<'t, 's> {
+    /// Of the recipe.
+    version: u8,
     source: &'t mut Source<'s>,
     out: &'t mut dyn FnMut(&[u8]) -> Result<()>,
     /// A window, and what is not used yet.
@@ -158,14 +160,17 @@ struct Making<'t, 's> {
 }
 
 impl<'t, 's> Making<'t, 's> {
-    fn new(source: &'t mut Source<'s>, out: &'t mut dyn FnMut(&[u8]) -> Result<()>) -> Making<'t, 's> {
+    fn new(version: u8, source: &'t mut Source<'s>, out: &'t mut dyn FnMut(&[u8]) -> Result<()>) -> Making<'t, 's> {
         let (predictor, cutter, bits, hash) = (None, None, BitWriter::default(), Hasher::default());
-        Making { source, out, text: Vec::new(), start: 0, predictor, bits, cutter, hash, made: 0 }
+        Making { version, source, out, text: Vec::new(), start: 0, predictor, bits, cutter, hash, made: 0 }
     }
 
     /// Does what a record tells; true at the last one.
     fn follow(&mut self, record: &mut Decoder) -> Result<bool, Failure> {
         match record.u8()? {
+            kind if kind > kind::END && self.version == VERSION => {
+                return Err("it has a record of a later version".into());
+            }
             kind::BYTES => {
                 // A stream that broke off had come so far.
                 self.bits = BitWriter::default();
@@ -182,30 +187,30 @@ impl<'t, 's> Making<'t, 's> {
             }
             kind::END => {
                 let (length, hash) = (record.varint()?, record.array()?);
-                if length != self.made || hash != self.hash.finish() {
+                if self.cutter.is_some() || length != self.made || hash != self.hash.finish() {
                     return Err("what comes of it is not the file that it was made of".into());
                 }
                 return Ok(true);
             }
-            kind::LINES => {
+            kind::LINES if self.cutter.is_none() => {
                 let (length_bytes, plain_bytes) = (record.u8()?.into(), record.varint()?);
                 self.lines(length_bytes, plain_bytes)?;
             }
             kind::SKIP => self.skip(record.varint()?)?,
-            kind::CUT => self.cutter = Some(Cutter::new(Cut::decode(record)?)),
+            kind::CUT if self.cutter.is_none() => self.cutter = Some(Cutter::new(Cut::decode(record)?)),
             kind::CUT_END => {
                 let (mut last, missing) = (Vec::new(), record.varint()? as usize);
-                self.cutter.take().into_iter().for_each(|cutter| cutter.finish(missing, &mut last));
+                self.cutter.take().ok_or("nothing is cut where it ends")?.finish(missing, &mut last);
                 self.give_out(&last)?;
             }
-            _ => return Err("it has a record of no known kind".into()),
+            _ => return Err("it has a record of no known kind, or where that cannot be".into()),
         }
         Ok(false)
     }
 
     fn make(&mut self, piece: &Piece) -> Result<(), Failure> {
         let Some(predictor) = &mut self.predictor else { return Err("it has blocks of no stream".into()) };
-        if piece.plain > PIECE_PLAIN_MAX {
+        if piece.plain > PLAIN_MAX_BYTES {
             return Err("it has a piece that is too long".into());
         }
         let end = self.start + piece.plain;
@@ -226,7 +231,7 @@ impl<'t, 's> Making<'t, 's> {
 
     /// Makes pieces of lines of the text.
     fn lines(&mut self, length_bytes: usize, plain_bytes: u64) -> Result<(), Failure> {
-        if length_bytes > NUMBER_MAX_BYTES {
+        if !(1..=NUMBER_MAX_BYTES).contains(&length_bytes) {
             return Err("it has pieces of no such length".into());
         }
         self.skip(0)?;
@@ -267,10 +272,15 @@ impl<'t, 's> Making<'t, 's> {
     }
 
     fn give(&mut self, bytes: &[u8]) -> Result<()> {
-        let Some(cutter) = &mut self.cutter else { return self.give_out(bytes) };
-        let mut pieces = Vec::new();
-        cutter.push(bytes, &mut pieces);
-        self.give_out(&pieces)
+        let Some(mut cutter) = self.cutter.take() else { return self.give_out(bytes) };
+        // Pieces of one byte would take nine times as much memory.
+        for bytes in bytes.chunks(READ_BYTES) {
+            let mut pieces = Vec::new();
+            cutter.push(bytes, &mut pieces);
+            self.give_out(&pieces)?;
+        }
+        self.cutter = Some(cutter);
+        Ok(())
     }
 
     fn give_out(&mut self, bytes: &[u8]) -> Result<()> {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::StreamForm::{Plain, Zlib};
 use super::lines::pieces_of;
 use super::*;
+use crate::codec::Encoder;
 use crate::compressed::{UnwrapLimit, Unwrapper, Wrapping};
 
 /// The recipe of a file that comes in pieces of this length, and how much of it stands there as it is.
@@ -129,6 +130,20 @@ fn recipes_that_do_not_fit_are_refused() {
     let mut newer = RECIPE.to_vec();
     newer[8] = 3;
     assert!(refusal(&newer, &text).unwrap().contains("needs a newer yesterfs"));
+    // Records of archives in the recipe of a file of gzip, and where they cannot be.
+    let of = |version: u8, records: &[&[u8]]| {
+        let mut recipe = Encoder::new();
+        recipe.raw(&MAGIC).u8(version).bytes(b"a").varint(0);
+        records.iter().for_each(|record| {
+            recipe.bytes(record);
+        });
+        refusal(&recipe.bytes, &text).unwrap()
+    };
+    assert!(of(VERSION, &[&[kind::LINES, 4, 1]]).contains("later version"));
+    assert!(of(ARCHIVE_VERSION, &[&[kind::CUT, 4, 9], &[kind::CUT, 4, 9]]).contains("where that cannot be"));
+    assert!(of(ARCHIVE_VERSION, &[&[kind::CUT_END, 0]]).contains("nothing is cut"));
+    assert!(of(ARCHIVE_VERSION, &[&[kind::LINES, 0, 1]]).contains("no such length"));
+    assert!(of(ARCHIVE_VERSION, &[&[kind::CUT, 4, 0]]).contains("no such length"));
 }
 
 proptest! {
@@ -234,12 +249,28 @@ fn an_archive_is_made_again_of_the_text_of_its_streams() {
 }
 
 #[test]
+fn a_stream_of_which_the_text_ends_early_stands_as_it_is_from_there_on() {
+    let text = rows(60_000);
+    let bytes = in_pieces(&deflated(&text, 6), 4096);
+    for there in [0, 5000, 1 << 20, text.len() - 1, text.len()] {
+        let mut recipe = Vec::new();
+        let mut maker = RecipeMaker::of_archive(b"dump.sql", 0, &mut recipe);
+        maker.begin_stream(Zlib, 4, 0);
+        maker.text_reaches(there as u64);
+        bytes.chunks(50_000).for_each(|bytes| maker.push(bytes, &|| false, &mut recipe));
+        let missed = maker.finish(&|| false, &mut recipe);
+        assert!(rebuilt(&recipe, &text[..there]).unwrap() == bytes, "{there} bytes of text");
+        assert_eq!(missed < 10, there == text.len(), "{missed}");
+    }
+}
+
+#[test]
 fn what_is_no_stream_of_an_archive_stands_as_it_is() {
     let text = rows(4000);
     let stream = deflated(&text, 6);
     let [mut damaged, mut no_zlib, mut uneven] = [0; 3].map(|_| in_pieces(&stream, 4096));
     damaged[4096 + 1000] ^= 1;
-    no_zlib[5] ^= 1;
+    no_zlib[6] ^= 1;
     // The second piece claims to be longer than the first.
     uneven[5 + 4096 + 2] += 1;
     for bytes in [damaged, no_zlib, uneven, vec![0; 5], vec![0xff; 3000], in_pieces(&stream, 1)] {

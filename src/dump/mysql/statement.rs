@@ -240,16 +240,23 @@ pub fn needs_of_table(text: &[u8], modes: QuoteModes) -> Vec<Need> {
 const NO_FUNCTIONS: [&str; 12] =
     ["AND", "COALESCE", "CONCAT", "CURRENT_TIMESTAMP", "IF", "IFNULL", "IN", "NOT", "NOW", "OR", "USER", "VALUES"];
 
+/// Before the name of a table, or of a procedure; some of these are functions, too, with brackets behind them.
+const BEFORE_TABLES: [&str; 4] = ["CALL", "INSERT", "INTO", "REPLACE"];
+const BETWEEN_VERB_AND_TABLE: [&str; 5] = ["DELAYED", "HIGH_PRIORITY", "IGNORE", "INTO", "LOW_PRIORITY"];
+
 /// What must be there when a trigger runs: the functions that it calls.
 pub fn functions_called(text: &[u8], modes: QuoteModes) -> Vec<Need> {
     let Some(mut words) = Words::new(text, modes).skip_to(&["EACH"]) else { return Vec::new() };
-    let (mut needs, mut is_table) = (Vec::new(), false);
+    let mut needs = Vec::new();
     while needs.len() < NEEDS_MAX {
         let mut ahead = words.clone();
         let Some(word) = words.next() else { break };
+        if BEFORE_TABLES.iter().any(|it| word.is(it)) {
+            pass_table(&mut words);
+            continue;
+        }
         let may_be_name = matches!(word, Word::Plain(_) | Word::Name(_)) && !NO_FUNCTIONS.iter().any(|it| word.is(it));
         if may_be_name
-            && !is_table
             && let Some((database, name)) = ahead.qualified_name()
             && ahead.pass_symbol(b'(')
         {
@@ -259,9 +266,17 @@ pub fn functions_called(text: &[u8], modes: QuoteModes) -> Vec<Need> {
             }
             words = ahead;
         }
-        is_table = word.is("INTO");
     }
     needs
+}
+
+/// Passes the name of what rows go into, or of a procedure, if one is next: brackets may follow that.
+fn pass_table(words: &mut Words) {
+    while BETWEEN_VERB_AND_TABLE.iter().any(|it| words.pass(it)) {}
+    let mut ahead = words.clone();
+    if ahead.qualified_name().is_some() {
+        *words = ahead;
+    }
 }
 
 /// What a comment between statements says.

@@ -64,6 +64,9 @@ fn functions_that_a_trigger_calls_are_found() {
     };
     assert_eq!(called("SET NEW.x = f(1) + `f`(2) + s.g (h(NEW.y))"), ["f", "s.g", "h"]);
     assert_eq!(called("INSERT INTO t (x) VALUES (NOW()), ('k(1)'), (\"l(1)\") -- m(1)\n"), [""; 0]);
+    let tables = "INSERT IGNORE INTO s.t (x) VALUES (REPLACE(f(1), 'a', 'b')); INSERT s . u (x) SELECT `INSERT`('a', 1, 2, s.g()); \
+                  REPLACE `s`.`v` (x) VALUES (1); CALL s.p(h())";
+    assert_eq!(called(&format!("BEGIN {tables}; END")), ["f", "INSERT", "s.g", "h"]);
     assert_eq!(called("IF (NEW.x IN (1, 2)) THEN SET @a = (1); END IF /* n(1) */"), [""; 0]);
 }
 

@@ -87,7 +87,8 @@ pub struct WrappedOriginal<'a> {
 
 /// What comes of an archive, in its order.
 pub enum ArchivePiece {
-    Bytes(Vec<u8>),
+    /// What text comes of it, and of all before, ends there in the file of the snapshot.
+    Bytes { bytes: Vec<u8>, text_end: u64 },
     /// A stream begins: see [`Output::Stream`].
     Stream {
         form: StreamForm,
@@ -101,24 +102,26 @@ pub enum ArchivePiece {
 pub struct ArchiveTeller {
     listener: SyncSender<ArchivePiece>,
     bytes: Vec<u8>,
+    text_end: u64,
 }
 
 impl ArchiveTeller {
     /// One, and what is told.
     pub fn new() -> (ArchiveTeller, Receiver<ArchivePiece>) {
         let (listener, pieces) = sync_channel(PIECES_WAITING_MAX);
-        (ArchiveTeller { listener, bytes: Vec::new() }, pieces)
+        (ArchiveTeller { listener, bytes: Vec::new(), text_end: 0 }, pieces)
     }
 
     /// Tells what came, of which text goes there in the file of the snapshot. Whether anybody listens they tell themselves.
     pub fn note(&mut self, output: Output, text_at: u64) {
         match output {
-            Output::Text(_) => {}
+            Output::Text(bytes) => self.text_end = text_at + bytes.len() as u64,
             Output::Frame(bytes) | Output::Shared(bytes) => {
-                self.bytes.extend_from_slice(bytes);
+                // All text of what came before was told.
                 if self.bytes.len() >= ARCHIVE_PIECE_BYTES {
                     self.give();
                 }
+                self.bytes.extend_from_slice(bytes);
             }
             Output::Stream { form, length_bytes } => {
                 self.give();
@@ -128,7 +131,8 @@ impl ArchiveTeller {
     }
 
     fn give(&mut self) {
-        let _ = self.listener.send(ArchivePiece::Bytes(std::mem::take(&mut self.bytes)));
+        let (bytes, text_end) = (std::mem::take(&mut self.bytes), self.text_end);
+        let _ = self.listener.send(ArchivePiece::Bytes { bytes, text_end });
     }
 
     /// Nothing follows.
@@ -185,7 +189,10 @@ impl OriginalKeeper<'_, '_> {
                         ArchivePiece::Stream { form, length_bytes, text_at } => {
                             maker.begin_stream(form, length_bytes, text_at);
                         }
-                        ArchivePiece::Bytes(bytes) => self.push(&mut maker, &bytes, &mut recipe, write)?,
+                        ArchivePiece::Bytes { bytes, text_end } => {
+                            maker.text_reaches(text_end);
+                            self.push(&mut maker, &bytes, &mut recipe, write)?;
+                        }
                     }
                 }
                 self.finish(maker, recipe, write)

@@ -195,10 +195,11 @@ impl TocReader {
 
 /// How the members of an archive are compressed that begins with these bytes, if these tell.
 pub fn compression(first: &[u8]) -> Option<Compression> {
-    header(&mut Fields::new(first, 0)).ok().map(|header| header.compression)
+    start_of_header(&mut Fields::new(first, 0)).ok().map(|header| header.compression)
 }
 
-fn header(fields: &mut Fields) -> FieldResult<Header> {
+/// A header up to how members are compressed.
+fn start_of_header(fields: &mut Fields) -> FieldResult<Header> {
     if fields.take(MAGIC.len())? != MAGIC {
         return Err(FieldError::Wrong("its table of contents does not begin with PGDMP"));
     }
@@ -215,14 +216,19 @@ fn header(fields: &mut Fields) -> FieldResult<Header> {
         false if fields.number()? == 0 => Compression::None,
         false => Compression::Gzip,
     };
+    let number_bytes = fields.number_bytes;
+    Ok(Header { version, number_bytes, offset_bytes, format, compression, ..Header::default() })
+}
+
+fn header(fields: &mut Fields) -> FieldResult<Header> {
+    let start = start_of_header(fields)?;
     // When it was made.
     for _ in 0..7 {
         fields.number()?;
     }
     let mut text = || fields.text(TOC_MAX_BYTES).map(|text| text.map(<[u8]>::to_vec));
     let (database, server_version, program_version) = (text()?, text()?, text()?);
-    let number_bytes = fields.number_bytes;
-    Ok(Header { version, number_bytes, offset_bytes, format, compression, database, server_version, program_version })
+    Ok(Header { database, server_version, program_version, ..start })
 }
 
 fn algorithm(number: u8) -> FieldResult<Compression> {
