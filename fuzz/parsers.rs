@@ -33,7 +33,9 @@ use yesterfs::id::hash;
 
 pub use self::commands::postgres_commands;
 pub use self::compressed::{gzip, recipe, wrapped};
-pub use self::mongo::{mongo_archive, mongo_documents, mongo_export, mongo_metadata, mongo_values};
+pub use self::mongo::{
+    mongo_archive, mongo_documents, mongo_export, mongo_export_values, mongo_metadata, mongo_values,
+};
 pub use self::names::{file_names, mydumper, part_lines};
 pub use self::postgres::{postgres_archive, postgres_dump, postgres_rows, postgres_table};
 pub use self::repository::{catalog, checkpoint, chunk_record, codec, delta, delta_group, footer, node, page, segment};
@@ -42,7 +44,7 @@ pub use self::rewriting::{postgres_renaming, postgres_tablespaces};
 /// A parser, and its name, which is that of its corpus and of its target.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 35] = [
+pub const TARGETS: [Target; 36] = [
     ("mysql_dump", mysql_dump),
     ("mysql_rows", mysql_rows),
     ("mysql_shell", mysql_shell),
@@ -61,6 +63,7 @@ pub const TARGETS: [Target; 35] = [
     ("mongo_archive", mongo_archive),
     ("mongo_metadata", mongo_metadata),
     ("mongo_export", mongo_export),
+    ("mongo_export_values", mongo_export_values),
     ("mongo_values", mongo_values),
     ("backup_files", backup_files),
     ("file_names", file_names),

@@ -22,6 +22,7 @@ mod gaps;
 mod history;
 mod join;
 mod key;
+mod layout;
 mod locate;
 mod names;
 mod nearby;
@@ -40,6 +41,7 @@ pub use self::find::{FoundRow, check_rows_are_there, find_rows};
 pub use self::form::{RowForm, Value};
 pub use self::history::{HistoryStep, row_history};
 pub use self::join::{Join, JoinCounts};
+pub use self::layout::TableLayout;
 pub use self::names::each_table_name;
 pub use self::patch::{Direction, PatchCounts, PatchWriter, around_rows};
 pub use self::reading::ReadingCounts;
@@ -48,5 +50,5 @@ pub use self::side::{DumpSide, has_rows};
 pub use self::table_counts::table_counts;
 pub use self::tables::{
     TablePair, changed_directories, changed_table, changed_tables, changed_tables_of, is_changed_directory,
-    is_changed_table, levels,
+    is_changed_table,
 };

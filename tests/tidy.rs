@@ -60,11 +60,12 @@ const DOORS: [(&str, &[&str]); 33] = [
     ("rocksdb", &["src/store/index/database.rs"]),
     // Safe system calls.
     ("rustix", ANYWHERE),
-    ("serde", &["src/cli"]),
+    ("serde", &["src/cli", "src/dump/mongo/export/fields.rs"]),
     (
         "serde_json",
         &[
             "src/cli",
+            "src/dump/mongo/export/fields.rs",
             "src/dump/mongo/id_text.rs",
             "src/dump/mongo/metadata.rs",
             "src/dump/mysql/shell/manifest.rs",

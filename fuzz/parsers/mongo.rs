@@ -5,8 +5,9 @@ use std::convert::Infallible;
 
 use super::in_any_pieces;
 use yesterfs::dump::mongo::{
-    Archive, DocumentReader, Documents, Event, Export, ExportEnd, ExportForm, IdText, Metadata, OplogReader, Prelude,
-    changed_fields, element_json, extended_json, id_element, key_of_element, shown_document, shown_element,
+    Archive, DocumentForm, DocumentReader, Documents, Event, Export, ExportEnd, ExportForm, ExportReader, IdText,
+    Metadata, OplogReader, Prelude, changed_fields, element_json, extended_json, id_element, key_of_element,
+    shown_document, shown_element,
 };
 
 pub fn mongo_documents(data: &[u8]) {
@@ -65,7 +66,7 @@ pub fn mongo_export(data: &[u8]) {
         let whole = in_any_pieces(data, |length| read_export(form, data, length), "other pieces have other documents");
         let (begins, end) = whole;
         assert!(begins.is_sorted_by(|one, next| one < next) && begins.iter().all(|&at| at < data.len() as u64));
-        assert_eq!(begins.len() as u64, end.documents, "another number of documents than was told");
+        assert_eq!(begins.len() as u64, end.counts.documents, "another number of documents than was told");
         if end.fault.is_some() || end.is_marked {
             continue;
         }
@@ -77,6 +78,37 @@ pub fn mongo_export(data: &[u8]) {
             let alone = read_export(form, document, document.len());
             assert!(alone.0 == [0] && alone.1.fault.is_none(), "a document is none alone: {:?}", alone.1);
         }
+    }
+}
+
+/// The documents of what `mongoexport` writes, from any of them on.
+pub fn mongo_export_values(data: &[u8]) {
+    let read = |length: usize| {
+        let (mut reader, mut documents) = (ExportReader::default(), Vec::new());
+        let mut tell = |start: u64, document: &[u8]| {
+            assert!(data[start as usize..].starts_with(document), "a document that does not stand there");
+            documents.push((start, document.to_vec()));
+            Ok::<(), Infallible>(())
+        };
+        let are_documents = data.chunks(length).all(|piece| reader.push(piece, &mut tell) == Ok(true));
+        (are_documents, are_documents && reader.is_between(), documents)
+    };
+    let (_, _, documents) = in_any_pieces(data, read, "other pieces are other documents");
+    let (begins, end) = read_export(ExportForm::Json, data, data.len().max(1));
+    if end.fault.is_none() {
+        assert!(documents.iter().map(|(start, _)| *start).eq(begins), "an export has other documents than its rows");
+    }
+    for (_, document) in &documents {
+        let form = DocumentForm::Json;
+        let compact = form.meaning(document);
+        assert!(form.meaning(&compact) == compact, "white space stays between words");
+        assert!(form.changed_fields(document, &compact).is_empty(), "a document differs from itself");
+        let key = |document: &[u8]| form.id(document).map(|place| form.key_of_id(&document[place]));
+        assert!(key(document) == key(&compact), "white space makes another id");
+        assert!(
+            serde_json::from_str::<serde::de::IgnoredAny>(&form.shown(document)).is_ok(),
+            "people are shown no JSON"
+        );
     }
 }
 
@@ -105,7 +137,7 @@ pub fn mongo_values(data: &[u8]) {
     }
     // What people write.
     if let Some(IdText::Json(json)) = IdText::read(data) {
-        assert!(!json.is_of(data));
+        assert!(DocumentForm::Json.is_id(data, &json) && !DocumentForm::Bson.is_id(data, &json));
     }
     look_at_document(data);
 }
@@ -138,7 +170,7 @@ fn look_at_id(element: &[u8]) {
     }
     match IdText::read(json.as_bytes()) {
         Some(IdText::Keys(keys)) => assert!(keys.contains(&key), "{json} is another key"),
-        Some(IdText::Json(wanted)) => assert!(wanted.is_of(element), "{json} is of no element"),
+        Some(IdText::Json(wanted)) => assert!(DocumentForm::Bson.is_id(element, &wanted), "{json} is of no element"),
         None => panic!("{json} cannot be read"),
     }
 }

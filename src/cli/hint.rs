@@ -171,7 +171,7 @@ pub fn unknown_table(error: Error, repository: &Repository, snapshots: &[&Snapsh
             }
         };
         // Names that cannot be read are no news: the failure is another one.
-        let _ = each_table_name(repository, manifest.kind, &manifest.root, &mut see);
+        let _ = each_table_name(repository, manifest, &mut see);
     }
     if near.is_empty() {
         return error.into();

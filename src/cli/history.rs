@@ -11,7 +11,7 @@ use yesterfs::error::{Error, Result};
 use yesterfs::progress::Monitor;
 use yesterfs::repository::catalog::Catalog;
 use yesterfs::repository::snapshot::{Snapshot, check_label};
-use yesterfs::rows::{HistoryStep, RowForm, RowView, has_rows, row_history};
+use yesterfs::rows::{HistoryStep, RowView, has_rows, row_history};
 
 use super::diff::row_record;
 use super::exit::{CommandResult, Failure};
@@ -117,7 +117,7 @@ fn words(step: &HistoryStep) -> (&'static str, &'static str) {
 fn print_text(step: &HistoryStep, output: &mut Output) -> io::Result<()> {
     output.line(format!("{}: {}", snapshot_name(step.snapshot), words(step).1))?;
     if let [_, Some(view)] | [Some(view), _] = &step.sides
-        && view.form == RowForm::Document
+        && view.form.documents().is_some()
     {
         return print_document(step, output);
     }

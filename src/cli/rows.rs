@@ -7,7 +7,7 @@ use clap::Args;
 use yesterfs::error::{Error, Result};
 use yesterfs::progress::Monitor;
 use yesterfs::repository::snapshot::SnapshotKind;
-use yesterfs::rows::{DumpSide, FoundRow, RowForm, around_rows, find_rows};
+use yesterfs::rows::{DumpSide, FoundRow, around_rows, find_rows};
 
 use super::diff::row_record;
 use super::exit::{CommandResult, Failure, Outcome};
@@ -111,7 +111,7 @@ impl Rows {
         if self.sql {
             return output.line(found.insert());
         }
-        if found.row.form == RowForm::Document {
+        if found.row.form.documents().is_some() {
             return output.line(printable(&found.row.form.shown_row(found.row.text())));
         }
         if !is_first {

@@ -9,16 +9,16 @@ use crate::error::{Error, Result};
 use crate::progress::{Counters, Monitor, Problem};
 use crate::repository::Repository;
 use crate::repository::node::Node;
-use crate::repository::snapshot::{Snapshot, SnapshotKind};
+use crate::repository::snapshot::Snapshot;
 use crate::rows::{
-    Direction, DumpSide, PatchWriter, RowDiffOptions, TablePair, changed_directories, changed_table, changed_tables_of,
-    diff_table, document_line, has_rows, is_changed_directory, is_changed_table, levels, unnamed_file,
+    Direction, DumpSide, PatchWriter, RowDiffOptions, TableLayout, TablePair, changed_directories, changed_table,
+    changed_tables_of, diff_table, document_line, has_rows, is_changed_directory, is_changed_table, unnamed_file,
 };
 use crate::view::{RowPatches, RowsChild};
 
 /// How the names of files end, behind the names of tables' directories: statements, or of MongoDB lines of JSON.
-fn suffix(kind: SnapshotKind) -> &'static [u8] {
-    if kind == SnapshotKind::Mongo { b".json" } else { b".sql" }
+fn suffix(layout: TableLayout) -> &'static [u8] {
+    if let TableLayout::Collections(_) = layout { b".json" } else { b".sql" }
 }
 
 /// Writes patches into files in this directory, which have no names there.
@@ -35,17 +35,18 @@ fn roots(pair: [&Snapshot; 2]) -> [Option<&Node>; 2] {
 impl RowPatches for RowDiffs {
     fn are_comparable(&self, pair: [&Snapshot; 2]) -> bool {
         let [a, b] = pair;
-        a.manifest.kind == b.manifest.kind && has_rows(a) && has_rows(b)
+        let is_alike = || TableLayout::of(&a.manifest) == TableLayout::of(&b.manifest);
+        a.manifest.kind == b.manifest.kind && is_alike() && has_rows(a) && has_rows(b)
     }
 
     fn children(&self, repository: &Repository, pair: [&Snapshot; 2], path: &[Vec<u8>]) -> Result<Vec<RowsChild>> {
-        let kind = pair[0].manifest.kind;
-        if path.len() < levels(kind) {
-            let names = changed_directories(repository, kind, roots(pair), path)?;
+        let layout = TableLayout::of(&pair[0].manifest);
+        if path.len() < layout.levels() {
+            let names = changed_directories(repository, layout, roots(pair), path)?;
             return Ok(names.into_iter().map(|name| RowsChild { name, is_patch: false }).collect());
         }
-        let tables = changed_tables_of(repository, kind, roots(pair), path)?;
-        let name = |table: &TablePair| [table.directory_name(), suffix(kind)].concat();
+        let tables = changed_tables_of(repository, layout, roots(pair), path)?;
+        let name = |table: &TablePair| [table.directory_name(), suffix(layout)].concat();
         let patch = |table: &TablePair| RowsChild { name: name(table), is_patch: true };
         Ok(tables.iter().map(patch).collect())
     }
@@ -57,11 +58,11 @@ impl RowPatches for RowDiffs {
         path: &[Vec<u8>],
         name: &[u8],
     ) -> Result<Option<RowsChild>> {
-        let kind = pair[0].manifest.kind;
-        let (is_patch, is_there) = if path.len() < levels(kind) {
-            (false, is_changed_directory(repository, kind, roots(pair), &[path, &[name.to_vec()]].concat())?)
-        } else if let Some(table) = name.strip_suffix(suffix(kind)) {
-            (true, is_changed_table(repository, kind, roots(pair), path, table)?)
+        let layout = TableLayout::of(&pair[0].manifest);
+        let (is_patch, is_there) = if path.len() < layout.levels() {
+            (false, is_changed_directory(repository, layout, roots(pair), &[path, &[name.to_vec()]].concat())?)
+        } else if let Some(table) = name.strip_suffix(suffix(layout)) {
+            (true, is_changed_table(repository, layout, roots(pair), path, table)?)
         } else {
             (false, false)
         };
@@ -78,9 +79,9 @@ impl RowPatches for RowDiffs {
         let monitor = Unwatched { counters: Counters::default(), is_given_up };
         let [a, b] = pair.map(|snapshot| DumpSide::new(repository, snapshot, &monitor));
         let dumps = [&a?, &b?];
-        let kind = dumps[0].kind();
-        let table = match path.split_last().and_then(|(name, path)| Some((name.strip_suffix(suffix(kind))?, path))) {
-            Some((table, path)) => changed_table(repository, kind, roots(pair), path, table)?,
+        let layout = dumps[0].layout();
+        let table = match path.split_last().and_then(|(name, path)| Some((name.strip_suffix(suffix(layout))?, path))) {
+            Some((table, path)) => changed_table(repository, layout, roots(pair), path, table)?,
             None => None,
         };
         let folder = &self.temporary_directory;
@@ -89,8 +90,8 @@ impl RowPatches for RowDiffs {
         let failed = || Error::io("write a temporary file in", folder);
         if let Some(table) = &table {
             let mut take = |text: &[u8]| file.write_all(text).map_err(failed());
-            match kind {
-                SnapshotKind::Mongo => self.write_lines(dumps, table, &monitor, &mut take)?,
+            match layout {
+                TableLayout::Collections(_) => self.write_lines(dumps, table, &monitor, &mut take)?,
                 _ => self.write_statements(dumps, table, &monitor, &mut take)?,
             }
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use crate::dump::layout::{COLLECTIONS_FILE, META_DIRECTORY, ORIGINAL_DIRECTORY};
-use crate::dump::mongo::{DOCUMENTS_SUFFIX, DocumentCounts, collection_file_name, collection_of_file};
+use crate::dump::mongo::{DocumentCounts, DocumentForm, ExportForm, collection_file_name, collection_of_file};
 use crate::dump::name::{file_name, name_of_file, split_at_dots};
 use crate::dump::part_line::PartLine;
 use crate::error::{Error, Result};
@@ -20,19 +20,27 @@ type Counts = HashMap<Vec<u8>, DocumentCounts>;
 /// Collections of two roots.
 pub struct Collections<'r> {
     repository: &'r Repository,
+    form: DocumentForm,
     roots: [Option<&'r Node>; 2],
+    /// Those that were exported as CSV are among them.
+    has_csv: bool,
     /// Not known where it is not asked how to read them.
     counts: [Counts; 2],
 }
 
 impl<'r> Collections<'r> {
-    pub fn new(repository: &'r Repository, roots: [Option<&'r Node>; 2]) -> Result<Collections<'r>> {
-        Ok(Collections { repository, roots, counts: [counts(repository, roots[0])?, counts(repository, roots[1])?] })
+    pub fn new(
+        repository: &'r Repository,
+        form: DocumentForm,
+        roots: [Option<&'r Node>; 2],
+    ) -> Result<Collections<'r>> {
+        let counts = [counts(repository, roots[0])?, counts(repository, roots[1])?];
+        Ok(Collections { repository, form, roots, has_csv: form == DocumentForm::Json, counts })
     }
 
-    /// The same to tell only which differ.
-    pub fn named_only(repository: &'r Repository, roots: [Option<&'r Node>; 2]) -> Collections<'r> {
-        Collections { repository, roots, counts: Default::default() }
+    /// The same to tell only which differ, of those that can be compared.
+    pub fn named_only(repository: &'r Repository, form: DocumentForm, roots: [Option<&'r Node>; 2]) -> Collections<'r> {
+        Collections { repository, form, roots, has_csv: false, counts: Default::default() }
     }
 
     /// All that may differ.
@@ -110,7 +118,8 @@ impl<'r> Collections<'r> {
         let mut met = PagesMet::default();
         while let Some([a, b]) = next_pair(&mut cursors, &mut met)? {
             let name = a.iter().chain(&b).map(|entry| entry.name.clone()).next().unwrap_or_default();
-            let Some(stem) = name.strip_suffix(DOCUMENTS_SUFFIX.as_bytes()) else { continue };
+            let mut stems = self.suffixes().filter_map(|suffix| name.strip_suffix(suffix.as_bytes()));
+            let Some(stem) = stems.next() else { continue };
             let sides = [a.map(|entry| entry.node), b.map(|entry| entry.node)];
             if each(self.pair(database, &collection_of_file(stem), &name, sides)).is_break() {
                 break;
@@ -119,23 +128,34 @@ impl<'r> Collections<'r> {
         Ok(())
     }
 
+    /// How the names of files of documents end.
+    fn suffixes(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let csv = ExportForm::Csv { has_names: true }.suffix();
+        std::iter::once(self.form.suffix()).chain(self.has_csv.then_some(csv))
+    }
+
     /// A collection of a database, if it is there.
     fn at(&self, database: &[u8], collection: &[u8]) -> Result<Option<TablePair>> {
-        let file = collection_file_name(collection, DOCUMENTS_SUFFIX);
-        let nodes = nodes_at(self.repository, self.roots, &[database.to_vec(), file.clone()])?;
-        let is_there = nodes.iter().any(Option::is_some);
-        Ok(is_there.then(|| self.pair(database, collection, &file, nodes)))
+        for suffix in self.suffixes() {
+            let file = collection_file_name(collection, suffix);
+            let nodes = nodes_at(self.repository, self.roots, &[database.to_vec(), file.clone()])?;
+            if nodes.iter().any(Option::is_some) {
+                return Ok(Some(self.pair(database, collection, &file, nodes)));
+            }
+        }
+        Ok(None)
     }
 
     fn pair(&self, database: &[u8], collection: &[u8], file: &[u8], nodes: [Option<Node>; 2]) -> TablePair {
         let path = [database, file].join(&b'/');
+        let is_csv = !file.ends_with(self.form.suffix().as_bytes());
         let mut side = 0;
         let sides = nodes.map(|node| {
             let counts = self.counts[side].get(&path);
             let (longest, documents) = (counts.map(|it| it.longest), counts.map(|it| it.documents));
             side += 1;
             let data = node.as_ref().and_then(Node::content).cloned();
-            node.map(|_| TableFiles { data, longest, documents, ..TableFiles::default() })
+            node.map(|_| TableFiles { data, longest, documents, is_csv, ..TableFiles::default() })
         });
         TablePair::new(vec![database.to_vec()], file_name(collection, ""), sides)
     }

@@ -117,7 +117,7 @@ impl Comparison {
         };
         let missing = key.iter().flatten().find(|name| !columns.contains(name) || !is_common(name));
         if let Some(name) = missing {
-            return Err(no_such_column(table, name, &columns, sides[0].form == RowForm::Document));
+            return Err(no_such_column(table, name, &columns, sides[0].form.documents().is_some()));
         }
         let (has_key, key) = match key {
             Some(key) => (true, key.iter().filter_map(number).collect()),
@@ -251,6 +251,12 @@ pub fn is_same_value(a: &RowView, b: &RowView, column: usize) -> bool {
         (Some(literal), Some(other)) => same_meaning((literal, a.form), (other, b.form)),
         (literal, other) => literal == other,
     }
+}
+
+/// The names of the fields at the top that two documents do not both have with the same value; `None` where there are no two.
+pub fn changed_fields(sides: &[Option<RowView>; 2]) -> Option<Vec<Vec<u8>>> {
+    let [Some(a), Some(b)] = sides else { return None };
+    a.form.documents().map(|form| form.changed_fields(a.text(), b.text()))
 }
 
 /// The first key of B that A has too: the primary key, else a unique one whose columns are never NULL.

@@ -2,13 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::dump::mongo::changed_fields;
 use crate::dump::table::TableSchema;
 use crate::error::{Error, Result};
 use crate::progress::Monitor;
 use crate::rows::ahead::Ahead;
-use crate::rows::comparison::{Comparison, RowView, is_same_value};
-use crate::rows::form::RowForm;
+use crate::rows::comparison::{Comparison, RowView, changed_fields, is_same_value};
 use crate::rows::gaps;
 use crate::rows::join::{Join, JoinCounts, Joined};
 use crate::rows::reading::{Reading, ReadingCounts};
@@ -77,10 +75,9 @@ impl RowChange<'_> {
 
     /// The names of these columns; of a document, of its fields at the top.
     pub fn changed_names(&self) -> Vec<Vec<u8>> {
-        match &self.sides {
-            [Some(a), Some(b)] if a.form == RowForm::Document => changed_fields(a.text(), b.text()),
-            _ => self.changed().into_iter().map(|column| self.comparison.columns()[column].clone()).collect(),
-        }
+        let of_columns =
+            || self.changed().into_iter().map(|column| self.comparison.columns()[column].clone()).collect();
+        changed_fields(&self.sides).unwrap_or_else(of_columns)
     }
 
     /// The row, as the newer side has it that has it at all.

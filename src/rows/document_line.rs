@@ -3,7 +3,7 @@
 use crate::dump::mongo::json_text;
 use crate::rows::difference::{Operation, RowChange};
 
-/// What changed of a document of `collection`, without a line's end: its key, and all of it before and after, in canonical Extended JSON.
+/// What changed of a document of `collection`, without a line's end: its key, and all of it before and after, as Extended JSON.
 pub fn document_line(collection: &str, row: &RowChange) -> String {
     let shown = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let mut line = format!("{{\"type\":\"row\",\"table\":{}", json_text(collection.as_bytes()));

@@ -41,7 +41,9 @@ impl Wanted {
     pub fn is_met(&self, key: &[u8], row: &RowView, by: usize) -> bool {
         match self {
             Wanted::Keys(keys) => keys.iter().any(|wanted| wanted == key),
-            Wanted::Json(wanted) => row.literal(by).is_some_and(|id| wanted.is_of(id)),
+            Wanted::Json(wanted) => {
+                row.literal(by).is_some_and(|id| row.form.documents().is_some_and(|form| form.is_id(id, wanted)))
+            }
         }
     }
 }

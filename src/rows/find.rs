@@ -69,7 +69,7 @@ pub fn find_rows(
     give: &mut dyn FnMut(&FoundRow) -> Result<()>,
 ) -> Result<bool> {
     let pairs =
-        changed_tables(dump.repository, dump.kind(), [None, Some(&dump.snapshot.manifest.root)], &[table.to_vec()])?;
+        changed_tables(dump.repository, dump.layout(), [None, Some(&dump.snapshot.manifest.root)], &[table.to_vec()])?;
     let pair =
         pairs.first().ok_or_else(|| Error::NotFound { what: "table", name: String::from_utf8_lossy(table).into() })?;
     let name = pair.name();
@@ -95,7 +95,7 @@ pub fn find_rows(
 pub fn check_rows_are_there(dump: &DumpSide, wanted: &[Vec<u8>]) -> Result<()> {
     let roots = [None, Some(&dump.snapshot.manifest.root)];
     for name in wanted.iter().filter(|_| dump.kind() == SnapshotKind::Postgres) {
-        match changed_tables(dump.repository, dump.kind(), roots, std::slice::from_ref(name)) {
+        match changed_tables(dump.repository, dump.layout(), roots, std::slice::from_ref(name)) {
             Err(Error::NotFound { .. }) => {}
             pairs => {
                 for pair in pairs? {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::dump::mongo::{self, DocumentReader};
+use crate::dump::mongo::{DocumentForm, DocumentReader, ExportReader};
 use crate::dump::mysql::{self, QuoteModes};
 use crate::dump::postgres::{self, Boundary};
 use crate::dump::table::ColumnKind;
@@ -14,8 +14,8 @@ use crate::store::chunker::ChunkSizes;
 pub enum RowForm {
     Mysql(QuoteModes),
     Postgres(postgres::RowForm),
-    /// A document of MongoDB. Its values are the element that tells it from others, and all of it.
-    Document,
+    /// A document of MongoDB. Its values are what tells it from others, and all of it.
+    Document(DocumentForm),
 }
 
 /// A value of a row.
@@ -28,14 +28,22 @@ pub enum Value<'r> {
 }
 
 impl RowForm {
+    /// How documents stand, where rows are that.
+    pub fn documents(self) -> Option<DocumentForm> {
+        match self {
+            RowForm::Document(form) => Some(form),
+            RowForm::Mysql(_) | RowForm::Postgres(_) => None,
+        }
+    }
+
     /// Where the values of a row stand. False where it is none.
     pub fn split(self, row: &[u8], values: &mut Vec<Range<usize>>) -> bool {
         match self {
             RowForm::Mysql(modes) => mysql::split_row(row, modes, values),
             RowForm::Postgres(form) => postgres::split_row(row, form, values),
-            RowForm::Document => {
+            RowForm::Document(form) => {
                 values.clear();
-                values.extend([mongo::id_element(row).unwrap_or(0..row.len()), 0..row.len()]);
+                values.extend([form.id(row).unwrap_or(0..row.len()), 0..row.len()]);
                 true
             }
         }
@@ -46,14 +54,14 @@ impl RowForm {
         match self {
             RowForm::Mysql(modes) => mysql::meaning(literal, modes),
             RowForm::Postgres(form) => postgres::meaning(literal, form),
-            RowForm::Document => Some(Cow::Borrowed(literal)),
+            RowForm::Document(form) => Some(form.meaning(literal)),
         }
     }
 
     /// What stands for a value in a key.
     pub fn key(self, literal: &[u8]) -> Option<Cow<'_, [u8]>> {
         match self {
-            RowForm::Document => Some(Cow::Owned(mongo::key_of_element(literal))),
+            RowForm::Document(form) => Some(Cow::Owned(form.key_of_id(literal))),
             _ => self.meaning(literal),
         }
     }
@@ -61,7 +69,7 @@ impl RowForm {
     /// A row, for people.
     pub fn shown_row(self, row: &[u8]) -> Cow<'_, [u8]> {
         match self {
-            RowForm::Document => Cow::Owned(mongo::shown_document(row).into_bytes()),
+            RowForm::Document(form) => Cow::Owned(form.shown(row).into_bytes()),
             _ => Cow::Borrowed(row),
         }
     }
@@ -69,7 +77,7 @@ impl RowForm {
     /// A value of a key, likewise.
     pub fn shown_key(self, literal: &[u8]) -> Cow<'_, [u8]> {
         match self {
-            RowForm::Document => Cow::Owned(mongo::shown_element(literal).into_bytes()),
+            RowForm::Document(form) => Cow::Owned(form.shown_id(literal).into_bytes()),
             _ => Cow::Borrowed(literal),
         }
     }
@@ -79,7 +87,7 @@ impl RowForm {
         let is_number = match self {
             RowForm::Mysql(_) => mysql::is_number(literal),
             RowForm::Postgres(_) => kind == Some(ColumnKind::Whole),
-            RowForm::Document => false,
+            RowForm::Document(_) => false,
         };
         match self.meaning(literal) {
             None => Value::Null,
@@ -170,13 +178,15 @@ pub enum RowReader {
     Mysql(Box<mysql::RowReader>),
     Postgres(Box<postgres::RowReader>),
     Documents(DocumentReader),
+    Export(Box<ExportReader>),
 }
 
 impl RowReader {
     /// One for rows of this form that begins at the beginning, or before a row.
     pub fn new(form: RowForm, within_rows: bool) -> RowReader {
         match form {
-            RowForm::Document => RowReader::Documents(DocumentReader::default()),
+            RowForm::Document(DocumentForm::Bson) => RowReader::Documents(DocumentReader::default()),
+            RowForm::Document(DocumentForm::Json) => RowReader::Export(Box::default()),
             RowForm::Mysql(modes) => RowReader::Mysql(Box::new(mysql::RowReader::new(modes, within_rows))),
             RowForm::Postgres(form) => {
                 let backslash_escapes = form == postgres::RowForm::Insert { backslash_escapes: true };
@@ -191,6 +201,7 @@ impl RowReader {
             RowReader::Mysql(reader) => reader.push(piece, &mut |event| tell(of_mysql(event))),
             RowReader::Postgres(reader) => reader.push(piece, &mut |event| tell(of_postgres(event))),
             RowReader::Documents(reader) => reader.push(piece, &mut |start, text| tell(Told::Row { start, text })),
+            RowReader::Export(reader) => reader.push(piece, &mut |start, text| tell(Told::Row { start, text })),
         }
     }
 
@@ -200,6 +211,7 @@ impl RowReader {
             RowReader::Mysql(reader) => reader.is_before_row().then_some(Boundary::Row),
             RowReader::Postgres(reader) => reader.boundary(),
             RowReader::Documents(reader) => reader.is_between().then_some(Boundary::Row),
+            RowReader::Export(reader) => reader.is_between().then_some(Boundary::Row),
         }
     }
 
@@ -209,6 +221,7 @@ impl RowReader {
             RowReader::Mysql(reader) => reader.finish(&mut |event| tell(of_mysql(event))),
             RowReader::Postgres(reader) => reader.finish(&mut |event| tell(of_postgres(event))),
             RowReader::Documents(reader) => Ok(reader.is_between()),
+            RowReader::Export(reader) => Ok(reader.is_between()),
         }
     }
 }

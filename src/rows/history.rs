@@ -5,17 +5,17 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::dump::mongo::changed_fields;
 use crate::error::{Error, Result};
 use crate::progress::Monitor;
 use crate::repository::Repository;
 use crate::repository::snapshot::{Snapshot, SnapshotKind};
-use crate::rows::comparison::{Comparison, RowView, is_same_value};
+use crate::rows::comparison::{Comparison, RowView, changed_fields, is_same_value};
 use crate::rows::documents::{Unshared, Wanted, is_framed_alike};
 use crate::rows::find::{FoundRow, find_rows};
-use crate::rows::form::{Marks, RowForm};
+use crate::rows::form::Marks;
 use crate::rows::gaps::{Gap, gaps};
 use crate::rows::key::push_value;
+use crate::rows::layout::TableLayout;
 use crate::rows::locate::{KeptRow, KeyPlace, Locator, wanted_key};
 use crate::rows::side::{DumpSide, TableSide};
 use crate::rows::tables::{TableFiles, TablePair, changed_tables};
@@ -47,15 +47,15 @@ impl HistoryStep<'_> {
 
     /// The names of these columns; of a document, of its fields at the top.
     pub fn changed_names(&self) -> Vec<Vec<u8>> {
-        match &self.sides {
-            [Some(a), Some(b)] if a.form == RowForm::Document => changed_fields(a.text(), b.text()),
-            _ => self.changed().into_iter().map(|column| self.comparison.columns()[column].clone()).collect(),
-        }
+        let of_columns =
+            || self.changed().into_iter().map(|column| self.comparison.columns()[column].clone()).collect();
+        changed_fields(&self.sides).unwrap_or_else(of_columns)
     }
 }
 
 /// Gives the snapshots, of these that come the newest first, in which the row of this key is another one than in the snapshot
-/// before, or the oldest that has it. Tells whether any has it. Snapshots of another kind of dump than the newest are left out.
+/// before, or the oldest that has it. Tells whether any has it. Snapshots of another kind of dump than the newest are left out,
+/// and so are dumps of MongoDB where that is of exports.
 ///
 /// # Errors
 /// [`Error::NotFound`] for a table that none has; [`Error::Invalid`] for the key, and where rows cannot be understood.
@@ -68,10 +68,13 @@ pub fn row_history(
     give: &mut dyn FnMut(&HistoryStep) -> Result<()>,
 ) -> Result<bool> {
     let Some(newest) = snapshots.first() else { return Ok(false) };
-    let kind = newest.manifest.kind;
-    let snapshots: Vec<&Snapshot> = snapshots.iter().map(|it| &**it).filter(|it| it.manifest.kind == kind).collect();
+    let layout = TableLayout::of(&newest.manifest);
+    let is_alike = |snapshot: &&Snapshot| {
+        snapshot.manifest.kind == newest.manifest.kind && TableLayout::of(&snapshot.manifest) == layout
+    };
+    let snapshots: Vec<&Snapshot> = snapshots.iter().map(|it| &**it).filter(is_alike).collect();
     let walk = Walk { repository, table, monitor };
-    if kind != SnapshotKind::Mongo {
+    if !matches!(layout, TableLayout::Collections(_)) {
         return walk.run(&snapshots, &RowKey::Values(values), give);
     }
     // What is written in one way may be ids of several types: the first of them that any snapshot has is meant.
@@ -210,7 +213,7 @@ impl Walk<'_> {
     /// The table as a snapshot has it, if it has it.
     fn pair(&self, snapshot: &Snapshot) -> Result<Option<TablePair>> {
         let roots = [None, Some(&snapshot.manifest.root)];
-        match changed_tables(self.repository, snapshot.manifest.kind, roots, &[self.table.to_vec()]) {
+        match changed_tables(self.repository, TableLayout::of(&snapshot.manifest), roots, &[self.table.to_vec()]) {
             Err(Error::NotFound { .. }) => Ok(None),
             pairs => Ok(pairs?.into_iter().next()),
         }

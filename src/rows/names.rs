@@ -4,23 +4,20 @@ use crate::dump::layout::TABLES_DIRECTORY;
 use crate::error::Result;
 use crate::repository::Repository;
 use crate::repository::node::Node;
-use crate::repository::snapshot::SnapshotKind;
+use crate::repository::snapshot::Manifest;
 use crate::rows::collections::Collections;
-use crate::rows::tables::{TablePair, each_pair, levels};
+use crate::rows::layout::TableLayout;
+use crate::rows::tables::{TablePair, each_pair};
 
-/// Tells the names of the tables or collections of a dump of this kind, as [`TablePair::name`] does. Nothing of the tables is read.
-pub fn each_table_name(
-    repository: &Repository,
-    kind: SnapshotKind,
-    root: &Node,
-    tell: &mut dyn FnMut(&str),
-) -> Result<()> {
-    if kind == SnapshotKind::Mongo {
-        let collections = Collections::named_only(repository, [None, Some(root)]).all()?;
+/// Tells the names of the tables or collections of a snapshot of a dump, as [`TablePair::name`] does. Nothing of the tables is read.
+pub fn each_table_name(repository: &Repository, manifest: &Manifest, tell: &mut dyn FnMut(&str)) -> Result<()> {
+    let (layout, root) = (TableLayout::of(manifest), &manifest.root);
+    if let TableLayout::Collections(form) = layout {
+        let collections = Collections::named_only(repository, form, [None, Some(root)]).all()?;
         collections.iter().for_each(|pair| tell(&pair.name()));
         return Ok(());
     }
-    each_below(repository, root, &mut Vec::new(), levels(kind), tell)
+    each_below(repository, root, &mut Vec::new(), layout.levels(), tell)
 }
 
 /// The same below a directory of this path, so many levels above those that have tables.

@@ -3,7 +3,8 @@
 use std::cell::OnceCell;
 use std::ops::{ControlFlow, Range};
 
-use crate::dump::layout::{DUMP_FILE, EXPORT, FORM, ROW_MARKS, XML};
+use crate::dump::layout::{DUMP_FILE, FORM, ROW_MARKS, XML};
+use crate::dump::mongo::DocumentForm;
 use crate::dump::table::TableSchema;
 use crate::dump::{mysql, postgres};
 use crate::error::{Error, Result};
@@ -13,6 +14,7 @@ use crate::repository::content::Content;
 use crate::repository::snapshot::{Snapshot, SnapshotKind};
 use crate::rows::comparison::SideColumns;
 use crate::rows::form::{Marks, RowForm, RowReader, Told};
+use crate::rows::layout::TableLayout;
 use crate::rows::tables::TableFiles;
 
 /// Bytes that are read at a time.
@@ -37,7 +39,7 @@ pub struct DumpSide<'a> {
 pub enum DumpMarks {
     Mysql(mysql::RowMarks),
     Postgres(postgres::RowMarks),
-    Mongo,
+    Mongo(DocumentForm),
 }
 
 impl DumpMarks {
@@ -46,7 +48,7 @@ impl DumpMarks {
         match self {
             DumpMarks::Mysql(marks) => mysql::table_schema(schema, marks.modes),
             DumpMarks::Postgres(_) => postgres::table_schema(schema, post),
-            DumpMarks::Mongo => Some(TableSchema::of_documents()),
+            DumpMarks::Mongo(_) => Some(TableSchema::of_documents()),
         }
     }
 
@@ -66,7 +68,7 @@ impl DumpMarks {
             DumpMarks::Postgres(postgres::RowMarks { backslash_escapes, .. }) => {
                 RowForm::Postgres(postgres::RowForm::Insert { backslash_escapes })
             }
-            DumpMarks::Mongo => RowForm::Document,
+            DumpMarks::Mongo(form) => RowForm::Document(form),
         }
     }
 }
@@ -82,7 +84,6 @@ fn why_without_rows(snapshot: &Snapshot) -> Option<&'static str> {
             Some("only dumps of databases have rows that can be told apart")
         }
         (_, Some(XML)) => Some("rows of a dump in XML are not told apart"),
-        (_, Some(EXPORT)) => Some("what mongoexport wrote is text: compare it without rows"),
         _ => None,
     }
 }
@@ -107,10 +108,15 @@ impl<'a> DumpSide<'a> {
         self.snapshot.manifest.kind
     }
 
+    /// Where its tables are.
+    pub fn layout(&self) -> TableLayout {
+        TableLayout::of(&self.snapshot.manifest)
+    }
+
     /// How the beginnings of rows are told. Where the ingest did not say, the whole dump has to be read for it.
     pub fn marks(&self) -> Result<DumpMarks> {
-        if self.kind() == SnapshotKind::Mongo {
-            return Ok(DumpMarks::Mongo);
+        if let TableLayout::Collections(form) = self.layout() {
+            return Ok(DumpMarks::Mongo(form));
         }
         if let Some(words) = self.fact(ROW_MARKS) {
             return Ok(match self.kind() {
@@ -192,6 +198,11 @@ pub struct TableSide {
 
 impl TableSide {
     pub fn open(dump: &DumpSide, files: Option<&TableFiles>, table: &str) -> Result<TableSide> {
+        if files.is_some_and(|files| files.is_csv) {
+            let reason =
+                "it was exported as CSV, whose rows are not told apart: compare the file, or name other collections";
+            return Err(Error::invalid("collection", table, reason));
+        }
         let marks = dump.marks()?;
         let text = |content: Option<&Option<Content>>| dump.text(content.and_then(Option::as_ref));
         let schema = text(files.map(|files| &files.schema))?;
@@ -210,7 +221,7 @@ impl TableSide {
         let of_table = match marks {
             DumpMarks::Mysql(marks) => Marks::Mysql(marks),
             DumpMarks::Postgres(marks) => first.lines(dump, &data, marks)?.map_or(Marks::Unknown, Marks::Lines),
-            DumpMarks::Mongo => longest.map_or(Marks::Unknown, Marks::Documents),
+            DumpMarks::Mongo(_) => longest.map_or(Marks::Unknown, Marks::Documents),
         };
         Ok(TableSide { schema, data, names, has_list: first.names.is_some(), form: first.form, marks: of_table })
     }

@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::repository::Repository;
 use crate::repository::dump_counts::{DumpCounts, each_part};
 use crate::repository::snapshot::{Snapshot, SnapshotKind};
-use crate::rows::tables::{TablePair, levels};
+use crate::rows::layout::TableLayout;
+use crate::rows::tables::TablePair;
 
 /// The tables or collections of a dump, by their names as [`TablePair::name`] tells them.
 ///
@@ -20,9 +21,10 @@ pub fn table_counts(repository: &Repository, snapshot: &Snapshot) -> Result<BTre
     if matches!(kind, SnapshotKind::Directory | SnapshotKind::Stream) {
         return Err(Error::invalid("snapshot", &snapshot.manifest.name, "it is of no dump, and has no tables"));
     }
+    let layout = TableLayout::of(&snapshot.manifest);
     let mut counts: BTreeMap<String, DumpCounts> = BTreeMap::new();
     each_part(repository, snapshot, |part| {
-        if let Some(table) = table_of(kind, part.path) {
+        if let Some(table) = table_of(layout, part.path) {
             counts.entry(table.name()).or_default().add(&part);
         }
         Ok(())
@@ -31,11 +33,11 @@ pub fn table_counts(repository: &Repository, snapshot: &Snapshot) -> Result<BTre
 }
 
 /// The table that a file of a dump is of.
-fn table_of(kind: SnapshotKind, path: &[u8]) -> Option<TablePair> {
+fn table_of(layout: TableLayout, path: &[u8]) -> Option<TablePair> {
     let mut names = path.split(|&byte| byte == b'/').map(<[u8]>::to_vec);
-    let directories: Vec<_> = names.by_ref().take(levels(kind)).collect();
-    let table = match kind {
-        SnapshotKind::Mongo => {
+    let directories: Vec<_> = names.by_ref().take(layout.levels()).collect();
+    let table = match layout {
+        TableLayout::Collections(_) => {
             let file = names.next()?;
             // `.bson`, or what an export is.
             let stem = file.iter().rposition(|&byte| byte == b'.').unwrap_or(file.len());

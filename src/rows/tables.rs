@@ -12,8 +12,8 @@ use crate::repository::content::Content;
 use crate::repository::entry_cursor::EntryCursor;
 use crate::repository::node::{DirectoryRoot, Node};
 use crate::repository::pairs::{PagesMet, next_pair};
-use crate::repository::snapshot::SnapshotKind;
 use crate::rows::collections::Collections;
+use crate::rows::layout::TableLayout;
 
 /// The files of a table that matter here, on one side.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct TableFiles {
     pub longest: Option<u64>,
     /// How many documents a collection has, where that is known.
     pub documents: Option<u64>,
+    /// Its rows are records of CSV, which are not told apart.
+    pub is_csv: bool,
 }
 
 impl TableFiles {
@@ -127,34 +129,29 @@ impl TablePair {
     }
 }
 
-/// Directories between the root and those of tables.
-pub fn levels(kind: SnapshotKind) -> usize {
-    if kind == SnapshotKind::Postgres { 2 } else { 1 }
-}
-
-/// The tables that differ between two roots, each of which is that of a snapshot of a dump of this kind, or nothing; only those of
+/// The tables that differ between two roots, each of which is that of a snapshot of a dump of this layout, or nothing; only those of
 /// these names, if any are given. Directories that both share are not read.
 ///
 /// # Errors
 /// [`Error::NotFound`] for a name that neither has; [`Error::Ambiguous`] for one that several tables have.
 pub fn changed_tables(
     repository: &Repository,
-    kind: SnapshotKind,
+    layout: TableLayout,
     roots: [Option<&Node>; 2],
     wanted: &[Vec<u8>],
 ) -> Result<Vec<TablePair>> {
-    let pairs = if kind == SnapshotKind::Mongo {
-        let collections = Collections::new(repository, roots)?;
+    let pairs = if let TableLayout::Collections(form) = layout {
+        let collections = Collections::new(repository, form, roots)?;
         match wanted.is_empty() {
             true => collections.all()?,
             false => wanted.iter().map(|name| collections.named(name)).collect::<Result<_>>()?,
         }
     } else if wanted.is_empty() {
         let mut found = Vec::new();
-        add_tables(repository, roots, &mut Vec::new(), levels(kind), &mut found)?;
+        add_tables(repository, roots, &mut Vec::new(), layout.levels(), &mut found)?;
         found
     } else {
-        wanted.iter().map(|name| named_table(repository, kind, roots, name)).collect::<Result<_>>()?
+        wanted.iter().map(|name| named_table(repository, layout, roots, name)).collect::<Result<_>>()?
     };
     Ok(pairs.into_iter().filter(TablePair::differs).collect())
 }
@@ -162,15 +159,15 @@ pub fn changed_tables(
 /// The names of the directories in the one at `path` that have tables that may differ: of databases, or of schemas.
 pub fn changed_directories(
     repository: &Repository,
-    kind: SnapshotKind,
+    layout: TableLayout,
     roots: [Option<&Node>; 2],
     path: &[Vec<u8>],
 ) -> Result<Vec<Vec<u8>>> {
-    if kind == SnapshotKind::Mongo {
-        return Collections::named_only(repository, roots).databases();
+    if let TableLayout::Collections(form) = layout {
+        return Collections::named_only(repository, form, roots).databases();
     }
     let (nodes, mut found) = (nodes_at(repository, roots, path)?, Vec::new());
-    let further = levels(kind).saturating_sub(path.len() + 1);
+    let further = layout.levels().saturating_sub(path.len() + 1);
     each_pair(repository, nodes.each_ref().map(Option::as_ref), &mut |name, sides| {
         if leads_to_changes(repository, sides.each_ref().map(Option::as_ref), further)? {
             found.push(name.to_vec());
@@ -183,16 +180,16 @@ pub fn changed_directories(
 /// Whether the directory at `path`, of a database or a schema, has tables that may differ.
 pub fn is_changed_directory(
     repository: &Repository,
-    kind: SnapshotKind,
+    layout: TableLayout,
     roots: [Option<&Node>; 2],
     path: &[Vec<u8>],
 ) -> Result<bool> {
-    if kind == SnapshotKind::Mongo {
-        let collections = Collections::named_only(repository, roots);
+    if let TableLayout::Collections(form) = layout {
+        let collections = Collections::named_only(repository, form, roots);
         return path.last().map_or(Ok(false), |database| collections.is_changed(database));
     }
     let nodes = nodes_at(repository, roots, path)?;
-    leads_to_changes(repository, nodes.each_ref().map(Option::as_ref), levels(kind).saturating_sub(path.len()))
+    leads_to_changes(repository, nodes.each_ref().map(Option::as_ref), layout.levels().saturating_sub(path.len()))
 }
 
 /// Whether tables may differ so many levels further down.
@@ -213,12 +210,14 @@ fn leads_to_changes(repository: &Repository, sides: [Option<&Node>; 2], levels: 
 /// The tables that differ of a database or a schema, which is named by directories.
 pub fn changed_tables_of(
     repository: &Repository,
-    kind: SnapshotKind,
+    layout: TableLayout,
     roots: [Option<&Node>; 2],
     path: &[Vec<u8>],
 ) -> Result<Vec<TablePair>> {
-    let found = match (kind, path) {
-        (SnapshotKind::Mongo, [database]) => Collections::named_only(repository, roots).of_database(database)?,
+    let found = match (layout, path) {
+        (TableLayout::Collections(form), [database]) => {
+            Collections::named_only(repository, form, roots).of_database(database)?
+        }
         _ => {
             let (nodes, mut found) = (nodes_at(repository, roots, path)?, Vec::new());
             add_tables_in(repository, nodes.each_ref().map(Option::as_ref), path, &mut found)?;
@@ -231,13 +230,13 @@ pub fn changed_tables_of(
 /// A table by the directories that it is in and its own, if it differs.
 pub fn changed_table(
     repository: &Repository,
-    kind: SnapshotKind,
+    layout: TableLayout,
     roots: [Option<&Node>; 2],
     path: &[Vec<u8>],
     table: &[u8],
 ) -> Result<Option<TablePair>> {
-    if let (SnapshotKind::Mongo, [database]) = (kind, path) {
-        let collection = Collections::new(repository, roots)?.in_database(database, table)?;
+    if let (TableLayout::Collections(form), [database]) = (layout, path) {
+        let collection = Collections::new(repository, form, roots)?.in_database(database, table)?;
         return Ok(collection.filter(TablePair::differs));
     }
     let below = [&path.join(&b'/'), TABLES_DIRECTORY.as_bytes(), table].join(&b'/');
@@ -248,16 +247,16 @@ pub fn changed_table(
 /// Whether there is such a table.
 pub fn is_changed_table(
     repository: &Repository,
-    kind: SnapshotKind,
+    layout: TableLayout,
     roots: [Option<&Node>; 2],
     path: &[Vec<u8>],
     table: &[u8],
 ) -> Result<bool> {
-    if let (SnapshotKind::Mongo, [database]) = (kind, path) {
-        let collection = Collections::named_only(repository, roots).in_database(database, table)?;
+    if let (TableLayout::Collections(form), [database]) = (layout, path) {
+        let collection = Collections::named_only(repository, form, roots).in_database(database, table)?;
         return Ok(collection.is_some_and(|pair| pair.differs()));
     }
-    Ok(changed_table(repository, kind, roots, path, table)?.is_some())
+    Ok(changed_table(repository, layout, roots, path, table)?.is_some())
 }
 
 /// What both have at a path.
@@ -350,8 +349,7 @@ fn files(repository: &Repository, table: Option<&Node>) -> Result<Option<TableFi
         triggers: content(TRIGGERS_FILE)?,
         post: content(POST_FILE)?,
         attachment: content(ATTACHMENT_FILE)?,
-        longest: None,
-        documents: None,
+        ..TableFiles::default()
     }))
 }
 
@@ -359,14 +357,13 @@ fn files(repository: &Repository, table: Option<&Node>) -> Result<Option<TableFi
 /// dots; where no table is called so, names may stand in quotes as the database has them.
 fn named_table(
     repository: &Repository,
-    kind: SnapshotKind,
+    layout: TableLayout,
     roots: [Option<&Node>; 2],
     name: &[u8],
 ) -> Result<TablePair> {
     let missing = || Error::NotFound { what: "table", name: String::from_utf8_lossy(name).into_owned() };
-    let whole = levels(kind) + 1;
-    let least = if kind == SnapshotKind::Postgres { 1 } else { whole };
-    let quote = if kind == SnapshotKind::Postgres { b'"' } else { b'`' };
+    let whole = layout.levels() + 1;
+    let (least, quote) = if layout == TableLayout::Schemas { (1, b'"') } else { (whole, b'`') };
     let quoted = split_quoted(name, quote).filter(|names| (least..=whole).contains(&names.len()));
     let plain = (least..=whole).rev().map(|parts| split_in(name, parts));
     for meant in plain.chain(quoted.map(|names| vec![names])) {

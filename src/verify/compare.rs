@@ -18,7 +18,9 @@ use crate::progress::{Counters, Monitor, Problem};
 use crate::repository::dump_counts::each_part;
 use crate::repository::snapshot::Snapshot;
 use crate::repository::{OpenOptions, Repository};
-use crate::rows::{DumpSide, Operation, RowDiffOptions, TableChange, TablePair, changed_tables, diff_table};
+use crate::rows::{
+    DumpSide, Operation, RowDiffOptions, TableChange, TableLayout, TablePair, changed_tables, diff_table,
+};
 use crate::store::backend::LocalBackend;
 use crate::time::Clock;
 use crate::verify::place::ScratchPlace;
@@ -169,13 +171,13 @@ impl Comparing<'_> {
         let counts = part_rows(self.repository, self.snapshot)?;
         let ours = changed_tables(
             self.repository,
-            self.snapshot.manifest.kind,
+            TableLayout::of(&self.snapshot.manifest),
             [Some(&self.snapshot.manifest.root), None],
             &[],
         )?;
         let theirs = changed_tables(
             &dumped.repository,
-            dumped.snapshot.manifest.kind,
+            TableLayout::of(&dumped.snapshot.manifest),
             [None, Some(&dumped.snapshot.manifest.root)],
             &[],
         )?;

@@ -16,10 +16,11 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 use yesterfs::compressed::UnwrapLimit;
+use yesterfs::dump::mongo::ExportForm;
 use yesterfs::error::Result;
 use yesterfs::ingest::IngestOptions;
 use yesterfs::ingest::dump::OriginalPolicy;
-use yesterfs::ingest::mongo::{ArchiveInput, MongoInput, MongoOptions, ingest_mongo};
+use yesterfs::ingest::mongo::{ArchiveInput, ExportInput, ExportOf, MongoInput, MongoOptions, ingest_mongo};
 use yesterfs::ingest::stream::StreamInput;
 use yesterfs::progress::Recorder;
 use yesterfs::repository::node::Node;
@@ -385,6 +386,13 @@ pub fn ingest(place: &TestRepository, input: MongoInput) -> Arc<Snapshot> {
         threads: 2,
     };
     ingest_mongo(&place.repository, options, &now, &Recorder::default()).unwrap().snapshot
+}
+
+/// An export of one collection.
+pub fn exported_orders(place: &TestRepository, form: ExportForm, text: &[u8]) -> Arc<Snapshot> {
+    let of = ExportOf { database: "shop".into(), collection: "orders".into(), form: Some(form) };
+    let input = StreamInput::Reader(Box::new(std::io::Cursor::new(text.to_vec())));
+    ingest(place, MongoInput::Exports(vec![ExportInput { name: None, input, of }]))
 }
 
 /// A dump of one collection, as an archive.

@@ -66,8 +66,8 @@ impl Found {
 pub fn diff(place: &TestRepository, a: &Snapshot, b: &Snapshot, options: &RowDiffOptions) -> Result<Found> {
     let monitor = Recorder::default();
     let dumps = [DumpSide::new(&place.repository, a, &monitor)?, DumpSide::new(&place.repository, b, &monitor)?];
-    let pairs =
-        changed_tables(&place.repository, a.manifest.kind, [Some(&a.manifest.root), Some(&b.manifest.root)], &[])?;
+    let roots = [Some(&a.manifest.root), Some(&b.manifest.root)];
+    let pairs = changed_tables(&place.repository, dumps[0].layout(), roots, &[])?;
     let mut found = Found::default();
     for pair in &pairs {
         diff_table([&dumps[0], &dumps[1]], pair, options, &monitor, &mut |change| {
@@ -139,8 +139,8 @@ pub fn found(place: &TestRepository, a: &Snapshot, b: &Snapshot) -> Found {
 pub fn patch(place: &TestRepository, a: &Snapshot, b: &Snapshot, direction: Direction) -> Result<Vec<u8>> {
     let monitor = Recorder::default();
     let dumps = [DumpSide::new(&place.repository, a, &monitor)?, DumpSide::new(&place.repository, b, &monitor)?];
-    let pairs =
-        changed_tables(&place.repository, a.manifest.kind, [Some(&a.manifest.root), Some(&b.manifest.root)], &[])?;
+    let roots = [Some(&a.manifest.root), Some(&b.manifest.root)];
+    let pairs = changed_tables(&place.repository, dumps[0].layout(), roots, &[])?;
     let options = options();
     let writer = PatchWriter { dumps: [&dumps[0], &dumps[1]], direction, options: &options, monitor: &monitor };
     let mut text = Vec::new();

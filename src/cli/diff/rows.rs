@@ -110,9 +110,16 @@ pub fn run(args: &Diff, invocation: &Invocation) -> CommandResult {
         let hint = "name two dumps of the same database";
         return Err(Failure::Usage { problem: "dumps of different kinds of databases have no rows in common", hint });
     }
+    if dumps[0].layout() != dumps[1].layout() {
+        let hint = "name two dumps, or two of exports";
+        return Err(Failure::Usage {
+            problem: "what mongodump wrote is not compared with what mongoexport wrote",
+            hint,
+        });
+    }
     let roots = [Some(&targets[0].node), Some(&targets[1].node)];
     let snapshots = targets.each_ref().map(|target| target.snapshot.as_ref());
-    let mut pairs = changed_tables(&repository, dumps[0].kind(), roots, &wanted)
+    let mut pairs = changed_tables(&repository, dumps[0].layout(), roots, &wanted)
         .map_err(|error| hint::unknown_table(error, &repository, &snapshots))?;
     dumps.iter().try_for_each(|dump| check_rows_are_there(dump, &wanted))?;
     if args.rows.sql && dumps[0].kind() == SnapshotKind::Mongo {
@@ -328,7 +335,7 @@ fn print_text(name: &str, row: &RowChange, is_first: bool, output: &mut Output) 
 
 fn print_json(table: &str, row: &RowChange, output: &mut Output) -> io::Result<()> {
     match row.latest().map(|view| view.form) {
-        Some(RowForm::Document) => output.line(document_line(table, row)),
+        Some(RowForm::Document(_)) => output.line(document_line(table, row)),
         _ => output.record(&row_change_record(table, row)),
     }
 }
@@ -361,7 +368,7 @@ fn row_change_record(table: &str, row: &RowChange) -> Record {
 /// Some columns of a row: whole numbers as numbers, NULL as null, all else as text.
 pub fn row_record(comparison: &Comparison, view: &RowView, columns: &[usize]) -> Record {
     let names = comparison.columns();
-    if view.form == RowForm::Document {
+    if view.form.documents().is_some() {
         return document_record(view, columns);
     }
     let present = columns.iter().filter_map(|&column| Some((&names[column], comparison.value(view, column)?)));
@@ -381,7 +388,7 @@ pub fn row_record(comparison: &Comparison, view: &RowView, columns: &[usize]) ->
     })
 }
 
-/// A document, or only what tells it from others, as canonical Extended JSON.
+/// A document, or only what tells it from others, as Extended JSON.
 fn document_record(view: &RowView, columns: &[usize]) -> Record {
     let value = |text: &[u8]| serde_json::from_slice(text).unwrap_or_default();
     match (value(&view.form.shown_row(view.text())), columns) {

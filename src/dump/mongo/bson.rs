@@ -172,7 +172,7 @@ pub fn key_of_element(element: &[u8]) -> Vec<u8> {
 }
 
 /// The digits of a number that has none behind the point, and is exact.
-fn whole_number(number: f64) -> Option<String> {
+pub(super) fn whole_number(number: f64) -> Option<String> {
     const EXACT_MAX: f64 = (1u64 << 53) as f64;
     (number.fract() == 0.0 && number.abs() <= EXACT_MAX).then(|| (number as i64).to_string())
 }

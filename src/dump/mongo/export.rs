@@ -1,11 +1,15 @@
 //! Export: reads what `mongoexport` writes, which is the documents of one collection as JSON or as CSV, and finds where they begin.
 
 mod csv;
+mod fields;
 mod json;
+mod reader;
 
 use self::csv::CsvRecords;
-use self::json::JsonDocuments;
-use crate::dump::mongo::Fault;
+pub use self::fields::{changed_json_fields, compact_json, id_of_json, key_of_json, shown_json};
+use self::json::{Edge, JsonDocuments};
+pub use self::reader::ExportReader;
+use crate::dump::mongo::{DocumentCounts, Fault};
 
 /// What an export is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +44,8 @@ impl ExportForm {
 /// How an export ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportEnd {
-    pub documents: u64,
+    /// How many documents, and of JSON the bytes of the longest with what follows it up to the next one.
+    pub counts: DocumentCounts,
     /// Its end shows that nothing is missing.
     pub is_marked: bool,
     pub fault: Option<Fault>,
@@ -63,7 +68,11 @@ impl Export {
     /// Takes the next piece, of any length, and tells where documents begin.
     pub fn push(&mut self, piece: &[u8], begins: &mut impl FnMut(u64)) {
         match self {
-            Export::Json(documents) => documents.push(piece, begins),
+            Export::Json(documents) => documents.push(piece, &mut |edge| {
+                if let Edge::Begin(at) = edge {
+                    begins(at);
+                }
+            }),
             Export::Csv(records) => records.push(piece, begins),
         }
     }

@@ -33,7 +33,8 @@ pub fn shown_element(element: &[u8]) -> String {
     element_json(element).unwrap_or_else(|| shown_bytes(element))
 }
 
-fn shown_bytes(bytes: &[u8]) -> String {
+/// What stands for bytes that are no document, or no value.
+pub(super) fn shown_bytes(bytes: &[u8]) -> String {
     let mut out = "{\"$malformed\":\"".to_string();
     push_base64(bytes, &mut out);
     out.push_str("\"}");

@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use crate::dump::mongo::bson::{object_id, text_id};
-use crate::dump::mongo::extended_json::element_json;
+use crate::dump::mongo::bson::{object_id, text_id, whole_number};
 
 /// What was written.
 #[derive(Debug)]
@@ -18,9 +17,9 @@ pub enum IdText {
 pub struct WantedJson(Value);
 
 impl WantedJson {
-    /// Whether an element has this value.
-    pub fn is_of(&self, element: &[u8]) -> bool {
-        element_json(element).and_then(|json| serde_json::from_str::<Value>(&json).ok()).is_some_and(|it| it == self.0)
+    /// Whether this JSON is the same.
+    pub fn is(&self, json: &[u8]) -> bool {
+        serde_json::from_slice::<Value>(json).is_ok_and(|it| it == self.0)
     }
 }
 
@@ -29,7 +28,7 @@ impl IdText {
     /// is none.
     pub fn read(text: &[u8]) -> Option<IdText> {
         if matches!(text.first(), Some(b'{' | b'"')) {
-            return IdText::of_json(serde_json::from_slice(text).ok()?);
+            return serde_json::from_slice(text).ok().map(IdText::of_json);
         }
         let word = std::str::from_utf8(text).unwrap_or_default();
         let id = object_id(word);
@@ -37,15 +36,26 @@ impl IdText {
         Some(IdText::Keys(id.into_iter().chain(number).chain([text_id(text)]).collect()))
     }
 
-    fn of_json(value: Value) -> Option<IdText> {
-        let field = |name: &str| value.get(name).and_then(Value::as_str);
-        let whole = ["$numberInt", "$numberLong"].iter().find_map(|name| field(name)?.parse::<i64>().ok());
-        let key = match &value {
-            Value::String(text) => Some(text_id(text.as_bytes())),
-            _ => field("$oid").and_then(object_id).or(whole.map(|number| number.to_string().into_bytes())),
-        };
-        Some(key.map_or(IdText::Json(WantedJson(value)), |key| IdText::Keys(vec![key])))
+    fn of_json(value: Value) -> IdText {
+        let key = key_of_value(&value);
+        key.map_or(IdText::Json(WantedJson(value)), |key| IdText::Keys(vec![key]))
     }
+}
+
+/// The key of a value of Extended JSON: of a string, an object id, or a whole number of whichever type.
+pub(super) fn key_of_value(value: &Value) -> Option<Vec<u8>> {
+    let field = |name: &str| value.get(name).and_then(Value::as_str);
+    let of_whole = |number: i64| number.to_string().into_bytes();
+    let of_double = |number: f64| whole_number(number).map(String::into_bytes);
+    if let Value::String(text) = value {
+        return Some(text_id(text.as_bytes()));
+    }
+    if let Value::Number(number) = value {
+        return number.as_i64().map(of_whole).or_else(|| of_double(number.as_f64()?));
+    }
+    let whole = field("$numberInt").or(field("$numberLong")).and_then(|digits| digits.parse().ok());
+    let double = || field("$numberDouble").and_then(|digits| digits.parse().ok());
+    field("$oid").and_then(object_id).or_else(|| whole.map(of_whole)).or_else(|| of_double(double()?))
 }
 
 #[cfg(test)]
@@ -69,8 +79,8 @@ mod tests {
         assert_eq!(keys(r#"{"$oid": "507f1f77bcf86cd799439011"}"#), [id]);
         assert_eq!(keys(r#"{"$numberLong": "-5"}"#), [b"-5".to_vec()]);
         let IdText::Json(json) = IdText::read(br#"{ "a" : {"$numberInt":"1"} }"#).unwrap() else { panic!() };
-        let element = |number: u8| [&b"\x03_id\0\x0c\0\0\0\x10a\0"[..], &[number, 0, 0, 0, 0]].concat();
-        assert!(json.is_of(&element(1)) && !json.is_of(&element(2)));
+        assert!(json.is(br#"{"a":{"$numberInt":"1"}}"#) && !json.is(br#"{"a":{"$numberInt":"2"}}"#) && !json.is(b"{"));
+        assert_eq!(keys(r#"{"$numberDouble": "7.0"}"#), [b"7".to_vec()]);
         assert!(IdText::read(b"{").is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! What `mongoexport` wrote: a file for each collection.
 
 use crate::compressed::Wrapping;
-use crate::dump::mongo::{DocumentCounts, Export, ExportEnd, ExportForm, collection_file_name};
+use crate::dump::mongo::{Export, ExportForm, collection_file_name};
 use crate::error::{Error, Result};
 use crate::ingest::dump::{Ending, InputEnd, Verdict};
 use crate::ingest::input::{OpenInput, StreamInput};
@@ -181,7 +181,7 @@ impl Stored {
             self.ended = ended;
         }
         self.note(end.as_ref().and_then(|end| Some(fault_in(&shown(&path), end.fault.as_ref()?))));
-        self.files.push(MongoFile { path, content, documents: end.map(counts) });
+        self.files.push(MongoFile { path, content, documents: end.map(|end| end.counts) });
     }
 
     /// What shows that not all is whole; the first of it is kept.
@@ -203,9 +203,4 @@ impl Stored {
             ended,
         }
     }
-}
-
-/// The documents of an export, of which none is BSON.
-fn counts(end: ExportEnd) -> DocumentCounts {
-    DocumentCounts { documents: end.documents, longest: 0 }
 }

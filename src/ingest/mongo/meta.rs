@@ -21,7 +21,7 @@ fn line(numbers: &[u64], path: &[Vec<u8>]) -> Vec<u8> {
     line
 }
 
-/// A line for each collection: its bytes, its documents, the bytes of the longest if it is BSON, its file.
+/// A line for each collection: its bytes, its documents, the bytes of the longest but of CSV, its file.
 pub fn collection_lines(files: &[&MongoFile]) -> impl Iterator<Item = Vec<u8>> {
     files.iter().filter_map(|file| {
         let DocumentCounts { documents, longest } = file.documents?;

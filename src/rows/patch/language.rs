@@ -22,7 +22,7 @@ impl Language {
     pub fn of(form: RowForm) -> Language {
         match form {
             RowForm::Mysql(modes) => Language::Mysql { modes, character_set: String::new() },
-            RowForm::Postgres(_) | RowForm::Document => Language::Postgres,
+            RowForm::Postgres(_) | RowForm::Document(_) => Language::Postgres,
         }
     }
 

@@ -183,6 +183,6 @@ fn push_name(name: &[u8], text: &mut Vec<u8>) {
 pub fn modes(dump: &DumpSide) -> Result<QuoteModes> {
     Ok(match dump.marks()? {
         DumpMarks::Mysql(marks) => marks.modes,
-        DumpMarks::Postgres(_) | DumpMarks::Mongo => QuoteModes::default(),
+        DumpMarks::Postgres(_) | DumpMarks::Mongo(_) => QuoteModes::default(),
     })
 }

@@ -3,8 +3,8 @@
 
 use memchr::{memchr, memchr3};
 
-use crate::dump::mongo::Fault;
 use crate::dump::mongo::export::ExportEnd;
+use crate::dump::mongo::{DocumentCounts, Fault};
 
 /// What the next byte is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl CsvRecords {
             Place::Quoted => Some("it ends within quotes"),
         };
         let fault = self.fault.or_else(|| cut.map(|what| Fault::new(self.at, what)));
-        ExportEnd { documents: self.documents, is_marked: false, fault }
+        ExportEnd { counts: DocumentCounts { documents: self.documents, longest: 0 }, is_marked: false, fault }
     }
 }
 
@@ -110,18 +110,22 @@ mod tests {
         (begins, records.finish())
     }
 
+    fn whole(documents: u64) -> ExportEnd {
+        ExportEnd { counts: DocumentCounts { documents, longest: 0 }, is_marked: false, fault: None }
+    }
+
     #[test]
     fn records_are_found_however_they_come() {
         let expected = ["1,", "2,", "3,"].map(|record| USERS.find(&format!("\n{record}")).unwrap() as u64 + 1);
         for piece in [1, 2, 3, 5, 1 << 20] {
             let (begins, end) = read(USERS.as_bytes(), piece);
-            assert_eq!((&begins[..], end), (&expected[..], ExportEnd { documents: 3, is_marked: false, fault: None }));
+            assert_eq!((&begins[..], end), (&expected[..], whole(3)));
         }
-        assert_eq!(read(b"_id\n", 1).1.documents, 0);
+        assert_eq!(read(b"_id\n", 1).1, whole(0));
         let (mut without_names, mut begins) = (CsvRecords::new(false), Vec::new());
         without_names.push(b"1,2\n3,4\n", &mut |at| begins.push(at));
-        assert_eq!((begins, without_names.finish().documents), (vec![0, 4], 2));
-        assert_eq!(read(b"", 1).1, ExportEnd { documents: 0, is_marked: false, fault: None });
+        assert_eq!((begins, without_names.finish()), (vec![0, 4], whole(2)));
+        assert_eq!(read(b"", 1).1, whole(0));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 
 use memchr::memchr3;
 
-use crate::dump::mongo::Fault;
 use crate::dump::mongo::export::ExportEnd;
+use crate::dump::mongo::{DocumentCounts, Fault};
 
 /// Objects and arrays within one another. A server allows 180, and an export adds up to two around a value.
 const DEPTH_MAX: usize = 256;
@@ -32,38 +32,77 @@ enum Place {
     Ended,
 }
 
+/// An edge of a document: where its first byte is, or the one behind its last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    Begin(u64),
+    End(u64),
+}
+
 /// Reads an export as JSON.
 pub struct JsonDocuments {
     /// Where the next byte stands.
     at: u64,
     place: Place,
     is_array: bool,
+    /// Whatever may stand between documents in any form of export may stand between any two.
+    is_lenient: bool,
     /// What closes the objects and arrays that are open.
     open: Vec<u8>,
     documents: u64,
+    /// Where the last one begins.
+    last: u64,
+    /// Bytes of the longest, up to the next one.
+    longest: u64,
     fault: Option<Fault>,
 }
 
 impl Default for JsonDocuments {
     fn default() -> JsonDocuments {
         let open = Vec::with_capacity(DEPTH_MAX);
-        JsonDocuments { at: 0, place: Place::Start, is_array: false, open, documents: 0, fault: None }
+        JsonDocuments {
+            at: 0,
+            place: Place::Start,
+            is_array: false,
+            is_lenient: false,
+            open,
+            documents: 0,
+            last: 0,
+            longest: 0,
+            fault: None,
+        }
     }
 }
 
 impl JsonDocuments {
-    pub fn push(&mut self, piece: &[u8], begins: &mut impl FnMut(u64)) {
+    /// One that may begin between any two documents of an export that was judged before.
+    pub fn within() -> JsonDocuments {
+        JsonDocuments { is_lenient: true, ..JsonDocuments::default() }
+    }
+
+    /// Whether the present place is in no document.
+    pub fn is_between(&self) -> bool {
+        !matches!(self.place, Place::Inside | Place::Text | Place::Escaped)
+    }
+
+    /// Whether something was met that is no document, behind which nothing is told.
+    pub fn has_fault(&self) -> bool {
+        self.fault.is_some()
+    }
+
+    /// Takes the next piece, of any length, and tells where documents begin and end.
+    pub fn push(&mut self, piece: &[u8], tell: &mut impl FnMut(Edge)) {
         let mut at = 0;
         while at < piece.len() && self.fault.is_none() {
             match self.place {
-                Place::Inside => at = self.inside(piece, at),
+                Place::Inside => at = self.inside(piece, at, tell),
                 Place::Text => at = self.text(piece, at),
                 Place::Escaped => {
                     self.place = Place::Text;
                     at += 1;
                 }
                 _ => {
-                    self.between(piece[at], self.at + at as u64, begins);
+                    self.between(piece[at], self.at + at as u64, tell);
                     at += 1;
                 }
             }
@@ -72,17 +111,20 @@ impl JsonDocuments {
     }
 
     /// A byte that is in no document.
-    fn between(&mut self, byte: u8, at: u64, begins: &mut impl FnMut(u64)) {
+    fn between(&mut self, byte: u8, at: u64, tell: &mut impl FnMut(Edge)) {
         let is_line = byte == b'\n' && !self.is_array;
         self.place = match (self.place, byte) {
             (Place::BehindDocument, _) if is_line => Place::MayBegin,
             (place, b' ' | b'\t' | b'\r' | b'\n') => place,
+            (place, b',' | b'[' | b']') if self.is_lenient => place,
             (Place::Start, b'[') => {
                 self.is_array = true;
                 Place::MayBegin
             }
             (Place::Start | Place::MayBegin | Place::MustBegin, b'{') => {
-                begins(at);
+                tell(Edge::Begin(at));
+                self.end_last(at);
+                self.last = at;
                 self.documents += 1;
                 self.open.push(b'}');
                 Place::Inside
@@ -94,6 +136,13 @@ impl JsonDocuments {
                 place
             }
         };
+    }
+
+    /// The last document ends before this place.
+    fn end_last(&mut self, at: u64) {
+        if self.documents > 0 {
+            self.longest = self.longest.max(at - self.last);
+        }
     }
 
     fn unexpected(&self, place: Place) -> &'static str {
@@ -108,7 +157,7 @@ impl JsonDocuments {
     }
 
     /// Goes through a document up to a string, or to its end.
-    fn inside(&mut self, piece: &[u8], mut at: usize) -> usize {
+    fn inside(&mut self, piece: &[u8], mut at: usize, tell: &mut impl FnMut(Edge)) -> usize {
         while let Some(&byte) = piece.get(at) {
             at += 1;
             match byte {
@@ -128,7 +177,8 @@ impl JsonDocuments {
                     if self.open.pop() != Some(byte) {
                         self.fail(at, "a bracket closes another one than was opened");
                     } else if self.open.is_empty() {
-                        self.place = Place::BehindDocument;
+                        self.place = if self.is_lenient { Place::Start } else { Place::BehindDocument };
+                        tell(Edge::End(self.at + at as u64));
                     } else {
                         continue;
                     }
@@ -166,7 +216,8 @@ impl JsonDocuments {
         self.fault.get_or_insert(Fault::new(self.at + behind as u64 - 1, what));
     }
 
-    pub fn finish(self) -> ExportEnd {
+    pub fn finish(mut self) -> ExportEnd {
+        self.end_last(self.at);
         let cut = match self.place {
             Place::Start | Place::Ended => None,
             Place::MayBegin if !self.is_array => None,
@@ -175,7 +226,8 @@ impl JsonDocuments {
             Place::Inside | Place::Text | Place::Escaped => Some("it ends within a document"),
         };
         let fault = self.fault.or_else(|| cut.map(|what| Fault::new(self.at, what)));
-        ExportEnd { documents: self.documents, is_marked: self.place == Place::Ended, fault }
+        let counts = DocumentCounts { documents: self.documents, longest: self.longest };
+        ExportEnd { counts, is_marked: self.place == Place::Ended, fault }
     }
 }
 
@@ -200,8 +252,18 @@ mod tests {
 
     fn read(bytes: &[u8], piece: usize) -> (Vec<u64>, ExportEnd) {
         let (mut documents, mut begins) = (JsonDocuments::default(), Vec::new());
-        bytes.chunks(piece).for_each(|piece| documents.push(piece, &mut |at| begins.push(at)));
-        (begins, documents.finish())
+        let mut ends = 0;
+        let mut tell = |edge| match edge {
+            Edge::Begin(at) => begins.push(at),
+            Edge::End(at) => {
+                assert_eq!(bytes[at as usize - 1], b'}');
+                ends += 1;
+            }
+        };
+        bytes.chunks(piece).for_each(|piece| documents.push(piece, &mut tell));
+        let end = documents.finish();
+        assert!(end.fault.is_some() || ends == begins.len(), "{ends} ends");
+        (begins, end)
     }
 
     /// Asserts where documents begin, however the bytes come.
@@ -209,7 +271,10 @@ mod tests {
     fn assert_begins(text: &str, expected: &[u64], is_marked: bool) {
         for piece in [1, 2, 3, 5, 16, 17, 1 << 20] {
             let (begins, end) = read(text.as_bytes(), piece);
-            let expected_end = ExportEnd { documents: expected.len() as u64, is_marked, fault: None };
+            let ends = expected.iter().skip(1).copied().chain([text.len() as u64]);
+            let longest = expected.iter().zip(ends).map(|(begin, end)| end - begin).max().unwrap_or(0);
+            let counts = DocumentCounts { documents: expected.len() as u64, longest };
+            let expected_end = ExportEnd { counts, is_marked, fault: None };
             assert_eq!((&begins[..], end), (expected, expected_end), "{text:?} by {piece}");
         }
     }
