@@ -19,6 +19,7 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 
 use yesterfs::dump::backup::BackupFile;
+use yesterfs::dump::letters::Letters;
 use yesterfs::dump::mysql::shell::{
     DoneManifest, DumpManifest, SchemaManifest, ShellDirectory, ShellStep, ShellTable, TableManifest,
 };
@@ -134,7 +135,8 @@ pub fn mysql_dump(data: &[u8]) {
 
 fn quote_modes(data: &[u8]) -> QuoteModes {
     let bits = hash(data)[1];
-    QuoteModes { plain_backslash: bits & 1 != 0, ansi_quotes: bits & 2 != 0 }
+    let letters = [Letters::Plain, Letters::Sjis, Letters::Gb18030, Letters::Big5][usize::from(bits >> 3 & 3)];
+    QuoteModes { plain_backslash: bits & 1 != 0, ansi_quotes: bits & 2 != 0, letters }
 }
 
 pub fn mysql_rows(data: &[u8]) {

@@ -3,7 +3,7 @@
 pub mod backup;
 mod carry;
 pub mod layout;
-mod letter_traps;
+pub mod letters;
 pub mod mongo;
 pub mod mysql;
 pub mod name;

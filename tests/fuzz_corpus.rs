@@ -20,7 +20,7 @@ const CORPUS_MAX_BYTES: u64 = 300 << 10;
 const INPUT_MAX_BYTES: usize = 16 << 10;
 
 /// What means something to one parser or another.
-const WORDS: [&[u8]; 24] = [
+const WORDS: [&[u8]; 28] = [
     b"'",
     b"\\",
     b"`",
@@ -37,6 +37,10 @@ const WORDS: [&[u8]; 24] = [
     b"),(",
     b"SET sql_mode='NO_BACKSLASH_ESCAPES,ANSI_QUOTES';\n",
     b"$_$",
+    b"SET NAMES sjis;\n",
+    b"SET character_set_client = gb18030;\n",
+    b"SET client_encoding = 'BIG5';\n",
+    b"\xa5\x5c\x81\x30\x81",
     b"COPY public.a (b) FROM stdin;\n",
     b"\n\\.\n",
     b"\\connect shop\n",

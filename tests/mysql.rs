@@ -385,32 +385,6 @@ fn whatever_is_no_dump_is_refused() {
 }
 
 #[test]
-fn letters_that_hold_a_backslash_make_no_snapshot() {
-    let (server, place) = (MariaDb::start(), TestRepository::new());
-    let run = |database: &str, sql: &[u8]| server.run(database, [b"SET NAMES utf8mb4; ", sql].concat());
-    run("", "CREATE DATABASE shop CHARACTER SET utf8mb4; USE shop; CREATE TABLE a (x INT, t TEXT)".as_bytes());
-    run("shop", "INSERT INTO a VALUES (1, 'アイ\\n中'), (2, 'ウ')".as_bytes());
-    let told = |options_of_dump: &[&str]| {
-        let dump = server.dump(&[options_of_dump, &["--databases", "shop"]].concat());
-        let ingested = ingest(&place, options(reader(&dump)));
-        ingested.map(|report| report.snapshot.manifest.facts["rows"].clone()).map_err(|error| error.to_string())
-    };
-    let sjis = ["--default-character-set=sjis"];
-    assert_eq!(told(&sjis), Ok("2".to_string()));
-    run("shop", "INSERT INTO a VALUES (3, 'ソ')".as_bytes());
-    let refusal = told(&sjis).unwrap_err();
-    assert!(refusal.contains("letters of sjis in it hold a backslash"), "{refusal}");
-    assert!(refusal.contains("dump with --default-character-set=utf8mb4"), "{refusal}");
-    assert_eq!(told(&[]), Ok("3".to_string()));
-    // What makes a trigger stands in the dump as it was sent.
-    let trigger = b"SET NAMES sjis; CREATE TRIGGER g BEFORE INSERT ON a FOR EACH ROW SET NEW.t = '\x83\x5c'";
-    server.run("shop", trigger);
-    let refusal = told(&[]).unwrap_err();
-    assert!(refusal.contains("letters of sjis in it hold a backslash"), "{refusal}");
-    assert_eq!(told(&["--skip-triggers"]), Ok("3".to_string()));
-}
-
-#[test]
 fn dumps_without_comments_are_as_complete_as_can_be_told() {
     let (server, place) = (MariaDb::start(), TestRepository::new());
     server.run("", "CREATE DATABASE shop; USE shop; CREATE TABLE a (x INT); INSERT INTO a VALUES (1)");

@@ -550,24 +550,6 @@ fn an_incomplete_dump_makes_no_snapshot_unless_it_is_to_be_kept() {
 }
 
 #[test]
-fn letters_that_hold_a_backslash_make_no_snapshot() {
-    let (server, place) = (Postgres::start(), TestRepository::new());
-    server.run("postgres", "CREATE DATABASE shop ENCODING 'UTF8' TEMPLATE template0");
-    server.run("shop", "CREATE TABLE a (x integer, t text); INSERT INTO a VALUES (1, E'アイ\\n中'), (2, 'ウ')");
-    let told = |encoding: &str| {
-        let dump = server.dump("pg_dump", &["--encoding", encoding, "shop"]);
-        let ingested = ingest(&place, of_shop(options(reader(&dump))));
-        ingested.map(|report| report.snapshot.manifest.facts["rows"].clone()).map_err(|error| error.to_string())
-    };
-    assert_eq!(told("SJIS"), Ok("2".to_string()));
-    server.run("shop", "INSERT INTO a VALUES (3, 'ソ')");
-    let refusal = told("SJIS").unwrap_err();
-    assert!(refusal.contains("letters of sjis in it hold a backslash"), "{refusal}");
-    assert!(refusal.contains("dump with --encoding=UTF8"), "{refusal}");
-    assert_eq!(told("UTF8"), Ok("3".to_string()));
-}
-
-#[test]
 fn a_dump_that_names_no_database_gets_one() {
     let (server, place) = (Postgres::start(), TestRepository::new());
     server.run("postgres", "CREATE DATABASE shop");

@@ -392,9 +392,21 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "an_incomplete_dump_makes_no_snapshot_unless_it_is_to_be_kept",
     ),
     (
-        "A dump with letters that hold a backslash or a backtick, as there are in sjis, cp932, gbk, gb18030 and big5, makes no \
-         snapshot: nothing here could tell where its strings end.",
-        "letters_that_hold_a_backslash_make_no_snapshot",
+        "In sjis, cp932, gbk, gb18030 and big5 a letter may hold a backslash or a backtick; where a dump says that it, or what it \
+         makes, is in one of these, whole letters are read.",
+        "dumps_of_mysql_in_letters_of_two_bytes_are_read_and_patched",
+    ),
+    ("Names in it are shown in UTF-8.", "dumps_of_mysql_in_letters_of_two_bytes_are_read_and_patched"),
+    (
+        "Who gives such a dump, a `restore.sql` or a patch to a client by hand tells it that set (`--default-character-set=sjis`), \
+         as `restore --into` does.",
+        "dumps_of_mysql_in_letters_of_two_bytes_come_back",
+    ),
+    ("Clients take all of a text to be in one set.", "dumps_of_mysql_in_letters_of_two_bytes_come_back"),
+    (
+        "Where such a dump has names or triggers in another one, as `CREATE TABLE` in UTF-8 has, a client may refuse a statement of \
+         it; so it does without yesterfs.",
+        "dumps_of_mysql_in_letters_of_two_bytes_come_back",
     ),
     (
         "A dump without comments is complete where it ends with what sets the session back.",

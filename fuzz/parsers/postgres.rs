@@ -5,9 +5,10 @@ use std::ops::Range;
 
 use super::{assert_cover, in_any_pieces, piece_length};
 use yesterfs::compressed::UnwrapLimit;
+use yesterfs::dump::letters::Letters;
 use yesterfs::dump::postgres::archive::{DirectoryArchive, reader_of};
 use yesterfs::dump::postgres::{
-    self, Boundary, PostgresDump, RowEvent, RowForm, RowMarks, RowReader, columns_of_rows, owns_sequence,
+    self, Boundary, PostgresDump, RowEvent, RowForm, RowMarks, RowReader, Strings, columns_of_rows, owns_sequence,
     sequence_value, table_schema,
 };
 use yesterfs::dump::unpack::{DirectoryReader, Output};
@@ -85,9 +86,9 @@ fn archive_of_files(data: &[u8]) {
 /// without a place.
 pub type ReadRows = (Vec<(Option<u64>, Vec<u8>)>, bool);
 
-pub fn read_rows(data: &[u8], backslash_escapes: bool, is_within_rows: bool, length: usize) -> ReadRows {
-    let (mut reader, mut rows) = (RowReader::new(backslash_escapes, is_within_rows), Vec::new());
-    let mut form = RowForm::Copy;
+pub fn read_rows(data: &[u8], strings: Strings, is_within_rows: bool, length: usize) -> ReadRows {
+    let (mut reader, mut rows) = (RowReader::new(strings, is_within_rows), Vec::new());
+    let mut form = RowForm::Copy(strings.letters);
     let mut tell = |event: RowEvent| {
         match event {
             RowEvent::Row { start, text } => {
@@ -116,10 +117,11 @@ fn look_at_row(row: &[u8], form: RowForm) {
     }
     assert!(places.windows(2).all(|pair| pair[0].end <= pair[1].start), "values that overlap");
     let meanings: Vec<_> = places.iter().map(|place| postgres::meaning(&row[place.clone()], form)).collect();
-    let literals = meanings.iter().map(|it| it.as_ref().map_or(b"NULL".to_vec(), |it| postgres::quoted(it)));
+    let letters = form.strings().letters;
+    let literals = meanings.iter().map(|it| it.as_ref().map_or(b"NULL".to_vec(), |it| postgres::quoted(it, letters)));
     let again = [b"(", &literals.collect::<Vec<_>>().join(&b", "[..])[..], b")"].concat();
     for backslash_escapes in [false, true].into_iter().filter(|_| !places.is_empty()) {
-        let form = RowForm::Insert { backslash_escapes };
+        let form = RowForm::Insert(Strings { backslash_escapes, letters });
         let mut places = Vec::new();
         assert!(postgres::split_row(&again, form, &mut places), "no row was written");
         let read: Vec<_> = places.iter().map(|place| postgres::meaning(&again[place.clone()], form)).collect();
@@ -129,22 +131,23 @@ fn look_at_row(row: &[u8], form: RowForm) {
 
 pub fn postgres_rows(data: &[u8]) {
     let bits = hash(data)[1];
-    let (backslash_escapes, is_within_rows) = (bits & 1 != 0, bits & 2 != 0);
-    let read = |length: usize| read_rows(data, backslash_escapes, is_within_rows, length);
+    let letters = [Letters::Plain, Letters::Sjis, Letters::Gb18030, Letters::Big5][usize::from(bits >> 3 & 3)];
+    let (strings, is_within_rows) = (Strings { backslash_escapes: bits & 1 != 0, letters }, bits & 2 != 0);
+    let read = |length: usize| read_rows(data, strings, is_within_rows, length);
     let (rows, _) = in_any_pieces(data, read, "other pieces have other rows");
-    look_at_row(data, RowForm::Copy);
-    look_at_row(data, RowForm::Insert { backslash_escapes });
-    read_from_a_row_on(data, &rows, backslash_escapes, is_within_rows);
-    let marks = RowMarks { lines: bits & 4 != 0, backslash_escapes };
+    look_at_row(data, RowForm::Copy(letters));
+    look_at_row(data, RowForm::Insert(strings));
+    read_from_a_row_on(data, &rows, strings, is_within_rows);
+    let marks = RowMarks { lines: bits & 4 != 0, strings };
     assert!(RowMarks::from_words(&marks.to_words()) == marks, "marks that are not read as they were written");
     let places = [RowMarks::first_row(data), RowMarks::last_row(data), RowMarks::end_of_rows(data)];
     assert!(places.iter().flatten().all(|&place| place <= data.len()));
 }
 
 /// Who begins to read where a row does finds what all read who came by there, up to the end of these rows.
-fn read_from_a_row_on(data: &[u8], rows: &[(Option<u64>, Vec<u8>)], backslash_escapes: bool, is_within_rows: bool) {
+fn read_from_a_row_on(data: &[u8], rows: &[(Option<u64>, Vec<u8>)], strings: Strings, is_within_rows: bool) {
     let cut = data.len() - data.len() / (1 + piece_length(data) % 7);
-    let mut reader = RowReader::new(backslash_escapes, is_within_rows);
+    let mut reader = RowReader::new(strings, is_within_rows);
     let mut passed = 0;
     let mut count = |_: RowEvent| {
         passed += 1;
@@ -152,7 +155,7 @@ fn read_from_a_row_on(data: &[u8], rows: &[(Option<u64>, Vec<u8>)], backslash_es
     };
     let Ok(_) = reader.push(&data[..cut], &mut count);
     if reader.boundary() == Some(Boundary::Row) {
-        let (rest, _) = read_rows(&data[cut..], backslash_escapes, true, piece_length(data));
+        let (rest, _) = read_rows(&data[cut..], strings, true, piece_length(data));
         let moved = rest.into_iter().map(|(start, text)| (start.map(|start| start + cut as u64), text));
         let those = |(start, _): &(Option<u64>, Vec<u8>)| start.is_some();
         let expected = rows[passed..].iter().take_while(|row| those(row)).cloned();

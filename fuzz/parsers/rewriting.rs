@@ -2,7 +2,7 @@
 
 use super::in_any_pieces;
 use super::postgres::read_rows;
-use yesterfs::dump::postgres::{Renamer, Resettler, TableInSchema};
+use yesterfs::dump::postgres::{Renamer, Resettler, Strings, TableInSchema};
 use yesterfs::dump::renaming::Rewrite;
 
 /// Another schema, which no input has.
@@ -23,7 +23,7 @@ fn renamed(data: &[u8], length: usize, old: (&str, &str), new: (&str, &str)) -> 
 /// Rows pass as they are, and what stands around them is read as the same.
 fn assert_same_rows(before: &[u8], after: &[u8]) {
     let rows = |data: &[u8]| {
-        let (rows, is_whole) = read_rows(data, false, false, data.len().max(1));
+        let (rows, is_whole) = read_rows(data, Strings::default(), false, data.len().max(1));
         let texts = rows.into_iter().map(|(start, text)| start.map(|_| text));
         (texts.collect::<Vec<_>>(), is_whole)
     };

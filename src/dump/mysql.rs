@@ -38,16 +38,16 @@ pub use self::row_reader::{RowEvent, RowReader};
 pub use self::starts::StatementStarts;
 pub use self::statement::{setting, trigger_names};
 pub use self::table::{bytes_of_bits, table_schema};
-pub use self::words::QuoteModes;
-
-use super::letter_traps::LetterTraps;
+pub use self::words::{QuoteModes, quoted_name};
 
 use self::account::definer;
-use self::facts::{character_set, shown};
+use self::facts::shown;
 use self::lexer::{EndedIn, Lexer, Sink};
 use self::row_marks::RowMarksFinder;
 use self::statement::{Belongs, Remark, functions_called, needs_of_table, remark, statement};
-use self::words::{Word, Words, undoubled};
+use self::words::{Word, Words, unquoted_name};
+
+use super::letters::Letters;
 
 /// The databases that a server has of its own.
 pub const SERVER_DATABASES: [&[u8]; 4] = [b"mysql", b"sys", b"performance_schema", b"information_schema"];
@@ -82,7 +82,6 @@ impl MysqlDump {
     pub fn push(&mut self, piece: &[u8], tell: &mut impl FnMut(Event)) {
         self.sections.row_marks.push(piece);
         self.lexer.push(piece, &mut Telling { sections: &mut self.sections, tell });
-        self.sections.letter_traps.push(piece);
     }
 
     /// Tells that nothing follows, and what was learned.
@@ -93,7 +92,6 @@ impl MysqlDump {
         self.sections.facts.end = self.sections.end(ended_in);
         let are_rows = self.sections.may_be_among_rows();
         self.sections.facts.row_marks = self.sections.row_marks.finish(are_rows);
-        self.sections.facts.letter_trap = self.sections.letter_traps.found();
         self.sections.facts
     }
 }
@@ -127,7 +125,6 @@ struct Sections {
     /// The last `INSERT` up to its rows: most are followed by others of the same table.
     last_insert: Vec<u8>,
     row_marks: RowMarksFinder,
-    letter_traps: LetterTraps,
     facts: DumpFacts,
     has_ended: bool,
     /// Banners so far.
@@ -187,23 +184,6 @@ impl Sections {
     /// Whether what was read last is, or may turn out to be, in the part of a table's rows.
     fn may_be_among_rows(&self) -> bool {
         self.is_in(PartKind::Data) || self.pending.start.is_some()
-    }
-
-    /// Looks whether a statement tells in which character set the others are.
-    fn follow_character_set(&mut self, end: u64, text: &[u8], modes: QuoteModes) {
-        let mut words = Words::new(text, modes);
-        if !words.pass("SET") {
-            return;
-        }
-        if words.pass("NAMES") {
-            self.letter_traps.set(end, character_set(&mut words));
-        } else if words.pass("CHARACTER_SET_CLIENT") && words.pass_symbol(b'=') {
-            // A variable has what was in force before the object.
-            match character_set(&mut words).filter(|name| !name.starts_with(b"@")) {
-                Some(name) => self.letter_traps.begin_object(end, name),
-                None => self.letter_traps.end_object(end),
-            }
-        }
     }
 
     /// A comment, a statement, or a row begins there.
@@ -307,14 +287,14 @@ impl<F: FnMut(Event)> Telling<'_, F> {
         sections.facts.program.get_or_insert_with(|| shown(program));
     }
 
-    fn title(&mut self, start: u64, kind: PartKind, name: &[u8]) {
+    fn title(&mut self, start: u64, kind: PartKind, name: Vec<u8>) {
         let start = self.sections.rule.unwrap_or(start);
         // Before what stands first, there is nothing to settle, nor a header.
         if start > 0 {
             self.settle();
         }
         self.sections.pending.start = Some(start);
-        self.sections.pending.title = Some((kind, unquoted(name)));
+        self.sections.pending.title = Some((kind, name));
     }
 
     fn object(&mut self, start: u64, text: &[u8], modes: QuoteModes, belongs: Belongs) {
@@ -374,11 +354,11 @@ impl<F: FnMut(Event)> Telling<'_, F> {
 }
 
 impl<F: FnMut(Event)> Sink for Telling<'_, F> {
-    fn comment(&mut self, start: u64, text: &[u8]) {
+    fn comment(&mut self, start: u64, text: &[u8], modes: QuoteModes) {
         self.sections.pass(start);
         self.sections.has_ended = false;
         match remark(text) {
-            Remark::Opens { kind, name } => self.title(start, kind, name),
+            Remark::Opens { kind, name } => self.title(start, kind, unquoted(name, modes.letters)),
             Remark::Sandbox => self.resolve(start, PartKind::Header, None, Vec::new()),
             Remark::Banner(program) => {
                 self.resolve(start, PartKind::Header, None, Vec::new());
@@ -411,7 +391,6 @@ impl<F: FnMut(Event)> Sink for Telling<'_, F> {
         self.sections.rule = None;
         self.sections.has_ended = false;
         self.sections.open.pass(text, modes);
-        self.sections.follow_character_set(start + text.len() as u64, text, modes);
         self.object(start, text, modes, statement(text, modes));
     }
 
@@ -454,12 +433,12 @@ fn contains(text: &[u8], wanted: &[u8]) -> bool {
 }
 
 /// A name as a title has it, without its quotes.
-fn unquoted(name: &[u8]) -> Vec<u8> {
+fn unquoted(name: &[u8], letters: Letters) -> Vec<u8> {
     match name {
         [quote @ (b'`' | b'\'' | b'"'), inside @ ..] => {
-            undoubled(inside.strip_suffix(&[*quote]).unwrap_or(inside), *quote).into_owned()
+            unquoted_name(inside.strip_suffix(&[*quote]).unwrap_or(inside), *quote, letters).into_owned()
         }
-        _ => name.to_vec(),
+        _ => letters.name_in_utf8(name.to_vec()),
     }
 }
 

@@ -48,23 +48,21 @@ pub use self::row_reader::{RowEvent, RowReader};
 pub use self::settings::Settings;
 pub use self::signature::takes;
 pub use self::starts::StatementStarts;
-pub use self::statement::attachment;
+pub use self::statement::{Strings, attachment};
 pub use self::staying::{GlobalsCutter, ServerGlobals, created_role, created_tablespace};
 pub use self::table::{each_statement, owns_sequence, parents, sequence_value, table_schema};
 pub use self::tablespaces::{Resettler, tablespace_directory};
 pub use self::words::{QualifiedName, Words};
 
-use super::letter_traps::LetterTraps;
-
 use self::ends::EndedIn;
-use self::facts::{BEGINNING_BYTES, client_encoding, is_of_mysql};
+use self::facts::{BEGINNING_BYTES, is_of_mysql};
 use self::lexer::{Lexer, Sink};
 use self::needs::roles;
 use self::relations::Relations;
 use self::remark::{Remark, Title, connected_to, remark};
 use self::row_marks::RowMarksFinder;
 use self::settings::name_of_setting;
-use self::statement::{Belongs, copies_from_here, sets_backslash_escapes, statement};
+use self::statement::{Belongs, copies_from_here, statement};
 use self::words::begins_with;
 
 /// What the reader tells, in the order of the dump.
@@ -95,7 +93,6 @@ impl PostgresDump {
         let missing = BEGINNING_BYTES - self.beginning.len();
         self.beginning.extend_from_slice(&piece[..piece.len().min(missing)]);
         self.lexer.push(piece, &mut Telling { sections: &mut self.sections, tell });
-        self.sections.letter_traps.push(piece);
     }
 
     /// Tells that nothing follows, and what was learned.
@@ -105,7 +102,6 @@ impl PostgresDump {
         telling.settle();
         self.sections.facts.end = self.sections.end(ended_in);
         self.sections.facts.row_marks = self.sections.row_marks.finish();
-        self.sections.facts.letter_trap = self.sections.letter_traps.found();
         self.sections.facts.is_of_mysql = is_of_mysql(&self.beginning);
         self.sections.facts
     }
@@ -136,7 +132,6 @@ struct Sections {
     relations: Relations,
     facts: DumpFacts,
     row_marks: RowMarksFinder,
-    letter_traps: LetterTraps,
     progress: Progress,
 }
 
@@ -272,11 +267,8 @@ impl<F: FnMut(Event)> Telling<'_, F> {
 
     fn setting(&mut self, start: u64, text: &[u8], belongs: &Belongs) {
         self.sections.facts.note_setting(start, text);
-        if let Some(name) = client_encoding(text) {
-            self.sections.letter_traps.set(start + text.len() as u64, Some(&name));
-        }
         self.sections.follow_search_path(text);
-        sets_backslash_escapes(text).into_iter().for_each(|escapes| self.sections.row_marks.strings(escapes));
+        self.sections.row_marks.setting(text);
         let is_first = self.sections.present.is_none() || self.sections.is_in(PartKind::Header);
         if *belongs == Belongs::ToPrevious {
             self.settle();

@@ -133,8 +133,6 @@ pub(super) trait DumpFormat: Sized {
     fn finish(&mut self, notes: &mut Notes);
     /// What the end of the dump shows.
     fn ending(&self) -> Ending;
-    /// Why what was read of it cannot be right.
-    fn misread(&self) -> Option<String>;
     /// The database that the dump's first lines name.
     fn database(&self) -> Option<&[u8]>;
     fn facts(&self) -> Facts;

@@ -232,15 +232,6 @@ impl DumpFormat for Mysql {
         }
     }
 
-    fn misread(&self) -> Option<String> {
-        self.facts.letter_trap.map(|set| {
-            format!(
-                "letters of {set} in it hold a backslash or a backtick, which would be taken for one; dump with --default-character-set=utf8mb4, \
-                 or keep it as it is with yesterfs ingest stream"
-            )
-        })
-    }
-
     fn database(&self) -> Option<&[u8]> {
         self.facts.banner_database.as_deref()
     }

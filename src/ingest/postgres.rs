@@ -177,15 +177,6 @@ impl DumpFormat for Postgres {
         }
     }
 
-    fn misread(&self) -> Option<String> {
-        self.facts.letter_trap.map(|set| {
-            format!(
-                "letters of {set} in it hold a backslash or a backtick, which would be taken for one; dump with --encoding=UTF8, \
-                 or keep it as it is with yesterfs ingest stream"
-            )
-        })
-    }
-
     fn database(&self) -> Option<&[u8]> {
         self.archive.database.as_deref()
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 
 use crate::dump::layout::database_directory;
+use crate::dump::letters::Letters;
 use crate::dump::name::{split_at_dots, split_quoted};
 use crate::error::{Error, Result};
 use crate::load::client::Client;
@@ -61,8 +62,12 @@ pub fn load(
     monitor: &dyn Monitor,
 ) -> Result<LoadReport> {
     let tables = DumpTables::of(repository.tree()?, &snapshot.manifest.root)?;
-    let loader =
-        Loader { client: client(server, options), lines: StatementLines::Mysql, threads: options.threads, monitor };
+    let loader = Loader {
+        client: client(snapshot, server, options),
+        lines: StatementLines::Mysql,
+        threads: options.threads,
+        monitor,
+    };
     let run = Run { repository, tables, loader, server, options };
     match options.tables.as_slice() {
         [] => run.load_dump(snapshot),
@@ -70,7 +75,7 @@ pub fn load(
     }
 }
 
-fn client(server: &MysqlUrl, options: &LoadOptions) -> Client {
+fn client(snapshot: &Snapshot, server: &MysqlUrl, options: &LoadOptions) -> Client {
     let MysqlUrl { user, host, port, socket, defaults_file, database: _ } = server;
     // An option file has to come first.
     let mut arguments: Vec<OsString> = Vec::new();
@@ -90,7 +95,13 @@ fn client(server: &MysqlUrl, options: &LoadOptions) -> Client {
     arguments.extend(ARGUMENTS.map(OsString::from));
     let program = Client::program(options.client.as_ref(), &CLIENTS);
     let environment = options.environment.clone();
-    Client { program, arguments, statement_option: "--execute", environment, withheld: Vec::new() }
+    let character_set = snapshot.manifest.facts.get("character_set").map(String::as_str).unwrap_or_default();
+    // Else it would take a part of a letter for the backslash that it looks like.
+    let of_text = match Letters::of(character_set.as_bytes()) {
+        Letters::Plain => Vec::new(),
+        _ => vec![format!("--default-character-set={character_set}").into()],
+    };
+    Client { program, arguments, statement_option: "--execute", of_text, environment, withheld: Vec::new() }
 }
 
 impl<'a> Run<'a> {

@@ -223,7 +223,10 @@ impl Comparison {
         let layouts = rows.layouts.borrow();
         let number = layout.try_into().map_or(0, u16::from_le_bytes);
         let layout = &layouts[usize::from(number)];
-        if text.is_empty() && layout.columns.is_empty() && rows.form == RowForm::Postgres(postgres::RowForm::Copy) {
+        if text.is_empty()
+            && layout.columns.is_empty()
+            && matches!(rows.form, RowForm::Postgres(postgres::RowForm::Copy(_)))
+        {
             // The line of a row that has no columns.
             values.clear();
         }

@@ -189,8 +189,7 @@ impl RowReader {
             RowForm::Document(DocumentForm::Json) => RowReader::Export(Box::default()),
             RowForm::Mysql(modes) => RowReader::Mysql(Box::new(mysql::RowReader::new(modes, within_rows))),
             RowForm::Postgres(form) => {
-                let backslash_escapes = form == postgres::RowForm::Insert { backslash_escapes: true };
-                RowReader::Postgres(Box::new(postgres::RowReader::new(backslash_escapes, within_rows)))
+                RowReader::Postgres(Box::new(postgres::RowReader::new(form.strings(), within_rows)))
             }
         }
     }

@@ -65,9 +65,7 @@ impl DumpMarks {
     fn form(self) -> RowForm {
         match self {
             DumpMarks::Mysql(marks) => RowForm::Mysql(marks.modes),
-            DumpMarks::Postgres(postgres::RowMarks { backslash_escapes, .. }) => {
-                RowForm::Postgres(postgres::RowForm::Insert { backslash_escapes })
-            }
+            DumpMarks::Postgres(marks) => RowForm::Postgres(postgres::RowForm::Insert(marks.strings)),
             DumpMarks::Mongo(form) => RowForm::Document(form),
         }
     }
@@ -319,7 +317,7 @@ impl First {
 
     /// Where each line is a row, if that is so anywhere.
     fn lines(&self, dump: &DumpSide, data: &Content, marks: postgres::RowMarks) -> Result<Option<Range<u64>>> {
-        let is_copied = self.form == RowForm::Postgres(postgres::RowForm::Copy);
+        let is_copied = matches!(self.form, RowForm::Postgres(postgres::RowForm::Copy(_)));
         let Some(start) = self.start.filter(|_| marks.lines && is_copied) else { return Ok(None) };
         let (at, mut text) = (data.size.saturating_sub(TAIL_BYTES), Vec::new());
         dump.repository.contents()?.read(data, at, TAIL_BYTES as usize, &mut text)?;

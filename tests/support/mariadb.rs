@@ -147,8 +147,14 @@ impl MariaDb {
     /// Runs statements, with or without a database; gives what they print.
     #[track_caller]
     pub fn run(&self, database: &str, sql: impl AsRef<[u8]>) -> String {
+        self.run_in("utf8mb4", database, sql)
+    }
+
+    /// The same of statements in another character set.
+    #[track_caller]
+    pub fn run_in(&self, set: &str, database: &str, sql: impl AsRef<[u8]>) -> String {
         let mut client = self.program("mariadb");
-        client.args(["--batch", "--skip-column-names"]);
+        client.args(["--batch", "--skip-column-names", &format!("--default-character-set={set}")]);
         client.args(Some(database).filter(|name| !name.is_empty()));
         let mut client = client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdin = client.stdin.take().unwrap();

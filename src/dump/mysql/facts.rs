@@ -56,8 +56,6 @@ pub struct DumpFacts {
     pub sessions_before: Vec<Session>,
     /// How the beginning of a row is told; `None` where not all rows are read the same way.
     pub row_marks: Option<RowMarks>,
-    /// The character set of a letter that holds a backslash or a backtick: what was read is wrong then.
-    pub letter_trap: Option<&'static str>,
     pub end: DumpEnd,
 }
 
@@ -129,7 +127,7 @@ impl DumpFacts {
 }
 
 /// The character set that the next word names.
-pub fn character_set<'a>(words: &mut Words<'a>) -> Option<&'a [u8]> {
+fn character_set<'a>(words: &mut Words<'a>) -> Option<&'a [u8]> {
     match words.next() {
         Some(Word::Plain(name) | Word::Text(name)) => Some(name),
         _ => None,

@@ -7,15 +7,16 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use memchr::memchr;
 
 use crate::dump::carry::Carry;
+use crate::dump::letters::Letters;
 use crate::dump::mysql::modes::ModeTracker;
-use crate::dump::mysql::scan::{begins_with, end_of_comment, end_of_quotes, is_word_byte};
+use crate::dump::mysql::scan::{begins_with, end_of_comment, end_of_quotes, is_word_byte, next_stop_among_letters};
 use crate::dump::mysql::words::QuoteModes;
 use crate::dump::stops::{Stops, next_stop};
 
 /// What the lexer tells, in the order of the dump, to who wants to know it. Places are bytes from its beginning.
 pub trait Sink {
     /// A comment between statements, up to the end of its line.
-    fn comment(&mut self, _start: u64, _text: &[u8]) {}
+    fn comment(&mut self, _start: u64, _text: &[u8], _modes: QuoteModes) {}
     /// A statement that has ended; of a long one the first [`HEAD_MAX_BYTES`].
     fn statement(&mut self, _start: u64, _text: &[u8], _modes: QuoteModes) {}
     /// The beginning of an `INSERT` or `REPLACE`, up to its first row.
@@ -252,7 +253,7 @@ impl Lexer {
 
     fn end_line(&mut self, sink: &mut impl Sink) {
         if self.place == Place::Line {
-            sink.comment(self.start, &self.head);
+            sink.comment(self.start, &self.head, self.modes.present());
         } else {
             let mut words = self.head.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).skip(1);
             let delimiter = words.next().unwrap_or(b";").to_vec();
@@ -330,7 +331,10 @@ impl Lexer {
             return self.leave_inside(bytes, at, at_end).map_continue(Step::On);
         }
         let stops = if self.is_insert { &self.insert_stops } else { &self.statement_stops };
-        let at = next_stop(bytes, at, stops);
+        let at = match self.modes.present().letters {
+            Letters::Plain => next_stop(bytes, at, stops),
+            letters => next_stop_among_letters(bytes, at, at_end, stops, letters)?,
+        };
         if at == bytes.len() {
             return Continue(Step::On(at));
         }
@@ -436,7 +440,7 @@ impl Lexer {
     fn leave_inside(&mut self, bytes: &[u8], at: usize, at_end: bool) -> ControlFlow<usize, usize> {
         let (next, is_left) = match self.inside {
             Inside::Code => (at, true),
-            Inside::Quotes(quote) => end_of_quotes(bytes, at, at_end, quote, self.modes.present().escapes(quote))?,
+            Inside::Quotes(quote) => end_of_quotes(bytes, at, at_end, quote, self.modes.present())?,
             Inside::LineComment => match memchr(b'\n', &bytes[at..]) {
                 Some(length) => (at + length, true),
                 None => (bytes.len(), false),

@@ -1,9 +1,10 @@
-//! ModeTracker: follows `SQL_MODE` through a dump, as far as it decides how quotes are read. A dump sets it for each routine,
-//! and sets it back from a variable.
+//! ModeTracker: follows `SQL_MODE` and the character set through a dump, as far as they decide how quotes are read. A dump sets them for
+//! each routine, and sets them back from variables.
 
+use crate::dump::letters::Letters;
 use crate::dump::mysql::words::{QuoteModes, Word, Words};
 
-/// Variables that are remembered; dumps use two.
+/// Variables that are remembered; dumps use four.
 const VARIABLES_MAX: usize = 8;
 
 /// The present mode, and those that variables hold.
@@ -31,6 +32,10 @@ impl ModeTracker {
         }
         loop {
             let Some(target) = words.next() else { return };
+            if target.is("NAMES") {
+                self.present.letters = words.next().as_ref().map_or(Letters::Plain, letters_of);
+                continue;
+            }
             let is_assigned = words.pass_symbol(b'=') || (words.pass_symbol(b':') && words.pass_symbol(b'='));
             // `SET SESSION sql_mode = ...`, `SET NAMES utf8mb4`.
             if !is_assigned {
@@ -44,13 +49,19 @@ impl ModeTracker {
 
     fn assign(&mut self, target: &Word, value: &Word) {
         if is_sql_mode(target) {
-            self.present = match value {
+            let modes = match value {
                 Word::Text(modes) => modes_of(modes),
                 Word::Plain(variable) if variable.starts_with(b"@") => self.remembered(variable),
                 _ => QuoteModes::default(),
             };
+            self.present = QuoteModes { letters: self.present.letters, ..modes };
+        } else if is_character_set(target) {
+            self.present.letters = match value {
+                Word::Plain(variable) if variable.starts_with(b"@") => self.remembered(variable).letters,
+                name => letters_of(name),
+            };
         } else if let Word::Plain(variable) = target
-            && is_sql_mode(value)
+            && (is_sql_mode(value) || is_character_set(value))
         {
             let name = variable.to_ascii_lowercase();
             self.variables.retain(|(known, _)| *known != name);
@@ -66,6 +77,16 @@ impl ModeTracker {
     }
 }
 
+/// The one that tells in which set statements are.
+fn is_character_set(word: &Word) -> bool {
+    word.is("CHARACTER_SET_CLIENT") || word.is("@@CHARACTER_SET_CLIENT")
+}
+
+/// Those of the set that a word names.
+fn letters_of(word: &Word) -> Letters {
+    word.name().map_or(Letters::Plain, |name| Letters::of(&name))
+}
+
 fn is_sql_mode(word: &Word) -> bool {
     // `@@SESSION.sql_mode` is several words, of which the last is assigned.
     word.is("SQL_MODE") || word.is("@@SQL_MODE")
@@ -78,7 +99,11 @@ const ANSI_QUOTES: [&str; 7] = ["ANSI_QUOTES", "ANSI", "POSTGRESQL", "ORACLE", "
 fn modes_of(text: &[u8]) -> QuoteModes {
     let has =
         |mode: &str| text.split(|&byte| byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(mode.as_bytes()));
-    QuoteModes { plain_backslash: has("NO_BACKSLASH_ESCAPES"), ansi_quotes: ANSI_QUOTES.into_iter().any(has) }
+    QuoteModes {
+        plain_backslash: has("NO_BACKSLASH_ESCAPES"),
+        ansi_quotes: ANSI_QUOTES.into_iter().any(has),
+        ..QuoteModes::default()
+    }
 }
 
 #[cfg(test)]

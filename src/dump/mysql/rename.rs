@@ -5,8 +5,7 @@ use std::borrow::Cow;
 
 use crate::dump::mysql::lexer::Sink;
 use crate::dump::mysql::rewriter::{Editor, Rewriter};
-use crate::dump::mysql::words::{QuoteModes, Word, Words};
-use crate::dump::name::quoted_name;
+use crate::dump::mysql::words::{QuoteModes, Word, Words, quoted_name};
 use crate::dump::renaming::{Edits, NameLimit, dependent_name};
 
 /// Longest name of anything.
@@ -91,7 +90,7 @@ impl Changes {
     fn table(&mut self, start: u64, words: &mut Words) {
         let from = words.place();
         if words.qualified_name().is_some_and(|(_, name)| name == self.old) {
-            let new = quoted_name(&self.new, b'`');
+            let new = quoted_name(&self.new, b'`', words.modes().letters);
             self.list.push((start + from as u64..start + words.end() as u64, new));
         }
     }
@@ -101,7 +100,8 @@ impl Changes {
         let mut ahead = words.clone();
         let from = ahead.place();
         if let Some(name) = ahead.next().and_then(|word| word.name().map(Cow::into_owned)) {
-            let new = quoted_name(&dependent_name(&name, &self.old, &self.new, NAME_MAX), b'`');
+            let new = dependent_name(&name, &self.old, &self.new, NAME_MAX);
+            let new = quoted_name(&new, b'`', ahead.modes().letters);
             self.list.push((start + from as u64..start + ahead.end() as u64, new));
             *words = ahead;
         }

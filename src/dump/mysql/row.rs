@@ -11,7 +11,7 @@ use crate::dump::values::split_values;
 /// Where the values of a row stand, given with its parentheses. False where it is none.
 pub fn split_row(row: &[u8], modes: QuoteModes, values: &mut Vec<Range<usize>>) -> bool {
     values.clear();
-    split_values(row, values, |at, quote| match end_of_quotes(row, at, true, quote, modes.escapes(quote)) {
+    split_values(row, values, |at, quote| match end_of_quotes(row, at, true, quote, modes) {
         Continue((end, true)) => Some(end),
         _ => None,
     })
@@ -51,16 +51,17 @@ fn unquoted(literal: &[u8], quote: u8, modes: QuoteModes) -> Cow<'_, [u8]> {
         return Cow::Borrowed(inside);
     }
     let mut bytes = Vec::with_capacity(inside.len());
-    let mut rest = inside.iter();
-    while let Some(&byte) = rest.next() {
+    let mut rest = inside;
+    while let Some((&byte, behind)) = rest.split_first() {
         if byte == b'\\' && escapes {
-            push_escaped(rest.next().copied(), &mut bytes);
+            push_escaped(behind.first().copied(), &mut bytes);
+            rest = behind.get(1..).unwrap_or_default();
             continue;
         }
-        bytes.push(byte);
-        if byte == quote {
-            rest.next();
-        }
+        let (letter, behind) = rest.split_at(modes.letters.first_length_of_all(rest));
+        bytes.extend_from_slice(letter);
+        // A quote stands there twice.
+        rest = if byte == quote { behind.get(1..).unwrap_or_default() } else { behind };
     }
     Cow::Owned(bytes)
 }
@@ -83,13 +84,15 @@ fn push_escaped(byte: Option<u8>, bytes: &mut Vec<u8>) {
 /// A string of these bytes in these modes.
 pub fn quoted(bytes: &[u8], modes: QuoteModes) -> Vec<u8> {
     let mut literal = vec![b'\''];
-    for &byte in bytes {
-        match byte {
-            b'\'' => literal.extend_from_slice(b"''"),
-            b'\\' if !modes.plain_backslash => literal.extend_from_slice(b"\\\\"),
-            0 if !modes.plain_backslash => literal.extend_from_slice(b"\\0"),
-            b'\n' if !modes.plain_backslash => literal.extend_from_slice(b"\\n"),
-            _ => literal.push(byte),
+    for letter in modes.letters.each(bytes) {
+        match letter {
+            b"'" => literal.extend_from_slice(b"''"),
+            b"\\" if !modes.plain_backslash => literal.extend_from_slice(b"\\\\"),
+            [0] if !modes.plain_backslash => literal.extend_from_slice(b"\\0"),
+            b"\n" if !modes.plain_backslash => literal.extend_from_slice(b"\\n"),
+            // Together with what comes to stand behind it, it would be a letter.
+            &[byte] if modes.letters.begins_with(byte) && !modes.plain_backslash => literal.extend([b'\\', byte]),
+            letter => literal.extend_from_slice(letter),
         }
     }
     literal.push(b'\'');
@@ -141,9 +144,10 @@ pub fn columns_of_insert(text: &[u8], modes: QuoteModes) -> Option<Vec<Vec<u8>>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dump::letters::Letters;
 
-    const USUAL: QuoteModes = QuoteModes { plain_backslash: false, ansi_quotes: false };
-    const PLAIN: QuoteModes = QuoteModes { plain_backslash: true, ansi_quotes: false };
+    const USUAL: QuoteModes = QuoteModes { plain_backslash: false, ansi_quotes: false, letters: Letters::Plain };
+    const PLAIN: QuoteModes = QuoteModes { plain_backslash: true, ..USUAL };
 
     #[track_caller]
     fn splits(row: &str, expected: &[&str]) {

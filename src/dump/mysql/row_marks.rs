@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 
 use memchr::memmem;
 
+use crate::dump::letters::Letters;
 use crate::dump::mysql::words::QuoteModes;
 use crate::id::hash;
 
@@ -36,13 +37,14 @@ impl RowMarks {
     /// As words, for the facts of a snapshot.
     pub fn to_words(self) -> String {
         let set = [self.lines, self.brackets, self.modes.plain_backslash, self.modes.ansi_quotes];
-        let words: Vec<&str> = WORDS.iter().zip(set).filter(|(_, is_set)| *is_set).map(|(word, _)| *word).collect();
+        let words = WORDS.iter().zip(set).filter(|(_, is_set)| *is_set).map(|(word, _)| *word);
+        let words: Vec<&str> = words.chain(self.modes.letters.name()).collect();
         if words.is_empty() { "none".to_string() } else { words.join(" ") }
     }
 
     pub fn from_words(words: &str) -> RowMarks {
         let has = |wanted: usize| words.split(' ').any(|word| word == WORDS[wanted]);
-        let modes = QuoteModes { plain_backslash: has(2), ansi_quotes: has(3) };
+        let modes = QuoteModes { plain_backslash: has(2), ansi_quotes: has(3), letters: Letters::among(words) };
         RowMarks { lines: has(0), brackets: has(1), modes }
     }
 

@@ -4,6 +4,10 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 use memchr::{memchr, memchr2};
 
+use crate::dump::letters::Letters;
+use crate::dump::mysql::words::QuoteModes;
+use crate::dump::stops::Stops;
+
 /// Whether the first word is this one, given in upper case.
 pub fn begins_with(rest: &[u8], word: &str) -> bool {
     rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
@@ -23,8 +27,12 @@ pub fn end_of_quotes(
     mut at: usize,
     at_end: bool,
     quote: u8,
-    escapes: bool,
+    modes: QuoteModes,
 ) -> ControlFlow<usize, (usize, bool)> {
+    let escapes = modes.escapes(quote);
+    if !modes.letters.are_plain() {
+        return end_of_quoted_letters(bytes, at, at_end, quote, (escapes, modes.letters));
+    }
     loop {
         let rest = &bytes[at..];
         let found = if escapes { memchr2(quote, b'\\', rest) } else { memchr(quote, rest) };
@@ -37,6 +45,47 @@ pub fn end_of_quotes(
             return if at_end { Continue((at, false)) } else { Break(at - 1) };
         }
         at += 1;
+    }
+}
+
+/// The same where letters have several bytes. What a backslash escapes is one byte, whatever begins with it, as it is for servers.
+fn end_of_quoted_letters(
+    bytes: &[u8],
+    mut at: usize,
+    at_end: bool,
+    quote: u8,
+    (escapes, letters): (bool, Letters),
+) -> ControlFlow<usize, (usize, bool)> {
+    while at < bytes.len() {
+        match bytes[at] {
+            byte if byte == quote => return Continue((at + 1, true)),
+            b'\\' if escapes && at + 1 < bytes.len() => at += 2,
+            b'\\' if escapes && !at_end => return Break(at),
+            _ => at += length_of_letter(bytes, at, at_end, letters)?,
+        }
+    }
+    Continue((bytes.len(), false))
+}
+
+/// The first of these bytes from `at` on that is no part of a longer letter; the end where there is none.
+pub fn next_stop_among_letters(
+    bytes: &[u8],
+    mut at: usize,
+    at_end: bool,
+    stops: &Stops,
+    letters: Letters,
+) -> ControlFlow<usize, usize> {
+    while bytes.get(at).is_some_and(|&byte| !stops[usize::from(byte)]) {
+        at += length_of_letter(bytes, at, at_end, letters)?;
+    }
+    Continue(at)
+}
+
+fn length_of_letter(bytes: &[u8], at: usize, at_end: bool, letters: Letters) -> ControlFlow<usize, usize> {
+    match letters.first_length(&bytes[at..]) {
+        Some(length) => Continue(length),
+        None if at_end => Continue(1),
+        None => Break(at),
     }
 }
 

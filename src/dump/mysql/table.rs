@@ -289,7 +289,7 @@ CREATE TABLE `orders` (
 
     #[test]
     fn ansi_quotes_enclose_names() {
-        let modes = QuoteModes { ansi_quotes: true, plain_backslash: false };
+        let modes = QuoteModes { ansi_quotes: true, ..QuoteModes::default() };
         let table = table_schema(b"CREATE TABLE \"t\" (\"a\" int, PRIMARY KEY (\"a\"))", modes);
         assert_eq!(table, None, "it does not end");
         let table = table_schema(b"CREATE TABLE \"t\" (\"a\" int, PRIMARY KEY (\"a\"));", modes).unwrap();

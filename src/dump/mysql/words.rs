@@ -3,12 +3,14 @@
 
 use std::borrow::Cow;
 
+use crate::dump::letters::Letters;
+
 /// One word of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Word<'a> {
     /// A keyword, a number, a name without quotes, a variable with its `@`.
     Plain(&'a [u8]),
-    /// A name in quotes, without them.
+    /// A name in quotes, without them, and in UTF-8.
     Name(Cow<'a, [u8]>),
     /// A string, as it stands between its quotes.
     Text(&'a [u8]),
@@ -40,6 +42,8 @@ pub struct QuoteModes {
     pub plain_backslash: bool,
     /// `ANSI_QUOTES`: double quotes enclose names.
     pub ansi_quotes: bool,
+    /// What is in quotes and out of them is written in these letters.
+    pub letters: Letters,
 }
 
 impl QuoteModes {
@@ -110,6 +114,11 @@ impl<'a> Words<'a> {
         self
     }
 
+    /// How quotes are read.
+    pub fn modes(&self) -> QuoteModes {
+        self.modes
+    }
+
     /// Where the next word begins.
     pub fn place(&mut self) -> usize {
         self.skip_blanks();
@@ -155,12 +164,11 @@ impl<'a> Words<'a> {
         let mut at = 0;
         while at < inside.len() {
             match inside[at] {
-                b'\\' if escapes => at += 1,
-                byte if byte == quote && inside.get(at + 1) == Some(&quote) => at += 1,
+                b'\\' if escapes => at += 2,
+                byte if byte == quote && inside.get(at + 1) == Some(&quote) => at += 2,
                 byte if byte == quote => break,
-                _ => {}
+                _ => at += self.modes.letters.first_length_of_all(&inside[at..]),
             }
-            at += 1;
         }
         let end = at.min(inside.len());
         self.at += (end + 2).min(inside.len() + 1);
@@ -178,24 +186,47 @@ fn line_length(rest: &[u8]) -> usize {
     rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |at| at + 1)
 }
 
+/// How long a word is that `rest` begins with.
+fn word_length(rest: &[u8], letters: Letters) -> usize {
+    let is_of_word = |letter: &&[u8]| letter.len() > 1 || is_word_byte(letter[0]);
+    match letters.are_plain() {
+        true => rest.iter().take_while(|&&byte| is_word_byte(byte)).count(),
+        false => letters.each(rest).take_while(is_of_word).map(<[u8]>::len).sum(),
+    }
+}
+
 fn is_word_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'@') || byte >= 0x80
 }
 
-/// A name with its doubled quotes made one.
-pub fn undoubled(inside: &[u8], quote: u8) -> Cow<'_, [u8]> {
-    if !inside.contains(&quote) {
+/// A name with its doubled quotes made one, in UTF-8.
+pub fn unquoted_name(inside: &[u8], quote: u8, letters: Letters) -> Cow<'_, [u8]> {
+    if letters.are_plain() && !inside.contains(&quote) {
         return Cow::Borrowed(inside);
     }
     let mut name = Vec::with_capacity(inside.len());
-    let mut bytes = inside.iter();
-    while let Some(&byte) = bytes.next() {
-        name.push(byte);
-        if byte == quote {
-            bytes.next();
+    let mut each = letters.each(inside);
+    while let Some(letter) = each.next() {
+        name.extend_from_slice(letter);
+        if letter == [quote] {
+            each.next();
         }
     }
-    Cow::Owned(name)
+    Cow::Owned(letters.name_in_utf8(name))
+}
+
+/// A name of UTF-8 between quotes as a statement in these letters has it.
+pub fn quoted_name(name: &[u8], quote: u8, letters: Letters) -> Vec<u8> {
+    let name = letters.encoded(name);
+    let mut quoted = vec![quote];
+    for letter in letters.each(&name) {
+        quoted.extend_from_slice(letter);
+        if letter == [quote] {
+            quoted.push(quote);
+        }
+    }
+    quoted.push(quote);
+    quoted
 }
 
 impl<'a> Iterator for Words<'a> {
@@ -206,11 +237,11 @@ impl<'a> Iterator for Words<'a> {
         let rest = self.rest();
         let first = *rest.first()?;
         Some(match first {
-            b'`' => Word::Name(undoubled(self.quoted(first), first)),
-            b'"' if self.modes.ansi_quotes => Word::Name(undoubled(self.quoted(first), first)),
+            b'`' => Word::Name(unquoted_name(self.quoted(first), first, self.modes.letters)),
+            b'"' if self.modes.ansi_quotes => Word::Name(unquoted_name(self.quoted(first), first, self.modes.letters)),
             b'\'' | b'"' => Word::Text(self.quoted(first)),
             _ if is_word_byte(first) => {
-                let length = rest.iter().take_while(|&&byte| is_word_byte(byte)).count();
+                let length = word_length(rest, self.modes.letters);
                 self.at += length;
                 Word::Plain(&rest[..length])
             }
@@ -255,7 +286,7 @@ mod tests {
 
     #[test]
     fn modes_decide_about_backslashes_and_double_quotes() {
-        let modes = QuoteModes { plain_backslash: true, ansi_quotes: true };
+        let modes = QuoteModes { plain_backslash: true, ansi_quotes: true, ..QuoteModes::default() };
         let found: Vec<_> = Words::new(br#"'\' "a""b""#, modes).collect();
         assert_eq!(found, [Word::Text(b"\\"), Word::Name(br#"a"b"#.as_slice().into())]);
     }

@@ -5,6 +5,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 use memchr::memchr2;
 
+use crate::dump::letters::Letters;
 use crate::dump::postgres::statement::makes_routine;
 use crate::dump::postgres::words::{begins_with, is_word_byte};
 use crate::dump::stops::{Stops, stops};
@@ -74,13 +75,43 @@ pub fn end_at(found: Option<usize>, bytes: &[u8], at: usize, length: usize) -> (
 }
 
 /// Where a string ends in which backslashes escape.
-pub fn end_of_escaped(bytes: &[u8], mut at: usize, at_end: bool, quote: u8) -> ControlFlow<usize, (usize, bool)> {
+pub fn end_of_escaped(
+    bytes: &[u8],
+    mut at: usize,
+    at_end: bool,
+    quote: u8,
+    letters: Letters,
+) -> ControlFlow<usize, (usize, bool)> {
+    if !letters.are_plain() {
+        return end_of_escaped_letters(bytes, at, at_end, quote, letters);
+    }
     while let Some(distance) = memchr2(quote, b'\\', &bytes[at..]) {
         at += distance;
         match bytes.get(at + 1) {
             None if !at_end => return Break(at),
             Some(&next) if bytes[at] == b'\\' || next == quote => at += 2,
             _ => return Continue((at + 1, bytes[at] == quote)),
+        }
+    }
+    Continue((bytes.len(), false))
+}
+
+/// The same where letters have several bytes.
+fn end_of_escaped_letters(
+    bytes: &[u8],
+    mut at: usize,
+    at_end: bool,
+    quote: u8,
+    letters: Letters,
+) -> ControlFlow<usize, (usize, bool)> {
+    while let Some(&byte) = bytes.get(at) {
+        let next = bytes.get(at + 1);
+        match letters.first_length(&bytes[at..]) {
+            _ if next.is_none() && !at_end => return Break(at),
+            _ if next.is_some() && (byte == b'\\' || (byte == quote && next == Some(&quote))) => at += 2,
+            _ if byte == quote => return Continue((at + 1, true)),
+            None if !at_end => return Break(at),
+            length => at += length.unwrap_or(1),
         }
     }
     Continue((bytes.len(), false))

@@ -33,8 +33,6 @@ pub struct DumpFacts {
     pub settings: Settings,
     /// How the beginning of a row is told; `None` where not all rows are read the same way.
     pub row_marks: Option<RowMarks>,
-    /// The character set of a letter that holds a backslash: what was read is wrong then.
-    pub letter_trap: Option<&'static str>,
     pub end: DumpEnd,
     /// It is a dump of MySQL or MariaDB.
     pub is_of_mysql: bool,

@@ -11,7 +11,7 @@ use crate::dump::postgres::ends::{
     end_of_comment, end_of_escaped, end_of_rows, is_long_tag, stops_of,
 };
 use crate::dump::postgres::place::{Inside, Place};
-use crate::dump::postgres::statement::{copies_from_here, sets_backslash_escapes};
+use crate::dump::postgres::statement::{Strings, copies_from_here};
 use crate::dump::postgres::words::{begins_with, is_word_byte};
 use crate::dump::stops::{Stops, next_stop};
 
@@ -45,8 +45,7 @@ pub struct Lexer {
     before: [u8; 2],
     place: Place,
     inside: Inside,
-    /// Whether backslashes escape in all strings.
-    backslash_escapes: bool,
+    strings: Strings,
     /// Where the present statement, comment or line begins, and what it begins with.
     start: u64,
     head: Vec<u8>,
@@ -73,7 +72,7 @@ impl Default for Lexer {
             before: [b'\n'; 2],
             place: Place::Between,
             inside: Inside::Code,
-            backslash_escapes: false,
+            strings: Strings::default(),
             start: 0,
             head: Vec::new(),
             has_rows: false,
@@ -89,9 +88,9 @@ impl Default for Lexer {
 
 impl Lexer {
     /// One for what begins before a row of a `COPY`, or before a statement.
-    pub fn before(boundary: Boundary, backslash_escapes: bool) -> Lexer {
+    pub fn before(boundary: Boundary, strings: Strings) -> Lexer {
         let place = if boundary == Boundary::Row { Place::CopyRow } else { Place::Between };
-        Lexer { place, backslash_escapes, ..Lexer::default() }
+        Lexer { place, strings, ..Lexer::default() }
     }
 
     /// What the present place is before, if all before it was looked at.
@@ -117,9 +116,9 @@ impl Lexer {
         }
     }
 
-    /// Whether backslashes escape in all strings.
-    pub fn backslash_escapes(&self) -> bool {
-        self.backslash_escapes
+    /// How strings are read at the present place.
+    pub fn strings(&self) -> Strings {
+        self.strings
     }
 
     /// Whether all was read as `psql` would.
@@ -300,9 +299,7 @@ impl Lexer {
     fn end_statement(&mut self, end: u64, sink: &mut impl Sink) {
         sink.statement(self.start, &self.head);
         let head = &self.head;
-        if let Some(escapes) = sets_backslash_escapes(head) {
-            self.backslash_escapes = escapes;
-        }
+        self.strings.follow(head);
         self.place = Place::Between;
         if begins_with(head, b"COPY") && copies_from_here(head) {
             (self.place, self.start) = (Place::CopyLine, end);
@@ -403,7 +400,7 @@ impl Lexer {
                 let is_marked = matches!(self.byte_before(bytes, at, 1), b'e' | b'E')
                     && (!is_word_byte(self.byte_before(bytes, at, 2))
                         || self.dollars_end + 1 == self.offset + at as u64);
-                self.inside = Inside::Quotes { quote: b'\'', escapes: is_marked || self.backslash_escapes };
+                self.inside = Inside::Quotes { quote: b'\'', escapes: is_marked || self.strings.backslash_escapes };
             }
             _ if rest.len() < LOOKAHEAD_BYTES && !at_end => return Break(at),
             b'-' if rest.starts_with(b"--") => self.inside = Inside::LineComment,
@@ -427,7 +424,7 @@ impl Lexer {
     fn leave_inside(&mut self, bytes: &[u8], at: usize, at_end: bool) -> ControlFlow<usize, usize> {
         let (next, is_left) = match &mut self.inside {
             Inside::Code => (at, true),
-            Inside::Quotes { quote, escapes: true } => end_of_escaped(bytes, at, at_end, *quote)?,
+            Inside::Quotes { quote, escapes: true } => end_of_escaped(bytes, at, at_end, *quote, self.strings.letters)?,
             // Two quotes end a string and begin another: that is the same.
             Inside::Quotes { quote, .. } => end_at(memchr(*quote, &bytes[at..]), bytes, at, 1),
             Inside::Dollars(tag) => match memmem::find(&bytes[at..], tag) {

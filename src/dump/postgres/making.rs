@@ -9,6 +9,7 @@ use crate::dump::postgres::rename::TableInSchema;
 use crate::dump::postgres::rewriter::{Editor, Rewriter};
 use crate::dump::postgres::row::quoted;
 use crate::dump::postgres::settings::name_of_setting;
+use crate::dump::postgres::statement::Strings;
 use crate::dump::postgres::words::{QualifiedName, Word, Words};
 use crate::dump::renaming::Edits;
 
@@ -18,6 +19,7 @@ pub type TableMaker = Rewriter<Making>;
 /// What was seen of it.
 pub struct Making {
     own: TableInSchema,
+    strings: Strings,
     /// What is made gets privileges by itself, which the dump does not know.
     has_default_privileges: bool,
     acts_for_others: bool,
@@ -32,7 +34,9 @@ impl Rewriter<Making> {
     pub fn of_table(own: TableInSchema, has_default_privileges: bool) -> TableMaker {
         let edits = Edits::new();
         let [acts_for_others, has_begun] = [false; 2];
-        Rewriter::with(Making { own, has_default_privileges, acts_for_others, has_begun, problem: None, edits })
+        let strings = Strings::default();
+        let making = Making { own, strings, has_default_privileges, acts_for_others, has_begun, problem: None, edits };
+        Rewriter::with(making)
     }
 
     /// Whether the session may be that of another role now.
@@ -75,14 +79,14 @@ impl Making {
         };
         let code = [
             b"DECLARE made pg_catalog.regclass := ",
-            &quoted(&name)[..],
+            &quoted(&name, self.strings.letters)[..],
             b"; role text; BEGIN FOR role IN SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' \
               ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END \
               FROM pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) g WHERE c.oid = made AND g.grantee <> c.relowner \
               LOOP EXECUTE pg_catalog.format('REVOKE ALL ON %s FROM %s', made, role); END LOOP; END",
         ];
         let at = start + text.len() as u64;
-        self.edits.push((at..at, [b";\nDO ", &quoted(&code.concat())[..]].concat()));
+        self.edits.push((at..at, [b";\nDO ", &quoted(&code.concat(), self.strings.letters)[..]].concat()));
     }
 }
 
@@ -100,6 +104,7 @@ impl Sink for Making {
             self.problem.get_or_insert(DecodeError { reason, at: start as usize });
         }
         if let Some(name) = name_of_setting(text) {
+            self.strings.follow(text);
             return self.setting(start, text, &name);
         }
         self.privileges(start, text);

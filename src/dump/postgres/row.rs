@@ -6,24 +6,36 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr_iter};
 
+use crate::dump::letters::Letters;
 use crate::dump::postgres::ends::{end_at, end_of_escaped};
+use crate::dump::postgres::statement::Strings;
 use crate::dump::postgres::words::{Word, Words};
 use crate::dump::values::split_values;
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowForm {
-    /// Lines, with tabs between the values.
-    Copy,
-    /// As SQL has them. Backslashes may escape in all strings, or only in those that are marked.
-    Insert { backslash_escapes: bool },
+    /// Lines, with tabs between the values, in these letters.
+    Copy(Letters),
+    /// As SQL has them.
+    Insert(Strings),
+}
+
+impl RowForm {
+    /// How strings are read where rows are written so.
+    pub fn strings(self) -> Strings {
+        match self {
+            RowForm::Copy(letters) => Strings { letters, ..Strings::default() },
+            RowForm::Insert(strings) => strings,
+        }
+    }
 }
 
 /// Where the values of a row stand. False where it is none.
 pub fn split_row(row: &[u8], form: RowForm, values: &mut Vec<Range<usize>>) -> bool {
     values.clear();
     match form {
-        RowForm::Copy => {
+        RowForm::Copy(_) => {
             let mut start = 0;
             for tab in memchr_iter(b'\t', row) {
                 values.push(start..tab);
@@ -32,16 +44,16 @@ pub fn split_row(row: &[u8], form: RowForm, values: &mut Vec<Range<usize>>) -> b
             values.push(start..row.len());
             true
         }
-        RowForm::Insert { backslash_escapes } => split_sql(row, backslash_escapes, values),
+        RowForm::Insert(strings) => split_sql(row, strings, values),
     }
 }
 
 /// The same of what stands between parentheses; of nothing, which has no values.
-fn split_sql(row: &[u8], backslash_escapes: bool, values: &mut Vec<Range<usize>>) -> bool {
+fn split_sql(row: &[u8], strings: Strings, values: &mut Vec<Range<usize>>) -> bool {
     let end_of_string = |at: usize, quote: u8| {
         let is_marked = at > 1 && matches!(row[at - 2], b'e' | b'E');
-        let (end, is_ended) = match quote == b'\'' && (is_marked || backslash_escapes) {
-            true => match end_of_escaped(row, at, true, quote) {
+        let (end, is_ended) = match quote == b'\'' && (is_marked || strings.backslash_escapes) {
+            true => match end_of_escaped(row, at, true, quote, strings.letters) {
                 Continue(end) => end,
                 _ => return None,
             },
@@ -55,11 +67,11 @@ fn split_sql(row: &[u8], backslash_escapes: bool, values: &mut Vec<Range<usize>>
 /// What a value means, whichever way it is written: the text that the server makes of it. `None` for NULL.
 pub fn meaning(literal: &[u8], form: RowForm) -> Option<Cow<'_, [u8]>> {
     match form {
-        RowForm::Copy if literal == b"\\N" => None,
-        RowForm::Copy => Some(unescaped(literal)),
-        RowForm::Insert { backslash_escapes } => match literal {
-            [b'\'', inside @ .., b'\''] => Some(unquoted(inside, backslash_escapes)),
-            [b'e' | b'E', b'\'', inside @ .., b'\''] => Some(unquoted(inside, true)),
+        RowForm::Copy(_) if literal == b"\\N" => None,
+        RowForm::Copy(letters) => Some(unescaped(literal, letters)),
+        RowForm::Insert(strings) => match literal {
+            [b'\'', inside @ .., b'\''] => Some(unquoted(inside, strings.backslash_escapes, strings.letters)),
+            [b'e' | b'E', b'\'', inside @ .., b'\''] => Some(unquoted(inside, true, strings.letters)),
             // Bits.
             [b'b' | b'B', b'\'', inside @ .., b'\''] => Some(Cow::Borrowed(inside)),
             _ if literal.eq_ignore_ascii_case(b"NULL") => None,
@@ -71,18 +83,28 @@ pub fn meaning(literal: &[u8], form: RowForm) -> Option<Cow<'_, [u8]>> {
 }
 
 /// A value of a `COPY`.
-fn unescaped(literal: &[u8]) -> Cow<'_, [u8]> {
+fn unescaped(literal: &[u8], letters: Letters) -> Cow<'_, [u8]> {
     let Some(first) = memchr(b'\\', literal) else { return Cow::Borrowed(literal) };
+    // It may be part of a letter that begins before it.
+    let first = if letters.are_plain() { first } else { 0 };
     let (mut bytes, mut rest) = (literal[..first].to_vec(), &literal[first..]);
     while let Some((&byte, behind)) = rest.split_first() {
-        rest = behind;
-        if byte == b'\\' {
-            rest = push_escaped(rest, &mut bytes);
-        } else {
-            bytes.push(byte);
-        }
+        rest = match byte {
+            b'\\' => push_escaped(behind, &mut bytes),
+            _ => push_letter(rest, letters, &mut bytes),
+        };
     }
     Cow::Owned(bytes)
+}
+
+/// Adds the letter that `rest` begins with; gives what follows it.
+fn push_letter<'r>(rest: &'r [u8], letters: Letters, bytes: &mut Vec<u8>) -> &'r [u8] {
+    let (letter, behind) = rest.split_at(letters.first_length_of_all(rest));
+    match letter {
+        [byte] => bytes.push(*byte),
+        letter => bytes.extend_from_slice(letter),
+    }
+    behind
 }
 
 /// Adds what the bytes behind a backslash mean; gives what follows them.
@@ -115,18 +137,17 @@ fn push_escaped<'r>(rest: &'r [u8], bytes: &mut Vec<u8>) -> &'r [u8] {
 }
 
 /// A string, given without its quotes.
-fn unquoted(inside: &[u8], escapes: bool) -> Cow<'_, [u8]> {
+fn unquoted(inside: &[u8], escapes: bool, letters: Letters) -> Cow<'_, [u8]> {
     if !inside.iter().any(|&byte| byte == b'\'' || (escapes && byte == b'\\')) {
         return Cow::Borrowed(inside);
     }
     let (mut bytes, mut rest) = (Vec::with_capacity(inside.len()), inside);
     while let Some((&byte, behind)) = rest.split_first() {
-        rest = behind;
         if escapes && byte == b'\\' {
-            rest = push_escaped(rest, &mut bytes);
+            rest = push_escaped(behind, &mut bytes);
             continue;
         }
-        bytes.push(byte);
+        rest = push_letter(rest, letters, &mut bytes);
         if byte == b'\'' {
             rest = rest.strip_prefix(b"'").unwrap_or(rest);
         }
@@ -134,14 +155,14 @@ fn unquoted(inside: &[u8], escapes: bool) -> Cow<'_, [u8]> {
     Cow::Owned(bytes)
 }
 
-/// A string of these bytes, which reads the same whatever is set.
-pub fn quoted(bytes: &[u8]) -> Vec<u8> {
-    let has_backslash = memchr(b'\\', bytes).is_some();
+/// A string of these bytes in these letters, which reads the same whatever else is set.
+pub fn quoted(bytes: &[u8], letters: Letters) -> Vec<u8> {
+    let has_backslash = memchr(b'\\', bytes).is_some() && letters.each(bytes).any(|letter| letter == b"\\");
     let mut literal = if has_backslash { b"E'".to_vec() } else { b"'".to_vec() };
-    for &byte in bytes {
-        literal.push(byte);
-        if matches!(byte, b'\'' | b'\\') {
-            literal.push(byte);
+    for letter in letters.each(bytes) {
+        literal.extend_from_slice(letter);
+        if matches!(letter, b"'" | b"\\") {
+            literal.extend_from_slice(letter);
         }
     }
     literal.push(b'\'');
@@ -172,8 +193,10 @@ pub fn columns_of_rows(text: &[u8]) -> Option<Vec<Vec<u8>>> {
 mod tests {
     use super::*;
 
-    const INSERT: RowForm = RowForm::Insert { backslash_escapes: false };
-    const OLD: RowForm = RowForm::Insert { backslash_escapes: true };
+    const USUAL: Strings = Strings { backslash_escapes: false, letters: Letters::Plain };
+    const INSERT: RowForm = RowForm::Insert(USUAL);
+    const COPY: RowForm = RowForm::Copy(Letters::Plain);
+    const OLD: RowForm = RowForm::Insert(Strings { backslash_escapes: true, ..USUAL });
 
     #[track_caller]
     fn splits(row: &str, form: RowForm, expected: &[&str]) {
@@ -185,8 +208,8 @@ mod tests {
 
     #[test]
     fn rows_are_split_between_values() {
-        splits("1\ta\\tb\t\\N", RowForm::Copy, &["1", "a\\tb", "\\N"]);
-        splits("\t", RowForm::Copy, &["", ""]);
+        splits("1\ta\\tb\t\\N", COPY, &["1", "a\\tb", "\\N"]);
+        splits("\t", COPY, &["", ""]);
         splits("(1, 'a''),(', NULL, E'\\'),(')", INSERT, &["1", "'a''),('", "NULL", "E'\\'),('"]);
         splits("('\\', ',')", INSERT, &["'\\'", "','"]);
         splits("('\\',', 'b')", OLD, &["'\\','", "'b'"]);
@@ -204,12 +227,12 @@ mod tests {
 
     #[test]
     fn values_mean_the_same_whichever_way_they_are_written() {
-        means("\\N", RowForm::Copy, None);
-        means("\\\\N", RowForm::Copy, Some(b"\\N"));
-        means("a\\b\\f\\n\\r\\t\\v\\\\\\x41\\101\\.é", RowForm::Copy, Some("a\x08\x0c\n\r\t\x0b\\AA.é".as_bytes()));
-        means("\\", RowForm::Copy, Some(b"\\"));
-        means("\\\\x00ff", RowForm::Copy, Some(b"\\x00ff"));
-        means("NULL", RowForm::Copy, Some(b"NULL"));
+        means("\\N", COPY, None);
+        means("\\\\N", COPY, Some(b"\\N"));
+        means("a\\b\\f\\n\\r\\t\\v\\\\\\x41\\101\\.é", COPY, Some("a\x08\x0c\n\r\t\x0b\\AA.é".as_bytes()));
+        means("\\", COPY, Some(b"\\"));
+        means("\\\\x00ff", COPY, Some(b"\\x00ff"));
+        means("NULL", COPY, Some(b"NULL"));
         means("NULL", INSERT, None);
         means("'NULL'", INSERT, Some(b"NULL"));
         means("'it''s \\'", INSERT, Some(b"it's \\"));
@@ -223,9 +246,9 @@ mod tests {
     #[test]
     fn strings_are_quoted_as_they_are_read() {
         let bytes: Vec<u8> = (1..=255).collect();
-        assert_eq!(meaning(&quoted(&bytes), INSERT).unwrap(), bytes);
-        assert_eq!(meaning(&quoted(&bytes), OLD).unwrap(), bytes);
-        assert_eq!(quoted(b"it's"), b"'it''s'");
+        assert_eq!(meaning(&quoted(&bytes, Letters::Plain), INSERT).unwrap(), bytes);
+        assert_eq!(meaning(&quoted(&bytes, Letters::Plain), OLD).unwrap(), bytes);
+        assert_eq!(quoted(b"it's", Letters::Plain), b"'it''s'");
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::collections::HashSet;
 
 use memchr::memmem;
 
+use crate::dump::letters::Letters;
 use crate::dump::postgres::part::Object;
+use crate::dump::postgres::statement::Strings;
 use crate::id::hash;
 
 /// What is known of the rows of a dump.
@@ -14,8 +16,8 @@ use crate::id::hash;
 pub struct RowMarks {
     /// Each line of the rows of a `COPY` is one, up to the last line that ends such rows.
     pub lines: bool,
-    /// Backslashes escape in all strings.
-    pub backslash_escapes: bool,
+    /// How strings are read, in every row.
+    pub strings: Strings,
 }
 
 const WORDS: [&str; 2] = ["lines", "backslash-escapes"];
@@ -26,14 +28,15 @@ const END_OF_ROWS: &[u8] = b"\n\\.";
 impl RowMarks {
     /// As words, for the facts of a snapshot.
     pub fn to_words(self) -> String {
-        let set = [self.lines, self.backslash_escapes];
-        let words: Vec<&str> = WORDS.iter().zip(set).filter(|(_, is_set)| *is_set).map(|(word, _)| *word).collect();
+        let set = [self.lines, self.strings.backslash_escapes];
+        let words = WORDS.iter().zip(set).filter(|(_, is_set)| *is_set).map(|(word, _)| *word);
+        let words: Vec<&str> = words.chain(self.strings.letters.name()).collect();
         if words.is_empty() { "none".to_string() } else { words.join(" ") }
     }
 
     pub fn from_words(words: &str) -> RowMarks {
         let has = |wanted: usize| words.split(' ').any(|word| word == WORDS[wanted]);
-        RowMarks { lines: has(0), backslash_escapes: has(1) }
+        RowMarks { lines: has(0), strings: Strings { backslash_escapes: has(1), letters: Letters::among(words) } }
     }
 
     /// Where the last row of `text` begins, which is of rows.
@@ -57,9 +60,9 @@ pub struct RowMarksFinder {
     lines: bool,
     /// Hashes of the names of tables that have rows.
     tables: HashSet<u64>,
-    backslash_escapes: bool,
-    /// How strings were read among the first rows.
-    of_rows: Option<bool>,
+    strings: Strings,
+    /// How they were read among the first rows.
+    of_rows: Option<Strings>,
     has_one_mode: bool,
 }
 
@@ -68,7 +71,7 @@ impl Default for RowMarksFinder {
         RowMarksFinder {
             lines: true,
             tables: HashSet::new(),
-            backslash_escapes: false,
+            strings: Strings::default(),
             of_rows: None,
             has_one_mode: true,
         }
@@ -76,9 +79,9 @@ impl Default for RowMarksFinder {
 }
 
 impl RowMarksFinder {
-    /// How strings are read from here on.
-    pub fn strings(&mut self, backslash_escapes: bool) {
-        self.backslash_escapes = backslash_escapes;
+    /// A statement may set how strings are read from here on.
+    pub fn setting(&mut self, text: &[u8]) {
+        self.strings.follow(text);
     }
 
     /// Rows of this table follow.
@@ -87,8 +90,8 @@ impl RowMarksFinder {
         let mut first = [0; 8];
         first.copy_from_slice(&hash(&[database, &table.schema, &table.name].join(&0))[..8]);
         self.lines &= self.tables.insert(u64::from_le_bytes(first));
-        let of_rows = *self.of_rows.get_or_insert(self.backslash_escapes);
-        self.has_one_mode &= of_rows == self.backslash_escapes;
+        let of_rows = *self.of_rows.get_or_insert(self.strings);
+        self.has_one_mode &= of_rows == self.strings;
     }
 
     /// A statement stands beside rows.
@@ -98,8 +101,8 @@ impl RowMarksFinder {
 
     /// What was learned; nothing where rows are not all read the same way.
     pub fn finish(&self) -> Option<RowMarks> {
-        let backslash_escapes = self.of_rows.unwrap_or(self.backslash_escapes);
-        self.has_one_mode.then_some(RowMarks { lines: self.lines, backslash_escapes })
+        let strings = self.of_rows.unwrap_or(self.strings);
+        self.has_one_mode.then_some(RowMarks { lines: self.lines, strings })
     }
 }
 

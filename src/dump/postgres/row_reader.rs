@@ -6,7 +6,7 @@ use memchr::memchr;
 use crate::dump::postgres::ends::{Boundary, EndedIn};
 use crate::dump::postgres::lexer::{Lexer, Sink};
 use crate::dump::postgres::row::RowForm;
-use crate::dump::postgres::statement::copies_from_here;
+use crate::dump::postgres::statement::{Strings, copies_from_here};
 use crate::dump::postgres::words::begins_with;
 
 /// Longest row: servers take no longer value.
@@ -36,7 +36,7 @@ pub struct RowReader {
 struct Places {
     found: Vec<Place>,
     form: RowForm,
-    backslash_escapes: bool,
+    strings: Strings,
 }
 
 enum Place {
@@ -50,18 +50,18 @@ enum Place {
 impl Sink for Places {
     fn statement(&mut self, _: u64, text: &[u8]) {
         if begins_with(text, b"COPY") && copies_from_here(text) {
-            self.form = RowForm::Copy;
+            self.form = RowForm::Copy(self.strings.letters);
             self.found.push(Place::Begin(text.to_vec(), self.form));
         }
     }
 
     fn insert(&mut self, _: u64, text: &[u8]) {
-        self.form = RowForm::Insert { backslash_escapes: self.backslash_escapes };
+        self.form = RowForm::Insert(self.strings);
         self.found.push(Place::Begin(text.to_vec(), self.form));
     }
 
     fn row(&mut self, start: u64) {
-        if self.form == RowForm::Copy {
+        if matches!(self.form, RowForm::Copy(_)) {
             self.found.push(Place::Line(start));
         }
     }
@@ -77,10 +77,10 @@ impl Sink for Places {
 
 impl RowReader {
     /// One for a text that begins before a statement, or before a row of a `COPY`.
-    pub fn new(backslash_escapes: bool, within_rows: bool) -> RowReader {
+    pub fn new(strings: Strings, within_rows: bool) -> RowReader {
         let boundary = if within_rows { Boundary::Row } else { Boundary::Statement };
-        let lexer = Lexer::before(boundary, backslash_escapes);
-        RowReader { lexer, text: Vec::new(), base: 0, open: None, form: RowForm::Copy }
+        let lexer = Lexer::before(boundary, strings);
+        RowReader { lexer, text: Vec::new(), base: 0, open: None, form: RowForm::Copy(strings.letters) }
     }
 
     /// Takes the next piece. False where a row is longer than any can be.
@@ -88,11 +88,11 @@ impl RowReader {
         let seen = self.text.len();
         self.text.extend_from_slice(piece);
         // A line may have begun in another piece.
-        if let Some(start) = self.open.filter(|_| self.form == RowForm::Copy) {
+        if let Some(start) = self.open.filter(|_| matches!(self.form, RowForm::Copy(_))) {
             self.tell_line(start, seen, tell)?;
         }
-        let backslash_escapes = self.lexer.backslash_escapes();
-        let mut places = Places { found: Vec::new(), form: self.form, backslash_escapes };
+        let strings = self.lexer.strings();
+        let mut places = Places { found: Vec::new(), form: self.form, strings };
         self.lexer.push(piece, &mut places);
         self.tell_of(places, tell)?;
         let kept = self.open.unwrap_or(self.lexer.position());
@@ -141,8 +141,8 @@ impl RowReader {
 
     /// Tells that nothing follows; false where that is within rows or a statement.
     pub fn finish<E>(mut self, tell: &mut impl FnMut(RowEvent) -> Result<(), E>) -> Result<bool, E> {
-        let backslash_escapes = self.lexer.backslash_escapes();
-        let mut places = Places { found: Vec::new(), form: self.form, backslash_escapes };
+        let strings = self.lexer.strings();
+        let mut places = Places { found: Vec::new(), form: self.form, strings };
         let ended_in = self.lexer.finish(&mut places);
         self.tell_of(places, tell)?;
         Ok(ended_in == EndedIn::Nothing)
@@ -160,7 +160,7 @@ mod tests {
 
     /// Rows, and whether the text ended where it may.
     fn read(text: &str, within_rows: bool, pieces: usize) -> (Vec<String>, bool) {
-        let (mut reader, mut rows) = (RowReader::new(false, within_rows), Vec::new());
+        let (mut reader, mut rows) = (RowReader::new(Strings::default(), within_rows), Vec::new());
         let mut tell = |event: RowEvent| {
             match event {
                 RowEvent::Row { start, text: row } => {
@@ -197,7 +197,7 @@ mod tests {
         let text = &COPIED[COPIED.find("1\tx").unwrap()..];
         let mut rows = Vec::new();
         for end in 0..=text.len() {
-            let mut reader = RowReader::new(false, true);
+            let mut reader = RowReader::new(Strings::default(), true);
             reader.push(&text.as_bytes()[..end], &mut |_| Ok::<(), ()>(())).unwrap();
             rows.extend((reader.boundary() == Some(Boundary::Row)).then_some(end));
         }

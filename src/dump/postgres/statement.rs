@@ -1,5 +1,7 @@
 //! What a statement means for the structure of a dump.
 
+use crate::dump::letters::Letters;
+use crate::dump::postgres::facts::client_encoding;
 use crate::dump::postgres::part::PartKind;
 use crate::dump::postgres::phrase::Phrase;
 use crate::dump::postgres::words::{QualifiedName, Word, Words};
@@ -308,9 +310,25 @@ pub fn copies_from_here(statement: &[u8]) -> bool {
     Words::new(statement).skip_to("FROM").is_some_and(|mut words| words.pass("STDIN"))
 }
 
-/// What it sets about strings: whether backslashes escape in all of them.
-pub fn sets_backslash_escapes(statement: &[u8]) -> Option<bool> {
-    let mut words = Words::new(statement);
-    let sets = words.pass_all(&["SET", "standard_conforming_strings"]);
-    sets.then(|| words.any(|word| word.is("off") || word.text() == Some(b"off")))
+/// How strings are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Strings {
+    /// Backslashes escape in all of them, or only in those that are marked.
+    pub backslash_escapes: bool,
+    pub letters: Letters,
+}
+
+impl Strings {
+    /// Takes note of what a statement sets about them.
+    pub fn follow(&mut self, statement: &[u8]) {
+        let mut words = Words::new(statement);
+        if !words.pass("SET") {
+            return;
+        }
+        if words.pass("standard_conforming_strings") {
+            self.backslash_escapes = words.any(|word| word.is("off") || word.text() == Some(b"off"));
+        } else if let Some(name) = client_encoding(statement) {
+            self.letters = Letters::of(&name);
+        }
+    }
 }

@@ -355,9 +355,6 @@ impl TextReading<'_, '_> {
     ) -> Result<()> {
         let PresentInput { name, fallback_database, start, .. } = present;
         let InputText { format, length, ended, fault } = text;
-        if let Some(reason) = format.misread() {
-            return Err(Error::invalid("dump", &name, reason));
-        }
         // What an archive tells comes first: text of one that is not whole is not either.
         let ending = if fault.is_some() { Ending::Marked } else { format.ending() };
         let verdict = Verdict::of(ending, &ended).with_fault(fault.as_deref());

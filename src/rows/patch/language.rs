@@ -1,5 +1,6 @@
 //! Language: how statements of each database say what they have in common.
 
+use crate::dump::letters::Letters;
 use crate::dump::mysql::{self, QuoteModes};
 use crate::dump::name::quoted_name;
 use crate::dump::postgres;
@@ -10,11 +11,9 @@ use crate::rows::form::RowForm;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Language {
     /// Strings are read in these modes, and are in this character set.
-    Mysql {
-        modes: QuoteModes,
-        character_set: String,
-    },
-    Postgres,
+    Mysql { modes: QuoteModes, character_set: String },
+    /// Strings are in these letters.
+    Postgres(Letters),
 }
 
 impl Language {
@@ -22,14 +21,21 @@ impl Language {
     pub fn of(form: RowForm) -> Language {
         match form {
             RowForm::Mysql(modes) => Language::Mysql { modes, character_set: String::new() },
-            RowForm::Postgres(_) | RowForm::Document(_) => Language::Postgres,
+            RowForm::Postgres(form) => Language::Postgres(form.strings().letters),
+            RowForm::Document(_) => Language::Postgres(Letters::Plain),
         }
+    }
+
+    fn is_of_postgres(&self) -> bool {
+        matches!(self, Language::Postgres(_))
     }
 
     /// A name in quotes.
     pub fn push_name(&self, name: &[u8], text: &mut Vec<u8>) {
-        let quote = if *self == Language::Postgres { b'"' } else { b'`' };
-        text.extend(quoted_name(name, quote));
+        text.extend(match self {
+            Language::Mysql { modes, .. } => mysql::quoted_name(name, b'`', modes.letters),
+            Language::Postgres(_) => quoted_name(name, b'"'),
+        });
     }
 
     /// The name of a table, with that of its schema.
@@ -45,7 +51,7 @@ impl Language {
 
     /// What an `INSERT` says that has a value for a column which gets one by itself.
     pub fn overriding(&self) -> &'static [u8] {
-        if *self == Language::Postgres { b" OVERRIDING SYSTEM VALUE" } else { b"" }
+        if self.is_of_postgres() { b" OVERRIDING SYSTEM VALUE" } else { b"" }
     }
 
     /// A value as it stands in its dump, or the same as a statement reads it.
@@ -58,7 +64,10 @@ impl Language {
                     _ => literal.to_vec(),
                 }
             }
-            _ => form.meaning(literal).map_or_else(|| b"NULL".to_vec(), |bytes| postgres::quoted(&bytes)),
+            (Language::Postgres(letters), _) => {
+                form.meaning(literal).map_or_else(|| b"NULL".to_vec(), |bytes| postgres::quoted(&bytes, *letters))
+            }
+            _ => literal.to_vec(),
         }
     }
 
@@ -84,13 +93,13 @@ impl Language {
                     _ => ([String::new(), "=".into()], as_stored()),
                 }
             }
-            Language::Postgres => {
+            Language::Postgres(letters) => {
                 let parts = match about.kind {
                     // Some types have no equality, and for others different values are equal.
                     ColumnKind::AsText if !by_key => ["(".to_string(), ")::text COLLATE \"C\"=".to_string()],
                     _ => [String::new(), "=".to_string()],
                 };
-                (parts, postgres::quoted(&value))
+                (parts, postgres::quoted(&value, *letters))
             }
         };
         for part in [parts[0].as_bytes(), &name, parts[1].as_bytes(), &value] {
@@ -105,8 +114,8 @@ impl Language {
         match self {
             Language::Mysql { .. } if by_key => [such, conditions, b";\n"].concat(),
             Language::Mysql { .. } => [such, conditions, b" LIMIT 1;\n"].concat(),
-            Language::Postgres if by_key => [such, conditions, b";\n"].concat(),
-            Language::Postgres => {
+            Language::Postgres(_) if by_key => [such, conditions, b";\n"].concat(),
+            Language::Postgres(_) => {
                 let place: [&[u8]; 2] = match is_partitioned {
                     true => [b"(tableoid, ctid)", b"tableoid, ctid"],
                     false => [b"ctid", b"ctid"],
@@ -129,7 +138,7 @@ impl Language {
 
     /// A table in a statement that changes its rows, and not those of tables that inherit from it.
     pub fn changed_table(&self, table: &[u8], is_partitioned: bool) -> Vec<u8> {
-        let only: &[u8] = if *self == Language::Postgres && !is_partitioned { b"ONLY " } else { b"" };
+        let only: &[u8] = if self.is_of_postgres() && !is_partitioned { b"ONLY " } else { b"" };
         [only, table].concat()
     }
 }

@@ -22,6 +22,8 @@ struct Plan<'p> {
     pair: &'p TablePair,
     database: Vec<u8>,
     table: Vec<u8>,
+    /// How the patch is read.
+    modes: QuoteModes,
     schemas: [Option<TableSchema>; 2],
     is_remade: bool,
     /// Its triggers go before its rows change, and come behind that.
@@ -35,14 +37,14 @@ impl Plan<'_> {
         }
         present.clone_from(&self.database);
         let mut text = b"USE ".to_vec();
-        push_name(&self.database, &mut text);
+        push_name(&self.database, self.modes, &mut text);
         text.extend_from_slice(b";\n");
         take(&text)
     }
 
     fn statement(&self, before: &str, behind: &str, take: &mut TakeText) -> Result<()> {
         let mut text = before.as_bytes().to_vec();
-        push_name(&self.table, &mut text);
+        push_name(&self.table, self.modes, &mut text);
         text.extend_from_slice(behind.as_bytes());
         take(&text)
     }
@@ -64,8 +66,7 @@ impl PatchWriter<'_> {
         }
         take(b"START TRANSACTION;\n")?;
         for plan in plans.iter().filter(|plan| !plan.is_remade) {
-            let modes = modes(self.dumps[self.direction.sides()[1]])?;
-            let language = Language::Mysql { modes, character_set: frame.character_set().to_string() };
+            let language = Language::Mysql { modes: plan.modes, character_set: frame.character_set().to_string() };
             let table = language.table(None, &plan.table);
             let begin = &mut |take: &mut TakeText| plan.use_database(&mut database, take);
             self.write_rows(plan.pair, table, language, begin, &mut counts, take)?;
@@ -103,7 +104,8 @@ impl PatchWriter<'_> {
             "its name is too long for a file, and no CREATE TABLE tells it",
         )?;
         let database = required(pair.database(), &name, "the name of its database is too long for a file")?;
-        Ok(Plan { pair, database, table, schemas, is_remade, has_triggers_aside })
+        let modes = modes(self.dumps[to])?;
+        Ok(Plan { pair, database, table, modes, schemas, is_remade, has_triggers_aside })
     }
 
     /// Triggers would change more than what the patch says.
@@ -114,7 +116,7 @@ impl PatchWriter<'_> {
             plan.use_database(database, take)?;
             let mut statement = TRIGGERS_REMARK.to_vec();
             statement.extend_from_slice(b"DROP TRIGGER IF EXISTS ");
-            push_name(&name, &mut statement);
+            push_name(&name, plan.modes, &mut statement);
             statement.extend_from_slice(b";\n");
             take(&statement)?;
         }
@@ -175,8 +177,8 @@ fn triggers_of(pair: &TablePair, side: usize) -> Option<&Content> {
     pair.sides[side].as_ref().and_then(|files| files.triggers.as_ref())
 }
 
-fn push_name(name: &[u8], text: &mut Vec<u8>) {
-    Language::Mysql { modes: QuoteModes::default(), character_set: String::new() }.push_name(name, text);
+fn push_name(name: &[u8], modes: QuoteModes, text: &mut Vec<u8>) {
+    Language::Mysql { modes, character_set: String::new() }.push_name(name, text);
 }
 
 /// How strings are read in a dump.

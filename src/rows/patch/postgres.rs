@@ -13,6 +13,7 @@ mod settle;
 use std::path::PathBuf;
 
 use crate::dump::layout::SEQUENCES_DIRECTORY;
+use crate::dump::letters::Letters;
 use crate::dump::name::name_of_file;
 use crate::dump::postgres::{TableInSchema, owns_sequence, sequence_value};
 use crate::error::{Error, Result};
@@ -38,6 +39,8 @@ const STOP: &[u8] = b"\\set ON_ERROR_STOP on\n";
 /// A database, as the side has it that is changed, and as it becomes.
 struct DatabasePatch<'p> {
     name: Vec<u8>,
+    /// Those of the patch.
+    letters: Letters,
     sides: [DumpedDatabase<'p>; 2],
     settled: Settled,
 }
@@ -102,7 +105,12 @@ impl PatchWriter<'_> {
                 self.monitor.note(&format!("{name} is made anew, too: it is a part or an heir of {}", shown(because)));
             }
         }
-        Ok(DatabasePatch { name: plans[0].database.clone(), sides, settled })
+        Ok(DatabasePatch {
+            name: plans[0].database.clone(),
+            letters: Letters::of(self.encoding()?.as_bytes()),
+            sides,
+            settled,
+        })
     }
 
     /// What happens in the transaction of a database.
@@ -111,7 +119,7 @@ impl PatchWriter<'_> {
         let stay: Vec<&Plan> = patch.settled.plans.iter().filter(|plan| !plan.is_remade()).collect();
         for plan in &stay {
             let begin = &mut |_: &mut TakeText| Ok(());
-            self.write_rows(&plan.pair, plan.quoted(), Language::Postgres, begin, counts, take)?;
+            self.write_rows(&plan.pair, plan.quoted(), Language::Postgres(patch.letters), begin, counts, take)?;
         }
         self.put_there(patch, take)?;
         counts.remade += (patch.settled.plans.len() - stay.len()) as u64;
@@ -177,7 +185,7 @@ impl PatchWriter<'_> {
 
 /// The name of a table in a statement.
 fn quoted_table(name: &TableInSchema) -> Vec<u8> {
-    Language::Postgres.table(Some(&name.schema), &name.table)
+    Language::Postgres(Letters::Plain).table(Some(&name.schema), &name.table)
 }
 
 /// It for people.

@@ -180,8 +180,8 @@ fn statement(text: &[u8], take: &mut TakeText) -> Result<()> {
 /// Fails where a table that goes has other parts than the dump tells of: these would go with it.
 fn check_of_parts(plan: &Plan, patch: &DatabasePatch) -> Vec<u8> {
     let known = patch.settled.kinships.iter().filter(|[_, whole]| *whole == plan.name);
-    let known: Vec<Vec<u8>> = known.map(|[part, _]| quoted(&super::quoted_table(part))).collect();
-    let name = quoted(&plan.quoted());
+    let known: Vec<Vec<u8>> = known.map(|[part, _]| quoted(&super::quoted_table(part), patch.letters)).collect();
+    let name = quoted(&plan.quoted(), patch.letters);
     let code = [
         b"BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_inherits WHERE inhparent = ",
         &name[..],
@@ -191,7 +191,7 @@ fn check_of_parts(plan: &Plan, patch: &DatabasePatch) -> Vec<u8> {
         &name,
         b"; END IF; END",
     ];
-    [b"DO ", &quoted(&code.concat())[..], b";\n"].concat()
+    [b"DO ", &quoted(&code.concat(), patch.letters)[..], b";\n"].concat()
 }
 
 /// `ALTER PUBLICATION name ADD TABLE ONLY schema.table`: the table.

@@ -1,0 +1,279 @@
+//! Letters: character sets of Windows and of servers for Japanese and Chinese in which a byte of a letter that is not its first may look
+//! like a backslash, a backtick, or another character of ASCII. Who reads a dump in one of them steps over whole letters, as servers
+//! and clients do.
+
+use std::borrow::Cow;
+
+use encoding_rs::{BIG5, Encoding, GB18030, GBK, SHIFT_JIS};
+
+/// The letters of a character set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Letters {
+    /// No byte of a letter looks like another letter: UTF-8, sets of one byte a letter, and whatever is not known.
+    #[default]
+    Plain,
+    Sjis,
+    Cp932,
+    Gbk,
+    Gb18030,
+    Big5,
+    Johab,
+}
+
+/// Names of the sets in MySQL and PostgreSQL, in lower case; the first of each is the one that it is known by here.
+const NAMES: [(&str, Letters); 14] = [
+    ("sjis", Letters::Sjis),
+    ("cp932", Letters::Cp932),
+    ("gbk", Letters::Gbk),
+    ("gb18030", Letters::Gb18030),
+    ("big5", Letters::Big5),
+    ("johab", Letters::Johab),
+    ("shiftjis", Letters::Cp932),
+    ("shift_jis", Letters::Cp932),
+    ("shift_jis_2004", Letters::Cp932),
+    ("mskanji", Letters::Cp932),
+    ("win932", Letters::Cp932),
+    ("windows932", Letters::Cp932),
+    ("win936", Letters::Gbk),
+    ("win950", Letters::Big5),
+];
+
+/// Of these, the first set has what stands at the right where the other one and [`SHIFT_JIS`] have what stands at the left.
+const OF_SJIS_ALONE: [(char, char); 7] = [
+    ('\u{ff3c}', '\\'),
+    ('\u{ff5e}', '\u{301c}'),
+    ('\u{2225}', '\u{2016}'),
+    ('\u{ff0d}', '\u{2212}'),
+    ('\u{ffe0}', '\u{a2}'),
+    ('\u{ffe1}', '\u{a3}'),
+    ('\u{ffe2}', '\u{ac}'),
+];
+
+impl Letters {
+    /// Those of the set of this name, in whatever case.
+    pub fn of(name: &[u8]) -> Letters {
+        let is_it = |(known, _): &&(&str, Letters)| known.as_bytes().eq_ignore_ascii_case(name);
+        NAMES.iter().find(is_it).map_or(Letters::Plain, |(_, letters)| *letters)
+    }
+
+    /// What the set is called; nothing where there is none to tell of.
+    pub fn name(self) -> Option<&'static str> {
+        NAMES.iter().find(|(_, letters)| *letters == self).map(|(name, _)| *name)
+    }
+
+    /// Those of the first set that is named among these words.
+    pub fn among(words: &str) -> Letters {
+        words
+            .split(' ')
+            .map(|word| Letters::of(word.as_bytes()))
+            .find(|letters| !letters.are_plain())
+            .unwrap_or_default()
+    }
+
+    pub fn are_plain(self) -> bool {
+        self == Letters::Plain
+    }
+
+    /// How many bytes the first letter of `rest` has; one where its bytes are none of a longer one. `None` where more bytes would have
+    /// to be there to tell.
+    #[inline]
+    pub fn first_length(self, rest: &[u8]) -> Option<usize> {
+        let (&first, behind) = rest.split_first()?;
+        if !self.begins_with(first) {
+            return Some(1);
+        }
+        let &second = behind.first()?;
+        if self == Letters::Gb18030 && second.is_ascii_digit() {
+            return match behind {
+                [_, third, ..] if !self.begins_with(*third) => Some(1),
+                [_, _, fourth, ..] => Some(if fourth.is_ascii_digit() { 4 } else { 1 }),
+                _ => None,
+            };
+        }
+        Some(if self.goes_on_with(second) { 2 } else { 1 })
+    }
+
+    /// The same where nothing follows `rest`, which must not be empty.
+    pub fn first_length_of_all(self, rest: &[u8]) -> usize {
+        self.first_length(rest).unwrap_or(1)
+    }
+
+    /// Whether a longer letter may begin with this byte.
+    pub fn begins_with(self, byte: u8) -> bool {
+        match self {
+            Letters::Plain => false,
+            Letters::Sjis | Letters::Cp932 => matches!(byte, 0x81..=0x9f | 0xe0..=0xfc),
+            Letters::Big5 => matches!(byte, 0xa1..=0xf9),
+            Letters::Gbk | Letters::Gb18030 | Letters::Johab => matches!(byte, 0x81..=0xfe),
+        }
+    }
+
+    /// Whether this byte makes a letter of two together with one that may begin such.
+    fn goes_on_with(self, byte: u8) -> bool {
+        match self {
+            Letters::Plain => false,
+            Letters::Sjis | Letters::Cp932 => matches!(byte, 0x40..=0x7e | 0x80..=0xfc),
+            Letters::Big5 => matches!(byte, 0x40..=0x7e | 0xa1..=0xfe),
+            Letters::Gbk | Letters::Gb18030 => matches!(byte, 0x40..=0x7e | 0x80..=0xfe),
+            Letters::Johab => matches!(byte, 0x31..=0x7e | 0x81..=0xfe),
+        }
+    }
+
+    /// The letters of `text`, in order.
+    pub fn each(self, mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
+        std::iter::from_fn(move || {
+            let length = self.first_length_of_all(Some(text).filter(|text| !text.is_empty())?);
+            let (letter, rest) = text.split_at(length);
+            text = rest;
+            Some(letter)
+        })
+    }
+
+    /// A name in UTF-8, as dumps have it where they make something. One that cannot be told stays as it is.
+    pub fn name_in_utf8(self, name: Vec<u8>) -> Vec<u8> {
+        let decoded = self.decoded(&name).filter(|text| *self.encoded(text.as_bytes()) == *name);
+        decoded.map_or(name, String::into_bytes)
+    }
+
+    /// A name of UTF-8 in this set. One that has no such letters stays as it is.
+    pub fn encoded(self, name: &[u8]) -> Cow<'_, [u8]> {
+        let Some((encoding, text)) = self.encoding().zip(std::str::from_utf8(name).ok()) else { return name.into() };
+        let text = self.exchanged(text, |(of_others, of_sjis)| (of_sjis, of_others));
+        let (bytes, _, has_others) = encoding.encode(&text);
+        if has_others { name.into() } else { bytes.into_owned().into() }
+    }
+
+    fn decoded(self, name: &[u8]) -> Option<String> {
+        let text = self.encoding()?.decode_without_bom_handling_and_without_replacement(name)?;
+        Some(self.exchanged(&text, |pair| pair))
+    }
+
+    /// With what [`Letters::Sjis`] has in another way.
+    fn exchanged(self, text: &str, pair: impl Fn((char, char)) -> (char, char)) -> String {
+        let pairs: &[(char, char)] = if self == Letters::Sjis { &OF_SJIS_ALONE } else { &[] };
+        let exchange =
+            |letter| pairs.iter().map(|it| pair(*it)).find(|(from, _)| *from == letter).map_or(letter, |(_, to)| to);
+        text.chars().map(exchange).collect()
+    }
+
+    fn encoding(self) -> Option<&'static Encoding> {
+        match self {
+            Letters::Plain | Letters::Johab => None,
+            Letters::Sjis | Letters::Cp932 => Some(SHIFT_JIS),
+            Letters::Gbk => Some(GBK),
+            Letters::Gb18030 => Some(GB18030),
+            Letters::Big5 => Some(BIG5),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dump::mysql::{self, MysqlDump, QuoteModes, meaning, quoted, split_row};
+    use crate::dump::postgres::{self, PostgresDump, RowForm};
+    use proptest::prelude::*;
+
+    const OF_MYSQL: [Letters; 5] = [Letters::Sjis, Letters::Cp932, Letters::Gbk, Letters::Gb18030, Letters::Big5];
+
+    #[test]
+    fn letters_are_as_long_as_servers_take_them() {
+        let lengths = |letters: Letters, text: &[u8]| letters.each(text).map(<[u8]>::len).collect::<Vec<_>>();
+        assert_eq!(lengths(Letters::Sjis, b"\x83\x5ca\xb1\x5c\x83\x27\x83"), [2, 1, 1, 1, 1, 1, 1]);
+        assert_eq!(lengths(Letters::Gbk, b"\xd5\x5c\xbf\x27\x81\x30\x81\x30"), [2, 1, 1, 1, 1, 1, 1]);
+        assert_eq!(lengths(Letters::Gb18030, b"\x81\x30\x81\x30\x81\x30\x81\x5c\x81\x5c"), [4, 1, 1, 2, 2]);
+        assert_eq!(lengths(Letters::Big5, b"\xa5\x5c\x81\x5c\xa5\x80"), [2, 1, 1, 1, 1]);
+        assert_eq!(lengths(Letters::of(b"utf8mb4"), b"\x83\x5c"), [1, 1]);
+        let four = Letters::Gb18030;
+        for (rest, length) in [(&b"\x81"[..], None), (b"\x81\x30\x81", None), (b"\x81\x30\x20", Some(1))] {
+            assert_eq!(four.first_length(rest), length, "{rest:x?}");
+        }
+    }
+
+    #[test]
+    fn names_are_the_same_in_utf8() {
+        for (set, name, text) in [
+            ("sjis", &b"\x95\x5c\x83\x5c"[..], "表ソ"),
+            ("CP932", b"\x83\x60\x81\x60", "チ\u{ff5e}"),
+            ("sjis", b"\x81\x60", "\u{301c}"),
+            ("gbk", b"\xd5\x5c", "誠"),
+            ("big5", b"\xa5\x5c", "功"),
+        ] {
+            let letters = Letters::of(set.as_bytes());
+            assert_eq!(letters.name_in_utf8(name.to_vec()), text.as_bytes(), "{set}");
+            assert_eq!(*letters.encoded(text.as_bytes()), *name, "{set}");
+            let statement = [b"SET NAMES ", set.as_bytes(), b"; CREATE TABLE `", name, b"` (x int);"].concat();
+            let table = mysql::table_schema(&statement, QuoteModes::default()).unwrap();
+            assert_eq!(table.name, text.as_bytes());
+        }
+        assert_eq!(Letters::Sjis.name_in_utf8(b"\x83\x27".to_vec()), b"\x83\x27");
+        assert_eq!(*Letters::Sjis.encoded("🐘".as_bytes()), *"🐘".as_bytes());
+    }
+
+    /// Bytes that make letters, and what looks like parts of them.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let one = prop_oneof![Just(b'\\'), Just(b'\''), Just(b'`'), Just(0x83), Just(0xa5), Just(0x30), any::<u8>()];
+        prop::collection::vec(one, 0..40)
+    }
+
+    proptest! {
+        #[test]
+        fn strings_are_quoted_as_they_are_read(bytes in bytes(), plain_backslash: bool) {
+            for letters in OF_MYSQL {
+                let modes = QuoteModes { letters, plain_backslash, ..QuoteModes::default() };
+                let row = [b"(1,", &quoted(&bytes, modes)[..], b")"].concat();
+                let mut values = Vec::new();
+                prop_assert!(split_row(&row, modes, &mut values) && values.len() == 2, "{letters:?} {row:x?}");
+                prop_assert_eq!(&*meaning(&row[values[1].clone()], modes).unwrap(), &bytes[..]);
+            }
+        }
+
+        #[test]
+        fn parts_and_rows_are_the_same_in_any_pieces(bytes in bytes(), size in 1..9usize) {
+            for letters in OF_MYSQL {
+                let name = letters.name().unwrap();
+                let quoted = quoted(&bytes, QuoteModes { letters, ..QuoteModes::default() });
+                let head = format!("SET NAMES {name};\nINSERT INTO a VALUES (1,");
+                let dump = [head.as_bytes(), &quoted, b"),(2,'');\nCREATE TABLE b (c int);\n", &bytes].concat();
+                let read = |size: usize| {
+                    let (mut reader, mut events) = (MysqlDump::default(), Vec::new());
+                    dump.chunks(size).for_each(|piece| reader.push(piece, &mut |event| events.push(event)));
+                    let facts = reader.finish(&mut |event| events.push(event));
+                    (events, facts)
+                };
+                let whole = read(dump.len());
+                prop_assert_eq!(&whole, &read(size));
+                let rows = whole.0.iter().filter(|event| matches!(event, mysql::Event::Row(_))).count();
+                prop_assert!(rows >= 2, "{name} {dump:x?}");
+                let is_table = |event: &mysql::Event| matches!(event, mysql::Event::Part(part) if part.name == b"b");
+                prop_assert!(whole.0.iter().any(is_table), "{name} {dump:x?}");
+            }
+        }
+
+        #[test]
+        fn rows_of_postgresql_are_the_same_in_any_pieces(bytes in bytes(), size in 1..9usize) {
+            for letters in OF_MYSQL {
+                let name = letters.name().unwrap();
+                let dump = [format!("SET client_encoding = '{name}';\nSELECT E'").as_bytes(), &bytes].concat();
+                let read = |size: usize| {
+                    let (mut reader, mut events) = (PostgresDump::default(), Vec::new());
+                    dump.chunks(size).for_each(|piece| reader.push(piece, &mut |event| events.push(event)));
+                    let facts = reader.finish(&mut |event| events.push(event));
+                    (events, facts)
+                };
+                prop_assert_eq!(read(dump.len()), read(size));
+            }
+        }
+    }
+
+    #[test]
+    fn values_of_postgresql_are_read_letter_by_letter() {
+        let strings = postgres::Strings { letters: Letters::Sjis, ..Default::default() };
+        let means = |literal: &[u8], form: RowForm| postgres::meaning(literal, form).unwrap().into_owned();
+        assert_eq!(means(b"\x83\x5c\\\\\x83\x5cn\\n", RowForm::Copy(Letters::Sjis)), b"\x83\x5c\\\x83\x5cn\n");
+        assert_eq!(means(b"E'\x83\x5c\\\\''\x83\x5cn\\n'", RowForm::Insert(strings)), b"\x83\x5c\\'\x83\x5cn\n");
+        for (text, literal) in [(&b"\x83\x5c'"[..], &b"'\x83\x5c'''"[..]), (b"\x83\x5c\\", b"E'\x83\x5c\\\\'")] {
+            assert_eq!(postgres::quoted(text, Letters::Sjis), literal);
+        }
+    }
+}
