@@ -396,7 +396,7 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
          makes, is in one of these, whole letters are read.",
         "dumps_of_mysql_in_letters_of_two_bytes_are_read_and_patched",
     ),
-    ("Names in it are shown in UTF-8.", "dumps_of_mysql_in_letters_of_two_bytes_are_read_and_patched"),
+    ("Names in one of MySQL are shown in UTF-8.", "dumps_of_mysql_in_letters_of_two_bytes_are_read_and_patched"),
     (
         "Who gives such a dump, a `restore.sql` or a patch to a client by hand tells it that set (`--default-character-set=sjis`), \
          as `restore --into` does.",
