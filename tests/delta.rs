@@ -23,6 +23,7 @@ use yesterfs::repository::session::WriteSession;
 use yesterfs::repository::snapshot::Snapshot;
 use yesterfs::store::backend::{Backend, ByteRange, MemoryBackend};
 use yesterfs::store::chunk_record::{DELTA_DEPTH_MAX, RecordPlace, encode_record};
+use yesterfs::store::chunk_writer::PACK_CHUNKS_MAX;
 use yesterfs::store::compress::Codec;
 use yesterfs::store::data_lane::BatchedChunk;
 use yesterfs::store::delta_group::{DeltaGroup, GroupBuilder};
@@ -257,6 +258,22 @@ fn no_pack_is_published_before_those_whose_footers_it_needs() {
     let [pages, data] = &session.chunks().take_finished()[..] else { panic!("not two packs") };
     assert_eq!(pages.base_packs.iter().collect::<Vec<_>>(), [&data.summary.name]);
     assert!(pages.summary.file_bytes < data.summary.file_bytes / 10, "the page names its chunk itself");
+}
+
+#[test]
+fn a_pack_of_tiny_chunks_ends_before_it_fills_memory() {
+    let place = TestRepository::new();
+    let counters = Counters::default();
+    let session = WriteSession::open(&place.repository, &counters, "here", "test", now()).unwrap();
+    let mut lane = session.chunks().data_lane(None);
+    for number in 0..PACK_CHUNKS_MAX + 10 {
+        let bytes = number.to_le_bytes().to_vec();
+        let chunk = BatchedChunk::new(0..bytes.len(), None, false, BaseHint::default());
+        lane.submit(ChunkBatch::new(bytes, vec![chunk])).unwrap();
+        while lane.next_done(false).unwrap().is_some() {}
+    }
+    while lane.next_done(true).unwrap().is_some() {}
+    assert_eq!((session.chunks().finished_count(), session.chunks().finished_chunks()), (1, PACK_CHUNKS_MAX));
 }
 
 #[test]

@@ -21,6 +21,9 @@ pub const DATA_PACK_BYTES: u64 = 32 << 20;
 /// A pack of tree pages is finished once it is this long.
 pub const PAGE_PACK_BYTES: u64 = 16 << 20;
 
+/// So is one of so many chunks: until it is published, it takes some hundred bytes of memory for each.
+pub const PACK_CHUNKS_MAX: usize = 32 << 10;
+
 /// Parts of the set of this session's chunks, so that threads seldom meet at one lock.
 const SESSION_SHARDS: usize = 16;
 
@@ -364,7 +367,7 @@ impl<'a> ChunkWriter<'a> {
             PackKind::Data => DATA_PACK_BYTES,
             PackKind::Pages => PAGE_PACK_BYTES,
         };
-        if pack.len_bytes() >= full_bytes
+        if (pack.len_bytes() >= full_bytes || pack.chunks() >= PACK_CHUNKS_MAX)
             && let Some(full) = open.take()
         {
             self.finish(full)?;

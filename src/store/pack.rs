@@ -142,6 +142,11 @@ impl PackWriter {
         self.offset
     }
 
+    /// Chunks appended so far.
+    pub fn chunks(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Appends one chunk: its record, or its delta to the group; a full one is written first. Returns its slot.
     pub fn append(&mut self, id: ChunkId, plain_bytes: u32, encoded: &EncodedChunk) -> Result<u32> {
         self.base_packs.extend(encoded.bases.iter().map(|base| base.pack));

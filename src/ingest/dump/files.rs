@@ -53,7 +53,7 @@ impl DumpFiles<'_, '_> {
     pub fn write<F: DumpFormat>(&self, dump: &StoredDumps<F>, verdict: &Verdict) -> Result<(Node, u64)> {
         let mut lane = self.session.chunks().list_lane();
         let made = self.made_files(dump, verdict, &mut lane)?;
-        store_texts(dump, &mut lane)?;
+        self.store_texts(dump, &mut lane)?;
         lane.release()?;
         drop(lane);
         // Ranges are cut out of the dump's list of extents, which can be read once it is published.
@@ -130,26 +130,28 @@ impl DumpFiles<'_, '_> {
         lines.into_iter().try_for_each(|line| writer.write(&line))?;
         Ok(File::Made { path, content: writer.finish()? })
     }
-}
 
-/// Stores what the files that restore objects hold besides parts of the dump.
-fn store_texts<F: DumpFormat>(dump: &StoredDumps<F>, lane: &mut DataLane) -> Result<()> {
-    let mut recent = VecDeque::new();
-    for object in dump.parts.objects() {
-        if !dump.parts.is_restorable(&dump.parts.get(object[0])) {
-            continue;
-        }
-        for piece in restore(dump, object) {
-            let RestorePiece::Text(text) = piece else { continue };
-            let id = ChunkId::of(&text);
-            if !recent.contains(&id) {
-                store_chunk(lane, &text)?;
-                recent.push_back(id);
-                recent.drain(..recent.len().saturating_sub(RECENT_TEXTS));
+    /// Stores what the files that restore objects hold besides parts of the dump.
+    fn store_texts<F: DumpFormat>(&self, dump: &StoredDumps<F>, lane: &mut DataLane) -> Result<()> {
+        let mut recent = VecDeque::new();
+        for object in dump.parts.objects() {
+            if !dump.parts.is_restorable(&dump.parts.get(object[0])) {
+                continue;
+            }
+            // Chunks wait in memory until they are published, and every table may have some of its own.
+            self.session.publish_if_due((self.clock)())?;
+            for piece in restore(dump, object) {
+                let RestorePiece::Text(text) = piece else { continue };
+                let id = ChunkId::of(&text);
+                if !recent.contains(&id) {
+                    store_chunk(lane, &text)?;
+                    recent.push_back(id);
+                    recent.drain(..recent.len().saturating_sub(RECENT_TEXTS));
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Gives each file to `take`, in the order of paths. `made` are those that are no parts.
