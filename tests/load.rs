@@ -51,34 +51,6 @@ fn a_whole_dump_comes_back_into_another_server() {
 }
 
 #[test]
-fn dumps_that_name_no_databases_do_not_all_go_into_one() {
-    let (server, other, stage) = (MariaDb::start(), MariaDb::start(), Stage::new());
-    let tables = [("north", "orders"), ("south", "users")];
-    for (database, table) in tables {
-        let rows = format!("CREATE TABLE {table} (id INT); INSERT INTO {table} VALUES (1), (2)");
-        server.run("", format!("CREATE DATABASE {database}; USE {database}; {rows}"));
-        std::fs::write(stage.path(&format!("{database}.sql")), server.dump(&[database])).unwrap();
-    }
-    let files = ["north.sql", "south.sql"].map(|name| stage.path(name).to_str().unwrap().to_string());
-    stage.succeed(&["ingest", "mysql", "--source", "shop", &files[0], &files[1]]);
-    for url in [other.url(""), other.url("north")] {
-        let message = refused(&restore_into(&stage, &url, &[]), 2);
-        assert!(message.contains("does not name its databases \"north\", \"south\" itself"), "{message}");
-        assert!(message.contains("load its tables with restore --table"), "{message}");
-    }
-    assert_eq!(other.run("", "SHOW DATABASES LIKE '%th'"), "");
-    restored(&restore(&stage, &other, &["--table", "north.orders", "--table", "south.users"]));
-    for (database, table) in tables {
-        assert_eq!(other.run(database, "SHOW TABLES").trim(), table);
-        assert_eq!(other.run(database, format!("SELECT COUNT(*) FROM {table}")).trim(), "2");
-    }
-    // One alone has its place.
-    stage.succeed(&["ingest", "mysql", "--source", "shop", &files[0]]);
-    restored(&restore_into(&stage, &other.url("copy"), &[]));
-    assert_eq!(other.run("copy", "SHOW TABLES").trim(), "orders");
-}
-
-#[test]
 fn what_only_the_server_has_is_not_dropped_and_what_both_have_is_not_replaced() {
     let (server, stage) = (MariaDb::start(), Stage::new());
     let make =

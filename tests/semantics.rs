@@ -479,8 +479,24 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "a_whole_dump_comes_back_into_a_new_database",
     ),
     (
-        "Several dumps that do not name their databases are refused as a whole, since all would go into one; their tables are loaded each into its own.",
-        "dumps_that_name_no_databases_do_not_all_go_into_one",
+        "Of several dumps that do not name their databases each goes into the one of its name in the snapshot.",
+        "each_dump_of_mariadb_goes_into_the_database_of_its_name",
+    ),
+    (
+        "A URL with a database is refused then, since all would go into that.",
+        "several_dumps_that_name_no_database_are_not_poured_into_one",
+    ),
+    (
+        "Each is given to a client of its own, one after the other, and one that fails is told with its database.",
+        "several_dumps_that_name_no_database_are_not_poured_into_one",
+    ),
+    (
+        "Those of PostgreSQL that make nothing but roles and tablespaces come first.",
+        "each_dump_of_postgresql_goes_into_the_database_of_its_name",
+    ),
+    (
+        "A database that is made because a dump does not make it has the server's own character set and collation; one of PostgreSQL is made from `template0`, as `pg_restore` does it.",
+        "each_dump_of_postgresql_goes_into_the_database_of_its_name",
     ),
     (
         "A missing database is made; `--as` gives a table of MySQL another name, and its constraints and triggers names \

@@ -70,6 +70,7 @@ const DOORS: [(&str, &[&str]); 34] = [
             "src/dump/mongo/id_text.rs",
             "src/dump/mongo/metadata.rs",
             "src/dump/mysql/shell/manifest.rs",
+            "src/load/inputs.rs",
             "src/load/mongo/server.rs",
             "src/ingest/dump/meta.rs",
             "src/ingest/mongo/meta.rs",

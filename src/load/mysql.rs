@@ -10,6 +10,8 @@ use crate::error::{Error, Result};
 use crate::load::client::Client;
 use crate::load::failure::StatementLines;
 use crate::load::loader::{Load, Loader};
+use crate::load::passages::BY_USE;
+use crate::load::places::Places;
 use crate::load::server::MysqlUrl;
 use crate::load::steps::{MYSQL, load_dump};
 use crate::load::tables::{DumpTables, FoundTable, TableName, text_of};
@@ -105,21 +107,25 @@ fn client(snapshot: &Snapshot, server: &MysqlUrl, options: &LoadOptions) -> Clie
 }
 
 impl<'a> Run<'a> {
-    /// The whole dump, as if it were piped into the client.
+    /// The whole dump, as if each that it is made of were piped into a client.
     fn load_dump(&self, snapshot: &Snapshot) -> Result<LoadReport> {
-        let content = self.tables.dump(&snapshot.manifest.root)?;
-        self.tables.refuse_several_unnamed()?;
-        let database = self.tables.unnamed_goes_to(self.server.database.as_deref(), None)?;
-        self.refuse_what_is_there(database.as_deref())?;
+        let (root, contents) = (&snapshot.manifest.root, self.repository.contents()?);
+        let content = self.tables.dump(root)?;
+        let of_url = self.server.database.as_deref();
+        let places = Places::find(&self.tables, contents, (root, &content), &BY_USE, (of_url, None))?;
+        self.refuse_what_is_there(&places)?;
         self.look_at_definers_of_dump(snapshot, &content)?;
-        self.make_database(database.as_deref())?;
         let bytes = content.size;
-        let arguments = database.clone().map(OsString::from).into_iter().collect();
-        let mut text = SqlText::whole(self.repository.contents()?, content, self.options.threads);
-        text.changes.extend(self.without_definers());
-        let load = Load { what: "the dump".into(), text, arguments };
-        let places = self.places(database.as_deref())?;
-        load_dump(&self.loader, &MYSQL, load, self.tables.parts(snapshot)?, &places)?;
+        let mut loads = Vec::new();
+        for passage in places.passages() {
+            let database = places.beginning_of(passage)?;
+            self.make_database(database.as_deref())?;
+            let mut text = SqlText::stretch_of(contents, content.clone(), passage.range.clone(), self.options.threads);
+            text.changes.extend(self.without_definers());
+            let arguments = database.map(OsString::from).into_iter().collect();
+            loads.push(Load { what: places.title_of(passage)?, text, arguments });
+        }
+        load_dump(&self.loader, &MYSQL, loads, self.tables.parts(snapshot)?, &self.arguments(&places)?)?;
         Ok(LoadReport { tables: None, bytes })
     }
 
@@ -128,13 +134,10 @@ impl<'a> Run<'a> {
     }
 
     /// What clients are told to load into databases, by the names of their directories.
-    fn places(&self, unnamed: Option<&str>) -> Result<HashMap<Vec<u8>, Vec<OsString>>> {
-        let mut places = HashMap::new();
-        for database in self.tables.databases() {
-            let place = self.tables.place_of(database, unnamed)?;
-            places.insert(database_directory(&database.name), vec![text_of(&place)?.into()]);
-        }
-        Ok(places)
+    fn arguments(&self, places: &Places) -> Result<HashMap<Vec<u8>, Vec<OsString>>> {
+        let databases = self.tables.databases().iter();
+        let told = |database| Ok(vec![text_of(&places.place_of(database))?.into()]);
+        databases.map(|database| Ok((database_directory(&database.name), told(database)?))).collect()
     }
 
     fn load_tables(&self, names: &[String]) -> Result<LoadReport> {

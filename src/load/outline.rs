@@ -36,6 +36,14 @@ pub fn each_part(
     }
 }
 
+/// The bytes of a dump there.
+pub fn text_at(contents: &ContentReader, dump: &Content, range: &Range<u64>) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+    contents.read(dump, range.start, length, &mut text)?;
+    Ok(text)
+}
+
 /// What a dump holds besides the rows of tables.
 pub fn beside_rows<'a>(contents: ContentReader<'a>, dump: &Content, parts: &Content) -> Result<SqlText<'a>> {
     let mut ranges: Vec<Range<u64>> = Vec::new();

@@ -12,6 +12,8 @@ use crate::id::WriterId;
 use crate::load::client::Client;
 use crate::load::failure::StatementLines;
 use crate::load::loader::{Load, Loader};
+use crate::load::passages::BY_CONNECT;
+use crate::load::places::Places;
 use crate::load::server::PostgresUrl;
 use crate::load::steps::{POSTGRES, load_dump};
 use crate::load::tables::{Database, DumpTables, text_of};
@@ -96,38 +98,46 @@ fn command_rule(client: &Client, monitor: &dyn Monitor) -> Result<CommandRule> {
 }
 
 impl Run<'_> {
-    /// The whole dump, as if it were piped into the client.
+    /// The whole dump, as if each that it is made of were piped into a client.
     fn load_dump(&self, snapshot: &Snapshot) -> Result<LoadReport> {
-        let root = &snapshot.manifest.root;
-        // Within one input `\connect` leads to those that it does not make.
-        if self.tables.has_several_inputs(root, &self.repository.contents()?)? {
-            self.tables.refuse_several_unnamed()?;
-        }
-        let database = self.tables.unnamed_goes_to(self.server.database.as_deref(), Some(MAINTENANCE_DATABASE))?;
+        let (root, contents) = (&snapshot.manifest.root, self.repository.contents()?);
         let content = self.tables.dump(root)?;
+        let of_url = (self.server.database.as_deref(), Some(MAINTENANCE_DATABASE));
+        let places = Places::find(&self.tables, contents, (root, &content), &BY_CONNECT, of_url)?;
         let drops = self.drop_rule()?;
-        let mut places = HashMap::new();
-        for place in self.tables.databases() {
-            let goes_to = text_of(&self.tables.place_of(place, database.as_deref())?)?;
-            self.look_at_database(place, &goes_to, drops.as_ref())?;
-            places.insert(database_directory(&place.name), self.fed_in(&goes_to));
+        let mut arguments = HashMap::new();
+        for database in self.tables.databases() {
+            let goes_to = text_of(&places.place_of(database))?;
+            self.look_at_database(database, &goes_to, drops.as_ref())?;
+            arguments.insert(database_directory(&database.name), self.fed_in(&goes_to));
         }
         self.look_at_roles_of_dump(snapshot, &content)?;
-        if let Some(database) = &database {
-            self.make_database(database)?;
-        }
         let bytes = content.size;
-        let mut text = SqlText::whole(self.repository.contents()?, content, self.options.threads);
-        text.changes.push(Change::Commands(self.commands.clone()));
-        text.changes.extend(drops.map(Change::Drops));
-        text.changes.extend(self.globals_that_stay(snapshot)?.map(Change::WithoutGlobals));
-        text.changes.extend(self.without_ownership());
-        let tablespaces = self.options.tablespaces.as_ref();
-        text.changes.extend(tablespaces.map(|all| Change::Tablespaces(all.as_os_str().as_bytes().to_vec())));
-        let arguments = self.fed_in(database.as_deref().unwrap_or(MAINTENANCE_DATABASE));
-        let load = Load { what: "the dump".into(), text, arguments };
-        load_dump(&self.loader, &POSTGRES, load, self.tables.parts(snapshot)?, &places)?;
+        let changes = self.changes(snapshot, drops)?;
+        // What is in no database comes first, since all others may need it: roles.
+        let (globals, others): (Vec<_>, Vec<_>) = places.passages().iter().partition(|passage| passage.is_global());
+        let mut loads = Vec::new();
+        for passage in globals.into_iter().chain(others) {
+            let database = places.beginning_of(passage)?;
+            database.as_deref().map_or(Ok(()), |name| self.make_database(name))?;
+            let text = SqlText::stretch_of(contents, content.clone(), passage.range.clone(), self.options.threads);
+            let text = SqlText { changes: changes.clone(), ..text };
+            let arguments = self.fed_in(database.as_deref().unwrap_or(MAINTENANCE_DATABASE));
+            loads.push(Load { what: places.title_of(passage)?, text, arguments });
+        }
+        load_dump(&self.loader, &POSTGRES, loads, self.tables.parts(snapshot)?, &arguments)?;
         Ok(LoadReport { tables: None, bytes })
+    }
+
+    /// What is changed in a whole dump.
+    fn changes(&self, snapshot: &Snapshot, drops: Option<DropRule>) -> Result<Vec<Change>> {
+        let mut changes = vec![Change::Commands(self.commands.clone())];
+        changes.extend(drops.map(Change::Drops));
+        changes.extend(self.globals_that_stay(snapshot)?.map(Change::WithoutGlobals));
+        changes.extend(self.without_ownership());
+        let tablespaces = self.options.tablespaces.as_ref();
+        changes.extend(tablespaces.map(|all| Change::Tablespaces(all.as_os_str().as_bytes().to_vec())));
+        Ok(changes)
     }
 
     /// What becomes of drops, in a dump that has some.

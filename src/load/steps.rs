@@ -17,7 +17,7 @@ use crate::dump::part_line::PartLine;
 use crate::error::Result;
 use crate::load::client::MARK;
 use crate::load::loader::{Load, Loader};
-use crate::load::outline::{each_part, extend};
+use crate::load::outline::{each_part, extend, text_at};
 use crate::load::text::{Change, SqlText, Stretch};
 use crate::repository::content::Content;
 
@@ -64,37 +64,44 @@ impl TableRows {
     }
 }
 
-/// Loads a whole dump, by several clients where `parts` tells of those and more than one may run. `arguments` tells what clients of a
-/// database are told, by the name of its directory.
-pub fn load_dump<'a>(
+/// Loads a whole dump, of which each of `loads` is a stretch, one after the other; by several clients where `parts` tells of those and
+/// more than one may run. `arguments` tells what clients of a database are told, by the name of its directory.
+pub fn load_dump(
     loader: &Loader,
     dialect: &Dialect,
-    mut load: Load<'a>,
+    loads: Vec<Load<'_>>,
     parts: Option<Content>,
     arguments: &HashMap<Vec<u8>, Vec<OsString>>,
 ) -> Result<()> {
-    let Some(parts) = parts.filter(|_| loader.threads > 1) else { return loader.run_all(vec![load]) };
-    let mut steps = DumpSteps::plan(dialect, &load.text, &parts)?;
-    load.text.made_of = steps.in_order();
-    loader.run_in_steps(&load, || loader.run_all(steps.next_loads(&load.text, arguments)))
+    let Some(parts) = parts.filter(|_| loader.threads > 1) else {
+        return loads.into_iter().try_for_each(|load| loader.run_all(vec![load]));
+    };
+    let all_steps = DumpSteps::plan(dialect, &loads, &parts)?;
+    for (mut load, mut steps) in loads.into_iter().zip(all_steps) {
+        load.text.made_of = steps.in_order();
+        loader.run_in_steps(&load, || loader.run_all(steps.next_loads(&load, arguments)))?;
+    }
+    Ok(())
 }
 
 impl DumpSteps {
-    /// Reads the list of the parts of a dump.
-    fn plan(dialect: &Dialect, dump: &SqlText<'_>, parts: &Content) -> Result<DumpSteps> {
+    /// Reads the list of the parts of a dump: the steps of each of its loads.
+    fn plan(dialect: &Dialect, loads: &[Load<'_>], parts: &Content) -> Result<Vec<DumpSteps>> {
+        let Some(Load { text: dump, .. }) = loads.first() else { return Ok(Vec::new()) };
         let mut header_text = |range: &Range<u64>| {
-            let mut text = Vec::new();
-            let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-            dump.contents.read(&dump.content, range.start, length, &mut text)?;
+            let text = text_at(&dump.contents, &dump.content, range)?;
             // What is left out of the dump is left out of sessions.
             let changes = dump.changes.iter().filter(|change| matches!(change, Change::WithoutOwnership(_)));
             changes.into_iter().try_fold(text, |text, change| change.applied_to(&text))
         };
-        let mut planner = Planner::new(dialect);
-        each_part(dump.contents, &dump.content, parts, |part, range| planner.push(part, range, &mut header_text))?;
-        let Planner { mut steps, step, .. } = planner;
-        steps.push(step);
-        Ok(DumpSteps { steps: steps.into_iter() })
+        let starts: HashMap<u64, usize> =
+            loads.iter().enumerate().filter_map(|(number, load)| Some((load.text.start()?, number))).collect();
+        let (mut planners, mut present) = (loads.iter().map(|_| Planner::new(dialect)).collect::<Vec<_>>(), 0);
+        each_part(dump.contents, &dump.content, parts, |part, range| {
+            present = starts.get(&range.start).copied().unwrap_or(present);
+            planners[present].push(part, range, &mut header_text)
+        })?;
+        Ok(planners.into_iter().map(Planner::finish).collect())
     }
 
     /// What the client that stays gets: behind each statement that tells how far it is come the rows of a step.
@@ -110,16 +117,16 @@ impl DumpSteps {
         made_of
     }
 
-    /// The rows of the next step of a dump with this text that has some, the largest first.
-    fn next_loads<'a>(&mut self, dump: &SqlText<'a>, arguments: &HashMap<Vec<u8>, Vec<OsString>>) -> Vec<Load<'a>> {
+    /// The rows of the next step of a dump that has some, the largest first.
+    fn next_loads<'a>(&mut self, dump: &Load<'a>, arguments: &HashMap<Vec<u8>, Vec<OsString>>) -> Vec<Load<'a>> {
         let Some(step) = self.steps.find(|step| !step.at_once.is_empty()) else { return Vec::new() };
         let groups = groups_of(step.at_once);
         groups.into_iter().map(|group| load_of(&group, dump, arguments)).collect()
     }
 }
 
-/// The rows of these tables of a dump with this text.
-fn load_of<'a>(group: &[TableRows], dump: &SqlText<'a>, arguments: &HashMap<Vec<u8>, Vec<OsString>>) -> Load<'a> {
+/// The rows of these tables of a dump.
+fn load_of<'a>(group: &[TableRows], dump: &Load<'a>, arguments: &HashMap<Vec<u8>, Vec<OsString>>) -> Load<'a> {
     let name = |file: &[u8]| String::from_utf8_lossy(&name_of_file(file).unwrap_or_default()).into_owned();
     // There is one at least.
     let (first, database) = (&group[0].table, &group[0].table[0]);
@@ -133,10 +140,11 @@ fn load_of<'a>(group: &[TableRows], dump: &SqlText<'a>, arguments: &HashMap<Vec<
         std::iter::once(Stretch::Statement(rows.session.to_vec())).chain(ranges).collect::<Vec<_>>()
     };
     let made_of = group.iter().flat_map(of).collect();
-    let whole = SqlText::whole(dump.contents, dump.content.clone(), 1);
+    let what = format!("{what} from {}", dump.what);
+    let whole = SqlText::whole(dump.text.contents, dump.text.content.clone(), 1);
     // Rows make nothing that is to be changed, but who is to own them may be told before.
     let counts = |change: &&Change| matches!(change, Change::Commands(_) | Change::WithoutOwnership(_));
-    let changes = dump.changes.iter().filter(counts).cloned().collect();
+    let changes = dump.text.changes.iter().filter(counts).cloned().collect();
     let text = SqlText { made_of, changes, ..whole };
     Load { what, text, arguments }
 }
@@ -285,6 +293,12 @@ impl<'d> Planner<'d> {
         }
         extend(&mut self.step.in_order, range);
         Ok(())
+    }
+
+    fn finish(self) -> DumpSteps {
+        let Planner { mut steps, step, .. } = self;
+        steps.push(step);
+        DumpSteps { steps: steps.into_iter() }
     }
 
     fn has_rows(&self) -> bool {

@@ -7,6 +7,7 @@ use crate::dump::layout::{
 use crate::dump::name::{file_name, name_of_file};
 use crate::dump::postgres::{QualifiedName, attachment, each_statement};
 use crate::error::{Error, Result};
+use crate::load::inputs::{DumpInput, inputs_in};
 use crate::repository::content::Content;
 use crate::repository::content_reader::ContentReader;
 use crate::repository::node::Node;
@@ -69,12 +70,18 @@ impl<'a> DumpTables<'a> {
 
     /// The list of its parts, of a dump that is whole: of a table that is cut off, whatever followed would end the statement.
     pub fn parts(&self, snapshot: &Snapshot) -> Result<Option<Content>> {
-        if snapshot.manifest.status == SnapshotStatus::Incomplete {
-            return Ok(None);
+        match snapshot.manifest.status {
+            SnapshotStatus::Incomplete => Ok(None),
+            _ => self.parts_of_any(&snapshot.manifest.root).map(Some),
         }
+    }
+
+    /// The same of one that need not be whole.
+    pub fn parts_of_any(&self, root: &Node) -> Result<Content> {
         let path = [META_DIRECTORY.as_bytes(), PARTS_FILE.as_bytes()].join(&b'/');
-        let node = self.tree.lookup_path(&snapshot.manifest.root, &path)?;
-        Ok(node.and_then(|node| node.content().cloned()))
+        let node = self.tree.lookup_path(root, &path)?;
+        node.and_then(|node| node.content().cloned())
+            .ok_or_else(|| Error::corrupt("the snapshot", "it has no _meta/parts"))
     }
 
     pub fn databases(&self) -> &[Database] {
@@ -83,11 +90,6 @@ impl<'a> DumpTables<'a> {
 
     fn database(&self, name: &[u8]) -> Option<&Database> {
         self.databases.iter().find(|known| known.name == name)
-    }
-
-    /// Whether the dump itself makes or uses it.
-    pub fn is_named(&self, database: &Database) -> Result<bool> {
-        Ok(self.tree.lookup_path(&database.node, DATABASE_FILE.as_bytes())?.is_some())
     }
 
     /// Whether the dump drops it, with all that the server has in it, before it makes it.
@@ -127,65 +129,10 @@ impl<'a> DumpTables<'a> {
         Ok(false)
     }
 
-    /// The database for what the dump names none for: the one that the server's URL names, or else the one that the snapshot
-    /// calls so. `None` where the dump names all: a URL with another one than that, or `neutral`, is refused then, since nothing
-    /// would go there.
-    pub fn unnamed_goes_to(&self, of_url: Option<&str>, neutral: Option<&str>) -> Result<Option<String>> {
-        let mut named = Vec::new();
-        for database in &self.databases {
-            if !self.is_named(database)? {
-                return of_url.map_or_else(|| text_of(&database.name), |of_url| Ok(of_url.to_string())).map(Some);
-            }
-            named.push(String::from_utf8_lossy(&database.name));
-        }
-        match of_url {
-            Some(of_url) if !named.is_empty() && of_url != named.join("\", \"") && Some(of_url) != neutral => {
-                let (named, databases) = (named.join("\", \""), if named.len() > 1 { "databases" } else { "database" });
-                Err(Error::invalid(
-                    "option",
-                    "--into",
-                    format!(
-                        "the dump names its {databases} itself, \"{named}\": leave \"{of_url}\" out of the URL, or load tables \
-                         with --table"
-                    ),
-                ))
-            }
-            Some(of_url) if named.is_empty() => Ok(Some(of_url.to_string())),
-            _ => Ok(None),
-        }
-    }
-
-    /// Refuses a dump that does not name several of its databases: what is of one would get into another one.
-    pub fn refuse_several_unnamed(&self) -> Result<()> {
-        let mut unnamed = Vec::new();
-        for database in &self.databases {
-            if !self.is_named(database)? {
-                unnamed.push(String::from_utf8_lossy(&database.name));
-            }
-        }
-        if unnamed.len() < 2 {
-            return Ok(());
-        }
-        let unnamed = unnamed.join("\", \"");
-        let reason = format!(
-            "it does not name its databases \"{unnamed}\" itself, and all would go into one: load its tables with restore --table"
-        );
-        Err(Error::invalid("dump", DUMP_FILE, reason))
-    }
-
-    /// Whether the dump came from several inputs.
-    pub fn has_several_inputs(&self, root: &Node, contents: &ContentReader) -> Result<bool> {
+    /// What the dump came from.
+    pub fn inputs(&self, root: &Node, contents: &ContentReader) -> Result<Vec<DumpInput>> {
         let node = self.tree.lookup_path(root, &[META_DIRECTORY.as_bytes(), INPUTS_FILE.as_bytes()].join(&b'/'))?;
-        let text = text_in(contents, node.as_ref().and_then(Node::content))?;
-        Ok(text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).count() > 1)
-    }
-
-    /// The database of the server that it goes into, where `unnamed` takes what the dump names none for.
-    pub fn place_of(&self, database: &Database, unnamed: Option<&str>) -> Result<Vec<u8>> {
-        Ok(match (self.is_named(database)?, unnamed) {
-            (false, Some(unnamed)) => unnamed.as_bytes().to_vec(),
-            _ => database.name.clone(),
-        })
+        inputs_in(&text_in(contents, node.as_ref().and_then(Node::content))?)
     }
 
     /// Each table of a database that is a part of a partitioned one, behind that.

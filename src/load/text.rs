@@ -148,8 +148,22 @@ pub struct SqlText<'a> {
 impl<'a> SqlText<'a> {
     /// All of a file as it is.
     pub fn whole(contents: ContentReader<'a>, content: Content, threads: usize) -> SqlText<'a> {
-        let made_of = vec![Stretch::Of(0..content.size)];
+        let all = 0..content.size;
+        SqlText::stretch_of(contents, content, all, threads)
+    }
+
+    /// These bytes of it.
+    pub fn stretch_of(contents: ContentReader<'a>, content: Content, range: Range<u64>, threads: usize) -> SqlText<'a> {
+        let made_of = vec![Stretch::Of(range)];
         SqlText { contents, content, made_of, changes: Vec::new(), threads }
+    }
+
+    /// Where in the file it begins.
+    pub fn start(&self) -> Option<u64> {
+        match self.made_of.first()? {
+            Stretch::Of(range) => Some(range.start),
+            Stretch::Statement(_) | Stretch::File(_) => None,
+        }
     }
 
     pub fn bytes(&self) -> u64 {
@@ -213,7 +227,8 @@ impl<'a> SqlText<'a> {
             Stretch::Of(range) => (&self.content, range.clone()),
             Stretch::File(content) => (content, 0..content.size),
         };
-        let mut is_first = range.start == 0;
+        // Several dumps begin in one file.
+        let mut is_first = true;
         let mut flow = ControlFlow::Continue(());
         let mut give = |piece: &[u8]| {
             let piece = if std::mem::take(&mut is_first) { without_sandbox_line(piece) } else { piece };

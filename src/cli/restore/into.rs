@@ -22,7 +22,8 @@ pub struct Into {
     /// The server to load a dump into: mysql://USER@HOST:PORT/DATABASE?socket=PATH&defaults-file=PATH, or
     /// postgres://USER@HOST:PORT/DATABASE, each part optional; or mongodb://USER@HOST:PORT/?config=FILE
     ///
-    /// The program mariadb, or else mysql, does it, or psql. It takes passwords, and what the URL leaves out, from its own files
+    /// A dump that names no database goes into DATABASE, or else into the one that it was taken of, as each of several does; it is
+    /// made where it is missing. The program mariadb, or else mysql, does it, or psql. It takes passwords, and what the URL leaves out, from its own files
     /// or environment (MYSQL_PWD, PGPASSWORD), but nothing that contradicts the URL or alters sessions (PGOPTIONS). Dumps of
     /// MongoDB need no program; the password is in MONGODB_PASSWORD, or in a configuration file of MongoDB's programs.
     #[arg(long, value_name = "URL", conflicts_with_all = ["dry_run", "delete", "verify", "numeric_ids"])]

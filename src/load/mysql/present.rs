@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::load::mysql::Run;
+use crate::load::places::Places;
 use crate::load::tables::from_hex;
 
 /// What a server can have that a dump replaces: where it lists that with its kind, and where a snapshot has what kinds.
@@ -50,11 +51,9 @@ fn kind_of(told: &str) -> &'static str {
 
 impl Run<'_> {
     /// Looks whether the server has anything that the dump would replace, and may not; or that is of another kind, which it cannot.
-    pub(super) fn refuse_what_is_there(&self, unnamed: Option<&str>) -> Result<()> {
-        let mut places = Vec::new();
-        for database in self.tables.databases() {
-            places.push((self.tables.place_of(database, unnamed)?, database));
-        }
+    pub(super) fn refuse_what_is_there(&self, places: &Places) -> Result<()> {
+        let places: Vec<_> =
+            self.tables.databases().iter().map(|database| (places.place_of(database), database)).collect();
         let list: Vec<String> = places.iter().map(|(place, _)| literal(place)).collect();
         if list.is_empty() {
             return Ok(());
