@@ -47,23 +47,26 @@ const NORTH: &str = "CREATE DATABASE north; USE north; CREATE TABLE parents (id 
     CREATE TRIGGER noted BEFORE INSERT ON orders FOR EACH ROW SET NEW.note = 'new'; CREATE VIEW v AS SELECT id FROM orders;";
 const SOUTH: &str =
     "CREATE DATABASE `so uth`; USE `so uth`; CREATE TABLE orders (id INT); INSERT INTO orders VALUES (1), (2);";
+/// Of this one, titles are all that comes before a routine.
+const WEST: &str = "CREATE DATABASE west; USE west; CREATE PROCEDURE count_it() SELECT 1;";
 const EAST: &str = "CREATE DATABASE east; USE east; CREATE TABLE t (id INT); INSERT INTO t VALUES (7);";
 
 /// Dumps by `mariadb-dump`, of which that of `east` names its database.
 fn dumps_of_mariadb(server: &MariaDb) -> Vec<(&'static str, Vec<u8>)> {
-    // Titles of routines and events that are not there name no database either.
+    // Titles of routines and events name no database.
     let others = ["--routines", "--events"];
     vec![
         ("1-north.sql", server.dump(&[&others[..], &["north"]].concat())),
         ("2-east.sql", server.dump(&["--databases", "east"])),
         ("3-south.sql", server.dump(&[&others[..], &["so uth"]].concat())),
+        ("4-west.sql", server.dump(&[&others[..], &["west"]].concat())),
     ]
 }
 
 #[test]
 fn each_dump_of_mariadb_goes_into_the_database_of_its_name() {
     let (server, stage) = (MariaDb::start(), Stage::new());
-    server.run("", [NORTH, SOUTH, EAST].concat());
+    server.run("", [NORTH, SOUTH, WEST, EAST].concat());
     let dumps = dumps_of_mariadb(&server);
     ingest(&stage, "mysql", &zipped(&stage, &dumps));
     let mut others = Vec::new();
@@ -74,6 +77,7 @@ fn each_dump_of_mariadb_goes_into_the_database_of_its_name() {
         assert_same_rows(&stage);
         assert_eq!(other.run("north", "SELECT COUNT(*) FROM v").trim(), "20000");
         assert_eq!(other.run("so uth", "SHOW TABLES").trim(), "orders");
+        assert_eq!(other.run("west", "CALL count_it()").trim(), "1");
         others.push(other);
     }
     // What is there stays, and nothing of the others is made.
@@ -91,7 +95,7 @@ fn each_dump_of_mariadb_goes_into_the_database_of_its_name() {
 #[test]
 fn dumps_of_mariadb_that_follow_one_another_go_each_into_its_own() {
     let (server, other, stage) = (MariaDb::start(), MariaDb::start(), Stage::new());
-    server.run("", [NORTH, SOUTH, EAST].concat());
+    server.run("", [NORTH, SOUTH, WEST, EAST].concat());
     let dumps: Vec<Vec<u8>> = dumps_of_mariadb(&server).into_iter().map(|(_, dump)| dump).collect();
     fs::write(stage.path("all.sql"), dumps.concat()).unwrap();
     ingest(&stage, "mysql", &stage.path("all.sql"));
@@ -108,10 +112,10 @@ fn dumps_of_mariadb_that_follow_one_another_go_each_into_its_own() {
 #[test]
 fn several_dumps_that_name_no_database_are_not_poured_into_one() {
     let (server, other, stage) = (MariaDb::start(), MariaDb::start(), Stage::new());
-    server.run("", [NORTH, SOUTH, EAST].concat());
+    server.run("", [NORTH, SOUTH, WEST, EAST].concat());
     ingest(&stage, "mysql", &zipped(&stage, &dumps_of_mariadb(&server)));
     let message = refused(&restore_into(&stage, &other.url("north"), &[]), 2);
-    assert!(message.contains("does not name its databases \"north\", \"so uth\" itself"), "{message}");
+    assert!(message.contains("does not name its databases \"north\", \"so uth\", \"west\" itself"), "{message}");
     assert!(message.contains("leave \"north\" out of the URL"), "{message}");
     assert_eq!(other.run("", "SHOW DATABASES LIKE '%th'"), "");
     // One of several that fails is told by its statement, its dump and its database.
