@@ -175,3 +175,21 @@ fn each_dump_of_postgresql_goes_into_the_database_of_its_name() {
         "{printed}"
     );
 }
+
+#[test]
+fn a_database_that_is_called_like_an_option_is_none() {
+    let (server, other, stage) = (MariaDb::start(), MariaDb::start(), Stage::new());
+    server.run("", EAST);
+    let file = stage.path("east.sql");
+    fs::write(&file, server.dump(&["east"])).unwrap();
+    let told = stage.path("told");
+    let name = format!("--tee={}", told.file_name().unwrap().display());
+    stage.succeed(&["ingest", "mysql", "--source", "shop", &format!("--database={name}"), file.to_str().unwrap()]);
+    for options in [&[][..], &["--overwrite"], &["--overwrite", &format!("--table={name}.t")]] {
+        restored(&restore_into(&stage, &other.url(""), options));
+        assert_eq!(other.run("", format!("SELECT id FROM `{name}`.t")).trim(), "7");
+    }
+    let printed = drilled(&stage, "mysql");
+    assert!(printed.contains("equal: 1 table"), "{printed}");
+    assert!(!told.exists() && !Path::new("told").exists());
+}

@@ -106,6 +106,11 @@ fn client(snapshot: &Snapshot, server: &MysqlUrl, options: &LoadOptions) -> Clie
     Client { program, arguments, statement_option: "--execute", of_text, environment, withheld: Vec::new() }
 }
 
+/// Has a client begin in a database. Dumps tell its name, which would be an option if it stood there alone and began as one.
+fn in_database(database: &str) -> OsString {
+    format!("--database={database}").into()
+}
+
 impl<'a> Run<'a> {
     /// The whole dump, as if each that it is made of were piped into a client.
     fn load_dump(&self, snapshot: &Snapshot) -> Result<LoadReport> {
@@ -122,7 +127,7 @@ impl<'a> Run<'a> {
             self.make_database(database.as_deref())?;
             let mut text = SqlText::stretch_of(contents, content.clone(), passage.range.clone(), self.options.threads);
             text.changes.extend(self.without_definers());
-            let arguments = database.map(OsString::from).into_iter().collect();
+            let arguments = database.map(|database| in_database(&database)).into_iter().collect();
             loads.push(Load { what: places.title_of(passage)?, text, arguments });
         }
         load_dump(&self.loader, &MYSQL, loads, self.tables.parts(snapshot)?, &self.arguments(&places)?)?;
@@ -136,7 +141,7 @@ impl<'a> Run<'a> {
     /// What clients are told to load into databases, by the names of their directories.
     fn arguments(&self, places: &Places) -> Result<HashMap<Vec<u8>, Vec<OsString>>> {
         let databases = self.tables.databases().iter();
-        let told = |database| Ok(vec![text_of(&places.place_of(database))?.into()]);
+        let told = |database| Ok(vec![in_database(&text_of(&places.place_of(database))?)]);
         databases.map(|database| Ok((database_directory(&database.name), told(database)?))).collect()
     }
 
@@ -152,7 +157,7 @@ impl<'a> Run<'a> {
             if found.name.table != table.as_bytes() {
                 text.changes.push(Change::MysqlTable { old: found.name.table.to_vec(), new: table.into_bytes() });
             }
-            loads.push(Load { what: what.to_string(), text, arguments: vec![database.into()] });
+            loads.push(Load { what: what.to_string(), text, arguments: vec![in_database(&database)] });
         }
         let report = LoadReport { tables: Some(loads.len() as u64), bytes: loads.iter().map(Load::bytes).sum() };
         self.loader.run_all(loads)?;

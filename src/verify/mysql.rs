@@ -247,7 +247,7 @@ impl Engine for MysqlEngine {
             // It wants to be told what to dump: here something of the server's, and of that no more than who made the dump.
             command.args(["--no-data", "--no-create-info", "mysql"]);
         } else {
-            command.arg("--databases").args(databases);
+            command.args(["--databases", "--"]).args(databases);
         }
         Ok(SecondDump::Command(Box::new(command)))
     }
