@@ -162,6 +162,7 @@ impl DumpFormat for Postgres {
     fn finish(&mut self, notes: &mut Notes) {
         let dump = std::mem::take(&mut self.dump);
         self.facts = dump.finish(&mut |event| self.learned.note(event, notes));
+        self.learned.sequences.finish();
     }
 
     fn ending(&self) -> Ending {

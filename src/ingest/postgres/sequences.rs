@@ -8,8 +8,10 @@ use crate::ingest::dump::PartList;
 /// What a dump tells of sequences.
 #[derive(Default)]
 pub struct Sequences {
-    /// Tables, and what each has.
+    /// Tables, and what each has, while the dump is read.
     owned: BTreeSet<(u32, u32)>,
+    /// The same afterwards, in less than half of the room.
+    told: Vec<(u32, u32)>,
     /// The same by the ranks of tables, once all were told: a table may have several numbers.
     ranked: OnceLock<Vec<(u32, u32)>>,
 }
@@ -25,10 +27,15 @@ impl Sequences {
         self.owned.range((table, 0)..=(table, u32::MAX)).map(|&(_, sequence)| sequence)
     }
 
-    /// All that a table has. The list must be whole.
+    /// The dump tells no more.
+    pub fn finish(&mut self) {
+        self.told = std::mem::take(&mut self.owned).into_iter().collect();
+    }
+
+    /// All that a table has. The dump must have told all, and the list must be whole.
     pub fn of<'s>(&'s self, list: &PartList, table: u32) -> impl Iterator<Item = u32> + use<'s> {
         let ranked = self.ranked.get_or_init(|| {
-            let mut ranked: Vec<(u32, u32)> = self.owned.iter().map(|&(table, own)| (list.rank(table), own)).collect();
+            let mut ranked: Vec<(u32, u32)> = self.told.iter().map(|&(table, own)| (list.rank(table), own)).collect();
             ranked.sort_unstable();
             ranked
         });
