@@ -245,7 +245,7 @@ impl<'a> Run<'a> {
             let parallel = run.options.threads > 1;
             for _ in 0..if parallel { run.options.threads } else { 0 } {
                 let queue: Receiver<Vec<Job>> = queue.clone();
-                scope.spawn(move || queue.iter().flatten().for_each(|job| run.process(job)));
+                scope.spawn(move || queue.iter().for_each(|stretch| run.process_stretch(stretch)));
             }
             drop(queue);
             let walked = run.walk(&mut |job| match parallel {

@@ -320,6 +320,27 @@ fn a_restored_tree_costs_its_pages_and_its_chunks() {
 }
 
 #[test]
+fn a_restore_reads_the_small_files_of_a_new_directory_together_and_none_that_is_right() {
+    let place = TestRepository::new();
+    let source = make_source(&place);
+    ingest(&place.repository, &source);
+    let root = place.repository.catalog().snapshots().next().unwrap().manifest.root.clone();
+    let restored = |counted: &Counted| {
+        let options = RestoreOptions { threads: 2, ..restore_options(&place.path("restored")) };
+        counted.cost(|repository| {
+            let report = restore(repository, &root, b"", &options, &Recorder::default(), &mut |_| {}).unwrap();
+            assert_eq!((report.problems, report.files), (0, 200));
+        })
+    };
+    let new = restored(&Counted::open(&place));
+    // A call a page, one or two for the ten files of a directory, and a few for footers.
+    assert!(new.get_range <= 21 + 20 * 2 + 5, "{new:?}");
+    let again = restored(&Counted::open(&place));
+    // What is right by its hash is not read.
+    assert!(again.get_range <= 21 + 5, "{again:?}");
+}
+
+#[test]
 fn a_check_reads_each_pack_once() {
     let place = TestRepository::new();
     let source = make_source(&place);

@@ -18,6 +18,9 @@ use crate::restore::target::Temporary;
 use crate::restore::walk::Job;
 use crate::restore::{Action, Mode, PlannedAction, Run};
 
+/// Files up to this long are read together with those beside them.
+const READ_TOGETHER_MAX_BYTES: u64 = 128 << 10;
+
 /// What stands where an entry belongs.
 pub(super) enum Standing {
     Nothing,
@@ -40,6 +43,29 @@ impl Run<'_> {
     }
 
     /// Restores one entry, or tells why it could not be.
+    /// Restores the entries of a stretch.
+    pub(super) fn process_stretch(&self, stretch: Vec<Job>) {
+        self.read_small_files(&stretch);
+        stretch.into_iter().for_each(|job| self.process(job));
+    }
+
+    /// Brings what the small files of a stretch hold into the cache: they lie side by side in their packs, so that a call or
+    /// two reads them all. Only where every one of them will be written: elsewhere it is enough to hash what is there.
+    fn read_small_files(&self, stretch: &[Job]) {
+        let all_are_written = self.mode == Mode::Write && stretch.first().is_some_and(|job| job.place.directory.is_new);
+        if !all_are_written {
+            return;
+        }
+        let small = stretch.iter().filter_map(|job| match &job.node.kind {
+            NodeKind::File { content, .. } if content.size <= READ_TOGETHER_MAX_BYTES => Some(content),
+            _ => None,
+        });
+        // Whatever cannot be read is asked for again by the file that needs it, which says why.
+        if let Err(error) = self.contents.prefetch_small(small) {
+            log::debug!("small files are read one by one: {error}");
+        }
+    }
+
     pub(super) fn process(&self, job: Job) {
         let is_leader = job.role == Role::Leader;
         let followers_wait = is_leader.then(|| self.links.start(&job.path));
