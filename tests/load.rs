@@ -266,11 +266,11 @@ fn several_clients_load_the_rows_of_one_dump() {
     // One for what is no row, one for each of the large tables, one for all others.
     assert_eq!(load_with("3"), 5);
     assert_eq!(load_with("1"), 1);
-    // What one session does not log, no other may; and with foreign keys the order matters.
+    // What one session is not to log is logged all the same, in all of them; and with foreign keys the order matters.
     let text = String::from_utf8_lossy(&server.dump(&["wide", "b", "c"])).into_owned();
     let unlogged = text.replacen("/*!40101 SET NAMES", "SET @@SESSION.SQL_LOG_BIN=0;\n/*!40101 SET NAMES", 1);
     let checked = text.replacen("FOREIGN_KEY_CHECKS=0", "FOREIGN_KEY_CHECKS=1", 1);
-    for (text, expected) in [(&text, 3), (&unlogged, 1), (&checked, 1)] {
+    for (text, expected) in [(&text, 3), (&unlogged, 3), (&checked, 1)] {
         ingest(&stage, text.as_bytes());
         let url = server.url("wide_restored");
         restored(&restore_into(&stage, &url, &["--client", &client, "--threads", "2", "--overwrite"]));
@@ -306,4 +306,46 @@ fn rows_that_fail_are_named_and_nothing_follows_them() {
     ingest(&stage, damaged.as_bytes());
     let message = refused(&restore(&stage, &MariaDb::start(), &["--threads", "2"]), 6);
     assert!(message.contains("loading the dump") && message.contains("PROCEDUR `count_a`"), "{message}");
+}
+
+#[test]
+fn what_a_server_replicates_and_logs_stays_as_it_is() {
+    let (server, stage) = (MariaDb::start(), Stage::new());
+    server.run("", format!("SET foreign_key_checks = 0;{WIDE}"));
+    let provisioning = ["--master-data=1", "--gtid", "--apply-slave-statements", "--databases", "wide"];
+    let dump = String::from_utf8_lossy(&server.dump(&provisioning)).into_owned();
+    // As `mysqldump` has it of a server with GTIDs.
+    let unlogged = "SET @MYSQLDUMP_TEMP_LOG_BIN = @@SESSION.SQL_LOG_BIN;\nSET @@SESSION.SQL_LOG_BIN= 0;\n";
+    let dump = dump.replacen("/*!40101 SET NAMES", &format!("{unlogged}/*!40101 SET NAMES"), 1);
+    for statement in
+        ["\nSTOP ALL SLAVES;", "\nCHANGE MASTER TO", "\nSET GLOBAL gtid_slave_pos=", "\nSTART ALL SLAVES;", unlogged]
+    {
+        assert!(dump.contains(statement), "{statement} is not in the dump");
+    }
+    ingest(&stage, dump.as_bytes());
+    let (primary, replica) = MariaDb::start_pair();
+    let follows = || {
+        let status = replica.run("", "SHOW SLAVE STATUS");
+        let words: Vec<&str> = status.split('\t').collect();
+        [words[1], words[3], words[10], words[11]].map(str::to_string)
+    };
+    let before = (follows(), replica.run("", "SELECT @@GLOBAL.gtid_slave_pos"));
+    for threads in ["1", "2"] {
+        let output = restore(&stage, &replica, &["--threads", threads, "--overwrite"]);
+        restored(&output);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let left_out = "left out, so that the server replicates and logs as before: CHANGE MASTER, SET GTID_SLAVE_POS, \
+                        SET SQL_LOG_BIN, START ALL, STOP ALL;";
+        assert!(told.contains(left_out), "{told}");
+        assert_eq!((follows(), replica.run("", "SELECT @@GLOBAL.gtid_slave_pos")), before);
+    }
+    // What a primary is given reaches its replicas.
+    replica.run("", "DROP DATABASE wide");
+    restored(&restore(&stage, &primary, &["--threads", "2"]));
+    replica.catch_up(&primary);
+    assert_eq!(plain_dump(&replica, &["--databases", "wide"]), plain_dump(&server, &["--databases", "wide"]));
+    // And a dump that leaves all that alone is told nothing of.
+    ingest(&stage, &server.dump(&["--master-data=2", "--databases", "wide"]));
+    let output = restore(&stage, &primary, &["--overwrite"]);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("left out"), "{output:?}");
 }

@@ -124,7 +124,7 @@ fn a_dump_of_a_replica_tells_where_its_primary_stood() {
     primary
         .run("", "CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY); INSERT INTO shop.t VALUES (1), (2)");
     let [file, position] = primary.log_position();
-    replica.run("", format!("SELECT MASTER_POS_WAIT('{file}', {position}, 60)"));
+    replica.catch_up(&primary);
     let gtid = replica.run("", "SELECT @@gtid_slave_pos");
     let [own_file, own_position] = replica.log_position();
     assert_ne!(file, own_file);

@@ -446,8 +446,14 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     (
         "Of a whole dump of MySQL several clients (`--threads`) load rows of different tables, once all tables are made \
          and before triggers, routines, events, views and what else is behind them; one client alone loads dumps that \
-         check foreign keys meanwhile, or that are not to be logged.",
+         check foreign keys meanwhile.",
         "several_clients_load_the_rows_of_one_dump",
+    ),
+    (
+        "What of a dump would change from where the server replicates, or what it logs (`CHANGE MASTER`, `START REPLICA`, \
+         `GTID_PURGED`, `gtid_slave_pos`, `SQL_LOG_BIN`), is left out and told; who makes a replica pipes `dump.sql` into a \
+         client.",
+        "what_a_server_replicates_and_logs_stays_as_it_is",
     ),
     (
         "It replaces nothing that the server has, unless `--overwrite` says so: it looks before it changes anything.",

@@ -11,6 +11,7 @@ mod modes;
 pub mod mydumper;
 mod part;
 mod rename;
+mod replication;
 mod requirements;
 mod rewriter;
 mod row;
@@ -31,6 +32,7 @@ pub use self::definers::DefinerCutter;
 pub use self::facts::{Coordinates, CoordinatesOf, DumpEnd, DumpFacts, Session};
 pub use self::part::{Need, NeedKind, Part, PartKind};
 pub use self::rename::Renamer;
+pub use self::replication::ReplicationCutter;
 pub use self::requirements::{Requirements, RequirementsFinder};
 pub use self::row::{columns_of_insert, is_number, meaning, quoted, split_row};
 pub use self::row_marks::RowMarks;
@@ -44,7 +46,7 @@ use self::account::definer;
 use self::facts::shown;
 use self::lexer::{EndedIn, Lexer, Sink};
 use self::row_marks::RowMarksFinder;
-use self::statement::{Belongs, Remark, functions_called, needs_of_table, remark, statement};
+use self::statement::{Belongs, Remark, functions_called, is_replication_comment, needs_of_table, remark, statement};
 use self::words::{Word, Words, unquoted_name};
 
 use super::letters::Letters;
@@ -354,6 +356,14 @@ impl<F: FnMut(Event)> Telling<'_, F> {
 }
 
 impl<F: FnMut(Event)> Sink for Telling<'_, F> {
+    /// `mysqldump --set-gtid-purged=COMMENTED` encloses the set.
+    fn enclosed_comment(&mut self, start: u64, text: &[u8]) {
+        let text = text.trim_ascii();
+        if is_replication_comment(text) {
+            self.replication(start, text);
+        }
+    }
+
     fn comment(&mut self, start: u64, text: &[u8], modes: QuoteModes) {
         self.sections.pass(start);
         self.sections.has_ended = false;

@@ -1,6 +1,6 @@
 //! Loading into MySQL and MariaDB.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 
 use crate::dump::layout::database_directory;
@@ -119,7 +119,9 @@ impl<'a> Run<'a> {
         let of_url = self.server.database.as_deref();
         let places = Places::find(&self.tables, contents, (root, &content), &BY_USE, (of_url, None))?;
         self.refuse_what_is_there(&places)?;
-        self.look_at_definers_of_dump(snapshot, &content)?;
+        let requirements = self.requirements(root, &content)?;
+        self.look_at_definers(requirements.definers)?;
+        let without_replication = self.without_replication(&requirements.replication);
         let bytes = content.size;
         let mut loads = Vec::new();
         for passage in places.passages() {
@@ -127,6 +129,7 @@ impl<'a> Run<'a> {
             self.make_database(database.as_deref())?;
             let mut text = SqlText::stretch_of(contents, content.clone(), passage.range.clone(), self.options.threads);
             text.changes.extend(self.without_definers());
+            text.changes.extend(without_replication.clone());
             let arguments = database.map(|database| in_database(&database)).into_iter().collect();
             loads.push(Load { what: places.title_of(passage)?, text, arguments });
         }
@@ -136,6 +139,18 @@ impl<'a> Run<'a> {
 
     fn without_definers(&self) -> Option<Change> {
         self.options.left_out.definers.then_some(Change::WithoutDefiners)
+    }
+
+    /// Leaves out what would change the server's replication and log, and tells that.
+    fn without_replication(&self, found: &BTreeSet<String>) -> Option<Change> {
+        if found.is_empty() {
+            return None;
+        }
+        let found = found.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        self.loader.monitor.note(&format!(
+            "left out, so that the server replicates and logs as before: {found}; they stand in the dump itself"
+        ));
+        Some(Change::WithoutReplication)
     }
 
     /// What clients are told to load into databases, by the names of their directories.

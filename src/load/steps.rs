@@ -91,7 +91,10 @@ impl DumpSteps {
         let mut header_text = |range: &Range<u64>| {
             let text = text_at(&dump.contents, &dump.content, range)?;
             // What is left out of the dump is left out of sessions.
-            let changes = dump.changes.iter().filter(|change| matches!(change, Change::WithoutOwnership(_)));
+            let changes = dump
+                .changes
+                .iter()
+                .filter(|change| matches!(change, Change::WithoutOwnership(_) | Change::WithoutReplication));
             changes.into_iter().try_fold(text, |text, change| change.applied_to(&text))
         };
         let starts: HashMap<u64, usize> =
@@ -173,9 +176,7 @@ fn mysql_session(header: &[u8]) -> Option<Rc<[u8]>> {
     dump.push(header, &mut |_| {});
     let settings = dump.finish(&mut |_| {}).session.settings;
     let has = |text: &[u8], word: &[u8]| text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word));
-    // Who does not log what it loads must do so in all sessions.
-    let is_free = has(&settings, b"FOREIGN_KEY_CHECKS=0") && !has(header, b"SQL_LOG_BIN");
-    is_free.then(|| settings.into())
+    has(&settings, b"FOREIGN_KEY_CHECKS=0").then(|| settings.into())
 }
 
 /// The same, of PostgreSQL, whose foreign keys come behind all rows. Commands are for the client that stays.

@@ -43,6 +43,8 @@ pub enum Change {
     WithoutOwnership(postgres::Ownership),
     /// Definers of MySQL are.
     WithoutDefiners,
+    /// What MySQL replicates and logs stays as it is.
+    WithoutReplication,
     /// What makes foreign keys of PostgreSQL is left out.
     WithoutForeignKeys,
     /// Tablespaces get their directories in this one.
@@ -62,6 +64,7 @@ impl Change {
             Change::Drops(rule) => (Box::new(postgres::DropEditor::new(rule, start > 0)), DUMP),
             Change::WithoutOwnership(what) => (Box::new(postgres::OwnershipCutter::new(*what)), DUMP),
             Change::WithoutDefiners => (Box::<mysql::DefinerCutter>::default(), DUMP),
+            Change::WithoutReplication => (Box::<mysql::ReplicationCutter>::default(), DUMP),
             Change::WithoutForeignKeys => (Box::<postgres::ForeignKeyCutter>::default(), DUMP),
             Change::Tablespaces(all) => (Box::new(postgres::Resettler::new(all)), DUMP),
             Change::MysqlTable { old, new } => (Box::new(mysql::Renamer::new(old, new)), AS_OPTION),

@@ -41,6 +41,13 @@ impl MariaDb {
         (primary, replica)
     }
 
+    /// Waits until this replica has all that its primary has.
+    pub fn catch_up(&self, primary: &MariaDb) {
+        let [file, position] = primary.log_position();
+        let waited = self.run("", format!("SELECT MASTER_POS_WAIT('{file}', {position}, 60)"));
+        assert!(waited.trim().parse::<u64>().is_ok(), "the replica waits for {file} {position}: {waited}");
+    }
+
     /// The file of its binary log, and the place in it, where it stands.
     pub fn log_position(&self) -> [String; 2] {
         let status = self.run("", "SHOW MASTER STATUS");

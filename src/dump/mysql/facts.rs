@@ -149,8 +149,8 @@ impl Coordinates {
                 self.note_place(&name, words.next());
             } else if name == b"GTID_SLAVE_POS" || name.ends_with(b"GTID_PURGED") {
                 let gtid = words.find_map(|word| match word {
-                    // `GTID_PURGED=/*!80000 '+'*/ '...'`
-                    Word::Text(gtid) if gtid != b"+" => Some(without_breaks(gtid)),
+                    // `GTID_PURGED=/*!80000 '+'*/ '...'`, and `'+...'`, which add to what the server has.
+                    Word::Text(gtid) if gtid != b"+" => Some(without_breaks(gtid.strip_prefix(b"+").unwrap_or(gtid))),
                     _ => None,
                 });
                 self.gtid = self.gtid.take().or(gtid);

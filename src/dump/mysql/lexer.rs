@@ -17,6 +17,8 @@ use crate::dump::stops::{Stops, next_stop};
 pub trait Sink {
     /// A comment between statements, up to the end of its line.
     fn comment(&mut self, _start: u64, _text: &[u8], _modes: QuoteModes) {}
+    /// A comment between statements that ends by itself, up to that end.
+    fn enclosed_comment(&mut self, _start: u64, _text: &[u8]) {}
     /// A statement that has ended; of a long one the first [`HEAD_MAX_BYTES`].
     fn statement(&mut self, _start: u64, _text: &[u8], _modes: QuoteModes) {}
     /// The beginning of an `INSERT` or `REPLACE`, up to its first row.
@@ -193,7 +195,7 @@ impl Lexer {
             let step = match self.place {
                 Place::Between => self.begin(bytes, at, at_end, sink),
                 Place::Line | Place::DelimiterLine => Continue(self.line(bytes, at, sink)),
-                Place::Comment => self.comment(bytes, at, at_end),
+                Place::Comment => self.comment(bytes, at, at_end, sink),
                 Place::Statement => self.statement(bytes, at, at_end, sink),
                 Place::Rows => self.rows(bytes, at, at_end, sink),
             };
@@ -274,12 +276,16 @@ impl Lexer {
     }
 
     /// A comment between statements.
-    fn comment(&mut self, bytes: &[u8], at: usize, at_end: bool) -> ControlFlow<usize, usize> {
-        let end = end_of_comment(bytes, at, at_end)?;
-        if end.1 {
+    fn comment(&mut self, bytes: &[u8], at: usize, at_end: bool, sink: &mut impl Sink) -> ControlFlow<usize, usize> {
+        let end = end_of_comment(bytes, at, at_end);
+        let (Continue((used, _)) | Break(used)) = end;
+        self.keep(&bytes[at..used]);
+        let (next, is_left) = end?;
+        if is_left {
             self.place = Place::Between;
+            sink.enclosed_comment(self.start, self.head.strip_suffix(b"*/").unwrap_or(&self.head));
         }
-        Continue(end.0)
+        Continue(next)
     }
 
     fn statement(

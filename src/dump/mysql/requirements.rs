@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::dump::mysql::account::{Account, definer};
 use crate::dump::mysql::lexer::{Lexer, Sink};
+use crate::dump::mysql::replication::change_of_replication;
 use crate::dump::mysql::words::{QuoteModes, Word, Words};
 
 /// So many definers are looked for; more stand in no dump but one that means harm.
@@ -16,6 +17,8 @@ pub struct Requirements {
     pub definers: BTreeSet<Account>,
     /// Rows that system-versioned tables had before were dumped too.
     pub has_history: bool,
+    /// What it would change of the server's replication and log, as in `CHANGE MASTER`.
+    pub replication: BTreeSet<String>,
 }
 
 /// Finds them while it reads a dump.
@@ -34,8 +37,8 @@ impl RequirementsFinder {
     /// Tells that nothing follows.
     pub fn finish(mut self) -> Requirements {
         self.lexer.finish(&mut self.found);
-        let Found { named, made, has_history } = self.found;
-        Requirements { definers: &named - &made, has_history }
+        let Found { named, made, has_history, replication } = self.found;
+        Requirements { definers: &named - &made, has_history, replication }
     }
 }
 
@@ -44,10 +47,12 @@ struct Found {
     named: BTreeSet<Account>,
     made: BTreeSet<Account>,
     has_history: bool,
+    replication: BTreeSet<String>,
 }
 
 impl Sink for Found {
     fn statement(&mut self, _: u64, text: &[u8], modes: QuoteModes) {
+        self.replication.extend(change_of_replication(text, modes));
         let mut words = Words::new(text, modes);
         if words.pass("SET") {
             self.has_history |= asks_for_history(words);
@@ -108,10 +113,10 @@ mod tests {
                     CREATE OR REPLACE DEFINER=`of function`@`%` FUNCTION `f`() RETURNS int RETURN 1;;\n\
                     /*!50106 CREATE*/ /*!50117 DEFINER=`of event`@`%`*/ /*!50106 EVENT `e` ON SCHEDULE EVERY 1 DAY DO SELECT 1 */ ;;";
         for piece_bytes in [1, 7, text.len()] {
-            let Requirements { definers, has_history } = found(text, piece_bytes);
+            let Requirements { definers, has_history, replication } = found(text, piece_bytes);
             let users: Vec<_> = definers.iter().map(|it| String::from_utf8(it.user.clone()).unwrap()).collect();
             assert_eq!(users, ["of event", "of function", "of trigger", "of view"]);
-            assert!(!has_history);
+            assert!(!has_history && replication.is_empty());
         }
     }
 

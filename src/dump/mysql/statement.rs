@@ -196,14 +196,23 @@ fn set(words: Words) -> Belongs {
     found
 }
 
-/// Whether a `SET` is about logs and replication: it must never be part of what restores a table.
+/// Whether a `SET` is about logs and replication, or the whole server: it must never be part of what restores a table.
 fn is_about_replication(words: Words) -> bool {
-    const VARIABLES: [&str; 6] =
-        ["GTID_SLAVE_POS", "GTID_PURGED", "SQL_LOG_BIN", "SQL_LOG_OFF", "GLOBAL", "MYSQLDUMP_TEMP_LOG_BIN"];
-    words.into_iter().any(|word| match word {
+    replication_variable(words.clone()).is_some() || has_variable(words, "GLOBAL")
+}
+
+/// The variable about logs and replication that a `SET` names behind that word.
+pub fn replication_variable(words: Words) -> Option<&'static str> {
+    const VARIABLES: [&str; 5] =
+        ["GTID_SLAVE_POS", "GTID_PURGED", "SQL_LOG_BIN", "SQL_LOG_OFF", "MYSQLDUMP_TEMP_LOG_BIN"];
+    VARIABLES.into_iter().find(|variable| has_variable(words.clone(), variable))
+}
+
+fn has_variable(mut words: Words, variable: &str) -> bool {
+    words.any(|word| match word {
         Word::Plain(word) => {
-            let name = word.rsplit(|&byte| byte == b'@').next().unwrap_or_default().to_ascii_uppercase();
-            VARIABLES.iter().any(|variable| variable.as_bytes() == name)
+            let name = word.rsplit(|&byte| byte == b'@').next().unwrap_or_default();
+            name.eq_ignore_ascii_case(variable.as_bytes())
         }
         _ => false,
     })
@@ -344,7 +353,8 @@ pub fn remark(text: &[u8]) -> Remark<'_> {
     Remark::Other
 }
 
-fn is_replication_comment(title: &[u8]) -> bool {
+/// Whether a comment is about replication, by what stands behind its mark.
+pub fn is_replication_comment(title: &[u8]) -> bool {
     const STARTS: [&str; 18] = [
         "CHANGE MASTER ",
         "CHANGE REPLICATION SOURCE ",

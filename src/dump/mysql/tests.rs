@@ -240,7 +240,11 @@ fn coordinates_are_read_in_every_form() {
     let gtid = Coordinates { gtid: Some("0-1-45".into()), ..own.clone() };
     assert_eq!(coordinates("USE a;\n-- SET GLOBAL gtid_slave_pos='0-1-45';\n"), gtid);
     let purged = "SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ 'a:1-2,\nb:1';\n";
-    assert_eq!(coordinates(purged), Coordinates { gtid: Some("a:1-2,b:1".into()), ..own });
+    let purged_before = Coordinates { gtid: Some("a:1-2,b:1".into()), ..own };
+    assert_eq!(coordinates(purged), purged_before);
+    // `--set-gtid-purged=COMMENTED`.
+    assert_eq!(coordinates("/* SET @@GLOBAL.GTID_PURGED='+a:1-2,\nb:1';*/\n"), purged_before);
+    assert_eq!(coordinates("/* that is no CHANGE MASTER TO MASTER_LOG_POS=42 */\n"), Coordinates::default());
 }
 
 #[test]

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use crate::dump::layout::TRIGGERS_FILE;
-use crate::dump::mysql::{Account, RequirementsFinder};
+use crate::dump::mysql::{Account, Requirements, RequirementsFinder};
 use crate::error::{Error, Result};
 use crate::load::mysql::{PlacedTable, Run};
 use crate::load::outline::beside_rows;
 use crate::load::tables::{from_hex, text_in};
 use crate::repository::content::Content;
-use crate::repository::snapshot::Snapshot;
+use crate::repository::node::Node;
 
 /// One of these lets a user name another one as definer: of MariaDB the second, of MySQL the others.
 const PRIVILEGES: [&str; 5] = ["SUPER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER", "ALL PRIVILEGES"];
@@ -20,20 +20,17 @@ const PRIVILEGES: [&str; 5] = ["SUPER", "SET USER", "SET_USER_ID", "SET_ANY_DEFI
 const BEHIND_TRIGGERS_MAX_BYTES: u64 = 64 << 10;
 
 impl Run<'_> {
-    /// Looks at the definers of a whole dump.
-    pub(super) fn look_at_definers_of_dump(&self, snapshot: &Snapshot, dump: &Content) -> Result<()> {
-        let Some(parts) = self.tables.parts(snapshot)?.filter(|_| !self.options.left_out.definers) else {
-            return Ok(());
-        };
+    /// What a whole dump requires.
+    pub(super) fn requirements(&self, root: &Node, dump: &Content) -> Result<Requirements> {
         let mut finder = RequirementsFinder::default();
-        beside_rows(self.repository.contents()?, dump, &parts)?.each_piece(&mut |piece| {
+        beside_rows(self.repository.contents()?, dump, &self.tables.parts_of_any(root)?)?.each_piece(&mut |piece| {
             finder.push(piece);
             Ok(ControlFlow::Continue(()))
         })?;
-        self.look_at_definers(finder.finish().definers)
+        Ok(finder.finish())
     }
 
-    /// The same of tables, whose triggers have some.
+    /// Looks at the definers of tables, whose triggers have some.
     pub(super) fn look_at_definers_of_tables(&self, tables: &[PlacedTable]) -> Result<()> {
         if self.options.left_out.definers {
             return Ok(());
@@ -58,8 +55,8 @@ impl Run<'_> {
     }
 
     /// Refuses definers that the server would refuse; tells of those that it does not know.
-    fn look_at_definers(&self, mut definers: BTreeSet<Account>) -> Result<()> {
-        if definers.is_empty() {
+    pub(super) fn look_at_definers(&self, mut definers: BTreeSet<Account>) -> Result<()> {
+        if definers.is_empty() || self.options.left_out.definers {
             return Ok(());
         }
         let client = &self.loader.client;
