@@ -71,7 +71,7 @@ pub struct PassageFinder<'d> {
     /// Directories of databases to which the dump led.
     led_to: HashSet<Vec<u8>>,
     is_led: bool,
-    /// Where what is in no database begins behind what is in one.
+    /// Where the last header began, until something of a database follows it.
     header: Option<u64>,
 }
 
@@ -112,17 +112,18 @@ impl<'d> PassageFinder<'d> {
         if is_header || (file == DATABASE_FILE.as_bytes() && !self.is_led) {
             return Ok(());
         }
-        let header = self.header.take();
         if directory == GLOBALS_DIRECTORY.as_bytes() {
             self.passages.last_mut().into_iter().for_each(|present| present.makes_globals = true);
         } else if directory != META_DIRECTORY.as_bytes() {
-            self.database(directory, header.unwrap_or(range.start));
+            let header = self.header.take();
+            self.database(directory, header);
         }
         Ok(())
     }
 
-    /// Something of this database comes, of a dump that begins there if it is another one than before.
-    fn database(&mut self, directory: &[u8], start: u64) {
+    /// Something of this database comes; `header` tells where a dump may have begun that it is of. Where none did, the session goes
+    /// on, with all that it was told, and statements name the database themselves.
+    fn database(&mut self, directory: &[u8], header: Option<u64>) {
         // There is one from the beginning.
         let Some(present) = self.passages.last_mut() else { return };
         if self.is_led || self.led_to.contains(directory) {
@@ -135,7 +136,9 @@ impl<'d> PassageFinder<'d> {
             None if !present.is_led => present.unnamed = Some(directory.to_vec()),
             _ => {
                 let input = present.input.clone();
-                self.begin(start, input, Some(directory.to_vec()));
+                if let Some(start) = header {
+                    self.begin(start, input, Some(directory.to_vec()));
+                }
             }
         }
     }
@@ -155,5 +158,68 @@ impl<'d> PassageFinder<'d> {
     pub fn finish(mut self, end: u64) -> Vec<Passage> {
         self.end(end);
         self.passages
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "_meta/header.sql";
+
+    /// The passages of parts of ten bytes, given their paths and what they say: where each begins, and its database.
+    fn passages(leading: &Leading, inputs: &[u64], parts: &[(&str, &str)]) -> Vec<(u64, Option<String>)> {
+        let inputs = inputs.iter().map(|&start| DumpInput { name: format!("{start}.sql"), start }).collect();
+        let mut finder = PassageFinder::new(leading, inputs);
+        for (at, (path, text)) in (0..).step_by(10).zip(parts) {
+            let part = PartLine { length: 10, rows: 0, path: path.as_bytes() };
+            finder.push(&part, at..at + 10, |_| Ok(text.as_bytes().to_vec())).unwrap();
+        }
+        let found = finder.finish(10 * parts.len() as u64);
+        assert!(found.windows(2).all(|pair| pair[0].range.end == pair[1].range.start), "{found:?}");
+        let name = |unnamed: Vec<u8>| String::from_utf8(unnamed).unwrap();
+        found.into_iter().map(|passage| (passage.range.start, passage.unnamed.map(name))).collect()
+    }
+
+    fn unnamed(start: u64, name: &str) -> (u64, Option<String>) {
+        (start, Some(name.into()))
+    }
+
+    #[test]
+    fn each_dump_that_names_no_database_is_a_passage() {
+        let [north, south] = ["north/tables/t/schema.sql", "south/tables/t/schema.sql"].map(|path| (path, ""));
+        let appended = [(HEADER, ""), north, ("_meta/footer.sql", ""), (HEADER, ""), south, ("_meta/footer.sql", "")];
+        assert_eq!(passages(&BY_USE, &[], &appended), [unnamed(0, "north"), unnamed(30, "south")]);
+        // Users stand behind the header of their dump.
+        let users = [(HEADER, ""), north, (HEADER, ""), ("_globals/users.sql", ""), south];
+        assert_eq!(passages(&BY_USE, &[], &users), [unnamed(0, "north"), unnamed(20, "south")]);
+        assert_eq!(passages(&BY_USE, &[0, 20], &users), [unnamed(0, "north"), unnamed(20, "south")]);
+    }
+
+    #[test]
+    fn what_names_its_database_itself_stays_in_its_session() {
+        let [north, crm] = ["north/tables/t/schema.sql", "crm/tables/t/schema.sql"].map(|path| (path, ""));
+        assert_eq!(passages(&BY_USE, &[], &[(HEADER, ""), north, crm, north]), [unnamed(0, "north")]);
+        let led = [(HEADER, ""), ("north/_database.sql", "USE `north`;\n"), north, crm];
+        assert_eq!(passages(&BY_USE, &[], &led), [(0, None)]);
+    }
+
+    #[test]
+    fn a_dump_that_leads_to_its_databases_is_one_passage() {
+        let [a, b] = ["a", "b"].map(|name| (format!("{name}/_database.sql"), format!("USE `{name}`;\n")));
+        let parts = [
+            (HEADER, ""),
+            (&a.0[..], &a.1[..]),
+            ("a/tables/t/data.sql", ""),
+            (&b.0, &b.1),
+            ("b/tables/t/data.sql", ""),
+        ];
+        assert_eq!(passages(&BY_USE, &[], &parts), [(0, None)]);
+        let connected =
+            [(HEADER, ""), ("_globals/roles.sql", ""), (HEADER, "\\connect a\n"), ("a/public/types.sql", "")];
+        assert_eq!(passages(&BY_CONNECT, &[], &connected), [(0, None)]);
+        // Behind it, one that does not.
+        let more = [&parts[..], &[(HEADER, ""), ("c/tables/t/schema.sql", "")]].concat();
+        assert_eq!(passages(&BY_USE, &[], &more), [(0, None), unnamed(50, "c")]);
     }
 }
