@@ -15,6 +15,7 @@ mod check;
 mod completions;
 mod config;
 mod diff;
+mod document;
 mod entry;
 mod exit;
 mod find;

@@ -262,6 +262,31 @@ fn the_command_line_shows_documents_in_every_form() {
     assert!(history.contains("v: {\"a\":") && history.contains("w: no such field -> 9"), "{history}");
 }
 
+/// Numbers that are others once they were read and written again, fields out of order, and more levels than readers of JSON like.
+#[test]
+fn documents_are_shown_as_they_were_exported() {
+    let place = TestRepository::new();
+    let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    let document = |last: &str| {
+        format!(
+            "{{\"_id\":1,\"z\":31.245270191439438,\"a\":1E+2,\"big\":12345678901234567890123,\"deep\":{deep},\"d\":{last}}}"
+        )
+    };
+    let (before, after) = (document("0.1"), document("0.10000000000000001"));
+    for text in [&before, &after] {
+        ingest(&place, &format!("{text}\n"));
+    }
+    assert_eq!(place.yesterfs(&["rows", "shop", "shop.orders", "--key", "1"]).0, format!("{after}\n"));
+    let json = place.yesterfs(&["rows", "shop", "shop.orders", "--key", "1", "--json"]).0;
+    assert!(json.contains(&format!("\"row\":{after}")), "{json}");
+    let differs = place.yesterfs(&["diff", "shop~1", "shop", "--rows", "--json"]).0;
+    assert!(differs.contains(&format!("\"key\":{{\"_id\":1}},\"before\":{before},\"after\":{after}")), "{differs}");
+    let history = place.yesterfs(&["history", "shop", "shop.orders", "--key", "1"]).0;
+    assert!(history.contains("    d: 0.1 -> 0.10000000000000001\n"), "{history}");
+    let history = place.yesterfs(&["history", "shop", "shop.orders", "--key", "1", "--json"]).0;
+    assert!(history.contains(&format!("\"before\":{before},\"after\":{after}")), "{history}");
+}
+
 #[test]
 fn what_has_no_rows_is_told() {
     let place = TestRepository::new();

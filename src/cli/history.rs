@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use clap::Args;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use yesterfs::error::{Error, Result};
 use yesterfs::progress::Monitor;
 use yesterfs::repository::catalog::Catalog;
@@ -14,6 +14,7 @@ use yesterfs::repository::snapshot::{Snapshot, check_label};
 use yesterfs::rows::{HistoryStep, RowView, has_rows, row_history};
 
 use super::diff::row_record;
+use super::document::shown_fields;
 use super::exit::{CommandResult, Failure};
 use super::hint;
 use super::invocation::{Invocation, snapshot_name};
@@ -138,17 +139,15 @@ fn print_text(step: &HistoryStep, output: &mut Output) -> io::Result<()> {
 /// A document that came or went in one line; of one that both have, a line for every field at the top that is another one.
 fn print_document(step: &HistoryStep, output: &mut Output) -> io::Result<()> {
     let line = |view: &RowView| format!("    {}", printable(&view.form.shown_row(view.text())));
-    let fields = |view: &RowView| -> serde_json::Map<String, Value> {
-        serde_json::from_slice(&view.form.shown_row(view.text())).unwrap_or_default()
-    };
     match &step.sides {
         [Some(before), Some(after)] => {
-            let (before, after, names) = (fields(before), fields(after), step.changed_names());
+            let (before, after, names) = (shown_fields(before), shown_fields(after), step.changed_names());
             if names.is_empty() {
                 return output.line("    its fields are in another order");
             }
-            let value = |fields: &serde_json::Map<String, Value>, name: &str| {
-                fields.get(name).map_or("no such field".to_string(), |value| printable(value.to_string().as_bytes()))
+            let value = |fields: &[(String, Box<RawValue>)], name: &str| {
+                let found = fields.iter().find(|(known, _)| known == name);
+                found.map_or("no such field".to_string(), |(_, value)| printable(value.get().as_bytes()))
             };
             names.iter().try_for_each(|bytes| {
                 let name = String::from_utf8_lossy(bytes);

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use yesterfs::error::Error;
 use yesterfs::time::Timestamp;
 
@@ -75,7 +76,16 @@ pub fn unbuffered() -> io::Result<File> {
 
 /// One JSON object with its fields in the order they were put.
 #[derive(Default, Clone)]
-pub struct Record(Vec<(String, Value)>);
+pub struct Record(Vec<(String, Field)>);
+
+/// What a field of a record holds.
+#[derive(Clone)]
+enum Field {
+    Value(Value),
+    /// JSON that stays as it is written: read and written again, numbers could become others.
+    Json(Box<RawValue>),
+    Record(Record),
+}
 
 impl Record {
     /// A record whose first field, `type`, says what it is.
@@ -84,7 +94,16 @@ impl Record {
     }
 
     pub fn put(mut self, name: &str, value: impl Into<Value>) -> Record {
-        self.0.push((name.to_string(), value.into()));
+        self.push(name, Field::Value(value.into()))
+    }
+
+    /// JSON as it is written.
+    pub fn put_json(self, name: &str, json: Box<RawValue>) -> Record {
+        self.push(name, Field::Json(json))
+    }
+
+    fn push(mut self, name: &str, field: Field) -> Record {
+        self.0.push((name.to_string(), field));
         self
     }
 
@@ -109,13 +128,23 @@ impl Record {
 
     /// A record inside of this one.
     pub fn put_record(self, name: &str, record: Record) -> Record {
-        self.put(name, Value::Object(record.0.into_iter().collect()))
+        self.push(name, Field::Record(record))
     }
 }
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+        serializer.collect_map(self.0.iter().map(|(name, field)| (name, field)))
+    }
+}
+
+impl Serialize for Field {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Field::Value(value) => value.serialize(serializer),
+            Field::Json(json) => json.serialize(serializer),
+            Field::Record(record) => record.serialize(serializer),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use yesterfs::rows::{
 };
 
 use super::{Diff, is_live};
+use crate::cli::document::shown_fields;
 use crate::cli::exit::{CommandResult, Failure, Outcome};
 use crate::cli::hint;
 use crate::cli::invocation::Invocation;
@@ -390,11 +391,13 @@ pub fn row_record(comparison: &Comparison, view: &RowView, columns: &[usize]) ->
 
 /// A document, or only what tells it from others, as Extended JSON.
 fn document_record(view: &RowView, columns: &[usize]) -> Record {
-    let value = |text: &[u8]| serde_json::from_slice(text).unwrap_or_default();
-    match (value(&view.form.shown_row(view.text())), columns) {
-        (serde_json::Value::Object(fields), [_, _, ..]) => {
-            fields.into_iter().fold(Record::default(), |record, (name, value)| record.put(&name, value))
+    match columns {
+        [_, _, ..] => shown_fields(view)
+            .into_iter()
+            .fold(Record::default(), |record, (name, value)| record.put_json(&name, value)),
+        _ => {
+            let id = serde_json::from_slice(&view.form.shown_key(view.literal(0).unwrap_or_default()));
+            id.map_or_else(|_| Record::default(), |id| Record::default().put_json("_id", id))
         }
-        _ => Record::default().put("_id", value(&view.form.shown_key(view.literal(0).unwrap_or_default()))),
     }
 }
