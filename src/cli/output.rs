@@ -93,7 +93,7 @@ impl Record {
         Record::default().put("type", kind)
     }
 
-    pub fn put(mut self, name: &str, value: impl Into<Value>) -> Record {
+    pub fn put(self, name: &str, value: impl Into<Value>) -> Record {
         self.push(name, Field::Value(value.into()))
     }
 
