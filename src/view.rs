@@ -280,7 +280,7 @@ impl View {
         self.repository.contents()?.read(located.content()?, offset, length, out)
     }
 
-    /// As [`View::read`], if all of it is in memory: false where it is not.
+    /// As [`View::read`], as far as everything is in memory: false where that is not all of it.
     pub fn read_cached(&self, ino: u64, offset: u64, length: usize, out: &mut Vec<u8>) -> Result<bool> {
         let Place::InSnapshot { sequence, position } = Place::of(ino) else { return Ok(false) };
         let Some(located) = self.snapshots.located_before(&self.repository, sequence, position) else {

@@ -341,6 +341,39 @@ fn a_restore_reads_the_small_files_of_a_new_directory_together_and_none_that_is_
 }
 
 #[test]
+fn what_is_read_from_memory_costs_no_call_whatever_of_it_is_there() {
+    let place = TestRepository::new();
+    let source = place.path("source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("file"), support::noise(7, 12_000_000)).unwrap();
+    ingest(&place.repository, &source);
+    let counted = Counted::open(&place);
+    let root = counted.repository.catalog().snapshots().next().unwrap().manifest.root.clone();
+    let node = counted.repository.tree().unwrap().lookup_path(&root, b"file").unwrap().unwrap();
+    let content = node.content().unwrap();
+    let ContentBody::Tree { page, .. } = content.body else { panic!("the file is too short: {:?}", content.body) };
+    let mut bytes = Vec::new();
+    let mut read_cached = || {
+        let mut whole = false;
+        let cost = counted.cost(|repository| {
+            bytes.clear();
+            whole = repository.contents().unwrap().read_cached(content, 0, 1 << 20, &mut bytes).unwrap();
+        });
+        (whole, bytes.len(), cost.get_range)
+    };
+    assert_eq!(read_cached(), (false, 0, 0));
+    // Of the pages only the topmost, then all of the pages and the first chunk.
+    counted.repository.chunks().unwrap().get(&page).unwrap();
+    assert_eq!(read_cached(), (false, 0, 0));
+    let contents = counted.repository.contents().unwrap();
+    contents.read(content, 0, 1, &mut Vec::new()).unwrap();
+    let (whole, some, calls) = read_cached();
+    assert!(!whole && some > 0 && some < 1 << 20 && calls == 0, "{some} bytes, {calls} calls");
+    contents.prefetch(content, 0, 1 << 20).unwrap();
+    assert_eq!(read_cached(), (true, 1 << 20, 0));
+}
+
+#[test]
 fn a_check_reads_each_pack_once() {
     let place = TestRepository::new();
     let source = make_source(&place);

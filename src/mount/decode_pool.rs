@@ -158,7 +158,10 @@ impl Worker {
         loop {
             select_biased! {
                 recv(self.reads) -> job => match job {
-                    Ok(job) => answer(&self.view, job, &mut buffer),
+                    Ok(job) => {
+                        buffer.clear();
+                        answer(&self.view, job, &mut buffer);
+                    }
                     Err(_) => return,
                 },
                 recv(self.prefetches) -> job => match job {
@@ -174,7 +177,7 @@ impl Worker {
     }
 }
 
-/// Answers from the cache if that holds all of it; `job` comes back if not.
+/// Answers from the cache if that holds all of it; if not, `job` comes back, and `buffer` has what comes before what is missing.
 fn answer_from_cache(view: &View, job: ReadJob, buffer: &mut Vec<u8>) -> Option<ReadJob> {
     buffer.clear();
     match view.read_cached(job.ino, job.offset, job.length, buffer) {
@@ -185,10 +188,10 @@ fn answer_from_cache(view: &View, job: ReadJob, buffer: &mut Vec<u8>) -> Option<
     None
 }
 
-/// Reads what `job` asks for into `buffer` and sends it.
+/// Reads what `job` asks for behind what `buffer` has of it, and sends all.
 fn answer(view: &View, job: ReadJob, buffer: &mut Vec<u8>) {
-    buffer.clear();
-    match view.read(job.ino, job.offset, job.length, buffer) {
+    let offset = job.offset.saturating_add(buffer.len() as u64);
+    match view.read(job.ino, offset, job.length.saturating_sub(buffer.len()), buffer) {
         Ok(()) => job.reply.data(buffer),
         Err(error) => job.reply.error(errno::of(&error, "read", job.ino)),
     }

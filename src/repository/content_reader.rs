@@ -40,6 +40,13 @@ impl PlacedExtent {
     }
 }
 
+/// How far a read came.
+enum Reached {
+    End,
+    /// What stands there is missing.
+    Missing(u64),
+}
+
 /// Reads contents.
 #[derive(Clone, Copy)]
 pub struct ContentReader<'a> {
@@ -60,7 +67,11 @@ impl<'a> ContentReader<'a> {
         if length > FETCH_MIN_BYTES {
             self.prefetch(content, offset, length as u64)?;
         }
-        self.read_through(content, offset, length, out, |id| self.chunks.get(id).map(Some)).map(|_| ())
+        let extents = self.extents_from(content, offset);
+        match self.read_through(content, offset, length, out, extents, |id| self.chunks.get(id).map(Some))? {
+            Reached::End => Ok(()),
+            Reached::Missing(at) => content.check_end(at),
+        }
     }
 
     /// Gives the bytes from `offset` on, piece by piece: each call appends some to what it is given, false at the end.
@@ -74,55 +85,50 @@ impl<'a> ContentReader<'a> {
         }
     }
 
-    /// As [`ContentReader::read`], but only from what is in memory: false where something is not, with `out` as it was.
+    /// As [`ContentReader::read`], but only as far as everything is in memory, the pages that tell the extents too: false where that
+    /// is not all of it.
     pub fn read_cached(&self, content: &Content, offset: u64, length: usize, out: &mut Vec<u8>) -> Result<bool> {
-        let start = out.len();
-        let root_at_hand = match &content.body {
-            ContentBody::Tree { page, .. } => self.chunks.get_cached(page).is_some(),
-            _ => true,
-        };
-        let whole =
-            root_at_hand && self.read_through(content, offset, length, out, |id| Ok(self.chunks.get_cached(id)))?;
-        if !whole {
-            out.truncate(start);
-        }
-        Ok(whole)
+        let extents = Extents { at_hand_only: true, ..self.extents_from(content, offset) };
+        let fetch = |id: &ChunkId| Ok(self.chunks.get_cached(id));
+        Ok(matches!(self.read_through(content, offset, length, out, extents, fetch)?, Reached::End))
     }
 
+    /// Appends what `extents` cover and `fetch` brings, until one brings nothing.
     fn read_through(
         &self,
         content: &Content,
         offset: u64,
         length: usize,
         out: &mut Vec<u8>,
+        extents: Extents<'_>,
         fetch: impl Fn(&ChunkId) -> Result<Option<std::sync::Arc<[u8]>>>,
-    ) -> Result<bool> {
+    ) -> Result<Reached> {
         let end = content.size.min(offset.saturating_add(length as u64));
         if offset >= end {
-            return Ok(true);
+            return Ok(Reached::End);
         }
         if let ContentBody::Inline(bytes) = &content.body {
             out.extend_from_slice(&bytes[offset as usize..end as usize]);
-            return Ok(true);
+            return Ok(Reached::End);
         }
         let mut at = offset;
-        for placed in self.extents_from(content, offset) {
+        for placed in extents {
             let PlacedExtent { start, extent } = placed?;
             let taken = (end - at).min(start.saturating_add(extent.length) - at);
             match extent.source {
                 ExtentSource::Hole => out.resize(out.len() + taken as usize, 0),
                 ExtentSource::Chunk { id, offset: within } => {
-                    let Some(chunk) = fetch(&id)? else { return Ok(false) };
+                    let Some(chunk) = fetch(&id)? else { return Ok(Reached::Missing(at)) };
                     let from = u64::from(within) + (at - start);
                     out.extend_from_slice(part_of(&id, &chunk, from, taken)?);
                 }
             }
             at += taken;
             if at == end {
-                return Ok(true);
+                return Ok(Reached::End);
             }
         }
-        content.check_end(at).map(|()| true)
+        Ok(Reached::Missing(at))
     }
 
     /// Brings the chunks under a range into the cache.
@@ -168,7 +174,7 @@ impl<'a> ContentReader<'a> {
             ContentBody::Extents(list) => ExtentWalk::List { list, at: 0, start: 0 },
             ContentBody::Tree { page, .. } => ExtentWalk::Seek { root: *page },
         };
-        Extents { chunks: self.chunks, offset, walk }
+        Extents { chunks: self.chunks, offset, at_hand_only: false, walk }
     }
 
     /// The first byte at or after `offset` that is data (or is in a hole; the end of the file counts as one), as
@@ -202,6 +208,8 @@ pub fn part_of<'b>(id: &ChunkId, chunk: &'b [u8], from: u64, length: u64) -> Res
 pub struct Extents<'c> {
     chunks: &'c ChunkStore,
     offset: u64,
+    /// It ends before a page that is not in memory.
+    at_hand_only: bool,
     walk: ExtentWalk<'c>,
 }
 
@@ -213,13 +221,10 @@ enum ExtentWalk<'c> {
 }
 
 impl Extents<'_> {
-    fn page(&self, id: ChunkId) -> Result<Page> {
-        Page::open(id, self.chunks.get(&id)?, PageKind::Content)
-    }
-
     fn advance(&mut self) -> Result<Option<PlacedExtent>> {
         if let ExtentWalk::Seek { root } = self.walk {
-            self.walk = ExtentWalk::Tree { stack: vec![(self.page(root)?, 0)], start: 0 };
+            let Some(root) = open_page(self.chunks, root, self.at_hand_only)? else { return Ok(None) };
+            self.walk = ExtentWalk::Tree { stack: vec![(root, 0)], start: 0 };
         }
         loop {
             let placed = match &mut self.walk {
@@ -266,16 +271,22 @@ impl Extents<'_> {
                 *start = behind;
                 continue;
             }
-            if is_root && page.level() == 1 {
+            if is_root && page.level() == 1 && !self.at_hand_only {
                 fetch_pages_beside(self.chunks, page, here)?;
             }
-            let below = Page::open(child.page, self.chunks.get(&child.page)?, PageKind::Content)?;
+            let Some(below) = open_page(self.chunks, child.page, self.at_hand_only)? else { return Ok(None) };
             if below.level() >= page.level() {
                 return Err(page.corrupt("a page below it is not of a lower level"));
             }
             stack.push((below, 0));
         }
     }
+}
+
+/// A page of extents; `None` where it is not in memory, and must be.
+fn open_page(chunks: &ChunkStore, id: ChunkId, at_hand_only: bool) -> Result<Option<Page>> {
+    let found = if at_hand_only { chunks.get_cached(&id) } else { Some(chunks.get(&id)?) };
+    found.map(|found| Page::open(id, found, PageKind::Content)).transpose()
 }
 
 /// Brings the page below entry `at` into the cache together with those beside it, unless it is there.
