@@ -54,7 +54,8 @@ fn assert_no_storm(counts: &BTreeMap<String, u64>) {
     assert!(counts["getattr"] <= directories + 4, "{counts:?}");
     // Asked once whether directories must be opened; each is listed in one request, and then another for the end.
     assert!(counts["opendir"] <= 1 && counts["readdir"] <= 2 * directories + 4, "{counts:?}");
-    assert!(counts["open"] <= FILES * DIRECTORIES, "{counts:?}");
+    // Asked once whether files must be opened.
+    assert!(counts["open"] <= 1, "{counts:?}");
     // The one that asked for the counts.
     assert_eq!(counts["getxattr"] + counts["listxattr"] + counts["lseek"], 1, "{counts:?}");
 }
@@ -79,6 +80,81 @@ fn tar_of_small_files_asks_for_no_more_than_their_bytes_and_for_those_once() {
     assert_no_storm(&counts);
     let asked = counts["read"] + counts["opendir"] + counts["readdir"];
     assert_eq!(asked, 0, "the second time the kernel has all: {counts:?}");
+}
+
+#[test]
+fn programs_that_look_at_every_file_ask_for_directories_only() {
+    need(&[("rsync", "rsync")]);
+    let (stage, source) = stage_of_small_files();
+    let _kept = KERNEL_CACHES.read().unwrap_or_else(PoisonError::into_inner);
+    for (program, arguments) in
+        [("find", &["-size", "+3k"][..]), ("ls", &["-lR"]), ("du", &["-a"]), ("rsync", &["-n", "-a"])]
+    {
+        let mount = stage.mount();
+        let root = mount.latest("lake");
+        let mut command = Command::new(program);
+        match program {
+            "find" => command.arg(&root).args(arguments),
+            "rsync" => command.args(arguments).arg(root.join("")).arg(source.join("")),
+            _ => command.args(arguments).arg(&root),
+        };
+        let (printed, counts) = mount.counted(|| command.output().unwrap());
+        assert!(printed.status.success(), "{program}: {printed:?}");
+        let directories = DIRECTORIES + 1;
+        let of_directories = counts["lookup"] + counts["getattr"] + counts["opendir"] + counts["readdir"];
+        assert!(of_directories <= 5 * directories, "{program}: {counts:?}");
+        let of_files = counts["open"] + counts["read"] + counts["readlink"] + counts["pushed"];
+        assert!(
+            of_files <= if program == "ls" || program == "rsync" { DIRECTORIES } else { 0 },
+            "{program}: {counts:?}"
+        );
+        // Of attributes, some ask once whether there are any.
+        assert!(counts["getxattr"] + counts["listxattr"] <= 4, "{program}: {counts:?}");
+        mount.unmount();
+    }
+}
+
+#[test]
+fn a_reader_that_takes_its_time_finds_small_files_pushed() {
+    let (stage, _) = stage_of_small_files();
+    let _kept = KERNEL_CACHES.read().unwrap_or_else(PoisonError::into_inner);
+    let mount = stage.mount();
+    let directory = mount.latest("lake").join("directory-2");
+    let read = |numbers: std::ops::Range<u64>| {
+        numbers.for_each(|number| drop(fs::read(directory.join(format!("file-{number:04}"))).unwrap()));
+    };
+    // The kernel takes bytes of files that it knows, as it does of those of a directory that was listed.
+    assert!(fs::read_dir(&directory).unwrap().count() as u64 > FILES);
+    let ((), counts) = mount.counted(|| {
+        // Four in their order are enough, but the loops that answer may tell of them in another one.
+        read(1..12);
+        // A window of 64 but for those that the reader was left, and one that is too large.
+        within(Duration::from_secs(20), "files are pushed", || mount.counts()["pushed"] >= 40);
+        read(12..50);
+    });
+    assert!(counts["read"] <= 11 + 8, "{counts:?}");
+}
+
+#[test]
+fn reads_at_random_ask_for_no_more_than_what_they_read() {
+    let (stage, source) = (Stage::new(), noise(5, 8 << 20));
+    let directory = stage.make_directory("source");
+    fs::write(directory.join("file"), &source).unwrap();
+    stage.ingest(&directory, "lake");
+    let _kept = KERNEL_CACHES.read().unwrap_or_else(PoisonError::into_inner);
+    let mount = stage.mount();
+    let file = fs::File::open(mount.latest("lake").join("file")).unwrap();
+    const READS: u64 = 200;
+    let ((), counts) = mount.counted(|| {
+        for number in 0..READS {
+            let (offset, mut bytes) = (number * 7919 % 2048 * 4096, [0; 4096]);
+            std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, offset).unwrap();
+            assert!(bytes == source[offset as usize..][..4096]);
+        }
+    });
+    assert!(counts["read"] <= READS && counts["lookup"] <= 3 && counts["getattr"] <= 2, "{counts:?}");
+    // A chunk is 16 KiB or so, and none is decoded twice.
+    assert!(counts["decoded"] <= READS + 20, "{counts:?}");
 }
 
 #[test]
