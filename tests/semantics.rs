@@ -192,8 +192,8 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "every_table_of_every_variant_restores_into_another_database",
     ),
     (
-        "Its first comment names the tables and the sequences that the table refers to, and the functions that its \
-         triggers call, those without a database in front where the dump has them.",
+        "Its first comment names the tables and the sequences that the table refers to, and the functions and \
+         procedures that its triggers call, functions without a database in front where the dump has them.",
         "a_dump_becomes_directories",
     ),
     (

@@ -69,4 +69,6 @@ pub enum NeedKind {
     Sequence,
     /// A function that a trigger calls. One without a database may be the server's own.
     Function,
+    /// A procedure that a trigger calls.
+    Procedure,
 }

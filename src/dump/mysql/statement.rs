@@ -249,12 +249,12 @@ pub fn needs_of_table(text: &[u8], modes: QuoteModes) -> Vec<Need> {
 const NO_FUNCTIONS: [&str; 12] =
     ["AND", "COALESCE", "CONCAT", "CURRENT_TIMESTAMP", "IF", "IFNULL", "IN", "NOT", "NOW", "OR", "USER", "VALUES"];
 
-/// Before the name of a table, or of a procedure; some of these are functions, too, with brackets behind them.
-const BEFORE_TABLES: [&str; 4] = ["CALL", "INSERT", "INTO", "REPLACE"];
+/// Before the name of a table; some of these are functions, too, with brackets behind them.
+const BEFORE_TABLES: [&str; 3] = ["INSERT", "INTO", "REPLACE"];
 const BETWEEN_VERB_AND_TABLE: [&str; 5] = ["DELAYED", "HIGH_PRIORITY", "IGNORE", "INTO", "LOW_PRIORITY"];
 
-/// What must be there when a trigger runs: the functions that it calls.
-pub fn functions_called(text: &[u8], modes: QuoteModes) -> Vec<Need> {
+/// What must be there when a trigger runs: the functions and procedures that it calls.
+pub fn called_by_trigger(text: &[u8], modes: QuoteModes) -> Vec<Need> {
     let Some(mut words) = Words::new(text, modes).skip_to(&["EACH"]) else { return Vec::new() };
     let mut needs = Vec::new();
     while needs.len() < NEEDS_MAX {
@@ -265,11 +265,15 @@ pub fn functions_called(text: &[u8], modes: QuoteModes) -> Vec<Need> {
             continue;
         }
         let may_be_name = matches!(word, Word::Plain(_) | Word::Name(_)) && !NO_FUNCTIONS.iter().any(|it| word.is(it));
+        let kind = if word.is("CALL") { NeedKind::Procedure } else { NeedKind::Function };
+        if kind == NeedKind::Procedure {
+            ahead = words.clone();
+        }
         if may_be_name
             && let Some((database, name)) = ahead.qualified_name()
-            && ahead.pass_symbol(b'(')
+            && (ahead.pass_symbol(b'(') || kind == NeedKind::Procedure)
         {
-            let need = Need { kind: NeedKind::Function, database, name };
+            let need = Need { kind, database, name };
             if !needs.contains(&need) {
                 needs.push(need);
             }
@@ -279,7 +283,7 @@ pub fn functions_called(text: &[u8], modes: QuoteModes) -> Vec<Need> {
     needs
 }
 
-/// Passes the name of what rows go into, or of a procedure, if one is next: brackets may follow that.
+/// Passes the name of what rows go into, if one is next: brackets may follow that.
 fn pass_table(words: &mut Words) {
     while BETWEEN_VERB_AND_TABLE.iter().any(|it| words.pass(it)) {}
     let mut ahead = words.clone();

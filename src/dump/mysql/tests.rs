@@ -50,7 +50,7 @@ fn of_many_needs_not_all_are_kept() {
 }
 
 #[test]
-fn functions_that_a_trigger_calls_are_found() {
+fn what_a_trigger_calls_is_found() {
     let called = |body: &str| {
         let dump = format!("DELIMITER ;;\nCREATE TRIGGER f(x) BEFORE INSERT ON `a` FOR EACH ROW {body};;\n");
         let (events, _) = read(dump.as_bytes(), &[10]);
@@ -66,7 +66,9 @@ fn functions_that_a_trigger_calls_are_found() {
     assert_eq!(called("INSERT INTO t (x) VALUES (NOW()), ('k(1)'), (\"l(1)\") -- m(1)\n"), [""; 0]);
     let tables = "INSERT IGNORE INTO s.t (x) VALUES (REPLACE(f(1), 'a', 'b')); INSERT s . u (x) SELECT `INSERT`('a', 1, 2, s.g()); \
                   REPLACE `s`.`v` (x) VALUES (1); CALL s.p(h())";
-    assert_eq!(called(&format!("BEGIN {tables}; END")), ["f", "INSERT", "s.g", "h"]);
+    assert_eq!(called(&format!("BEGIN {tables}; END")), ["f", "INSERT", "s.g", "s.p", "h"]);
+    assert_eq!(called("CALL p"), ["p"]);
+    assert_eq!(called("BEGIN CALL `a``b` ; CALL s . q(f(1)); END"), ["a`b", "s.q", "f"]);
     assert_eq!(called("IF (NEW.x IN (1, 2)) THEN SET @a = (1); END IF /* n(1) */"), [""; 0]);
 }
 

@@ -51,6 +51,7 @@ pub fn need_line(need: &Need) -> NeedLine<'_> {
             NeedKind::Table => "It refers to table",
             NeedKind::Sequence => "It needs sequence",
             NeedKind::Function => NEEDS_FUNCTION,
+            NeedKind::Procedure => "Its triggers need procedure",
         },
         name: need.database.iter().chain([&need.name]).map(Vec::as_slice).collect(),
     }
