@@ -207,7 +207,7 @@ impl Bench {
         let started = Instant::now();
         let copied = Command::new("cp").arg("-a").args([self.path("tree"), self.path("copy")]).status();
         assert!(copied.expect("cp").success());
-        let taken = Taken { seconds: started.elapsed().as_secs_f64(), peak_bytes: 0 };
+        let taken = Taken { seconds: started.elapsed().as_secs_f64(), ..Taken::default() };
         report("the disk: cp -a of the tree, cold", Size::Entries(SMALL_FILES), &taken);
     }
 }
@@ -227,6 +227,6 @@ fn read_through(path: &Path, cold: bool, daemon: Option<&Daemon>) -> (u64, Taken
             got => bytes += got as u64,
         }
     }
-    let seconds = started.elapsed().as_secs_f64();
-    (bytes, Taken { seconds, peak_bytes: daemon.map_or(0, Daemon::peak_bytes) })
+    let taken = Taken { seconds: started.elapsed().as_secs_f64(), ..Taken::default() };
+    (bytes, daemon.map_or(taken, |daemon| daemon.taken(started.elapsed())))
 }

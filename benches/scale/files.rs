@@ -65,8 +65,8 @@ fn twice(workplace: &Workplace, source: &str, native: &Path, step: &str, size: S
         for temperature in ["cold", "again"] {
             let started = Instant::now();
             program(root);
-            let seconds = started.elapsed().as_secs_f64();
-            let taken = Taken { seconds, peak_bytes: daemon.map_or(0, Daemon::peak_bytes) };
+            let taken = Taken { seconds: started.elapsed().as_secs_f64(), ..Taken::default() };
+            let taken = daemon.map_or(taken, |daemon: &Daemon| daemon.taken(started.elapsed()));
             report(&format!("{place}: {step}, {temperature}"), size, &taken);
             if let Some(daemon) = daemon {
                 println!("    {}", daemon.requests());

@@ -7,6 +7,7 @@
 
 pub mod bson;
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -59,9 +60,12 @@ impl Noise {
 }
 
 /// What a step took.
+#[derive(Clone, Copy, Default)]
 pub struct Taken {
     pub seconds: f64,
-    /// Of the process that did the work, since it was started.
+    /// Of all processors, in the process that did the work; the system's part of it too.
+    pub processor_seconds: f64,
+    /// Of the same process, since it was started.
     pub peak_bytes: u64,
 }
 
@@ -88,7 +92,7 @@ pub fn print_machine(place: &Path) {
 }
 
 pub fn print_heading() {
-    println!("{:<36} {:>16} {:>9} {:>16} {:>10}", "step", "size", "seconds", "rate", "peak MiB");
+    println!("{:<36} {:>16} {:>9} {:>9} {:>16} {:>10}", "step", "size", "seconds", "cpu s", "rate", "peak MiB");
 }
 
 pub fn report(step: &str, size: Size, taken: &Taken) {
@@ -100,7 +104,8 @@ pub fn report(step: &str, size: Size, taken: &Taken) {
         Size::Entries(entries) => (format!("{entries} entries"), format!("{:.0} /s", entries as f64 / taken.seconds)),
     };
     let peak = mebibytes(taken.peak_bytes);
-    println!("{step:<36} {amount:>16} {:>9.3} {rate:>16} {peak:>10.1}", taken.seconds);
+    let (seconds, processor) = (taken.seconds, taken.processor_seconds);
+    println!("{step:<36} {amount:>16} {seconds:>9.3} {processor:>9.3} {rate:>16} {peak:>10.1}");
 }
 
 pub fn mebibytes(bytes: u64) -> f64 {
@@ -144,8 +149,8 @@ pub fn wait_until_settled() {
     std::thread::sleep(Duration::from_secs(61));
 }
 
-/// Waits for a child; tells how it ended and its peak memory.
-fn wait(child: &Child) -> (ExitStatus, u64) {
+/// Waits for a child; tells how it ended, and what it took since `started`.
+fn wait(child: &Child, started: Instant) -> (ExitStatus, Taken) {
     let mut status = 0;
     // SAFETY: rusage is plain numbers, for which zeros are a value; wait4 fills both of what it is given.
     let usage = unsafe {
@@ -153,7 +158,13 @@ fn wait(child: &Child) -> (ExitStatus, u64) {
         libc::wait4(child.id() as libc::pid_t, &mut status, 0, &mut usage);
         usage
     };
-    (ExitStatus::from_raw(status), usage.ru_maxrss as u64 * 1024)
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    let taken = Taken {
+        seconds: started.elapsed().as_secs_f64(),
+        processor_seconds: seconds(usage.ru_utime) + seconds(usage.ru_stime),
+        peak_bytes: usage.ru_maxrss as u64 * 1024,
+    };
+    (ExitStatus::from_raw(status), taken)
 }
 
 /// What a process has read.
@@ -204,10 +215,9 @@ impl Workplace {
     pub fn run<I: AsRef<OsStr>>(&self, words: &[I], expected: i32) -> Taken {
         let started = Instant::now();
         let mut command = self.command(words);
-        let (status, peak_bytes) = wait(&command.spawn().expect("the binary"));
-        let seconds = started.elapsed().as_secs_f64();
+        let (status, taken) = wait(&command.spawn().expect("the binary"), started);
         assert_eq!(status.code(), Some(expected), "{command:?}");
-        Taken { seconds, peak_bytes }
+        taken
     }
 
     #[track_caller]
@@ -230,7 +240,7 @@ impl Workplace {
             assert!(child.try_wait().expect("the daemon").is_none(), "the mount ended");
             std::thread::sleep(Duration::from_millis(1));
         }
-        Daemon { child, point }
+        Daemon { child, point, processor_seconds: Cell::new(0.0) }
     }
 }
 
@@ -238,6 +248,8 @@ impl Workplace {
 pub struct Daemon {
     child: Child,
     point: PathBuf,
+    /// What it had taken when that was told last.
+    processor_seconds: Cell<f64>,
 }
 
 impl Daemon {
@@ -271,8 +283,19 @@ impl Daemon {
         Reads::of(self.child.id())
     }
 
+    /// What it took since it was asked last.
     pub fn taken(&self, elapsed: Duration) -> Taken {
-        Taken { seconds: elapsed.as_secs_f64(), peak_bytes: self.peak_bytes() }
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("the daemon runs");
+        // Behind the name, which may hold spaces: utime and stime are fields 14 and 15 of proc_pid_stat(5).
+        let behind_name = stat.rsplit(')').next().unwrap_or_default();
+        let ticks =
+            behind_name.split_ascii_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().expect("ticks"));
+        let processor_seconds = ticks.sum::<f64>() / rustix::param::clock_ticks_per_second() as f64;
+        Taken {
+            seconds: elapsed.as_secs_f64(),
+            processor_seconds: processor_seconds - self.processor_seconds.replace(processor_seconds),
+            peak_bytes: self.peak_bytes(),
+        }
     }
 
     /// Unmounts as a user does.
