@@ -35,7 +35,7 @@ use yesterfs::id::hash;
 pub use self::commands::postgres_commands;
 pub use self::compressed::{gzip, recipe, wrapped};
 pub use self::mongo::{
-    mongo_archive, mongo_documents, mongo_export, mongo_export_values, mongo_metadata, mongo_values,
+    mongo_archive, mongo_csv, mongo_documents, mongo_export, mongo_export_values, mongo_metadata, mongo_values,
 };
 pub use self::names::{file_names, mydumper, part_lines};
 pub use self::postgres::{postgres_archive, postgres_dump, postgres_rows, postgres_table};
@@ -45,7 +45,7 @@ pub use self::rewriting::{postgres_renaming, postgres_tablespaces};
 /// A parser, and its name, which is that of its corpus and of its target.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 36] = [
+pub const TARGETS: [Target; 37] = [
     ("mysql_dump", mysql_dump),
     ("mysql_rows", mysql_rows),
     ("mysql_shell", mysql_shell),
@@ -65,6 +65,7 @@ pub const TARGETS: [Target; 36] = [
     ("mongo_metadata", mongo_metadata),
     ("mongo_export", mongo_export),
     ("mongo_export_values", mongo_export_values),
+    ("mongo_csv", mongo_csv),
     ("mongo_values", mongo_values),
     ("backup_files", backup_files),
     ("file_names", file_names),

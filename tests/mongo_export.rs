@@ -13,7 +13,7 @@ use support::repository::TestRepository;
 use support::stored::assert_sound;
 use yesterfs::compressed::UnwrapLimit;
 use yesterfs::dump::mongo::ExportForm;
-use yesterfs::dump::part_line::PartLine;
+use yesterfs::dump::part_line::CollectionLine;
 use yesterfs::error::{Error, Result};
 use yesterfs::ingest::IngestOptions;
 use yesterfs::ingest::dump::OriginalPolicy;
@@ -123,7 +123,7 @@ fn exports_of_every_form_are_kept_as_they_are() {
         let path = format!("shop/{file}");
         assert!(found.files[&path] == bytes, "{path}");
         let lines = found.text("_meta/collections");
-        let (line, _) = PartLine::parse_collection(lines.trim_end().as_bytes()).unwrap();
+        let line = CollectionLine::parse(lines.trim_end().as_bytes()).unwrap().part;
         assert_eq!(
             (line.length, line.rows.to_string(), line.path),
             (bytes.len() as u64, documents.into(), path.as_bytes())
@@ -295,7 +295,7 @@ fn collections(stage: &Stage, words: &[&str], input: &[u8]) -> String {
     let output = ingest(stage, words, input);
     assert!(output.status.success(), "{words:?}: {output:?}");
     let lines = stage.succeed(&["cat", "nights:/_meta/collections"]);
-    let path = |line: &str| PartLine::parse_collection(line.as_bytes()).unwrap().0.path.to_vec();
+    let path = |line: &str| CollectionLine::parse(line.as_bytes()).unwrap().part.path.to_vec();
     String::from_utf8(lines.lines().map(path).collect::<Vec<_>>().join(&b' ')).unwrap()
 }
 

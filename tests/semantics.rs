@@ -171,6 +171,10 @@ const PROMISES: &[(&str, &str)] = &[
         "Where they cannot be written, reading fails, and the log says why.",
         "a_patch_that_cannot_be_written_fails_and_the_log_says_why",
     ),
+    (
+        "A collection that was exported as CSV is `DATABASE/COLLECTION.csv.json`.",
+        "records_that_differ_are_lines_of_json_in_the_mount",
+    ),
 ];
 
 /// The sentences of section 10, likewise.

@@ -5,9 +5,9 @@ use std::convert::Infallible;
 
 use super::in_any_pieces;
 use yesterfs::dump::mongo::{
-    Archive, DocumentForm, DocumentReader, Documents, Event, Export, ExportEnd, ExportForm, ExportReader, IdText,
-    Metadata, OplogReader, Prelude, changed_fields, element_json, extended_json, id_element, key_of_element,
-    shown_document, shown_element,
+    Archive, DocumentForm, DocumentReader, Documents, Event, Export, ExportEnd, ExportEvent, ExportForm, ExportReader,
+    IdText, Metadata, OplogReader, Prelude, changed_fields, csv_fields, csv_names, element_json, extended_json,
+    id_element, key_of_element, shown_document, shown_element,
 };
 
 pub fn mongo_documents(data: &[u8]) {
@@ -81,19 +81,64 @@ pub fn mongo_export(data: &[u8]) {
     }
 }
 
+/// Records of names, documents and where they begin; and whether each has two ends, and nothing else is there.
+type Rows = (Vec<Vec<u8>>, Vec<(u64, Vec<u8>)>, [bool; 2]);
+
+fn read_rows(form: ExportForm, data: &[u8], length: usize) -> Rows {
+    let (mut reader, mut names, mut documents) = (ExportReader::new(form), Vec::new(), Vec::new());
+    let mut tell = |event: ExportEvent| {
+        match event {
+            ExportEvent::Names(text) => names.push(text.to_vec()),
+            ExportEvent::Document { start, text } => {
+                assert!(data[start as usize..].starts_with(text), "a document that does not stand there");
+                documents.push((start, text.to_vec()));
+            }
+        }
+        Ok::<(), Infallible>(())
+    };
+    let are_documents = data.chunks(length).all(|piece| reader.push(piece, &mut tell) == Ok(true));
+    (names, documents, [are_documents, are_documents && reader.is_between()])
+}
+
+/// The records of what `mongoexport` writes as CSV, from any of them on.
+pub fn mongo_csv(data: &[u8]) {
+    for has_names in [true, false] {
+        let form = ExportForm::Csv { has_names };
+        let whole = in_any_pieces(data, |length| read_rows(form, data, length), "other pieces are other records");
+        let (names, records, [_, is_whole]) = whole;
+        let (begins, end) = read_export(form, data, data.len().max(1));
+        assert!(names.len() <= usize::from(has_names), "names come twice");
+        assert!(!is_whole || end.fault.is_none() && records.iter().map(|(start, _)| *start).eq(begins));
+        let all = || names.iter().chain(records.iter().map(|(_, text)| text));
+        let count = all().next().map(|first| csv_names(first).len());
+        for record in all() {
+            assert_eq!(Some(csv_names(record).len()), count, "records are told that are not alike");
+            look_at_record(record);
+        }
+    }
+    look_at_record(data);
+}
+
+fn look_at_record(record: &[u8]) {
+    let (mut fields, texts) = (Vec::new(), csv_names(record));
+    csv_fields(record, &mut fields);
+    let parts: Vec<&[u8]> = fields.into_iter().map(|field| &record[field]).collect();
+    assert!(parts.join(&b',') == record, "fields with commas between them are not the record");
+    let quoted = |text: &Vec<u8>| {
+        [b"\"", &text.split(|&byte| byte == b'"').collect::<Vec<_>>().join(&b"\"\""[..])[..], b"\""].concat()
+    };
+    let again: Vec<Vec<u8>> = texts.iter().map(quoted).collect();
+    assert!(csv_names(&again.join(&b',')) == texts, "what fields say is not what they say once it is quoted");
+}
+
 /// The documents of what `mongoexport` writes, from any of them on.
 pub fn mongo_export_values(data: &[u8]) {
     let read = |length: usize| {
-        let (mut reader, mut documents) = (ExportReader::default(), Vec::new());
-        let mut tell = |start: u64, document: &[u8]| {
-            assert!(data[start as usize..].starts_with(document), "a document that does not stand there");
-            documents.push((start, document.to_vec()));
-            Ok::<(), Infallible>(())
-        };
-        let are_documents = data.chunks(length).all(|piece| reader.push(piece, &mut tell) == Ok(true));
-        (are_documents, are_documents && reader.is_between(), documents)
+        let (names, documents, is_whole) = read_rows(ExportForm::Json, data, length);
+        assert!(names.is_empty(), "JSON has names before its documents");
+        (documents, is_whole)
     };
-    let (_, _, documents) = in_any_pieces(data, read, "other pieces are other documents");
+    let (documents, _) = in_any_pieces(data, read, "other pieces are other documents");
     let (begins, end) = read_export(ExportForm::Json, data, data.len().max(1));
     if end.fault.is_none() {
         assert!(documents.iter().map(|(start, _)| *start).eq(begins), "an export has other documents than its rows");

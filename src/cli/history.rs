@@ -123,7 +123,8 @@ fn print_text(step: &HistoryStep, output: &mut Output) -> io::Result<()> {
         return print_document(step, output);
     }
     let names = step.comparison.columns();
-    let shown = |view: &RowView, column: usize| view.literal(column).map(printable);
+    let shown =
+        |view: &RowView, column: usize| view.literal(column).map(|value| printable(&view.form.shown_value(value)));
     match &step.sides {
         [Some(before), Some(after)] => step.changed().into_iter().try_for_each(|column| {
             let value = |view: &RowView| shown(view, column).unwrap_or_else(|| "no such column".into());

@@ -39,7 +39,8 @@ pub struct Rows {
     /// The table: shop.orders; of PostgreSQL shop.public.orders, or as much of it as names one table
     table: OsString,
 
-    /// The value of its key, or of each column of it; of MongoDB the _id: the digits of an ObjectId, a number, text, or Extended JSON
+    /// The value of its key, or of each column of it; of MongoDB the _id: the digits of an ObjectId, a number, text, or Extended JSON;
+    /// of an export as CSV the digits of an ObjectId, or what is written
     #[arg(long, value_delimiter = ',', required = true, value_name = "VALUE", allow_hyphen_values = true)]
     key: Vec<OsString>,
 
@@ -119,7 +120,8 @@ impl Rows {
         }
         for column in columns {
             if let Some(literal) = found.row.literal(column) {
-                output.line(format!("{}: {}", printable(&names[column]), printable(literal)))?;
+                let value = printable(&found.row.form.shown_value(literal));
+                output.line(format!("{}: {value}", printable(&names[column])))?;
             }
         }
         Ok(())

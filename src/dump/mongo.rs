@@ -22,9 +22,11 @@ pub use self::bson::{changed_fields, id_element, key_of_element};
 pub use self::document_form::DocumentForm;
 pub use self::document_reader::DocumentReader;
 pub use self::documents::{DOCUMENT_MAX_BYTES, DocumentCounts, Documents};
-pub use self::export::{Export, ExportEnd, ExportForm, ExportReader};
-pub use self::extended_json::{element_json, extended_json, json_text, shown_document, shown_element};
-pub use self::id_text::{IdText, WantedJson};
+pub use self::export::{
+    CSV_SUFFIX, Export, ExportEnd, ExportEvent, ExportForm, ExportReader, csv_fields, csv_names, csv_text,
+};
+pub use self::extended_json::{element_json, extended_json, hexadecimal, json_text, shown_document, shown_element};
+pub use self::id_text::{IdText, WantedJson, csv_ids};
 pub use self::metadata::{Metadata, Prelude};
 pub use self::name::{collection_file_name, collection_of_file};
 pub use self::oplog::{OplogReader, OplogTime, OplogWindow};

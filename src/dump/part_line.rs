@@ -20,21 +20,37 @@ impl<'l> PartLine<'l> {
         Some(PartLine { length, rows, path })
     }
 
-    /// Reads a line of `_meta/collections`, `BYTES DOCUMENTS [LONGEST] PATH`: documents count as rows, and the bytes of the longest
-    /// stand behind. No name in MongoDB has a space in it, so that a third number is that.
-    pub fn parse_collection(line: &'l [u8]) -> Option<(PartLine<'l>, Option<u64>)> {
-        let part = PartLine::parse(line)?;
-        let mut words = part.path.splitn(2, |&byte| byte == b' ');
-        let longest = words.next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
-        match (longest, words.next()) {
-            (Some(longest), Some(path)) => Some((PartLine { path, ..part }, Some(longest))),
-            _ => Some((part, None)),
-        }
-    }
-
     /// The line, with its break.
     pub fn line(&self) -> Vec<u8> {
         [format!("{} {} ", self.length, self.rows).as_bytes(), self.path, b"\n"].concat()
+    }
+}
+
+/// A line of `_meta/collections`: `BYTES DOCUMENTS [LONGEST [NAMES]] PATH`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CollectionLine<'l> {
+    /// Its documents count as rows.
+    pub part: PartLine<'l>,
+    /// Bytes of the longest document.
+    pub longest: Option<u64>,
+    /// Of CSV, those of the record of names.
+    pub names: Option<u64>,
+}
+
+impl<'l> CollectionLine<'l> {
+    /// Reads a line, without its break; `None` where it is none. No name in MongoDB has a space in it, so that what is a number is
+    /// no name.
+    pub fn parse(line: &'l [u8]) -> Option<CollectionLine<'l>> {
+        let mut part = PartLine::parse(line)?;
+        let mut number = || {
+            let space = part.path.iter().position(|&byte| byte == b' ')?;
+            let number = std::str::from_utf8(&part.path[..space]).ok()?.parse().ok()?;
+            part.path = &part.path[space + 1..];
+            Some(number)
+        };
+        let longest = number();
+        let names = longest.and_then(|_| number());
+        Some(CollectionLine { part, longest, names })
     }
 }
 
@@ -54,13 +70,14 @@ mod tests {
 
     #[test]
     fn a_collection_has_its_longest_document_or_none() {
-        for (line, path, longest) in [
-            (&b"12 3 7 shop/orders.bson"[..], &b"shop/orders.bson"[..], Some(7)),
-            (b"12 3 shop/a b.json", b"shop/a b.json", None),
-            (b"12 3 7", b"7", None),
+        for (line, path, longest, names) in [
+            (&b"12 3 7 shop/orders.bson"[..], &b"shop/orders.bson"[..], Some(7), None),
+            (b"12 3 7 5 shop/orders.csv", b"shop/orders.csv", Some(7), Some(5)),
+            (b"12 3 shop/a b.json", b"shop/a b.json", None, None),
+            (b"12 3 7", b"7", None, None),
         ] {
             let part = PartLine { length: 12, rows: 3, path };
-            assert_eq!(PartLine::parse_collection(line), Some((part, longest)));
+            assert_eq!(CollectionLine::parse(line), Some(CollectionLine { part, longest, names }));
         }
     }
 }

@@ -32,6 +32,21 @@ pub struct Column {
     pub is_fixed: bool,
 }
 
+impl Column {
+    /// One of which nothing else is known.
+    fn named(name: Vec<u8>) -> Column {
+        Column {
+            name,
+            kind: ColumnKind::AsText,
+            is_generated: false,
+            changes_itself: false,
+            is_not_null: false,
+            is_invisible: false,
+            is_fixed: false,
+        }
+    }
+}
+
 /// A primary or a unique key. What is no column has no name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
@@ -58,17 +73,17 @@ pub struct TableSchema {
 impl TableSchema {
     /// That of a collection of documents: what tells one from the others, and all of it.
     pub fn of_documents() -> TableSchema {
-        let column = |name: &str| Column {
-            name: name.into(),
-            kind: ColumnKind::Exact,
-            is_generated: false,
-            changes_itself: false,
-            is_not_null: true,
-            is_invisible: false,
-            is_fixed: false,
-        };
         let key = Key { is_primary: true, columns: vec![b"_id".to_vec()] };
-        TableSchema { columns: vec![column("_id"), column("document")], keys: vec![key], ..TableSchema::default() }
+        let columns = ["_id", "document"].map(|name| Column::named(name.into())).into();
+        TableSchema { columns, keys: vec![key], ..TableSchema::default() }
+    }
+
+    /// That of a collection of which these fields were exported, dotted where they are nested.
+    pub fn of_fields(names: &[Vec<u8>]) -> TableSchema {
+        let columns = names.iter().map(|name| Column::named(name.clone())).collect();
+        let key = || Key { is_primary: true, columns: vec![b"_id".to_vec()] };
+        let keys = names.iter().any(|name| name == b"_id").then(key).into_iter().collect();
+        TableSchema { columns, keys, definition: names.join(&0), ..TableSchema::default() }
     }
 
     pub fn column(&self, name: &[u8]) -> Option<&Column> {
@@ -79,15 +94,7 @@ impl TableSchema {
     pub fn with_columns(mut self, names: &[Vec<u8>]) -> TableSchema {
         for name in names.iter().filter(|_| self.inherits) {
             if self.column(name).is_none() {
-                self.columns.push(Column {
-                    name: name.clone(),
-                    kind: ColumnKind::AsText,
-                    is_generated: false,
-                    changes_itself: false,
-                    is_not_null: false,
-                    is_invisible: false,
-                    is_fixed: false,
-                });
+                self.columns.push(Column::named(name.clone()));
             }
         }
         self

@@ -1,7 +1,7 @@
 //! DumpCounts: how many rows and bytes of a dump are in each of its files, as the snapshot tells it itself.
 
 use crate::dump::layout::{COLLECTIONS_FILE, META_DIRECTORY, PARTS_FILE};
-use crate::dump::part_line::PartLine;
+use crate::dump::part_line::{CollectionLine, PartLine};
 use crate::error::Result;
 use crate::repository::Repository;
 use crate::repository::node::Node;
@@ -44,7 +44,7 @@ pub fn each_part(
     repository.contents()?.each_line(content, |line| {
         let part = match list {
             PARTS_FILE => PartLine::parse(line),
-            _ => PartLine::parse_collection(line).map(|(part, _)| part),
+            _ => CollectionLine::parse(line).map(|line| line.part),
         };
         part.map_or(Ok(()), &mut work)
     })?;

@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use crate::dump::layout::{COLLECTIONS_FILE, META_DIRECTORY, ORIGINAL_DIRECTORY};
-use crate::dump::mongo::{DocumentCounts, DocumentForm, ExportForm, collection_file_name, collection_of_file};
+use crate::dump::mongo::{CSV_SUFFIX, DocumentCounts, DocumentForm, collection_file_name, collection_of_file};
 use crate::dump::name::{file_name, name_of_file, split_at_dots};
-use crate::dump::part_line::PartLine;
+use crate::dump::part_line::CollectionLine;
 use crate::error::{Error, Result};
 use crate::repository::Repository;
 use crate::repository::entry_cursor::EntryCursor;
@@ -22,8 +22,6 @@ pub struct Collections<'r> {
     repository: &'r Repository,
     form: DocumentForm,
     roots: [Option<&'r Node>; 2],
-    /// Those that were exported as CSV are among them.
-    has_csv: bool,
     /// Not known where it is not asked how to read them.
     counts: [Counts; 2],
 }
@@ -35,12 +33,12 @@ impl<'r> Collections<'r> {
         roots: [Option<&'r Node>; 2],
     ) -> Result<Collections<'r>> {
         let counts = [counts(repository, roots[0])?, counts(repository, roots[1])?];
-        Ok(Collections { repository, form, roots, has_csv: form == DocumentForm::Json, counts })
+        Ok(Collections { repository, form, roots, counts })
     }
 
-    /// The same to tell only which differ, of those that can be compared.
+    /// The same to tell only which differ.
     pub fn named_only(repository: &'r Repository, form: DocumentForm, roots: [Option<&'r Node>; 2]) -> Collections<'r> {
-        Collections { repository, form, roots, has_csv: false, counts: Default::default() }
+        Collections { repository, form, roots, counts: Default::default() }
     }
 
     /// All that may differ.
@@ -91,12 +89,19 @@ impl<'r> Collections<'r> {
         Ok(found)
     }
 
-    /// The one whose directory would have this name, were it a table.
-    pub fn in_database(&self, database: &[u8], directory: &[u8]) -> Result<Option<TablePair>> {
-        match name_of_file(directory) {
-            Some(collection) => self.at(database, &collection),
-            None => Ok(self.of_database(database)?.into_iter().find(|pair| pair.directory_name() == directory)),
+    /// The one about whose rows a file would be called so ([`TablePair::rows_name`]).
+    pub fn in_database(&self, database: &[u8], name: &[u8]) -> Result<Option<TablePair>> {
+        // What ends like a file of CSV may be the name of a collection.
+        for stem in std::iter::once(name).chain(name.strip_suffix(CSV_SUFFIX.as_bytes())) {
+            let found = match name_of_file(stem) {
+                Some(collection) => self.at(database, &collection)?,
+                None => self.of_database(database)?,
+            };
+            if let Some(pair) = found.into_iter().find(|pair| pair.rows_name() == name) {
+                return Ok(Some(pair));
+            }
         }
+        Ok(None)
     }
 
     fn each_database(&self, each: &mut TakePair) -> Result<()> {
@@ -130,20 +135,20 @@ impl<'r> Collections<'r> {
 
     /// How the names of files of documents end.
     fn suffixes(&self) -> impl Iterator<Item = &'static str> + use<> {
-        let csv = ExportForm::Csv { has_names: true }.suffix();
-        std::iter::once(self.form.suffix()).chain(self.has_csv.then_some(csv))
+        std::iter::once(self.form.suffix()).chain((self.form == DocumentForm::Json).then_some(CSV_SUFFIX))
     }
 
-    /// A collection of a database, if it is there.
-    fn at(&self, database: &[u8], collection: &[u8]) -> Result<Option<TablePair>> {
+    /// A collection of a database, in each form that it has there.
+    fn at(&self, database: &[u8], collection: &[u8]) -> Result<Vec<TablePair>> {
+        let mut found = Vec::new();
         for suffix in self.suffixes() {
             let file = collection_file_name(collection, suffix);
             let nodes = nodes_at(self.repository, self.roots, &[database.to_vec(), file.clone()])?;
             if nodes.iter().any(Option::is_some) {
-                return Ok(Some(self.pair(database, collection, &file, nodes)));
+                found.push(self.pair(database, collection, &file, nodes));
             }
         }
-        Ok(None)
+        Ok(found)
     }
 
     fn pair(&self, database: &[u8], collection: &[u8], file: &[u8], nodes: [Option<Node>; 2]) -> TablePair {
@@ -153,22 +158,24 @@ impl<'r> Collections<'r> {
         let sides = nodes.map(|node| {
             let counts = self.counts[side].get(&path);
             let (longest, documents) = (counts.map(|it| it.longest), counts.map(|it| it.documents));
+            let names = counts.and_then(|it| it.names);
             side += 1;
             let data = node.as_ref().and_then(Node::content).cloned();
-            node.map(|_| TableFiles { data, longest, documents, is_csv, ..TableFiles::default() })
+            node.map(|_| TableFiles { data, longest, documents, is_csv, names, ..TableFiles::default() })
         });
         TablePair::new(vec![database.to_vec()], file_name(collection, ""), sides)
     }
 
-    /// The one that is called `shop.orders`. Either name may have dots.
-    pub fn named(&self, name: &[u8]) -> Result<TablePair> {
+    /// The one that is called `shop.orders`, in each form that it has. Either name may have dots.
+    pub fn named(&self, name: &[u8]) -> Result<Vec<TablePair>> {
         let databases: BTreeSet<Vec<u8>> = directories_in(self.repository, self.roots)?;
         for (database, collection) in split_at_dots(name) {
             let database = file_name(database, "");
-            if databases.contains(&database)
-                && let Some(pair) = self.at(&database, collection)?
-            {
-                return Ok(pair);
+            if databases.contains(&database) {
+                let found = self.at(&database, collection)?;
+                if !found.is_empty() {
+                    return Ok(found);
+                }
             }
         }
         Err(Error::NotFound { what: "collection", name: String::from_utf8_lossy(name).into_owned() })
@@ -189,8 +196,8 @@ fn counts(repository: &Repository, root: Option<&Node>) -> Result<Counts> {
         repository.contents()?.read(content, 0, content.size as usize, &mut text)?;
     }
     for line in text.split(|&byte| byte == b'\n') {
-        if let Some((part, Some(longest))) = PartLine::parse_collection(line) {
-            found.insert(part.path.to_vec(), DocumentCounts { documents: part.rows, longest });
+        if let Some(CollectionLine { part, longest: Some(longest), names }) = CollectionLine::parse(line) {
+            found.insert(part.path.to_vec(), DocumentCounts { documents: part.rows, longest, names });
         }
     }
     Ok(found)

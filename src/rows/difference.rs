@@ -129,8 +129,7 @@ pub fn diff_table<T>(
 ) -> Result<T> {
     let name = pair.name();
     let [a, b] = dumps;
-    let sides =
-        [TableSide::open(a, pair.sides[0].as_ref(), &name)?, TableSide::open(b, pair.sides[1].as_ref(), &name)?];
+    let sides = [TableSide::open(a, pair, 0)?, TableSide::open(b, pair, 1)?];
     let comparison = Comparison::new(&name, [sides[0].columns(), sides[1].columns()], options.key.as_deref())?;
     let stores = [a.repository.chunks()?, b.repository.chunks()?];
     let same = |before: &[u8], after: &[u8]| comparison.is_same(before, after);

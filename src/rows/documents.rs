@@ -3,14 +3,15 @@
 
 use std::ops::Range;
 
-use crate::dump::mongo::{IdText, WantedJson};
+use crate::dump::mongo::{IdText, WantedJson, csv_ids};
 use crate::error::{Error, Result};
 use crate::repository::Repository;
 use crate::repository::content::Content;
-use crate::rows::comparison::RowView;
+use crate::rows::comparison::{Comparison, RowView};
+use crate::rows::form::RowForm;
 use crate::rows::gaps::Gap;
 use crate::rows::key::push_value;
-use crate::rows::locate::{KeyPlace, Locator, NEAR_BYTES};
+use crate::rows::locate::{KeyPlace, Locator, NEAR_BYTES, wanted_key};
 use crate::rows::nearby::Nearby;
 
 /// What a row is looked for by.
@@ -21,7 +22,30 @@ pub enum Wanted {
     Json(WantedJson),
 }
 
+/// The keys of records of CSV in a collection of this name that people may mean by these values.
+///
+/// # Errors
+/// [`Error::Invalid`] where there is no key, or another number of columns.
+pub fn csv_keys(comparison: &Comparison, name: &str, values: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
+    match comparison.key() {
+        Some([_]) => csv_ids(&values.join(&b',')).map(|id| wanted_key(comparison, name, &[id])).collect(),
+        _ => Ok(vec![wanted_key(comparison, name, values)?]),
+    }
+}
+
 impl Wanted {
+    /// A row of this form by its key: values as text, one for each column of it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for the key.
+    pub fn of(form: RowForm, comparison: &Comparison, name: &str, values: &[Vec<u8>]) -> Result<Wanted> {
+        match form {
+            RowForm::Document(_) => Wanted::document(&values.join(&b',')),
+            RowForm::Csv { .. } => csv_keys(comparison, name, values).map(Wanted::Keys),
+            RowForm::Mysql(_) | RowForm::Postgres(_) => Ok(Wanted::Keys(vec![wanted_key(comparison, name, values)?])),
+        }
+    }
+
     /// A document's `_id`, as JSON or as plain text.
     pub fn document(text: &[u8]) -> Result<Wanted> {
         let shown = || String::from_utf8_lossy(text).into_owned();

@@ -8,7 +8,7 @@ use crate::progress::Monitor;
 use crate::repository::snapshot::SnapshotKind;
 use crate::rows::comparison::{Comparison, RowView};
 use crate::rows::documents::Wanted;
-use crate::rows::locate::{Locator, NEAR_BYTES, ReadRow, wanted_key};
+use crate::rows::locate::{Locator, NEAR_BYTES, ReadRow};
 use crate::rows::patch::Language;
 use crate::rows::side::{DumpSide, TableSide};
 use crate::rows::tables::{TablePair, changed_tables};
@@ -73,14 +73,10 @@ pub fn find_rows(
     let pair =
         pairs.first().ok_or_else(|| Error::NotFound { what: "table", name: String::from_utf8_lossy(table).into() })?;
     let name = pair.name();
-    let side = TableSide::open(dump, pair.sides[1].as_ref(), &name)?;
+    let side = TableSide::open(dump, pair, 1)?;
     side.refuse_without_rows(&name)?;
     let comparison = Comparison::new(&name, [side.columns(), side.columns()], key)?;
-    let is_document = dump.kind() == SnapshotKind::Mongo;
-    let wanted = match is_document {
-        true => Wanted::document(&values.join(&b','))?,
-        false => Wanted::Keys(vec![wanted_key(&comparison, &name, values)?]),
-    };
+    let wanted = Wanted::of(side.form, &comparison, &name, values)?;
     let by = comparison.key().and_then(|key| key.first()).copied().unwrap_or_default();
     let table = side.schema.as_ref().map(|schema| schema.name.clone()).or_else(|| pair.table()).unwrap_or_default();
     let locator = Locator { dump, side: &side, comparison: &comparison, name: &name, wanted: Vec::new(), monitor };
@@ -99,7 +95,7 @@ pub fn check_rows_are_there(dump: &DumpSide, wanted: &[Vec<u8>]) -> Result<()> {
             Err(Error::NotFound { .. }) => {}
             pairs => {
                 for pair in pairs? {
-                    TableSide::open(dump, pair.sides[1].as_ref(), &pair.name())?.refuse_without_rows(&pair.name())?;
+                    TableSide::open(dump, &pair, 1)?.refuse_without_rows(&pair.name())?;
                 }
             }
         }

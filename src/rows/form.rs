@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::dump::mongo::{DocumentForm, DocumentReader, ExportReader};
+use crate::dump::mongo::{
+    DocumentForm, DocumentReader, ExportEvent, ExportForm, ExportReader, csv_fields, csv_names, csv_text,
+};
 use crate::dump::mysql::{self, QuoteModes};
 use crate::dump::postgres::{self, Boundary};
 use crate::dump::table::ColumnKind;
@@ -16,6 +18,10 @@ pub enum RowForm {
     Postgres(postgres::RowForm),
     /// A document of MongoDB. Its values are what tells it from others, and all of it.
     Document(DocumentForm),
+    /// A record of CSV, in a file whose first record has names or not.
+    Csv {
+        has_names: bool,
+    },
 }
 
 /// A value of a row.
@@ -32,7 +38,7 @@ impl RowForm {
     pub fn documents(self) -> Option<DocumentForm> {
         match self {
             RowForm::Document(form) => Some(form),
-            RowForm::Mysql(_) | RowForm::Postgres(_) => None,
+            RowForm::Mysql(_) | RowForm::Postgres(_) | RowForm::Csv { .. } => None,
         }
     }
 
@@ -46,6 +52,10 @@ impl RowForm {
                 values.extend([form.id(row).unwrap_or(0..row.len()), 0..row.len()]);
                 true
             }
+            RowForm::Csv { .. } => {
+                csv_fields(row, values);
+                true
+            }
         }
     }
 
@@ -55,6 +65,7 @@ impl RowForm {
             RowForm::Mysql(modes) => mysql::meaning(literal, modes),
             RowForm::Postgres(form) => postgres::meaning(literal, form),
             RowForm::Document(form) => Some(form.meaning(literal)),
+            RowForm::Csv { .. } => Some(csv_text(literal)),
         }
     }
 
@@ -74,10 +85,11 @@ impl RowForm {
         }
     }
 
-    /// A value of a key, likewise.
-    pub fn shown_key(self, literal: &[u8]) -> Cow<'_, [u8]> {
+    /// A value, likewise; of a document, what tells it from others.
+    pub fn shown_value(self, literal: &[u8]) -> Cow<'_, [u8]> {
         match self {
             RowForm::Document(form) => Cow::Owned(form.shown_id(literal).into_bytes()),
+            RowForm::Csv { .. } => csv_text(literal),
             _ => Cow::Borrowed(literal),
         }
     }
@@ -87,7 +99,7 @@ impl RowForm {
         let is_number = match self {
             RowForm::Mysql(_) => mysql::is_number(literal),
             RowForm::Postgres(_) => kind == Some(ColumnKind::Whole),
-            RowForm::Document(_) => false,
+            RowForm::Document(_) | RowForm::Csv { .. } => false,
         };
         match self.meaning(literal) {
             None => Value::Null,
@@ -186,7 +198,11 @@ impl RowReader {
     pub fn new(form: RowForm, within_rows: bool) -> RowReader {
         match form {
             RowForm::Document(DocumentForm::Bson) => RowReader::Documents(DocumentReader::default()),
-            RowForm::Document(DocumentForm::Json) => RowReader::Export(Box::default()),
+            RowForm::Document(DocumentForm::Json) => RowReader::Export(Box::new(ExportReader::new(ExportForm::Json))),
+            RowForm::Csv { has_names } => {
+                let form = ExportForm::Csv { has_names: has_names && !within_rows };
+                RowReader::Export(Box::new(ExportReader::new(form)))
+            }
             RowForm::Mysql(modes) => RowReader::Mysql(Box::new(mysql::RowReader::new(modes, within_rows))),
             RowForm::Postgres(form) => {
                 RowReader::Postgres(Box::new(postgres::RowReader::new(form.strings(), within_rows)))
@@ -200,7 +216,7 @@ impl RowReader {
             RowReader::Mysql(reader) => reader.push(piece, &mut |event| tell(of_mysql(event))),
             RowReader::Postgres(reader) => reader.push(piece, &mut |event| tell(of_postgres(event))),
             RowReader::Documents(reader) => reader.push(piece, &mut |start, text| tell(Told::Row { start, text })),
-            RowReader::Export(reader) => reader.push(piece, &mut |start, text| tell(Told::Row { start, text })),
+            RowReader::Export(reader) => reader.push(piece, &mut |event| tell(of_export(event))),
         }
     }
 
@@ -210,7 +226,7 @@ impl RowReader {
             RowReader::Mysql(reader) => reader.is_before_row().then_some(Boundary::Row),
             RowReader::Postgres(reader) => reader.boundary(),
             RowReader::Documents(reader) => reader.is_between().then_some(Boundary::Row),
-            RowReader::Export(reader) => reader.is_between().then_some(Boundary::Row),
+            RowReader::Export(reader) => (reader.is_between() && !reader.expects_names()).then_some(Boundary::Row),
         }
     }
 
@@ -231,6 +247,13 @@ fn of_mysql(event: mysql::RowEvent<'_>) -> Told<'_> {
             Told::Columns(mysql::columns_of_insert(text, modes), RowForm::Mysql(modes))
         }
         mysql::RowEvent::Row { start, text, .. } => Told::Row { start, text },
+    }
+}
+
+fn of_export(event: ExportEvent<'_>) -> Told<'_> {
+    match event {
+        ExportEvent::Names(text) => Told::Columns(Some(csv_names(text)), RowForm::Csv { has_names: true }),
+        ExportEvent::Document { start, text } => Told::Row { start, text },
     }
 }
 

@@ -10,7 +10,7 @@ use crate::progress::Monitor;
 use crate::repository::Repository;
 use crate::repository::snapshot::{Snapshot, SnapshotKind};
 use crate::rows::comparison::{Comparison, RowView, changed_fields, is_same_value};
-use crate::rows::documents::{Unshared, Wanted, is_framed_alike};
+use crate::rows::documents::{Unshared, Wanted, csv_keys, is_framed_alike};
 use crate::rows::find::{FoundRow, find_rows};
 use crate::rows::form::Marks;
 use crate::rows::gaps::{Gap, gaps};
@@ -77,9 +77,13 @@ pub fn row_history(
     if !matches!(layout, TableLayout::Collections(_)) {
         return walk.run(&snapshots, &RowKey::Values(values), give);
     }
+    let (keys, is_csv) = match walk.csv_keys(&snapshots, values)? {
+        Some(keys) => (keys, true),
+        None => (walk.document_keys(&snapshots, &values.join(&b','))?, false),
+    };
     // What is written in one way may be ids of several types: the first of them that any snapshot has is meant.
-    for key in walk.document_keys(&snapshots, &values.join(&b','))? {
-        if walk.run(&snapshots, &RowKey::Document(key), give)? {
+    for key in keys {
+        if walk.run(&snapshots, &RowKey::Document { key, is_csv }, give)? {
             return Ok(true);
         }
     }
@@ -90,7 +94,11 @@ pub fn row_history(
 enum RowKey<'k> {
     /// Values as text, one for each column of the table's key.
     Values(&'k [Vec<u8>]),
-    Document(Vec<u8>),
+    Document {
+        key: Vec<u8>,
+        /// It is that of a record of CSV.
+        is_csv: bool,
+    },
 }
 
 struct Walk<'w> {
@@ -163,6 +171,21 @@ impl Walk<'_> {
         Error::NotFound { what, name: String::from_utf8_lossy(self.table).into_owned() }
     }
 
+    /// The keys of records of CSV, if the newest snapshot that has the collection has it as that.
+    fn csv_keys(&self, snapshots: &[&Snapshot], values: &[Vec<u8>]) -> Result<Option<Vec<Vec<u8>>>> {
+        for snapshot in snapshots {
+            let Some(pair) = self.pair(snapshot)? else { continue };
+            if !pair.is_csv() {
+                break;
+            }
+            let dump = DumpSide::new(self.repository, snapshot, self.monitor)?;
+            let (side, name) = (TableSide::open(&dump, &pair, 1)?, pair.name());
+            let comparison = Comparison::new(&name, [side.columns(), side.columns()], None)?;
+            return csv_keys(&comparison, &name, values).map(Some);
+        }
+        Ok(None)
+    }
+
     /// The keys of an `_id` as people write it. What only JSON tells is looked for, the newest snapshot first.
     fn document_keys(&self, snapshots: &[&Snapshot], text: &[u8]) -> Result<Vec<Vec<u8>>> {
         if let Wanted::Keys(keys) = Wanted::document(text)? {
@@ -193,6 +216,10 @@ impl Walk<'_> {
         let Some(pair) = self.pair(snapshot)? else {
             return Ok(Some(Seen { table: None, place: KeyPlace::default() }));
         };
+        if matches!(key, RowKey::Document { is_csv, .. } if *is_csv != pair.is_csv()) {
+            self.note_end(snapshot, &pair.name(), "was exported in another form");
+            return Ok(None);
+        }
         let files = pair.sides[1].clone().unwrap_or_default();
         let newer_table = newer.and_then(|seen| seen.table.as_ref());
         let mut near = None;
@@ -234,6 +261,9 @@ impl Walk<'_> {
         }
         let (Some(older_data), Some(newer_data)) = (&files.data, &newer.files.data) else { return Ok(None) };
         let gaps = gaps([self.repository.chunks()?; 2], older_data, newer_data)?;
+        if !self.has_same_names([files, &newer.files], &gaps)? {
+            return Ok(None);
+        }
         if let Marks::Documents(_) = newer.side.marks {
             let Some(longest) = files.longest.zip(newer.files.longest).map(|(a, b)| a.max(b)) else { return Ok(None) };
             let found = match older_place(&gaps, &place.range, DOCUMENT_MARGINS) {
@@ -256,6 +286,28 @@ impl Walk<'_> {
         Ok(Some((found, Unshared { gaps, longest: 0 })))
     }
 
+    /// Whether two files of CSV that do not share this begin with the same record of names.
+    fn has_same_names(&self, files: [&TableFiles; 2], gaps: &[Gap]) -> Result<bool> {
+        let [Some(length), other] = files.map(|files| files.names) else { return Ok(true) };
+        let is_shared = gaps.first().is_none_or(|gap| gap.sides.iter().all(|side| side.start >= length));
+        if is_shared || other != Some(length) {
+            return Ok(is_shared);
+        }
+        let mut records = [Vec::new(), Vec::new()];
+        for (record, content) in records.iter_mut().zip(files.map(|files| &files.data)) {
+            if let Some(content) = content {
+                self.repository.contents()?.read(content, 0, length as usize, record)?;
+            }
+        }
+        Ok(records[0] == records[1])
+    }
+
+    fn note_end(&self, snapshot: &Snapshot, name: &str, reason: &str) {
+        let manifest = &snapshot.manifest;
+        let snapshot = format!("{}@{}", manifest.source, manifest.name);
+        self.monitor.note(&format!("up to {snapshot}, {name} {reason}, by which the row cannot be found"));
+    }
+
     fn read(
         &self,
         dump: &DumpSide,
@@ -265,28 +317,26 @@ impl Walk<'_> {
         newer: Option<&SeenTable>,
     ) -> Result<Option<Seen>> {
         let name = pair.name();
-        let side = TableSide::open(dump, Some(&files), &name)?;
+        let side = TableSide::open(dump, pair, 1)?;
         side.refuse_without_rows(&name)?;
         let comparison = Comparison::new(&name, [side.columns(), side.columns()], None)?;
         let columns = comparison.key().unwrap_or_default();
         let names: Vec<Vec<u8>> = columns.iter().map(|&column| comparison.columns()[column].clone()).collect();
         if newer.is_some_and(|newer| newer.key != names) {
-            let manifest = &dump.snapshot.manifest;
-            let snapshot = format!("{}@{}", manifest.source, manifest.name);
-            self.monitor.note(&format!("up to {snapshot}, {name} has another key, by which the row cannot be found"));
+            self.note_end(dump.snapshot, &name, "has another key");
             return Ok(None);
         }
         let wanted = match key {
             RowKey::Values(values) => wanted_key(&comparison, &name, values)?,
-            RowKey::Document(key) => key.clone(),
+            RowKey::Document { key, .. } => key.clone(),
         };
         let monitor = self.monitor;
         let locator = Locator { dump, side: &side, comparison: &comparison, name: &name, wanted, monitor };
         let place = match (key, near) {
             (RowKey::Values(_), Some((range, unshared))) => locator.place(Some(range), Some(&unshared.gaps))?,
             (RowKey::Values(_), None) => locator.place(None, None)?,
-            (RowKey::Document(_), Some((range, unshared))) => locator.document_among(&unshared, range.start)?,
-            (RowKey::Document(_), None) => locator.document()?,
+            (RowKey::Document { .. }, Some((range, unshared))) => locator.document_among(&unshared, range.start)?,
+            (RowKey::Document { .. }, None) => locator.document()?,
         };
         let table = SeenTable { name: name.into(), files, side: Rc::new(side), key: names };
         Ok(Some(Seen { table: Some(table), place }))

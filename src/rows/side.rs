@@ -15,7 +15,7 @@ use crate::repository::snapshot::{Snapshot, SnapshotKind};
 use crate::rows::comparison::SideColumns;
 use crate::rows::form::{Marks, RowForm, RowReader, Told};
 use crate::rows::layout::TableLayout;
-use crate::rows::tables::TableFiles;
+use crate::rows::tables::{TableFiles, TablePair};
 
 /// Bytes that are read at a time.
 pub const PIECE_BYTES: usize = 256 << 10;
@@ -195,18 +195,20 @@ pub struct TableSide {
 }
 
 impl TableSide {
-    pub fn open(dump: &DumpSide, files: Option<&TableFiles>, table: &str) -> Result<TableSide> {
-        if files.is_some_and(|files| files.is_csv) {
-            let reason =
-                "it was exported as CSV, whose rows are not told apart: compare the file, or name other collections";
-            return Err(Error::invalid("collection", table, reason));
-        }
+    /// The table of one side of a pair, which may lack it.
+    pub fn open(dump: &DumpSide, pair: &TablePair, side: usize) -> Result<TableSide> {
+        let (files, table) = (pair.sides[side].as_ref(), &pair.name());
         let marks = dump.marks()?;
         let text = |content: Option<&Option<Content>>| dump.text(content.and_then(Option::as_ref));
         let schema = text(files.map(|files| &files.schema))?;
         let schema = marks.schema(&schema, &text(files.map(|files| &files.post))?);
         let data = files.and_then(|files| files.data.clone()).unwrap_or_else(Content::empty);
-        let first = First::find(dump, &data, marks.form())?;
+        let form = if pair.is_csv() { form_of_csv(files, table)? } else { marks.form() };
+        let first = First::find(dump, &data, form)?;
+        let schema = match form {
+            RowForm::Csv { .. } => first.names.as_deref().map(TableSchema::of_fields),
+            _ => schema,
+        };
         let (schema, names) = match &first.names {
             Some(names) => (schema, names.clone()),
             None => names_of_values(schema, first.values, table)?,
@@ -241,6 +243,18 @@ impl TableSide {
     pub fn columns(&self) -> SideColumns<'_> {
         let TableSide { schema, names, has_list, form, .. } = self;
         SideColumns { schema: schema.as_ref(), names: names.clone(), has_list: *has_list, form: *form }
+    }
+}
+
+/// How records of CSV stand in a file.
+fn form_of_csv(files: Option<&TableFiles>, collection: &str) -> Result<RowForm> {
+    match files {
+        Some(TableFiles { names: None, data: Some(data), .. }) if data.size > 0 => {
+            let reason = "its snapshot does not tell whether its first record has the names of fields";
+            Err(Error::invalid("collection", collection, reason))
+        }
+        Some(TableFiles { names: Some(0), .. }) => Ok(RowForm::Csv { has_names: false }),
+        _ => Ok(RowForm::Csv { has_names: true }),
     }
 }
 
@@ -306,8 +320,10 @@ impl First {
             dump.go_on()?;
             piece.clear();
             dump.repository.contents()?.read(data, at, PIECE_BYTES / 16, &mut piece)?;
-            if reader.push(&piece, &mut tell).is_err() {
-                return Ok(first);
+            match reader.push(&piece, &mut tell) {
+                Ok(true) => {}
+                Ok(false) => return Ok(First { is_no_row: true, ..first }),
+                Err(()) => return Ok(first),
             }
             at += piece.len() as u64;
         }
@@ -323,5 +339,22 @@ impl First {
         dump.repository.contents()?.read(data, at, TAIL_BYTES as usize, &mut text)?;
         let end = postgres::RowMarks::end_of_rows(&text).map(|end| at + end as u64);
         Ok(end.filter(|end| *end >= start).map(|end| start..end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::content::ContentBody;
+
+    #[test]
+    fn csv_is_not_read_where_nothing_tells_whether_it_has_names() {
+        let data = Content { size: 2, body: ContentBody::Inline(b"1\n".to_vec()), ..Content::empty() };
+        let files = |names| TableFiles { data: Some(data.clone()), is_csv: true, names, ..TableFiles::default() };
+        let form = |names| form_of_csv(Some(&files(names)), "shop.orders").ok();
+        assert_eq!(form(None), None);
+        assert_eq!(form(Some(0)), Some(RowForm::Csv { has_names: false }));
+        assert_eq!(form(Some(4)), Some(RowForm::Csv { has_names: true }));
+        assert_eq!(form_of_csv(None, "shop.orders").ok(), Some(RowForm::Csv { has_names: true }));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dump::layout::{ATTACHMENT_FILE, DATA_FILE, POST_FILE, SCHEMA_FILE, TABLES_DIRECTORY, TRIGGERS_FILE};
+use crate::dump::mongo::CSV_SUFFIX;
 use crate::dump::mysql::SERVER_DATABASES;
 use crate::dump::name::{file_name, name_of_file, split_at_dots, split_quoted};
 use crate::error::{Error, Result};
@@ -31,8 +32,10 @@ pub struct TableFiles {
     pub longest: Option<u64>,
     /// How many documents a collection has, where that is known.
     pub documents: Option<u64>,
-    /// Its rows are records of CSV, which are not told apart.
+    /// Its rows are records of CSV.
     pub is_csv: bool,
+    /// Bytes of the record of names before them, where that is known.
+    pub names: Option<u64>,
 }
 
 impl TableFiles {
@@ -86,9 +89,16 @@ impl TablePair {
         &self.directories
     }
 
-    /// The name of its directory.
-    pub fn directory_name(&self) -> &[u8] {
-        &self.table
+    /// Whether it is a collection that was exported as CSV.
+    pub fn is_csv(&self) -> bool {
+        self.sides.iter().flatten().any(|files| files.is_csv)
+    }
+
+    /// What a file about its rows is called, without a suffix: as its directory, or as a collection's file of CSV, beside which there
+    /// may be one of JSON.
+    pub fn rows_name(&self) -> Vec<u8> {
+        let suffix = if self.is_csv() { CSV_SUFFIX } else { "" };
+        [&self.table, suffix.as_bytes()].concat()
     }
 
     /// Where the directory that its database or schema has is in a snapshot.
@@ -110,7 +120,7 @@ impl TablePair {
     pub fn joined(ours: Vec<TablePair>, theirs: Vec<TablePair>) -> Vec<TablePair> {
         let mut pairs: BTreeMap<(Vec<Vec<u8>>, Vec<u8>), TablePair> = BTreeMap::new();
         for pair in ours.into_iter().chain(theirs) {
-            let key = (pair.directories.clone(), pair.table.clone());
+            let key = (pair.directories.clone(), pair.rows_name());
             match pairs.entry(key) {
                 Entry::Vacant(place) => drop(place.insert(pair)),
                 Entry::Occupied(mut known) => {
@@ -144,7 +154,7 @@ pub fn changed_tables(
         let collections = Collections::new(repository, form, roots)?;
         match wanted.is_empty() {
             true => collections.all()?,
-            false => wanted.iter().map(|name| collections.named(name)).collect::<Result<_>>()?,
+            false => wanted.iter().map(|name| collections.named(name)).collect::<Result<Vec<_>>>()?.concat(),
         }
     } else if wanted.is_empty() {
         let mut found = Vec::new();

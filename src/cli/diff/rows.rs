@@ -321,7 +321,7 @@ fn print_text(name: &str, row: &RowChange, is_first: bool, output: &mut Output) 
     if let (Some(key), Some(view)) = (comparison.key(), row.latest()) {
         let value = |&column: &usize| {
             let literal = view.literal(column).unwrap_or_default();
-            [&comparison.columns()[column], &b"="[..], &view.form.shown_key(literal)].concat()
+            [&comparison.columns()[column], &b"="[..], &view.form.shown_value(literal)].concat()
         };
         let values: Vec<Vec<u8>> = key.iter().map(value).collect();
         output.line(printable(&[b"@@ ", &values.join(&b", "[..])[..], b" @@"].concat()))?;
@@ -336,7 +336,7 @@ fn print_text(name: &str, row: &RowChange, is_first: bool, output: &mut Output) 
 
 fn print_json(table: &str, row: &RowChange, output: &mut Output) -> io::Result<()> {
     match row.latest().map(|view| view.form) {
-        Some(RowForm::Document(_)) => output.line(document_line(table, row)),
+        Some(RowForm::Document(_) | RowForm::Csv { .. }) => output.line(document_line(table, row)),
         _ => output.record(&row_change_record(table, row)),
     }
 }
@@ -396,7 +396,7 @@ fn document_record(view: &RowView, columns: &[usize]) -> Record {
             .into_iter()
             .fold(Record::default(), |record, (name, value)| record.put_json(&name, value)),
         _ => {
-            let id = serde_json::from_slice(&view.form.shown_key(view.literal(0).unwrap_or_default()));
+            let id = serde_json::from_slice(&view.form.shown_value(view.literal(0).unwrap_or_default()));
             id.map_or_else(|_| Record::default(), |id| Record::default().put_json("_id", id))
         }
     }

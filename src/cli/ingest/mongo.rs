@@ -100,7 +100,7 @@ enum Format {
     Json,
     /// What mongoexport --type=csv prints
     Csv,
-    /// The same with --noHeaderLine
+    /// The same with --noHeaderLine: columns are called by their numbers
     CsvWithoutNames,
 }
 

@@ -6,10 +6,14 @@ mod json;
 mod reader;
 
 use self::csv::CsvRecords;
+pub use self::csv::{csv_fields, csv_names, csv_text};
 pub use self::fields::{changed_json_fields, compact_json, id_of_json, key_of_json, shown_json};
-use self::json::{Edge, JsonDocuments};
-pub use self::reader::ExportReader;
+use self::json::JsonDocuments;
+pub use self::reader::{ExportEvent, ExportReader};
 use crate::dump::mongo::{DocumentCounts, Fault};
+
+/// How the names of files of records of CSV end.
+pub const CSV_SUFFIX: &str = ".csv";
 
 /// What an export is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +29,7 @@ impl ExportForm {
     pub fn suffix(self) -> &'static str {
         match self {
             ExportForm::Json => ".json",
-            ExportForm::Csv { .. } => ".csv",
+            ExportForm::Csv { .. } => CSV_SUFFIX,
         }
     }
 
@@ -44,11 +48,19 @@ impl ExportForm {
 /// How an export ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportEnd {
-    /// How many documents, and of JSON the bytes of the longest with what follows it up to the next one.
+    /// How many documents, and the bytes of the longest with what follows it up to the next one, or of the record of names.
     pub counts: DocumentCounts,
     /// Its end shows that nothing is missing.
     pub is_marked: bool,
     pub fault: Option<Fault>,
+}
+
+/// An edge of a document: where its first byte is, or the one behind its last; or the one behind the record of names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    Begin(u64),
+    End(u64),
+    EndOfNames(u64),
 }
 
 /// Reads one export.
@@ -65,15 +77,49 @@ impl Export {
         }
     }
 
+    /// One that may begin between any two documents of an export that was judged before, if that is to have no names.
+    fn within(form: ExportForm) -> Export {
+        match form {
+            ExportForm::Json => Export::Json(JsonDocuments::within()),
+            ExportForm::Csv { .. } => Export::new(form),
+        }
+    }
+
     /// Takes the next piece, of any length, and tells where documents begin.
     pub fn push(&mut self, piece: &[u8], begins: &mut impl FnMut(u64)) {
+        self.each_edge(piece, &mut |edge| {
+            if let Edge::Begin(at) = edge {
+                begins(at);
+            }
+        });
+    }
+
+    /// The same, and where they end.
+    fn each_edge(&mut self, piece: &[u8], tell: &mut impl FnMut(Edge)) {
         match self {
-            Export::Json(documents) => documents.push(piece, &mut |edge| {
-                if let Edge::Begin(at) = edge {
-                    begins(at);
-                }
-            }),
-            Export::Csv(records) => records.push(piece, begins),
+            Export::Json(documents) => documents.push(piece, tell),
+            Export::Csv(records) => records.push(piece, tell),
+        }
+    }
+
+    /// Whether the present place is in no document.
+    fn is_between(&self) -> bool {
+        match self {
+            Export::Json(documents) => documents.is_between(),
+            Export::Csv(records) => records.is_between(),
+        }
+    }
+
+    /// Whether names come before the next document.
+    fn expects_names(&self) -> bool {
+        matches!(self, Export::Csv(records) if records.expects_names())
+    }
+
+    /// Whether something was met that is no document, behind which nothing is told.
+    fn has_fault(&self) -> bool {
+        match self {
+            Export::Json(documents) => documents.has_fault(),
+            Export::Csv(records) => records.has_fault(),
         }
     }
 

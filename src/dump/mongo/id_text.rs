@@ -42,6 +42,13 @@ impl IdText {
     }
 }
 
+/// What CSV may have for an `_id` that people write so: just that, or the object id of these digits.
+pub fn csv_ids(text: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let is_object_id = std::str::from_utf8(text).ok().and_then(object_id).is_some();
+    let id = is_object_id.then(|| [b"ObjectId(", &*text.to_ascii_lowercase(), b")"].concat());
+    std::iter::once(text.to_vec()).chain(id)
+}
+
 /// The key of a value of Extended JSON: of a string, an object id, or a whole number of whichever type.
 pub(super) fn key_of_value(value: &Value) -> Option<Vec<u8>> {
     let field = |name: &str| value.get(name).and_then(Value::as_str);
@@ -67,6 +74,14 @@ mod tests {
             IdText::Keys(keys) => keys,
             IdText::Json(_) => Vec::new(),
         }
+    }
+
+    #[test]
+    fn ids_in_csv_are_text() {
+        assert!(csv_ids(b"a,b").eq([b"a,b".to_vec()]));
+        let id = [&b"507F1f77bcf86cd799439011"[..], b"ObjectId(507f1f77bcf86cd799439011)"];
+        assert!(csv_ids(id[0]).eq(id.map(<[u8]>::to_vec)));
+        assert!(csv_ids(id[1]).eq([id[1].to_vec()]));
     }
 
     #[test]

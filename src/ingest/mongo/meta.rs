@@ -21,12 +21,13 @@ fn line(numbers: &[u64], path: &[Vec<u8>]) -> Vec<u8> {
     line
 }
 
-/// A line for each collection: its bytes, its documents, the bytes of the longest but of CSV, its file.
+/// A line for each collection: its bytes, its documents, the bytes of the longest, of CSV those of the record of names, its file.
 pub fn collection_lines(files: &[&MongoFile]) -> impl Iterator<Item = Vec<u8>> {
     files.iter().filter_map(|file| {
-        let DocumentCounts { documents, longest } = file.documents?;
-        let numbers = [file.content.size, documents, longest];
-        Some(line(if longest > 0 { &numbers } else { &numbers[..2] }, &file.path))
+        let DocumentCounts { documents, longest, names } = file.documents?;
+        let longest = Some(longest).filter(|longest| *longest > 0 || names.is_some());
+        let numbers: Vec<u64> = [file.content.size, documents].into_iter().chain(longest).chain(names).collect();
+        Some(line(&numbers, &file.path))
     })
 }
 

@@ -22,7 +22,7 @@ impl Language {
         match form {
             RowForm::Mysql(modes) => Language::Mysql { modes, character_set: String::new() },
             RowForm::Postgres(form) => Language::Postgres(form.strings().letters),
-            RowForm::Document(_) => Language::Postgres(Letters::Plain),
+            RowForm::Document(_) | RowForm::Csv { .. } => Language::Postgres(Letters::Plain),
         }
     }
 

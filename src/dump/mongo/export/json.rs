@@ -3,7 +3,7 @@
 
 use memchr::memchr3;
 
-use crate::dump::mongo::export::ExportEnd;
+use crate::dump::mongo::export::{Edge, ExportEnd};
 use crate::dump::mongo::{DocumentCounts, Fault};
 
 /// Objects and arrays within one another. A server allows 180, and an export adds up to two around a value.
@@ -30,13 +30,6 @@ enum Place {
     Escaped,
     /// Nothing, behind an array.
     Ended,
-}
-
-/// An edge of a document: where its first byte is, or the one behind its last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Edge {
-    Begin(u64),
-    End(u64),
 }
 
 /// Reads an export as JSON.
@@ -226,7 +219,7 @@ impl JsonDocuments {
             Place::Inside | Place::Text | Place::Escaped => Some("it ends within a document"),
         };
         let fault = self.fault.or_else(|| cut.map(|what| Fault::new(self.at, what)));
-        let counts = DocumentCounts { documents: self.documents, longest: self.longest };
+        let counts = DocumentCounts { documents: self.documents, longest: self.longest, names: None };
         ExportEnd { counts, is_marked: self.place == Place::Ended, fault }
     }
 }
@@ -259,6 +252,7 @@ mod tests {
                 assert_eq!(bytes[at as usize - 1], b'}');
                 ends += 1;
             }
+            Edge::EndOfNames(at) => panic!("names at {at}"),
         };
         bytes.chunks(piece).for_each(|piece| documents.push(piece, &mut tell));
         let end = documents.finish();
@@ -273,7 +267,7 @@ mod tests {
             let (begins, end) = read(text.as_bytes(), piece);
             let ends = expected.iter().skip(1).copied().chain([text.len() as u64]);
             let longest = expected.iter().zip(ends).map(|(begin, end)| end - begin).max().unwrap_or(0);
-            let counts = DocumentCounts { documents: expected.len() as u64, longest };
+            let counts = DocumentCounts { documents: expected.len() as u64, longest, names: None };
             let expected_end = ExportEnd { counts, is_marked, fault: None };
             assert_eq!((&begins[..], end), (expected, expected_end), "{text:?} by {piece}");
         }

@@ -130,12 +130,11 @@ impl PatchWriter<'_> {
 
     /// Statements that change rows name columns.
     fn check_columns_are_named(&self, plan: &Plan) -> Result<()> {
-        let name = plan.pair.name();
         let inherits = plan.schemas.iter().flatten().any(|schema| schema.inherits);
-        for (side, files) in plan.pair.sides.iter().enumerate().filter(|_| inherits) {
+        for side in (0..2).filter(|_| inherits) {
             let reason = "its INSERTs do not name their columns, some of which it has from elsewhere; pg_dump --column-inserts \
                           names them, and so does COPY";
-            required(TableSide::open(self.dumps[side], files.as_ref(), &name)?.schema, &name, reason)?;
+            required(TableSide::open(self.dumps[side], &plan.pair, side)?.schema, &plan.pair.name(), reason)?;
         }
         Ok(())
     }
