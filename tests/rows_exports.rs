@@ -319,3 +319,42 @@ fn documents_that_differ_are_lines_of_json_in_the_mount() {
     );
     mount.unmount();
 }
+
+#[test]
+fn an_id_is_found_whatever_value_it_is() {
+    let place = TestRepository::new();
+    for last in ["1", "2"] {
+        let ids = ["7.5", "{\"$numberDouble\":\"8.5\"}", "true", "null", "\"true\"", "\"9.5\""];
+        ingest(&place, &lines(&ids.map(|id| format!("{{\"_id\":{id},\"a\":{last}}}"))));
+    }
+    let found = |key: &str| place.yesterfs(&["rows", "shop", "shop.orders", "--key", key]).0;
+    for (key, id) in [
+        ("7.5", "7.5"),
+        ("{\"$numberDouble\":\"7.5\"}", "7.5"),
+        ("8.50", "{\"$numberDouble\":\"8.5\"}"),
+        ("null", "null"),
+    ] {
+        assert_eq!(found(key), format!("{{\"_id\":{id},\"a\":2}}\n"), "{key}");
+    }
+    // What may be text is that, too.
+    assert_eq!(
+        (found("9.5").as_str(), found("\"true\"").as_str()),
+        ("{\"_id\":\"9.5\",\"a\":2}\n", "{\"_id\":\"true\",\"a\":2}\n")
+    );
+    assert!(found("true").contains("{\"_id\":true,"));
+    let history = place.yesterfs(&["history", "shop", "shop.orders", "--key", "8.5"]).0;
+    assert!(history.contains("    a: 1 -> 2\n"), "{history}");
+}
+
+#[test]
+fn what_is_no_document_is_told_by_what_it_is() {
+    let place = TestRepository::new();
+    let export = place.path("orders.json");
+    fs::write(&export, "{\"_id\":1}\nconnected to: mongodb://localhost/\n{\"_id\":2}\n").unwrap();
+    let words =
+        ["ingest", "mongo", "--source", "shop", "--database", "shop", "--keep-incomplete", export.to_str().unwrap()];
+    assert_eq!(place.yesterfs(&words).2, Some(3));
+    let id = place.reopen().unwrap().catalog().snapshots().next().unwrap().id.to_string();
+    let (_, told, code) = place.yesterfs(&["rows", &id, "shop.orders", "--key", "5"]);
+    assert!(code == Some(2) && told.contains("shop.orders") && told.contains("a document cannot begin"), "{told}");
+}

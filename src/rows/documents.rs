@@ -14,12 +14,10 @@ use crate::rows::key::push_value;
 use crate::rows::locate::{KeyPlace, Locator, NEAR_BYTES, wanted_key};
 use crate::rows::nearby::Nearby;
 
-/// What a row is looked for by.
-pub enum Wanted {
-    /// It has one of these keys.
-    Keys(Vec<Vec<u8>>),
-    /// What tells a document from others is this JSON.
-    Json(WantedJson),
+/// What a row is looked for by: it has one of these keys, or what tells a document from others is this JSON.
+pub struct Wanted {
+    pub keys: Vec<Vec<u8>>,
+    pub json: Option<WantedJson>,
 }
 
 /// The keys of records of CSV in a collection of this name that people may mean by these values.
@@ -41,34 +39,33 @@ impl Wanted {
     pub fn of(form: RowForm, comparison: &Comparison, name: &str, values: &[Vec<u8>]) -> Result<Wanted> {
         match form {
             RowForm::Document(_) => Wanted::document(&values.join(&b',')),
-            RowForm::Csv { .. } => csv_keys(comparison, name, values).map(Wanted::Keys),
-            RowForm::Mysql(_) | RowForm::Postgres(_) => Ok(Wanted::Keys(vec![wanted_key(comparison, name, values)?])),
+            RowForm::Csv { .. } => csv_keys(comparison, name, values).map(Wanted::keys),
+            RowForm::Mysql(_) | RowForm::Postgres(_) => Ok(Wanted::keys(vec![wanted_key(comparison, name, values)?])),
         }
+    }
+
+    fn keys(keys: Vec<Vec<u8>>) -> Wanted {
+        Wanted { keys, json: None }
     }
 
     /// A document's `_id`, as JSON or as plain text.
     pub fn document(text: &[u8]) -> Result<Wanted> {
         let shown = || String::from_utf8_lossy(text).into_owned();
-        let ids = match IdText::read(text) {
-            Some(IdText::Keys(ids)) => ids,
-            Some(IdText::Json(json)) => return Ok(Wanted::Json(json)),
-            None => return Err(Error::invalid("key", shown(), "it begins like JSON and is none")),
-        };
+        let IdText { keys, json } =
+            IdText::read(text).ok_or_else(|| Error::invalid("key", shown(), "it begins like JSON and is none"))?;
         let key = |id: Vec<u8>| {
             let mut key = Vec::new();
             push_value(&mut key, Some(&id));
             key
         };
-        Ok(Wanted::Keys(ids.into_iter().map(key).collect()))
+        Ok(Wanted { keys: keys.into_iter().map(key).collect(), json })
     }
 
     pub fn is_met(&self, key: &[u8], row: &RowView, by: usize) -> bool {
-        match self {
-            Wanted::Keys(keys) => keys.iter().any(|wanted| wanted == key),
-            Wanted::Json(wanted) => {
-                row.literal(by).is_some_and(|id| row.form.documents().is_some_and(|form| form.is_id(id, wanted)))
-            }
-        }
+        let is_json = |wanted: &WantedJson| {
+            row.literal(by).is_some_and(|id| row.form.documents().is_some_and(|form| form.is_id(id, wanted)))
+        };
+        self.keys.iter().any(|wanted| wanted == key) || self.json.as_ref().is_some_and(is_json)
     }
 }
 

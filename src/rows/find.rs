@@ -117,7 +117,8 @@ impl Search<'_> {
     fn run(&self, give: &mut dyn FnMut(&FoundRow) -> Result<()>) -> Result<bool> {
         let size = self.locator.side.data.size;
         let mut was_looked_for = false;
-        let keys = if let (Wanted::Keys(keys), true) = (&self.wanted, self.is_unique) { &keys[..] } else { &[] };
+        let in_order = self.is_unique && self.wanted.json.is_none();
+        let keys = if in_order { &self.wanted.keys[..] } else { &[] };
         for key in keys {
             let Some(start) = self.locator.place_in_order(key)? else { break };
             was_looked_for = true;

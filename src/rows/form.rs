@@ -220,6 +220,12 @@ impl RowReader {
         }
     }
 
+    /// Why it takes no more.
+    pub fn refusal(&self) -> String {
+        let fault = if let RowReader::Export(reader) = self { reader.fault() } else { None };
+        fault.map_or_else(|| "a row is longer than any can be".into(), |fault| fault.what.clone())
+    }
+
     /// What the present place is before, if what follows reads as it would at any other place before the same.
     pub fn boundary(&self) -> Option<Boundary> {
         match self {

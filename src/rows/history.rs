@@ -188,7 +188,8 @@ impl Walk<'_> {
 
     /// The keys of an `_id` as people write it. What only JSON tells is looked for, the newest snapshot first.
     fn document_keys(&self, snapshots: &[&Snapshot], text: &[u8]) -> Result<Vec<Vec<u8>>> {
-        if let Wanted::Keys(keys) = Wanted::document(text)? {
+        let Wanted { keys, json } = Wanted::document(text)?;
+        if json.is_none() {
             return Ok(keys);
         }
         let (mut key, mut has_table) = (Vec::new(), false);
@@ -206,7 +207,7 @@ impl Walk<'_> {
                 Err(error) => return Err(error),
             }
         }
-        if has_table { Ok(Vec::new()) } else { Err(self.no_table(snapshots)) }
+        if has_table { Ok(keys) } else { Err(self.no_table(snapshots)) }
     }
 
     /// What a snapshot has, if the one behind it has this; `None` where rows had another key, and cannot be followed.

@@ -292,7 +292,7 @@ impl Locator<'_> {
             at += piece.len() as u64;
             Counters::add(&self.monitor.counters().bytes_read, piece.len() as u64);
             if !reader.push(&piece, &mut |told| rows.tell(told, take))? {
-                return Err(self.comparison.unusable("a row is longer than any can be, or none"));
+                return Err(self.comparison.unusable(&reader.refusal()));
             }
         }
         if !is_enough() {

@@ -252,7 +252,7 @@ impl<'t, 's> Reading<'t, 's> {
             (&mut self.window, self.comparison, &mut reader.layout, &mut self.counts.rows);
         let is_short = reader.rows.push(&piece, &mut |told| take(told, side, window, comparison, layout, rows))?;
         self.piece = piece;
-        if is_short { Ok(()) } else { Err(self.comparison.unusable("a row is longer than any can be, or none")) }
+        if is_short { Ok(()) } else { Err(self.comparison.unusable(&reader.rows.refusal())) }
     }
 
     fn finish(&mut self, side: usize) -> Result<()> {

@@ -115,11 +115,11 @@ impl Export {
         matches!(self, Export::Csv(records) if records.expects_names())
     }
 
-    /// Whether something was met that is no document, behind which nothing is told.
-    fn has_fault(&self) -> bool {
+    /// What was met that is no document, behind which nothing is told.
+    fn fault(&self) -> Option<&Fault> {
         match self {
-            Export::Json(documents) => documents.has_fault(),
-            Export::Csv(records) => records.has_fault(),
+            Export::Json(documents) => documents.fault(),
+            Export::Csv(records) => records.fault(),
         }
     }
 

@@ -4,23 +4,28 @@ use serde_json::Value;
 
 use crate::dump::mongo::bson::{object_id, text_id, whole_number};
 
-/// What was written.
-#[derive(Debug)]
-pub enum IdText {
-    /// One of these keys.
-    Keys(Vec<Vec<u8>>),
-    Json(WantedJson),
+/// What may be meant: an `_id` with one of these keys, or with this JSON.
+#[derive(Debug, Default)]
+pub struct IdText {
+    pub keys: Vec<Vec<u8>>,
+    pub json: Option<WantedJson>,
 }
 
-/// An `_id` as canonical Extended JSON.
+/// An `_id` as Extended JSON.
 #[derive(Debug)]
 pub struct WantedJson(Value);
 
 impl WantedJson {
-    /// Whether this JSON is the same.
+    /// Whether this JSON is the same, in its canonical form or in the relaxed one.
     pub fn is(&self, json: &[u8]) -> bool {
-        serde_json::from_slice::<Value>(json).is_ok_and(|it| it == self.0)
+        serde_json::from_slice::<Value>(json).is_ok_and(|it| relaxed(it) == self.0)
     }
+}
+
+/// A double, which is a number in relaxed JSON unless that has none such, as that.
+fn relaxed(value: Value) -> Value {
+    let double = value.get("$numberDouble").and_then(Value::as_str).and_then(|digits| digits.parse::<f64>().ok());
+    double.and_then(serde_json::Number::from_f64).map_or(value, Value::Number)
 }
 
 impl IdText {
@@ -33,12 +38,17 @@ impl IdText {
         let word = std::str::from_utf8(text).unwrap_or_default();
         let id = object_id(word);
         let number = word.parse::<i64>().ok().map(|number| number.to_string().into_bytes());
-        Some(IdText::Keys(id.into_iter().chain(number).chain([text_id(text)]).collect()))
+        let keys = id.into_iter().chain(number).chain([text_id(text)]).collect();
+        // `7.5`, `true`, `null`.
+        let other = serde_json::from_str(word).ok().filter(|value| key_of_value(value).is_none());
+        Some(IdText { keys, json: other.map(WantedJson) })
     }
 
     fn of_json(value: Value) -> IdText {
-        let key = key_of_value(&value);
-        key.map_or(IdText::Json(WantedJson(value)), |key| IdText::Keys(vec![key]))
+        match key_of_value(&value) {
+            Some(key) => IdText { keys: vec![key], json: None },
+            None => IdText { keys: Vec::new(), json: Some(WantedJson(relaxed(value))) },
+        }
     }
 }
 
@@ -70,10 +80,7 @@ mod tests {
     use super::*;
 
     fn keys(text: &str) -> Vec<Vec<u8>> {
-        match IdText::read(text.as_bytes()).unwrap() {
-            IdText::Keys(keys) => keys,
-            IdText::Json(_) => Vec::new(),
-        }
+        IdText::read(text.as_bytes()).unwrap().keys
     }
 
     #[test]
@@ -93,7 +100,18 @@ mod tests {
         assert_eq!(keys("507f1f77bcf86cd799439011"), [id.clone(), text_id(b"507f1f77bcf86cd799439011")]);
         assert_eq!(keys(r#"{"$oid": "507f1f77bcf86cd799439011"}"#), [id]);
         assert_eq!(keys(r#"{"$numberLong": "-5"}"#), [b"-5".to_vec()]);
-        let IdText::Json(json) = IdText::read(br#"{ "a" : {"$numberInt":"1"} }"#).unwrap() else { panic!() };
+        let json = |text: &[u8]| IdText::read(text).unwrap().json.unwrap();
+        for (text, same) in [
+            ("7.5", r#"{"$numberDouble":"7.5"}"#),
+            (r#"{"$numberDouble":"7.5"}"#, "7.50"),
+            ("true", "true"),
+            ("null", "null"),
+        ] {
+            assert!(json(text.as_bytes()).is(same.as_bytes()) && !json(text.as_bytes()).is(b"false"), "{text}");
+            assert_eq!(keys(text).len(), usize::from(!text.starts_with('{')));
+        }
+        assert!(IdText::read(b"42").unwrap().json.is_none() && IdText::read(b"a.5").unwrap().json.is_none());
+        let json = json(br#"{ "a" : {"$numberInt":"1"} }"#);
         assert!(json.is(br#"{"a":{"$numberInt":"1"}}"#) && !json.is(br#"{"a":{"$numberInt":"2"}}"#) && !json.is(b"{"));
         assert_eq!(keys(r#"{"$numberDouble": "7.0"}"#), [b"7".to_vec()]);
         assert!(IdText::read(b"{").is_none());

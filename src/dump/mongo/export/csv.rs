@@ -60,8 +60,8 @@ impl CsvRecords {
     }
 
     /// Whether a record was met that is not as the others, behind which nothing is told.
-    pub fn has_fault(&self) -> bool {
-        self.fault.is_some()
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
     }
 
     /// Takes the next piece, of any length, and tells where documents begin and end.

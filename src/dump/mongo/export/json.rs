@@ -79,8 +79,8 @@ impl JsonDocuments {
     }
 
     /// Whether something was met that is no document, behind which nothing is told.
-    pub fn has_fault(&self) -> bool {
-        self.fault.is_some()
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
     }
 
     /// Takes the next piece, of any length, and tells where documents begin and end.

@@ -1,7 +1,7 @@
 //! ExportReader: takes an export, from the beginning of any of its documents on, and gives each.
 
-use crate::dump::mongo::DOCUMENT_MAX_BYTES;
 use crate::dump::mongo::export::{Edge, Export, ExportForm};
+use crate::dump::mongo::{DOCUMENT_MAX_BYTES, Fault};
 
 /// Longest text of a document: a number of eight bytes may take eight times as many.
 const TEXT_MAX_BYTES: usize = 8 * DOCUMENT_MAX_BYTES;
@@ -58,7 +58,12 @@ impl ExportReader {
         if !self.export.is_between() {
             self.text.extend_from_slice(&piece[taken..]);
         }
-        Ok(!self.export.has_fault() && self.text.len() <= TEXT_MAX_BYTES)
+        Ok(!self.fault().is_some() && self.text.len() <= TEXT_MAX_BYTES)
+    }
+
+    /// What it stumbled over, by its place in what it was given.
+    pub fn fault(&self) -> Option<&Fault> {
+        self.export.fault()
     }
 
     /// Whether a document has ended here, and no other has begun.
