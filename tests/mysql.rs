@@ -342,6 +342,23 @@ fn an_incomplete_dump_makes_no_snapshot_unless_it_is_to_be_kept() {
 }
 
 #[test]
+fn a_dump_that_is_cut_anywhere_has_parts_that_are_it() {
+    let (server, place) = (MariaDb::start(), TestRepository::new());
+    server.run("", HOSTILE);
+    server.run("shop", "DELETE FROM large WHERE id > 20; DELETE FROM orders WHERE id > 20; DELETE FROM binaries WHERE id BETWEEN 9 AND 999");
+    let arguments = ["--routines", "--events", "--system=users", "--master-data=2", "--databases"];
+    let dump = server.dump(&[&arguments[..], &DATABASES].concat());
+    let cuts = dumped(&place, reader(&dump)).cuts();
+    assert!(cuts.len() > 40, "{cuts:?}");
+    for &cut in &cuts {
+        let report = ingest(&place, kept_incomplete(options(reader(&dump[..cut])))).unwrap();
+        let found = Dumped::of(&place, report);
+        found.assert_parts_are_the_dump(&dump[..cut]);
+        assert_eq!(found.manifest.status, SnapshotStatus::Incomplete, "{cut} of {} bytes", dump.len());
+    }
+}
+
+#[test]
 fn a_changed_dump_costs_what_changed() {
     let (server, place) = (MariaDb::start(), TestRepository::new());
     server.run("", HOSTILE);

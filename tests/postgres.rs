@@ -482,6 +482,22 @@ fn a_dump_is_the_same_in_whatever_pieces_it_comes_and_has_parts_wherever_it_ends
 }
 
 #[test]
+fn a_dump_that_is_cut_anywhere_has_parts_that_are_it() {
+    let (server, place) = (Postgres::start(), TestRepository::new());
+    server.run("postgres", HOSTILE);
+    server.run("shop", "DELETE FROM public.large WHERE id > 20; SELECT pg_catalog.lo_unlink(4712)");
+    let dump = server.dump("pg_dumpall", &["--clean", "--if-exists"]);
+    let cuts = dumped(&place, options(reader(&dump))).cuts();
+    assert!(cuts.len() > 100, "{cuts:?}");
+    for &cut in &cuts {
+        let report = ingest(&place, kept_incomplete(options(reader(&dump[..cut])))).unwrap();
+        let found = Dumped::of(&place, report);
+        found.assert_parts_are_the_dump(&dump[..cut]);
+        assert_eq!(found.manifest.status, SnapshotStatus::Incomplete, "{cut} of {} bytes", dump.len());
+    }
+}
+
+#[test]
 fn all_parts_in_order_load() {
     let (server, place) = (Postgres::start(), TestRepository::new());
     server.run("postgres", HOSTILE);

@@ -109,6 +109,20 @@ impl Dumped {
         self.text("_meta/parts").lines().map(line).collect()
     }
 
+    /// Where to cut the dump: at the start and in the middle of the first part of each kind of file, and of every fifth of all parts.
+    pub fn cuts(&self) -> Vec<usize> {
+        let (mut start, mut kinds, mut cuts) = (0, BTreeSet::new(), Vec::new());
+        for (number, (length, _, path)) in self.parts().into_iter().enumerate() {
+            if kinds.insert(kind_of_file(&path).to_string()) || number % 5 == 0 {
+                cuts.extend([start, start + length / 2]);
+            }
+            start += length;
+        }
+        // Nothing at all is no dump.
+        cuts.retain(|&cut| cut > 0);
+        cuts
+    }
+
     /// Asserts that the parts, each taken from its file, are the dump.
     #[track_caller]
     pub fn assert_parts_are_the_dump(&self, dump: &[u8]) {
@@ -130,6 +144,15 @@ impl Dumped {
         for (path, end) in taken {
             assert_eq!(self.file(&path).len(), end, "{path} holds more than its parts");
         }
+    }
+}
+
+/// What a path has behind the name of the object, else the directory of files of its kind.
+fn kind_of_file(path: &str) -> &str {
+    let (directory, file) = path.rsplit_once('/').unwrap_or(("", path));
+    match ["/tables/", "/views/"].iter().any(|objects| path.contains(objects)) {
+        true => file,
+        false => directory.rsplit('/').next().unwrap_or_default(),
     }
 }
 
