@@ -235,6 +235,63 @@ const VARIANTS: [(&[&str], Restores); 43] = [
     (&["--compatible=no_table_options,no_field_options,no_key_options", "shop"], Restores::Rows),
 ];
 
+/// Users, roles and what they may do, with names that end other names.
+const USERS: &str = r#"
+CREATE USER `it's; -- me`@`10.%` IDENTIFIED BY 'CREATE ROLE x;';
+CREATE ROLE readers;
+CREATE ROLE `wri``ters
+GRANT x TO y;`;
+GRANT SELECT ON shop.* TO readers;
+GRANT readers TO `it's; -- me`@`10.%`;
+GRANT SELECT (id), INSERT ON shop.orders TO `it's; -- me`@`10.%`;
+SET DEFAULT ROLE readers FOR `it's; -- me`@`10.%`;
+"#;
+
+#[test]
+fn users_roles_and_grants_have_files_of_their_own_and_load_again() {
+    const NAMES: [&str; 3] = ["`it's; -- me`@`10.%`", "readers", "`wri``ters\nGRANT x TO y;`"];
+    let (server, other) = (MariaDb::start(), MariaDb::start());
+    server.run("", HOSTILE);
+    server.run("", USERS);
+    other.run("", "CREATE DATABASE shop; CREATE TABLE shop.orders (id INT)");
+    let made = "SELECT COALESCE(CURRENT_ROLE(),'NONE') into @current_role;\n\
+                CREATE ROLE IF NOT EXISTS mariadb_dump_import_role;\n\
+                /*!80001 CREATE ROLE IF NOT EXISTS 'readers' */;\n\
+                /*M!100005 CREATE ROLE IF NOT EXISTS 'readers' WITH ADMIN mariadb_dump_import_role */;\n\
+                /*!80001 CREATE ROLE IF NOT EXISTS 'wri`ters\nGRANT x TO y;' */;\n\
+                /*M!100005 CREATE ROLE IF NOT EXISTS 'wri`ters\nGRANT x TO y;' WITH ADMIN mariadb_dump_import_role */;\n";
+    for system in ["--system=all", "--system=users"] {
+        let place = TestRepository::new();
+        let found = dumped(&place, reader(&server.dump(&[system, "--insert-ignore", "--databases", "shop"])));
+        let file = |name: &str| found.text(&format!("_globals/{name}"));
+        let (users, roles, grants) = (file("users.sql"), file("roles.sql"), file("grants.sql"));
+        assert!(users.trim_end().lines().all(|line| line.starts_with("CREATE USER IF NOT EXISTS `")), "{users}");
+        assert!(
+            users.contains("\nCREATE USER IF NOT EXISTS `it's; -- me`@`10.%` IDENTIFIED BY PASSWORD '*"),
+            "{users}"
+        );
+        assert_eq!(roles.trim_end(), made.trim_end());
+        for granted in [
+            "GRANT mariadb_dump_import_role TO CURRENT_USER();",
+            "GRANT `readers` TO `it's; -- me`@`10.%`;",
+            "GRANT SELECT (`id`), INSERT ON `shop`.`orders` TO `it's; -- me`@`10.%`;",
+            "/*M!100005 SET DEFAULT ROLE 'readers' FOR 'it\\'s; -- me'@'10.%' */;",
+            "GRANT SELECT ON `shop`.* TO `readers`;",
+            "GRANT USAGE ON *.* TO `wri``ters",
+            "DROP ROLE mariadb_dump_import_role;",
+        ] {
+            assert!(grants.lines().any(|line| line == granted), "{granted} is not in {grants}");
+        }
+        assert!(!grants.contains("CREATE"), "{grants}");
+        other.run("", [users, roles, grants].concat());
+        for name in NAMES {
+            let granted = [&server, &other].map(|server| server.run("", format!("SHOW GRANTS FOR {name}")));
+            assert_eq!(granted[0], granted[1]);
+            other.run("", format!("DROP {} {name}", if name.contains('@') { "USER" } else { "ROLE" }));
+        }
+    }
+}
+
 /// Rows that are inserted later if the dump says so, names that end strings if double quotes enclose names and nobody knows, and
 /// words that are names if nothing encloses them.
 const MORE_TABLES: &str = r#"
