@@ -24,7 +24,7 @@ use yesterfs::store::pack::PackKind;
 const HOSTILE: &str = include_str!("mysql/hostile.sql");
 
 /// The databases that it makes.
-const DATABASES: [&str; 2] = ["shop", "we/ird .%db"];
+const DATABASES: [&str; 2] = ["shop", "we/ird .%d`b"];
 
 fn ingest(place: &TestRepository, options: DumpOptions) -> Result<IngestReport> {
     ingest_mysql(&place.repository, options, &now, &Recorder::default())
@@ -83,17 +83,20 @@ fn a_dump_becomes_directories() {
         }
     }
     // All else that has a name.
-    let files = |folder: &str| {
-        let below = found.paths().into_iter().filter_map(|path| path.strip_prefix(folder).map(str::to_string));
-        below.filter(|name| !name.contains('/')).collect::<Vec<_>>()
-    };
-    assert_eq!(files("shop/routines/procedures/"), ["backslash.sql", "liar.sql"]);
-    assert_eq!(files("shop/routines/functions/"), ["quo\"ted.sql", "twice.sql"]);
-    assert_eq!(files("shop/routines/packages/"), ["pack.sql"]);
-    assert_eq!(files("shop/routines/package-bodies/"), ["pack.sql"]);
-    assert_eq!(files("shop/events/"), ["daily.sql", "other event.sql"]);
-    assert_eq!(files("shop/sequences/"), ["numbers.sql"]);
-    assert_eq!(files("shop/views/view%2Fof view/"), ["stub.sql", "view.sql"]);
+    let procedure = "pro`cedure's \"%2F%0ADELIMITER ;%0A;;.sql";
+    for (folder, files) in [
+        ("routines/procedures", &["backslash.sql", "liar.sql", procedure][..]),
+        ("routines/functions", &["fun`ction's \"%2F%0A;;.sql", "quo\"ted.sql", "twice.sql"]),
+        ("routines/packages", &["pack.sql"]),
+        ("routines/package-bodies", &["pack.sql"]),
+        ("events", &["daily.sql", "e`vent's \"%2F%0ADELIMITER ;.sql", "other event.sql"]),
+        ("sequences", &["numbers.sql", "se`quence's \"%2F%0A;.sql"]),
+        ("views", &["a_view", "vi`ew's \"%2F%0A-- Dump completed on 2020-01-01%0A;", "view%2Fof view"]),
+        ("views/vi`ew's \"%2F%0A-- Dump completed on 2020-01-01%0A;", &["stub.sql", "view.sql"]),
+    ] {
+        assert_eq!(found.names(&format!("shop/{folder}")), files, "{folder}");
+    }
+    assert!(found.text("shop/tables/orders/triggers.sql").contains("TRIGGER `tri``gger's \"/\n;;` AFTER"));
     assert!(
         found.text("shop/routines/procedures/liar.sql").contains("-- Dump completed on 2020-01-01\n;;\nDELIMITER ;\n")
     );
@@ -116,6 +119,39 @@ fn a_dump_becomes_directories() {
     assert!(coordinates.contains(&format!("\"binlog_position\": {position}")), "{coordinates}");
     assert!(found.text("_meta/status.json").contains("\"status\": \"complete\""));
     assert_sound(&place.reopen().unwrap());
+}
+
+/// A database whose name ends strings, names, comments and lines, so that `mariadb-dump` finds no routines and no events in it.
+const ODD_DATABASE: &str = "da`ta'ba\"se\\/\n-- Current Database: `shop`\nUSE shop;";
+
+#[test]
+fn a_database_of_any_name_has_its_directory_and_loads_again() {
+    let (server, place) = (MariaDb::start(), TestRepository::new());
+    let quoted = format!("`{}`", ODD_DATABASE.replace('`', "``"));
+    let objects =
+        "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1), (2); CREATE VIEW v AS SELECT id FROM t;
+        CREATE SEQUENCE s; CREATE TRIGGER r BEFORE INSERT ON t FOR EACH ROW SET @x = 1;";
+    server.run(
+        "",
+        format!("CREATE DATABASE {quoted}; USE {quoted}; {objects} CREATE DATABASE shop; USE shop; {objects}"),
+    );
+    let dump = server.dump(&["--skip-dump-date", "--databases", ODD_DATABASE, "shop"]);
+    let found = dumped(&place, reader(&dump));
+    found.assert_parts_are_the_dump(&dump);
+    let both = ["da`ta'ba\"se\\%2F%0A-- Current Database: `shop`%0AUSE shop;", "shop"];
+    let mut top = found.paths();
+    top.retain(|path| !path.is_empty() && !path.contains('/'));
+    assert_eq!(top.into_iter().collect::<Vec<_>>(), ["_meta", both[0], "dump.sql", both[1]]);
+    let other = MariaDb::start();
+    for folder in both {
+        assert_eq!(found.names(folder), ["_database.sql", "sequences", "tables", "views"]);
+        other.make_empty("again");
+        other.run("again", found.file(&format!("{folder}/tables/t/restore.sql")));
+        assert_eq!(other.run("again", "SELECT SUM(id) FROM t").trim(), "3");
+    }
+    other.run("", found.file("dump.sql"));
+    let again = other.dump(&["--skip-dump-date", "--databases", ODD_DATABASE, "shop"]);
+    assert_eq!(String::from_utf8_lossy(&again), String::from_utf8_lossy(&dump));
 }
 
 #[test]
@@ -152,7 +188,7 @@ fn assert_restores_name_what_they_need(found: &Dumped) {
         orders.lines().filter_map(|line| line.strip_prefix("-- Its triggers need function ")).collect();
     assert_eq!(called, ["`Twice`", "`elsewhere`.`count (all)`"]);
     assert!(found.text("shop/tables/large/restore.sql").contains("-- It needs nothing else.\n"));
-    let counted = "we%2Fird .%25db/tables/customers";
+    let counted = "we%2Fird .%25d`b/tables/customers";
     assert!(found.text(&format!("{counted}/triggers.sql")).contains("TRIGGER counted"));
     for path in found.paths().iter().filter(|path| path.ends_with("/restore.sql")) {
         let text = String::from_utf8_lossy(found.file(path));
@@ -206,7 +242,7 @@ const VARIANTS: [(&[&str], Restores); 43] = [
         &["--default-character-set=latin1", "--skip-dump-date", "--tables", "shop", "orders", "binaries", "values"],
         Restores::Everything,
     ),
-    (&["--events", "--routines", "--triggers", "--databases", "we/ird .%db", "shop"], Restores::Everything),
+    (&["--events", "--routines", "--triggers", "--databases", "we/ird .%d`b", "shop"], Restores::Everything),
     // Such a dump names a table `values` so that no server takes it.
     (&["--skip-quote-names", "--ignore-table=shop.values", "shop"], Restores::Everything),
     (

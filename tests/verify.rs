@@ -20,7 +20,7 @@ const HOSTILE_POSTGRES: &str = include_str!("postgres/hostile.sql");
 
 const SMALL_MYSQL: &str = "-- MariaDB dump 10.19\n-- Host: h    Database: shop\n\nCREATE TABLE `t` (`id` int PRIMARY KEY);\n-- Dump completed\n";
 
-const DATABASES: [&str; 3] = ["--databases", "shop", "we/ird .%db"];
+const DATABASES: [&str; 3] = ["--databases", "shop", "we/ird .%d`b"];
 
 fn ingest(stage: &Stage, kind: &str, dump: &[u8]) {
     fs::write(stage.path("shop.sql"), dump).unwrap();

@@ -1,9 +1,12 @@
--- A database with whatever makes dumps hard to read.
+-- A database with whatever makes dumps hard to read. Names of databases have no quotes and no line breaks here: mariadb-dump finds
+-- neither routines nor events of such a database.
 CREATE DATABASE shop CHARACTER SET utf8mb4;
-CREATE DATABASE `we/ird .%db` CHARACTER SET latin1;
+CREATE DATABASE `we/ird .%d``b` CHARACTER SET latin1;
 USE shop;
 
 CREATE SEQUENCE numbers START WITH 10;
+CREATE SEQUENCE `se``quence's "/
+;`;
 CREATE TABLE customers (
     id INT PRIMARY KEY AUTO_INCREMENT,
     name VARCHAR(200) DEFAULT 'it''s ; -- none',
@@ -54,6 +57,9 @@ CREATE TABLE `世世世世世世世世世世世世世世世世世世世世世世
 
 CREATE VIEW a_view AS SELECT id, name FROM customers WHERE name <> ';;';
 CREATE VIEW `view/of view` AS SELECT id FROM a_view;
+CREATE VIEW `vi``ew's "/
+-- Dump completed on 2020-01-01
+;` AS SELECT id FROM `view/of view`;
 
 DELIMITER //
 CREATE TRIGGER before_order BEFORE INSERT ON orders FOR EACH ROW BEGIN
@@ -64,6 +70,13 @@ END//
 CREATE TRIGGER `after /order` AFTER INSERT ON orders FOR EACH ROW SET @y = '
 DELIMITER ;
 '//
+CREATE TRIGGER `tri``gger's "/
+;;` AFTER UPDATE ON orders FOR EACH ROW SET @x = 1//
+CREATE PROCEDURE `pro``cedure's "/
+DELIMITER ;
+;;`() SELECT 1//
+CREATE FUNCTION `fun``ction's "/
+;;`() RETURNS INT DETERMINISTIC RETURN 1//
 CREATE PROCEDURE liar() BEGIN
     SELECT '
 -- Dump completed on 2020-01-01
@@ -84,9 +97,12 @@ CREATE PACKAGE BODY pack AS FUNCTION one RETURN INT AS BEGIN RETURN 1; END; END/
 SET sql_mode = DEFAULT//
 CREATE EVENT daily ON SCHEDULE EVERY 1 DAY DISABLE DO BEGIN SET @a = '; it''s'; SET @b = 1; END//
 CREATE EVENT `other event` ON SCHEDULE EVERY 2 DAY DISABLE DO SET @a = 1//
+-- MariaDB 10.11 dumps no event with two semicolons in its text: it looks for another delimiter without end.
+CREATE EVENT `e``vent's "/
+DELIMITER ;` ON SCHEDULE EVERY 1 DAY DISABLE DO SET @a = 1//
 DELIMITER ;
 
-USE `we/ird .%db`;
+USE `we/ird .%d``b`;
 CREATE TABLE customers (id INT);
 INSERT INTO customers VALUES (1), (2), (3);
 CREATE TRIGGER counted BEFORE INSERT ON customers FOR EACH ROW SET @n = 1;
