@@ -9,13 +9,13 @@ use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
 use support::mongo::{
-    Block, Collection, Dumped, MongoServer, archives, by_turns, collection, document, files_of, fixture, number, pack,
-    prelude, text, write_files,
+    Block, Collection, Dumped, MongoServer, archives, by_turns, collection, document, edges, files_of, fixture, number,
+    pack, packed, prelude, text, write_files,
 };
 use support::mounted::Stage;
 use support::noise;
 use support::repository::{TestRepository, now};
-use support::stored::assert_sound;
+use support::stored::{assert_sound, chunk_starts};
 use yesterfs::compressed::UnwrapLimit;
 use yesterfs::error::{Error, Result};
 use yesterfs::ingest::IngestOptions;
@@ -24,6 +24,7 @@ use yesterfs::ingest::mongo::{MongoInput, MongoOptions};
 use yesterfs::ingest::stream::StreamInput;
 use yesterfs::rebuild::rebuild_original;
 use yesterfs::repository::snapshot::{SnapshotKind, SnapshotSpec, SnapshotStatus};
+use yesterfs::store::chunker::ChunkSizes;
 
 const ARCHIVE: &str = "_original/dump.archive";
 
@@ -393,7 +394,7 @@ fn collections_that_are_mixed_otherwise_cost_nothing() {
     // One document in a hundred is another one, in one more order.
     let mut changed = listed;
     for (at, listed) in changed.iter_mut().enumerate() {
-        let edges = support::mongo::edges(&listed.documents);
+        let edges = edges(&listed.documents);
         for document in (at..edges.len() - 1).step_by(100) {
             listed.documents[edges[document] + 30..edges[document] + 40].copy_from_slice(b"0123456789");
         }
@@ -404,6 +405,24 @@ fn collections_that_are_mixed_otherwise_cost_nothing() {
     println!("{} bytes for one document in a hundred", third.manifest.bytes_stored);
     assert!(third.manifest.bytes_stored < found.manifest.bytes_stored / 20, "{}", third.manifest.bytes_stored);
     assert_sound(&place.reopen().unwrap());
+}
+
+/// Those of a directory are cut as those of an archive, which the test above shows.
+#[test]
+fn chunks_begin_where_documents_do() {
+    let place = TestRepository::new();
+    let listed = four(9);
+    let found = dumped(&place, archive(&packed(&listed)));
+    let (mut all, mut within) = (0, 0);
+    for Collection { name, documents, .. } in &listed {
+        let content = found.nodes[&format!("shop/{name}.bson")].content().unwrap();
+        let (starts, edges) = (chunk_starts(&place.repository, content).unwrap(), edges(documents));
+        // Where nothing else bounds a chunk it is as long as may be, and ends anywhere.
+        let is_cut_off = |pair: &&[usize]| pair[1] - pair[0] == ChunkSizes::SMALL.max_bytes;
+        let of_pair = |pair: &&[usize]| edges.binary_search(&pair[1]).is_err() && !is_cut_off(pair);
+        (all, within) = (all + starts.len(), within + starts.windows(2).filter(of_pair).count());
+    }
+    assert!(all > 100 && within == 0, "of {all} chunks {within} begin within documents");
 }
 
 #[test]

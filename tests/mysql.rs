@@ -10,14 +10,13 @@ use support::mariadb::MariaDb;
 use support::mounted::{Stage, within};
 use support::noise;
 use support::repository::{TestRepository, now};
-use support::stored::{assert_sound, published_bytes, stored_tree};
+use support::stored::{assert_sound, chunk_starts, published_bytes, stored_tree};
 use yesterfs::error::{Error, Result};
 use yesterfs::ingest::dump::DumpOptions;
 use yesterfs::ingest::mysql::ingest_mysql;
 use yesterfs::ingest::stream::{StreamInput, StreamOptions, StreamSpec, ingest_streams};
 use yesterfs::ingest::{IngestOptions, IngestReport};
 use yesterfs::progress::Recorder;
-use yesterfs::repository::node::NodeKind;
 use yesterfs::repository::snapshot::{SnapshotKind, SnapshotSpec, SnapshotStatus};
 use yesterfs::store::pack::PackKind;
 
@@ -672,9 +671,7 @@ fn chunks_begin_where_tables_and_rows_do() {
     let dump = made_dump(5, 3000);
     let snapshot = ingest(&place, options(reader(&dump))).unwrap().snapshot;
     let node = place.repository.tree().unwrap().lookup_path(&snapshot.manifest.root, b"dump.sql").unwrap().unwrap();
-    let NodeKind::File { content, .. } = node.kind else { panic!("dump.sql is no file") };
-    let contents = place.repository.contents().unwrap();
-    let starts: Vec<usize> = contents.extents_from(&content, 0).map(|it| it.unwrap().start as usize).collect();
+    let starts = chunk_starts(&place.repository, node.content().unwrap()).unwrap();
     let tables = starts.iter().filter(|&&start| dump[start..].starts_with(b"--\n-- Table structure")).count();
     // The first table's chunk begins with the header.
     assert_eq!(tables, 4, "chunks begin at {starts:?}");

@@ -10,7 +10,7 @@ use support::mounted::Stage;
 use support::noise;
 use support::postgres::{Postgres, content};
 use support::repository::{TestRepository, now};
-use support::stored::{assert_sound, published_bytes};
+use support::stored::{assert_sound, chunk_starts, published_bytes};
 use yesterfs::dump::postgres::{Event, PostgresDump};
 use yesterfs::error::{Error, Result};
 use yesterfs::ingest::IngestOptions;
@@ -717,6 +717,37 @@ fn made_dump(tables: u64) -> Vec<u8> {
     }
     dump.push_str("--\n-- PostgreSQL database dump complete\n--\n\n");
     dump.into_bytes()
+}
+
+/// The rows of so many tables, each of so many rows, in the words of `pg_dump`.
+fn made_rows(tables: u64, rows: u64) -> Vec<u8> {
+    use std::fmt::Write as _;
+    let mut dump = String::from("--\n-- PostgreSQL database dump\n--\n\nSET client_encoding = 'UTF8';\n\n");
+    for table in 0..tables {
+        let title =
+            format!("--\n-- Data for Name: t{table}; Type: TABLE DATA; Schema: public; Owner: postgres\n--\n\n");
+        let _ = write!(dump, "{title}COPY public.t{table} (id, name) FROM stdin;\n");
+        for row in 0..rows {
+            let noise = (table * rows + row).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let _ = write!(dump, "{row}\t{noise:016x}{:016x}\n", noise.reverse_bits());
+        }
+        dump.push_str("\\.\n\n\n");
+    }
+    dump.push_str("--\n-- PostgreSQL database dump complete\n--\n\n");
+    dump.into_bytes()
+}
+
+#[test]
+fn chunks_begin_where_tables_and_rows_do() {
+    let place = TestRepository::new();
+    let dump = made_rows(5, 3000);
+    let found = dumped(&place, of_shop(options(reader(&dump))));
+    let starts = chunk_starts(&place.repository, found.tree[&b"dump.sql"[..]].0.content().unwrap()).unwrap();
+    let tables = starts.iter().filter(|&&start| dump[start..].starts_with(b"--\n-- Data for Name")).count();
+    // The first table's chunk begins with the header.
+    assert_eq!(tables, 4, "chunks begin at {starts:?}");
+    let within = starts[1..].iter().filter(|&&start| dump[start - 1] != b'\n').count();
+    assert!(starts.len() > 20 && within == 0, "{within} of {} chunks begin within rows", starts.len());
 }
 
 #[test]

@@ -95,6 +95,13 @@ pub fn read(repository: &Repository, content: &Content, offset: u64, length: u64
     Ok(bytes)
 }
 
+/// Where the chunks of a content begin, which has no holes.
+pub fn chunk_starts(repository: &Repository, content: &Content) -> Result<Vec<usize>> {
+    let placed = repository.contents()?.extents_from(content, 0).collect::<Result<Vec<_>>>()?;
+    assert!(placed.iter().all(|piece| matches!(piece.extent.source, ExtentSource::Chunk { .. })), "a hole");
+    Ok(placed.iter().map(|piece| piece.start as usize).collect())
+}
+
 /// Where a content has data and no hole, as ranges (start, end).
 pub fn data_runs(repository: &Repository, content: &Content) -> Result<Vec<(u64, u64)>> {
     if let ContentBody::Inline(bytes) = &content.body {
