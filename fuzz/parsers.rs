@@ -4,6 +4,8 @@
 mod commands;
 #[path = "parsers/compressed.rs"]
 mod compressed;
+#[path = "parsers/filters.rs"]
+mod filters;
 #[path = "parsers/mongo.rs"]
 mod mongo;
 #[path = "parsers/names.rs"]
@@ -34,6 +36,7 @@ use yesterfs::id::hash;
 
 pub use self::commands::postgres_commands;
 pub use self::compressed::{gzip, recipe, wrapped};
+pub use self::filters::{mysql_filters, postgres_filters};
 pub use self::mongo::{
     mongo_archive, mongo_csv, mongo_documents, mongo_export, mongo_export_values, mongo_metadata, mongo_values,
 };
@@ -45,8 +48,9 @@ pub use self::rewriting::{postgres_renaming, postgres_tablespaces};
 /// A parser, and its name, which is that of its corpus and of its target.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 37] = [
+pub const TARGETS: [Target; 39] = [
     ("mysql_dump", mysql_dump),
+    ("mysql_filters", mysql_filters),
     ("mysql_rows", mysql_rows),
     ("mysql_shell", mysql_shell),
     ("mysql_tab", mysql_tab),
@@ -54,6 +58,7 @@ pub const TARGETS: [Target; 37] = [
     ("mysql_xml", mysql_xml),
     ("mydumper", mydumper),
     ("postgres_dump", postgres_dump),
+    ("postgres_filters", postgres_filters),
     ("postgres_rows", postgres_rows),
     ("postgres_table", postgres_table),
     ("postgres_archive", postgres_archive),
@@ -164,6 +169,18 @@ pub fn mysql_rows(data: &[u8]) {
     let marks = RowMarks::from_words(&String::from_utf8_lossy(&data[..data.len().min(100)]));
     let places = [marks.first_row(data), marks.last_row(data)];
     assert!(places.iter().flatten().all(|&place| place <= data.len()));
+}
+
+/// The rows of a dump, and whether it ended where it may.
+fn mysql_texts(data: &[u8]) -> (Vec<Vec<u8>>, bool) {
+    let (mut reader, mut rows) = (RowReader::new(QuoteModes::default(), false), Vec::new());
+    let mut tell = |event: RowEvent| {
+        rows.extend(if let RowEvent::Row { text, .. } = event { Some(text.to_vec()) } else { None });
+        Ok::<(), Infallible>(())
+    };
+    let Ok(_) = reader.push(data, &mut tell);
+    let Ok(is_whole) = reader.finish(&mut tell);
+    (rows, is_whole)
 }
 
 fn look_at_row(text: &[u8], modes: QuoteModes) {

@@ -551,7 +551,8 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "no_command_in_a_dump_reaches_the_client",
     ),
     (
-        "So it does before a NUL, and before what follows a `COPY` in its line: `psql` would read the lines around them in another way.",
+        "So it does before a NUL, before what follows a `COPY` in its line, and before a string marked with E that goes on in another \
+         line: `psql` would read the lines around them in another way.",
         "no_command_in_a_dump_reaches_the_client",
     ),
     (

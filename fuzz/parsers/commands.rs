@@ -89,7 +89,7 @@ fn is_allowed(command: &[u8]) -> bool {
 
 /// The commands that `psql` would run between statements. What follows one within a statement is not looked at: only a restriction
 /// keeps `psql` from that. Tells whether there is none.
-fn commands(text: &[u8]) -> (Vec<&[u8]>, bool) {
+pub fn commands(text: &[u8]) -> (Vec<&[u8]>, bool) {
     let (mut found, mut at, mut escapes) = (Vec::new(), 0, false);
     let mut statement = Statement::default();
     while at < text.len() {
@@ -160,7 +160,13 @@ fn string(text: &[u8], start: usize, escapes: bool) -> usize {
     while at < text.len() {
         match text[at] {
             b'\\' if escapes => at += 2,
-            b'\'' => return at + 1,
+            // In another line it goes on.
+            b'\'' => match text[at + 1..].iter().position(|byte| !byte.is_ascii_whitespace()) {
+                Some(blank) if text[at + 1 + blank] == b'\'' && text[at + 1..][..blank].contains(&b'\n') => {
+                    at += blank + 2
+                }
+                _ => return at + 1,
+            },
             _ => at += 1,
         }
     }
@@ -237,7 +243,16 @@ impl Statement {
 
     /// Whether backslashes escape in strings from here on.
     fn sets_escapes(&self) -> Option<bool> {
-        let sets = self.begins_with(&["set", "standard_conforming_strings"]);
-        sets.then(|| self.words.iter().any(|word| word == "off" || word == "'off'"))
+        let [set, name, sign, value] = &self.words[..] else { return None };
+        let sets = set == "set" && name == "standard_conforming_strings" && (sign == "=" || sign == "to");
+        // Any beginning will do, in quotes or without.
+        let value = value.trim_matches('\'');
+        let begins = |words: [&str; 4]| {
+            value.len() > usize::from(value.starts_with('o')) && words.iter().any(|it| it.starts_with(value))
+        };
+        match (begins(["off", "false", "no", "0"]), begins(["on", "true", "yes", "1"]) || value == "default") {
+            (false, false) => None,
+            (escapes, _) => Some(escapes).filter(|_| sets),
+        }
     }
 }

@@ -187,6 +187,12 @@ mod tests {
             assert!(guarded(&format!("{hidden}\n"), None, 7).unwrap_err().reason.contains("no dump has"), "{hidden}");
         }
         assert!(guarded("-- a\0\n'\n\\! touch x\n'", None, 7).unwrap_err().reason.contains("NUL"));
+        for hidden in ["SELECT E'a'\n '\\'';\n\\! touch x\n--'", "SELECT e'a' -- b\n '\\'';\n\\! touch x\n--'"] {
+            let reason = guarded(&format!("{hidden}\n"), None, 7).unwrap_err().reason;
+            assert!(reason.contains("goes on in another line"), "{reason}");
+        }
+        let plain = "SELECT E'a'\n, 'b'\n'd' - E'e' - 1, E'f';\n-- g\nSELECT 'a';\n";
+        assert_eq!(guarded(plain, None, 3).unwrap(), plain);
         let tag = format!("${}$", "a".repeat(100));
         for size in [7, 1000] {
             let reason = guarded(&format!("SELECT {tag} ' {tag};\n\\! touch x\n--'\n"), None, size).unwrap_err().reason;

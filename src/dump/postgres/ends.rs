@@ -37,10 +37,10 @@ pub enum Step {
     Values(usize),
 }
 
-pub const STATEMENT_STOPS: Stops = stops(b"'\"$-/;()");
+pub const STATEMENT_STOPS: Stops = stops(b"'\"$-/;()\\");
 /// Of what makes a function: its body may be statements, with no quotes around them.
-const ROUTINE_STOPS: Stops = stops(b"'\"$-/;()bBcCeE");
-const INSERT_STOPS: Stops = stops(b"'\"$-/;()vV");
+const ROUTINE_STOPS: Stops = stops(b"'\"$-/;()\\bBcCeE");
+const INSERT_STOPS: Stops = stops(b"'\"$-/;()\\vV");
 
 /// Where to look closer in a statement that begins so.
 pub fn stops_of(beginning: &[u8]) -> &'static Stops {
@@ -52,6 +52,10 @@ pub fn stops_of(beginning: &[u8]) -> &'static Stops {
         &STATEMENT_STOPS
     }
 }
+
+/// What `psql` may read otherwise.
+pub const LONG_TAG: &str = "a tag between dollars is longer than any in a dump";
+pub const MORE_OF_A_STRING: &str = "a string marked with E goes on in another line, as in no dump";
 
 /// So many bytes tell what begins with them, whatever it is. Longer tags between dollars are none.
 pub const LOOKAHEAD_BYTES: usize = 96;
@@ -115,6 +119,17 @@ fn end_of_escaped_letters(
         }
     }
     Continue((bytes.len(), false))
+}
+
+/// Where something stands behind the white space behind a marked string, and whether it may be more of that string: in another line
+/// it goes on so, also behind a comment, with backslashes that escape though nothing marks them again.
+pub fn behind_marked(bytes: &[u8], at: usize, at_end: bool) -> ControlFlow<usize, (Option<usize>, bool)> {
+    let blank = bytes[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    match &bytes[at + blank..] {
+        [] => Continue((None, false)),
+        [b'-'] if !at_end => Break(at),
+        next => Continue((Some(at + blank), next[0] == b'\'' || next.starts_with(b"--"))),
+    }
 }
 
 /// Where a comment ends, with those in it.

@@ -7,8 +7,8 @@ use memchr::{memchr, memchr2, memmem};
 
 use crate::dump::carry::Carry;
 use crate::dump::postgres::ends::{
-    Boundary, END_OF_ROWS_MAX_BYTES, EndedIn, LOOKAHEAD_BYTES, STATEMENT_STOPS, Step, dollar_tag, end_at,
-    end_of_comment, end_of_escaped, end_of_rows, is_long_tag, stops_of,
+    Boundary, END_OF_ROWS_MAX_BYTES, EndedIn, LONG_TAG, LOOKAHEAD_BYTES, MORE_OF_A_STRING, STATEMENT_STOPS, Step,
+    behind_marked, dollar_tag, end_at, end_of_comment, end_of_escaped, end_of_rows, is_long_tag, stops_of,
 };
 use crate::dump::postgres::place::{Inside, Place};
 use crate::dump::postgres::statement::{Strings, copies_from_here};
@@ -60,8 +60,10 @@ pub struct Lexer {
     has_row: bool,
     /// Where the last string between dollars ended: it is no word that a dollar could belong to.
     dollars_end: u64,
-    /// A tag between dollars was met that is too long to be read as `psql` reads it.
-    has_long_tag: bool,
+    /// What was met that `psql` may read otherwise.
+    doubt: Option<&'static str>,
+    /// Where `psql` would first find a command within a statement: no SQL has a backslash that stands in no quotes.
+    command_within: Option<u64>,
 }
 
 impl Default for Lexer {
@@ -81,7 +83,8 @@ impl Default for Lexer {
             blocks: 0,
             has_row: false,
             dollars_end: 0,
-            has_long_tag: false,
+            doubt: None,
+            command_within: None,
         }
     }
 }
@@ -111,7 +114,7 @@ impl Lexer {
     /// Up to where everything was told.
     pub fn settled(&self) -> u64 {
         match self.place {
-            Place::Statement | Place::Command | Place::CopyLine => self.start,
+            Place::Line | Place::Statement | Place::Command | Place::CopyLine => self.start,
             _ => self.offset,
         }
     }
@@ -121,9 +124,14 @@ impl Lexer {
         self.strings
     }
 
-    /// Whether all was read as `psql` would.
-    pub fn is_sure(&self) -> bool {
-        !self.has_long_tag
+    /// What of all that was looked at `psql` may read otherwise.
+    pub fn doubt(&self) -> Option<&'static str> {
+        self.doubt
+    }
+
+    /// Where `psql` would first find a command within a statement.
+    pub fn command_within(&self) -> Option<u64> {
+        self.command_within
     }
 
     /// Takes the next piece of the dump.
@@ -245,6 +253,8 @@ impl Lexer {
 
     fn end_line(&mut self, sink: &mut impl Sink) {
         let text = self.head.trim_ascii_end();
+        // A session of its own.
+        self.strings.backslash_escapes &= !text.starts_with(b"\\connect");
         match self.place {
             Place::Line => sink.comment(self.start, text),
             Place::CopyLine if text.trim_ascii_start().is_empty() => {}
@@ -395,6 +405,7 @@ impl Lexer {
             // Rules and functions hold whole statements.
             b';' if self.depth == 0 && self.blocks == 0 => return Continue(Step::Ended(at)),
             b';' => {}
+            b'\\' => _ = self.command_within.get_or_insert(self.offset + at as u64),
             b'"' => self.inside = Inside::Quotes { quote: b'"', escapes: false },
             b'\'' => {
                 let is_marked = matches!(self.byte_before(bytes, at, 1), b'e' | b'E')
@@ -413,7 +424,7 @@ impl Lexer {
                     self.inside = Inside::Dollars(tag.to_vec());
                     return Continue(Step::On(at + tag.len()));
                 }
-                self.has_long_tag |= is_long_tag(rest);
+                self.doubt = self.doubt.or(is_long_tag(rest).then_some(LONG_TAG));
             }
             _ => {}
         }
@@ -424,6 +435,11 @@ impl Lexer {
     fn leave_inside(&mut self, bytes: &[u8], at: usize, at_end: bool) -> ControlFlow<usize, usize> {
         let (next, is_left) = match &mut self.inside {
             Inside::Code => (at, true),
+            Inside::Behind => {
+                let (next, is_more) = behind_marked(bytes, at, at_end)?;
+                self.doubt = self.doubt.or(is_more.then_some(MORE_OF_A_STRING));
+                next.map_or((bytes.len(), false), |next| (next, true))
+            }
             Inside::Quotes { quote, escapes: true } => end_of_escaped(bytes, at, at_end, *quote, self.strings.letters)?,
             // Two quotes end a string and begin another: that is the same.
             Inside::Quotes { quote, .. } => end_at(memchr(*quote, &bytes[at..]), bytes, at, 1),
@@ -444,7 +460,8 @@ impl Lexer {
         };
         if is_left {
             self.dollars_end = if matches!(self.inside, Inside::Dollars(_)) { self.offset + next as u64 } else { 0 };
-            self.inside = Inside::Code;
+            let is_marked = self.inside == Inside::Quotes { quote: b'\'', escapes: true };
+            self.inside = if is_marked && !self.strings.backslash_escapes { Inside::Behind } else { Inside::Code };
         }
         Continue(next)
     }

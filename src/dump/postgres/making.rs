@@ -4,13 +4,14 @@
 use crate::codec::DecodeError;
 use crate::dump::name::quoted_name;
 use crate::dump::postgres::alteration::alteration;
-use crate::dump::postgres::lexer::Sink;
+use crate::dump::postgres::ends::Boundary;
+use crate::dump::postgres::lexer::{Lexer, Sink};
 use crate::dump::postgres::rename::TableInSchema;
 use crate::dump::postgres::rewriter::{Editor, Rewriter};
 use crate::dump::postgres::row::quoted;
 use crate::dump::postgres::settings::name_of_setting;
 use crate::dump::postgres::statement::Strings;
-use crate::dump::postgres::words::{QualifiedName, Word, Words};
+use crate::dump::postgres::words::{QualifiedName, Words};
 use crate::dump::renaming::Edits;
 
 /// Gives out what it takes as part of a transaction.
@@ -39,15 +40,24 @@ impl Rewriter<Making> {
         Rewriter::with(making)
     }
 
-    /// Whether the session may be that of another role now.
-    pub fn acts_for_others(&self) -> bool {
-        self.editor().acts_for_others
+    /// What sets back, for what follows in the transaction, who acts, and how strings are read.
+    pub fn resets(&self) -> Vec<u8> {
+        let Making { acts_for_others, strings, .. } = self.editor();
+        let role: &[u8] = if *acts_for_others { b"RESET SESSION AUTHORIZATION;\n" } else { b"" };
+        let plain: &[u8] =
+            if strings.backslash_escapes { b"SET LOCAL standard_conforming_strings = on;\n" } else { b"" };
+        [role, plain].concat()
     }
 }
 
 impl Editor for Making {
     fn edits(&mut self) -> Result<&mut Edits, DecodeError> {
         self.problem.take().map_or(Ok(&mut self.edits), Err)
+    }
+
+    fn command_within(&mut self, at: u64) {
+        let reason = "it holds a command to psql in a statement";
+        self.problem = Some(DecodeError { reason, at: at as usize });
     }
 }
 
@@ -99,10 +109,6 @@ impl Sink for Making {
 
     fn statement(&mut self, start: u64, text: &[u8]) {
         self.has_begun = true;
-        if holds_command(text) {
-            let reason = "it holds a command to psql in a statement";
-            self.problem.get_or_insert(DecodeError { reason, at: start as usize });
-        }
         if let Some(name) = name_of_setting(text) {
             self.strings.follow(text);
             return self.setting(start, text, &name);
@@ -116,9 +122,14 @@ impl Sink for Making {
     }
 }
 
-/// Whether `psql` would find something to do in a statement: no SQL has a backslash that stands in no quotes.
+/// Whether `psql` would find something to do in a statement, or may read it otherwise than we do.
 pub fn holds_command(text: &[u8]) -> bool {
-    Words::new(text).any(|word| word == Word::Symbol(b'\\'))
+    struct Nobody;
+    impl Sink for Nobody {}
+    let mut lexer = Lexer::before(Boundary::Statement, Strings::default());
+    lexer.push(text, &mut Nobody);
+    lexer.finish(&mut Nobody);
+    lexer.command_within().is_some() || lexer.doubt().is_some()
 }
 
 /// The table or the sequence that a statement makes.
@@ -142,7 +153,7 @@ mod tests {
         for piece in text.as_bytes().chunks(size) {
             maker.push(piece, &mut out)?;
         }
-        assert_eq!(maker.acts_for_others(), text.contains("AUTHORIZATION"));
+        assert_eq!(maker.resets().starts_with(b"RESET SESSION"), text.contains("AUTHORIZATION"));
         maker.finish(&mut out)?;
         Ok(String::from_utf8(out).unwrap())
     }
@@ -169,9 +180,36 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_first_may_be_a_long_comment() {
+        let text = format!("-- It needs {}\nSELECT 1;\n", "function, ".repeat(50));
+        for size in [1, 97, 150, text.len()] {
+            assert_eq!(made_of(&text, false, size).unwrap(), "\nSELECT 1;\n");
+        }
+    }
+
+    #[test]
     fn no_statement_holds_a_command() {
         assert!(made_of("CREATE TABLE a.t (x text DEFAULT 'a\\b', y text DEFAULT E'\\\\!');\n", false, 7).is_ok());
-        let error = made_of("CREATE TABLE a.t (x int) \\! touch x\n;\n", false, 7).unwrap_err();
-        assert!(error.reason.contains("command to psql"), "{}", error.reason);
+        let escapes = [
+            "SET standard_conforming_strings = off",
+            "SET LOCAL \"standard_conforming_strings\" TO 'of'",
+            "SELECT pg_catalog.set_config('Standard_Conforming_Strings', 'f', false)",
+        ];
+        let hidden = escapes.map(|sets| format!("{sets};\nCREATE TABLE a.t (x text DEFAULT '\\'' \\! touch x\n');\n"));
+        let plain =
+            ["CREATE TABLE a.t (x int) \\! touch x\n;\n", "CREATE TABLE a.t (x int \\! touch x\n"].map(String::from);
+        for text in plain.iter().chain(&hidden) {
+            let error = made_of(text, false, 7).unwrap_err();
+            assert!(error.reason.contains("command to psql"), "{text}: {}", error.reason);
+        }
+        let on =
+            "SET standard_conforming_strings = on;\nCREATE TABLE a.t (x text DEFAULT '\\', y text DEFAULT ' \\! x');\n";
+        assert!(made_of(&format!("{};\n{on}", escapes[0]), false, 7).is_ok());
+        let error =
+            made_of("CREATE TABLE a.t (x text DEFAULT E'a'\n'\\'' \\! touch x --'\n);\n", false, 7).unwrap_err();
+        assert!(error.reason.contains("goes on in another line"), "{}", error.reason);
+        assert!(
+            holds_command(b"COMMENT ON x IS E'a'\n'\\'' \\! touch x --'") && !holds_command(b"COMMENT ON x IS '\\'")
+        );
     }
 }

@@ -31,6 +31,8 @@ pub enum Inside {
         quote: u8,
         escapes: bool,
     },
+    /// Nothing yet, where a marked string ended that may go on in another line.
+    Behind,
     /// With its dollars.
     Dollars(Vec<u8>),
     LineComment,

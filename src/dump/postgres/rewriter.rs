@@ -8,6 +8,8 @@ use crate::dump::renaming::{Edits, Rewrite, Waiting};
 pub trait Editor: Sink {
     /// What it wants changed of what it has seen, or why that may not pass.
     fn edits(&mut self) -> Result<&mut Edits, DecodeError>;
+    /// Sees where `psql` would first find a command within a statement.
+    fn command_within(&mut self, _at: u64) {}
     /// Sees all bytes as they come, whatever they are part of.
     fn look(&mut self, _piece: &[u8]) {}
 }
@@ -29,9 +31,11 @@ impl<E: Editor> Rewriter<E> {
         &self.editor
     }
 
-    fn is_sure(&self) -> Result<(), DecodeError> {
-        let (reason, at) = ("a tag between dollars is longer than any in a dump", self.lexer.position() as usize);
-        if self.lexer.is_sure() { Ok(()) } else { Err(DecodeError { reason, at }) }
+    /// Fails where `psql` may read something otherwise than it was read here.
+    fn check(&mut self) -> Result<(), DecodeError> {
+        self.lexer.command_within().into_iter().for_each(|at| self.editor.command_within(at));
+        let at = self.lexer.position() as usize;
+        self.lexer.doubt().map_or(Ok(()), |reason| Err(DecodeError { reason, at }))
     }
 }
 
@@ -40,13 +44,13 @@ impl<E: Editor> Rewrite for Rewriter<E> {
         self.waiting.take(piece);
         self.editor.look(piece);
         self.lexer.push(piece, &mut self.editor);
-        self.is_sure()?;
+        self.check()?;
         self.waiting.give_out(self.lexer.settled(), self.editor.edits()?, out)
     }
 
     fn finish(mut self: Box<Self>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
         self.lexer.finish(&mut self.editor);
-        self.is_sure()?;
+        self.check()?;
         self.waiting.give_out(u64::MAX, self.editor.edits()?, out)
     }
 }

@@ -321,14 +321,40 @@ pub struct Strings {
 impl Strings {
     /// Takes note of what a statement sets about them.
     pub fn follow(&mut self, statement: &[u8]) {
-        let mut words = Words::new(statement);
-        if !words.pass("SET") {
-            return;
-        }
-        if words.pass("standard_conforming_strings") {
-            self.backslash_escapes = words.any(|word| word.is("off") || word.text() == Some(b"off"));
+        if let Some(escape) = sets_escapes(statement) {
+            self.backslash_escapes = escape;
         } else if let Some(name) = client_encoding(statement) {
             self.letters = Letters::of(&name);
         }
+    }
+}
+
+/// Whether backslashes escape from a statement on that sets this: `SET`, perhaps `LOCAL`, or `SELECT set_config('name', 'off', false)`.
+fn sets_escapes(statement: &[u8]) -> Option<bool> {
+    let mut words = Words::new(statement);
+    let is_call = words.pass("SELECT");
+    let is_reset = !is_call && words.pass("RESET");
+    if is_call {
+        words.qualified_name().filter(|function| function.name == b"set_config")?;
+        words.next();
+    } else if !is_reset {
+        words.pass("SET").then(|| words.pass("LOCAL") || words.pass("SESSION"))?;
+    }
+    let text_of = |word: Word| word.text().map(<[u8]>::to_vec).or_else(|| word.name()).unwrap_or_default();
+    if !text_of(words.next()?).eq_ignore_ascii_case(b"standard_conforming_strings") {
+        return None;
+    }
+    if is_reset {
+        return Some(false);
+    }
+    let _ = words.pass("TO") || words.pass_symbol(b'=') || words.pass_symbol(b',');
+    let value = text_of(words.next()?).to_ascii_lowercase();
+    // Any beginning that only one of the words has will do.
+    let is_one_of = |all: [&[u8]; 4]| !value.is_empty() && value != b"o" && all.iter().any(|it| it.starts_with(&value));
+    match (is_call || words.next().is_none(), is_one_of([b"off", b"false", b"no", b"0"])) {
+        (true, true) => Some(true),
+        (true, false) if is_one_of([b"on", b"true", b"yes", b"1"]) || value == b"default" => Some(false),
+        // The server refuses it, and nothing changes.
+        _ => None,
     }
 }

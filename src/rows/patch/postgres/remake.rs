@@ -123,12 +123,10 @@ impl PatchWriter<'_> {
         })?;
         guard.finish(&mut guarded).map_err(invalid)?;
         maker.push(&guarded, &mut made).map_err(invalid)?;
-        let acts_for_others = maker.acts_for_others();
+        let resets = maker.resets();
         maker.finish(&mut made).map_err(invalid)?;
         made.push(b'\n');
-        if acts_for_others {
-            made.extend_from_slice(b"RESET SESSION AUTHORIZATION;\n");
-        }
+        made.extend(resets);
         take(&made)
     }
 
