@@ -9,9 +9,9 @@ use super::rewriting::rewritten;
 use super::{in_any_pieces, mysql_texts};
 use yesterfs::dump::mysql::{DefinerCutter, RequirementsFinder, StatementStarts};
 use yesterfs::dump::postgres::{
-    DropEditor, DropRule, ForeignKeyCutter, GlobalsCutter, NamedRoles, Ownership, OwnershipCutter, RoleFinder,
-    ServerGlobals, Strings, TableInSchema, TableMaker, alterations, created_role, created_tablespace, each_statement,
-    foreign_keys, holds_command,
+    CommandGuard, DropEditor, DropRule, ForeignKeyCutter, GlobalsCutter, NamedRoles, Ownership, OwnershipCutter,
+    RoleFinder, ServerGlobals, Strings, TableInSchema, TableMaker, alterations, created_role, created_tablespace,
+    each_statement, foreign_keys, holds_command,
 };
 use yesterfs::dump::renaming::Rewrite;
 
@@ -186,7 +186,9 @@ fn is_closed(statement: &[u8]) -> bool {
 fn made(data: &[u8]) {
     for has_default_privileges in [false, true] {
         let maker = || Box::new(TableMaker::of_table(own(), has_default_privileges));
-        let Some(made) = filtered(data, || maker()) else { continue };
+        // Commands between statements are kept out before.
+        let guarded = rewritten(data, data.len().max(1), Box::new(CommandGuard::new(None)));
+        let Some(made) = filtered(data, || maker()).filter(|_| guarded.is_some()) else { continue };
         assert!(commands(data).1, "psql runs a command that stands in a statement");
         if !has_default_privileges {
             let rows = |data: &[u8]| {

@@ -191,6 +191,16 @@ mod tests {
             let reason = guarded(&format!("{hidden}\n"), None, 7).unwrap_err().reason;
             assert!(reason.contains("goes on in another line"), "{reason}");
         }
+        for hidden in ["SELECT $E'\\' || ';\n\\! touch x\n--'", "SELECT 1E'\\' || ';\n\\! touch x\n--'"] {
+            assert!(guarded(&format!("{hidden}\n"), None, 7).unwrap_err().reason.contains("and an E"), "{hidden}");
+        }
+        let function =
+            "CREATE FUNCTION f() RETURNS int AS $$ $$BEGIN ;\nCOPY t FROM stdin;\n\\! touch x\n\\.\n;\nEND;\n";
+        assert_eq!(
+            guarded(function, None, 7).unwrap(),
+            function,
+            "only a key keeps psql from commands within statements"
+        );
         let plain = "SELECT E'a'\n, 'b'\n'd' - E'e' - 1, E'f';\n-- g\nSELECT 'a';\n";
         assert_eq!(guarded(plain, None, 3).unwrap(), plain);
         let tag = format!("${}$", "a".repeat(100));

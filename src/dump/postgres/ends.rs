@@ -57,6 +57,8 @@ pub fn stops_of(beginning: &[u8]) -> &'static Stops {
 pub const LONG_TAG: &str = "a tag between dollars is longer than any in a dump";
 pub const MORE_OF_A_STRING: &str = "a string marked with E goes on in another line, as in no dump";
 
+pub const MARK_OF_NUMBER: &str = "a string follows a number or a dollar and an E, as in no dump";
+
 /// So many bytes tell what begins with them, whatever it is. Longer tags between dollars are none.
 pub const LOOKAHEAD_BYTES: usize = 96;
 
@@ -119,6 +121,15 @@ fn end_of_escaped_letters(
         }
     }
     Continue((bytes.len(), false))
+}
+
+/// Whether these two bytes before a string mark it. `None` where some versions read the E by itself and others do not.
+pub fn is_marked([first, mark]: [u8; 2], is_behind_dollars: bool) -> Option<bool> {
+    if !matches!(mark, b'e' | b'E') {
+        return Some(false);
+    }
+    let is_alone = is_behind_dollars || !is_word_byte(first);
+    (is_alone || !(first.is_ascii_digit() || first == b'$')).then_some(is_alone)
 }
 
 /// Where something stands behind the white space behind a marked string, and whether it may be more of that string: in another line

@@ -7,8 +7,9 @@ use memchr::{memchr, memchr2, memmem};
 
 use crate::dump::carry::Carry;
 use crate::dump::postgres::ends::{
-    Boundary, END_OF_ROWS_MAX_BYTES, EndedIn, LONG_TAG, LOOKAHEAD_BYTES, MORE_OF_A_STRING, STATEMENT_STOPS, Step,
-    behind_marked, dollar_tag, end_at, end_of_comment, end_of_escaped, end_of_rows, is_long_tag, stops_of,
+    Boundary, END_OF_ROWS_MAX_BYTES, EndedIn, LONG_TAG, LOOKAHEAD_BYTES, MARK_OF_NUMBER, MORE_OF_A_STRING,
+    STATEMENT_STOPS, Step, behind_marked, dollar_tag, end_at, end_of_comment, end_of_escaped, end_of_rows, is_long_tag,
+    is_marked, stops_of,
 };
 use crate::dump::postgres::place::{Inside, Place};
 use crate::dump::postgres::statement::{Strings, copies_from_here};
@@ -253,8 +254,7 @@ impl Lexer {
 
     fn end_line(&mut self, sink: &mut impl Sink) {
         let text = self.head.trim_ascii_end();
-        // A session of its own.
-        self.strings.backslash_escapes &= !text.starts_with(b"\\connect");
+        self.strings.follow_command(text);
         match self.place {
             Place::Line => sink.comment(self.start, text),
             Place::CopyLine if text.trim_ascii_start().is_empty() => {}
@@ -352,7 +352,8 @@ impl Lexer {
         if rest.len() < LOOKAHEAD_BYTES && !at_end {
             return Break(at);
         }
-        Continue(begins_with(rest, word.as_bytes()) && !is_word_byte(self.byte_before(bytes, at, 1)))
+        let is_begun = is_word_byte(self.byte_before(bytes, at, 1)) && self.dollars_end != self.offset + at as u64;
+        Continue(begins_with(rest, word.as_bytes()) && !is_begun)
     }
 
     /// The rows of an `INSERT`.
@@ -408,10 +409,11 @@ impl Lexer {
             b'\\' => _ = self.command_within.get_or_insert(self.offset + at as u64),
             b'"' => self.inside = Inside::Quotes { quote: b'"', escapes: false },
             b'\'' => {
-                let is_marked = matches!(self.byte_before(bytes, at, 1), b'e' | b'E')
-                    && (!is_word_byte(self.byte_before(bytes, at, 2))
-                        || self.dollars_end + 1 == self.offset + at as u64);
-                self.inside = Inside::Quotes { quote: b'\'', escapes: is_marked || self.strings.backslash_escapes };
+                let before = [2, 1].map(|distance| self.byte_before(bytes, at, distance));
+                let is_marked = is_marked(before, self.dollars_end + 1 == self.offset + at as u64);
+                self.doubt = self.doubt.or(is_marked.is_none().then_some(MARK_OF_NUMBER));
+                let escapes = is_marked == Some(true) || self.strings.backslash_escapes;
+                self.inside = Inside::Quotes { quote: b'\'', escapes };
             }
             _ if rest.len() < LOOKAHEAD_BYTES && !at_end => return Break(at),
             b'-' if rest.starts_with(b"--") => self.inside = Inside::LineComment,
@@ -460,8 +462,7 @@ impl Lexer {
         };
         if is_left {
             self.dollars_end = if matches!(self.inside, Inside::Dollars(_)) { self.offset + next as u64 } else { 0 };
-            let is_marked = self.inside == Inside::Quotes { quote: b'\'', escapes: true };
-            self.inside = if is_marked && !self.strings.backslash_escapes { Inside::Behind } else { Inside::Code };
+            self.inside = self.inside.behind(self.strings.backslash_escapes);
         }
         Continue(next)
     }

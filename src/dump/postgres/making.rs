@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_comes_first_may_be_a_long_comment() {
-        let text = format!("-- It needs {}\nSELECT 1;\n", "function, ".repeat(50));
+        let text = format!("-- It needs {}\nSELECT 1;\n", "function,".repeat(50));
         for size in [1, 97, 150, text.len()] {
             assert_eq!(made_of(&text, false, size).unwrap(), "\nSELECT 1;\n");
         }

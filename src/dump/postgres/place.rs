@@ -39,3 +39,13 @@ pub enum Inside {
     /// Comments may stand in comments.
     Comment(u32),
 }
+
+impl Inside {
+    /// What follows its end, where backslashes escape in all strings or only in those that are marked.
+    pub fn behind(&self, all_escape: bool) -> Inside {
+        match self {
+            Inside::Quotes { quote: b'\'', escapes: true } if !all_escape => Inside::Behind,
+            _ => Inside::Code,
+        }
+    }
+}

@@ -327,6 +327,11 @@ impl Strings {
             self.letters = Letters::of(&name);
         }
     }
+
+    /// Takes note of a command to `psql`: a session begins with what is usual.
+    pub fn follow_command(&mut self, text: &[u8]) {
+        self.backslash_escapes &= !text.starts_with(b"\\connect");
+    }
 }
 
 /// Whether backslashes escape from a statement on that sets this: `SET`, perhaps `LOCAL`, or `SELECT set_config('name', 'off', false)`.

@@ -107,11 +107,11 @@ impl<'a> Words<'a> {
 
     /// The words behind the first of this keyword that stands in no parentheses.
     pub fn skip_to(mut self, keyword: &str) -> Option<Self> {
-        let mut depth = 0;
+        let mut depth = 0_u32;
         while let Some(word) = self.next() {
             match word {
                 Word::Symbol(b'(') => depth += 1,
-                Word::Symbol(b')') => depth -= 1,
+                Word::Symbol(b')') => depth = depth.saturating_sub(1),
                 word if depth == 0 && word.is(keyword) => return Some(self),
                 _ => {}
             }
