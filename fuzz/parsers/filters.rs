@@ -7,7 +7,7 @@ use super::commands::commands;
 use super::postgres::read_rows;
 use super::rewriting::rewritten;
 use super::{in_any_pieces, mysql_texts};
-use yesterfs::dump::mysql::{DefinerCutter, RequirementsFinder, StatementStarts};
+use yesterfs::dump::mysql::{DefinerCutter, ReplicationCutter, RequirementsFinder, StatementStarts};
 use yesterfs::dump::postgres::{
     CommandGuard, DropEditor, DropRule, ForeignKeyCutter, GlobalsCutter, NamedRoles, Ownership, OwnershipCutter,
     RoleFinder, ServerGlobals, Strings, TableInSchema, TableMaker, alterations, created_role, created_tablespace,
@@ -42,6 +42,19 @@ pub fn mysql_filters(data: &[u8]) {
         assert!(has_lost_a_definer(before, after), "something else goes than who defines it");
     }
     assert!(mysql_texts(data) == mysql_texts(&cut), "other rows are loaded");
+    mysql_replication(data, &before, &statements);
+}
+
+/// Leaves out what servers replicate and log, each statement for one that does nothing.
+fn mysql_replication(data: &[u8], before: &[Vec<u8>], statements: &dyn Fn(&[u8]) -> Vec<Vec<u8>>) {
+    let Some(cut) = filtered(data, || Box::<ReplicationCutter>::default()) else { return };
+    let after = statements(&cut);
+    assert!(before.len() == after.len(), "a statement comes or goes with what is replicated");
+    let changed = before.iter().zip(&after).filter(|(before, after)| before != after);
+    for (_, after) in changed {
+        assert!(after.trim_ascii() == b"DO 0", "a statement became another one");
+    }
+    assert!(mysql_texts(data) == mysql_texts(&cut), "other rows are loaded without what is replicated");
 }
 
 /// Whether a statement is another one but for a stretch, which begins as a definer does.

@@ -6,7 +6,7 @@ use std::iter::repeat_n;
 use crate::dump::mysql::lexer::Sink;
 use crate::dump::mysql::rewriter::{Editor, Rewriter};
 use crate::dump::mysql::statement::replication_variable;
-use crate::dump::mysql::words::{QuoteModes, Words};
+use crate::dump::mysql::words::{QuoteModes, Word, Words};
 use crate::dump::renaming::Edits;
 
 /// Gives out what it takes, with statements that do nothing in place of those about replication and logs.
@@ -42,7 +42,9 @@ pub fn change_of_replication(text: &[u8], modes: QuoteModes) -> Option<String> {
     let mut words = Words::new(text, modes);
     let verb = words.next()?;
     if verb.is("SET") {
-        return replication_variable(words).map(|variable| format!("SET {variable}"));
+        // One that sets something else too, as no dump's does, has to stay: rows may depend on that.
+        let is_single = !words.clone().any(|word| word == Word::Symbol(b','));
+        return replication_variable(words).filter(|_| is_single).map(|variable| format!("SET {variable}"));
     }
     const OBJECTS: [(&str, &[&str]); 4] = [
         ("CHANGE", &["MASTER", "REPLICATION"]),
@@ -85,6 +87,8 @@ mod tests {
             "-- CHANGE MASTER TO MASTER_LOG_POS=42;\n/*!40101 SET NAMES utf8 */",
             "SET @@SESSION.sql_mode = ''",
             "START TRANSACTION",
+            "SET SQL_LOG_BIN=0, sql_mode='NO_BACKSLASH_ESCAPES'",
+            "SET sql_mode=''",
             "CREATE TABLE t (a int COMMENT 'SET SQL_LOG_BIN')",
             "INSERT INTO t VALUES ('\nSET SQL_LOG_BIN=0;\n')",
             "ALTER TABLE t CHANGE master slave int",
