@@ -181,7 +181,7 @@ pub fn mongo_values(data: &[u8]) {
         assert!(names(a, a).is_empty(), "a document differs from itself");
     }
     // What people write.
-    if let Some(IdText::Json(json)) = IdText::read(data) {
+    if let Some(json) = IdText::read(data).and_then(|id| id.json) {
         assert!(DocumentForm::Json.is_id(data, &json) && !DocumentForm::Bson.is_id(data, &json));
     }
     look_at_document(data);
@@ -214,8 +214,10 @@ fn look_at_id(element: &[u8]) {
         return;
     }
     match IdText::read(json.as_bytes()) {
-        Some(IdText::Keys(keys)) => assert!(keys.contains(&key), "{json} is another key"),
-        Some(IdText::Json(wanted)) => assert!(DocumentForm::Bson.is_id(element, &wanted), "{json} is of no element"),
+        Some(IdText { json: Some(wanted), .. }) => {
+            assert!(DocumentForm::Bson.is_id(element, &wanted), "{json} is of no element")
+        }
+        Some(IdText { keys, json: None }) => assert!(keys.contains(&key), "{json} is another key"),
         None => panic!("{json} cannot be read"),
     }
 }
