@@ -142,7 +142,12 @@ pub fn mysql_dump(data: &[u8]) {
 fn quote_modes(data: &[u8]) -> QuoteModes {
     let bits = hash(data)[1];
     let letters = [Letters::Plain, Letters::Sjis, Letters::Gb18030, Letters::Big5][usize::from(bits >> 3 & 3)];
-    QuoteModes { plain_backslash: bits & 1 != 0, ansi_quotes: bits & 2 != 0, letters }
+    QuoteModes {
+        plain_backslash: bits & 1 != 0,
+        ansi_quotes: bits & 2 != 0,
+        letters,
+        letters_of_session: Letters::Plain,
+    }
 }
 
 pub fn mysql_rows(data: &[u8]) {

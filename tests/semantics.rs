@@ -400,11 +400,28 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
          makes, is in one of these, whole letters are read.",
         "dumps_of_mysql_in_letters_of_two_bytes_are_read_and_patched",
     ),
-    ("Names in one of MySQL are shown in UTF-8.", "dumps_of_mysql_in_letters_of_two_bytes_are_read_and_patched"),
     (
         "Who gives such a dump, a `restore.sql` or a patch to a client by hand tells it that set (`--default-character-set=sjis`), \
          as `restore --into` does.",
         "dumps_of_mysql_in_letters_of_two_bytes_come_back",
+    ),
+    (
+        "Names are shown in UTF-8, in whichever sets a dump has them: one that is not in UTF-8 has those of a table in two.",
+        "a_name_of_mysql_is_the_same_wherever_a_dump_has_it",
+    ),
+    (
+        "Names in swe7, johab, euc_tw and mule_internal, and in a set that a dump does not tell, as a compact one, stay the bytes \
+         that they are.",
+        "names_in_sets_that_are_not_known_stay_as_they_are",
+    ),
+    (
+        "`--as` takes no name with letters that the set of the dump does not have.",
+        "a_dump_of_mysql_with_names_in_its_set_is_patched_and_comes_back",
+    ),
+    (
+        "Where a dump of MySQL has its views' names in another set than UTF-8, no server takes what stands for one unless its name \
+         is ASCII: that is in two sets at once.",
+        "what_stands_for_a_view_is_in_two_sets_at_once",
     ),
     ("Clients take all of a text to be in one set.", "dumps_of_mysql_in_letters_of_two_bytes_come_back"),
     (

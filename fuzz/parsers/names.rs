@@ -61,7 +61,7 @@ pub fn mydumper(data: &[u8]) {
             created_database(&again).as_ref() == Some(&name),
             "a database has another name when it is written again"
         );
-        assert!(created_database(&use_database(&name)).is_none());
+        assert!(created_database(&use_database(&name, b"")).is_none());
     }
     look_at_names(lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect());
 }

@@ -78,6 +78,9 @@ pub const STUB_FILE: &str = "stub.sql";
 /// The fact of a snapshot that tells by what a row is found without reading all before it.
 pub const ROW_MARKS: &str = "row_marks";
 
+/// The fact that names the character set of a dump.
+pub const CHARACTER_SET: &str = "character_set";
+
 /// The fact that tells how a dump is written that is not as usual: what it says of one in XML, and of collections in text.
 pub const FORM: &str = "form";
 pub const XML: &str = "xml";

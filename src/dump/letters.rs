@@ -1,17 +1,23 @@
-//! Letters: character sets of Windows and of servers for Japanese and Chinese in which a byte of a letter that is not its first may look
-//! like a backslash, a backtick, or another character of ASCII. Who reads a dump in one of them steps over whole letters, as servers
-//! and clients do.
+//! Letters: the character sets of MySQL and PostgreSQL. In some for Japanese and Chinese a byte of a letter that is not its first may
+//! look like a backslash, a backtick, or another character of ASCII: who reads a dump in one of them steps over whole letters, as
+//! servers and clients do. Names are told in UTF-8, whichever set they stand in, for one dump may have them in two.
+
+mod sets;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use encoding_rs::{BIG5, Encoding, GB18030, GBK, SHIFT_JIS};
+use self::sets::{BIG5_CODE, Code, GB18030_CODE, GBK_CODE, SETS, SJIS_CODE, Set};
+use crate::dump::layout::CHARACTER_SET;
 
 /// The letters of a character set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Letters {
-    /// No byte of a letter looks like another letter: UTF-8, sets of one byte a letter, and whatever is not known.
+    /// UTF-8, and whatever is not known.
     #[default]
     Plain,
+    /// Another set of which no byte of a letter looks like another character: that at this place of [`SETS`].
+    Of(u8),
     Sjis,
     Cp932,
     Gbk,
@@ -38,7 +44,7 @@ const NAMES: [(&str, Letters); 14] = [
     ("win950", Letters::Big5),
 ];
 
-/// Of these, the first set has what stands at the right where the other one and [`SHIFT_JIS`] have what stands at the left.
+/// Of these, the first set has what stands at the right where the other one and [`SJIS_CODE`] have what stands at the left.
 const OF_SJIS_ALONE: [(char, char); 7] = [
     ('\u{ff3c}', '\\'),
     ('\u{ff5e}', '\u{301c}'),
@@ -52,26 +58,42 @@ const OF_SJIS_ALONE: [(char, char); 7] = [
 impl Letters {
     /// Those of the set of this name, in whatever case.
     pub fn of(name: &[u8]) -> Letters {
-        let is_it = |(known, _): &&(&str, Letters)| known.as_bytes().eq_ignore_ascii_case(name);
-        NAMES.iter().find(is_it).map_or(Letters::Plain, |(_, letters)| *letters)
+        let is_it = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+        let is_in = |set: &Set| set.names.iter().any(|known| is_it(known));
+        let of_set = || (0..).zip(&SETS).find(|(_, set)| is_in(set)).map(|(place, _)| Letters::Of(place));
+        let found = NAMES.iter().find(|(known, _)| is_it(known)).map(|(_, letters)| *letters);
+        found.or_else(of_set).unwrap_or_default()
+    }
+
+    /// Those that a dump is in of which these are the facts.
+    pub fn of_facts(facts: &BTreeMap<String, String>) -> Letters {
+        facts.get(CHARACTER_SET).map_or(Letters::Plain, |name| Letters::of(name.as_bytes()))
     }
 
     /// What the set is called; nothing where there is none to tell of.
     pub fn name(self) -> Option<&'static str> {
-        NAMES.iter().find(|(_, letters)| *letters == self).map(|(name, _)| *name)
+        match self {
+            Letters::Of(place) => SETS.get(usize::from(place))?.names.first().copied(),
+            _ => NAMES.iter().find(|(_, letters)| *letters == self).map(|(name, _)| *name),
+        }
     }
 
     /// Those of the first set that is named among these words.
     pub fn among(words: &str) -> Letters {
-        words
-            .split(' ')
-            .map(|word| Letters::of(word.as_bytes()))
-            .find(|letters| !letters.are_plain())
-            .unwrap_or_default()
+        let named = words.split(' ').map(|word| Letters::of(word.as_bytes()));
+        named.into_iter().find(|letters| *letters != Letters::Plain).unwrap_or_default()
     }
 
+    /// Whether no byte of a letter looks like another character.
+    #[inline]
     pub fn are_plain(self) -> bool {
-        self == Letters::Plain
+        matches!(self, Letters::Plain | Letters::Of(_))
+    }
+
+    /// By which text is read that is in these or in those; of sets that only names are read by, neither.
+    pub fn shared_with(self, other: Letters) -> Option<Letters> {
+        let are_plain = self.are_plain() && other.are_plain();
+        if self == other { Some(self) } else { are_plain.then_some(Letters::Plain) }
     }
 
     /// How many bytes the first letter of `rest` has; one where its bytes are none of a longer one. `None` where more bytes would have
@@ -101,7 +123,7 @@ impl Letters {
     /// Whether a longer letter may begin with this byte.
     pub fn begins_with(self, byte: u8) -> bool {
         match self {
-            Letters::Plain => false,
+            Letters::Plain | Letters::Of(_) => false,
             Letters::Sjis | Letters::Cp932 => matches!(byte, 0x81..=0x9f | 0xe0..=0xfc),
             Letters::Big5 => matches!(byte, 0xa1..=0xf9),
             Letters::Gbk | Letters::Gb18030 | Letters::Johab => matches!(byte, 0x81..=0xfe),
@@ -111,7 +133,7 @@ impl Letters {
     /// Whether this byte makes a letter of two together with one that may begin such.
     fn goes_on_with(self, byte: u8) -> bool {
         match self {
-            Letters::Plain => false,
+            Letters::Plain | Letters::Of(_) => false,
             Letters::Sjis | Letters::Cp932 => matches!(byte, 0x40..=0x7e | 0x80..=0xfc),
             Letters::Big5 => matches!(byte, 0x40..=0x7e | 0xa1..=0xfe),
             Letters::Gbk | Letters::Gb18030 => matches!(byte, 0x40..=0x7e | 0x80..=0xfe),
@@ -130,22 +152,38 @@ impl Letters {
     }
 
     /// A name in UTF-8, as dumps have it where they make something. One that cannot be told stays as it is.
-    pub fn name_in_utf8(self, name: Vec<u8>) -> Vec<u8> {
+    pub fn name_in_utf8(self, name: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+        if name.is_ascii() {
+            return name;
+        }
         let decoded = self.decoded(&name).filter(|text| *self.encoded(text.as_bytes()) == *name);
-        decoded.map_or(name, String::into_bytes)
+        decoded.map_or(name, |text| Cow::Owned(text.into_bytes()))
+    }
+
+    /// The same of names in their places.
+    pub fn make_utf8<'n>(self, names: impl IntoIterator<Item = &'n mut Vec<u8>>) {
+        for name in names {
+            *name = self.name_in_utf8(std::mem::take(name).into()).into_owned();
+        }
+    }
+
+    /// Whether a name of UTF-8 can be written in this set.
+    pub fn have(self, name: &[u8]) -> bool {
+        self.code().is_none() || self.bytes_of(name).is_some()
     }
 
     /// A name of UTF-8 in this set. One that has no such letters stays as it is.
     pub fn encoded(self, name: &[u8]) -> Cow<'_, [u8]> {
-        let Some((encoding, text)) = self.encoding().zip(std::str::from_utf8(name).ok()) else { return name.into() };
-        let text = self.exchanged(text, |(of_others, of_sjis)| (of_sjis, of_others));
-        let (bytes, _, has_others) = encoding.encode(&text);
-        if has_others { name.into() } else { bytes.into_owned().into() }
+        self.bytes_of(name).map_or(name.into(), Cow::Owned)
+    }
+
+    fn bytes_of(self, name: &[u8]) -> Option<Vec<u8>> {
+        let (code, text) = self.code().zip(std::str::from_utf8(name).ok())?;
+        code.encoded(&self.exchanged(text, |(of_others, of_sjis)| (of_sjis, of_others)))
     }
 
     fn decoded(self, name: &[u8]) -> Option<String> {
-        let text = self.encoding()?.decode_without_bom_handling_and_without_replacement(name)?;
-        Some(self.exchanged(&text, |pair| pair))
+        Some(self.exchanged(&self.code()?.decoded(name)?, |pair| pair))
     }
 
     /// With what [`Letters::Sjis`] has in another way.
@@ -156,13 +194,14 @@ impl Letters {
         text.chars().map(exchange).collect()
     }
 
-    fn encoding(self) -> Option<&'static Encoding> {
+    fn code(self) -> Option<Code> {
         match self {
             Letters::Plain | Letters::Johab => None,
-            Letters::Sjis | Letters::Cp932 => Some(SHIFT_JIS),
-            Letters::Gbk => Some(GBK),
-            Letters::Gb18030 => Some(GB18030),
-            Letters::Big5 => Some(BIG5),
+            Letters::Of(place) => SETS.get(usize::from(place)).map(|set| set.code),
+            Letters::Sjis | Letters::Cp932 => Some(SJIS_CODE),
+            Letters::Gbk => Some(GBK_CODE),
+            Letters::Gb18030 => Some(GB18030_CODE),
+            Letters::Big5 => Some(BIG5_CODE),
         }
     }
 }
@@ -200,14 +239,51 @@ mod tests {
             ("big5", b"\xa5\x5c", "功"),
         ] {
             let letters = Letters::of(set.as_bytes());
-            assert_eq!(letters.name_in_utf8(name.to_vec()), text.as_bytes(), "{set}");
+            assert_eq!(*letters.name_in_utf8(name.into()), *text.as_bytes(), "{set}");
             assert_eq!(*letters.encoded(text.as_bytes()), *name, "{set}");
             let statement = [b"SET NAMES ", set.as_bytes(), b"; CREATE TABLE `", name, b"` (x int);"].concat();
             let table = mysql::table_schema(&statement, QuoteModes::default()).unwrap();
             assert_eq!(table.name, text.as_bytes());
         }
-        assert_eq!(Letters::Sjis.name_in_utf8(b"\x83\x27".to_vec()), b"\x83\x27");
+        assert_eq!(*Letters::Sjis.name_in_utf8(b"\x83\x27"[..].into()), *b"\x83\x27");
         assert_eq!(*Letters::Sjis.encoded("🐘".as_bytes()), *"🐘".as_bytes());
+    }
+
+    #[test]
+    fn names_in_sets_that_are_not_known_stay_as_they_are() {
+        for set in ["swe7", "johab", "EUC_TW", "MULE_INTERNAL", "utf8mb4", "SQL_ASCII", "binary", "x"] {
+            let letters = Letters::of(set.as_bytes());
+            assert_eq!(*letters.name_in_utf8(b"a\xe9"[..].into()), *b"a\xe9", "{set}");
+            assert_eq!(*letters.encoded("aé".as_bytes()), *"aé".as_bytes(), "{set}");
+        }
+        // Bytes that stand for no letter there.
+        assert_eq!(*Letters::of(b"cp850").name_in_utf8(b"\xe9"[..].into()), *"Ú".as_bytes());
+        assert_eq!(*Letters::of(b"dec8").name_in_utf8(b"\xa4\x90"[..].into()), *b"\xa4\x90");
+        let mut names = Vec::new();
+        let mut dump = MysqlDump::default();
+        dump.push(b"INSERT INTO `\xe9` VALUES (1);\n", &mut |event| {
+            names.extend(if let mysql::Event::Part(part) = event { Some(part.name) } else { None });
+        });
+        dump.finish(&mut |event| {
+            names.extend(if let mysql::Event::Part(part) = event { Some(part.name) } else { None });
+        });
+        assert_eq!(names, [b"\xe9".to_vec()]);
+    }
+
+    #[test]
+    fn names_of_every_set_come_back() {
+        for (place, set) in (0..).zip(&SETS) {
+            let letters = Letters::Of(place);
+            for name in set.names {
+                assert_eq!(Letters::of(name.to_uppercase().as_bytes()), letters, "{name}");
+            }
+            assert_eq!(Letters::among(&format!("lines {}", letters.name().unwrap())), letters);
+            assert!(letters.are_plain() && letters.have(b"a") && !letters.have("a🐘".as_bytes()), "{set:?}");
+            for byte in 0x80..=0xff {
+                let name = letters.name_in_utf8([byte, b'x'][..].into()).into_owned();
+                assert_eq!(*letters.encoded(&name), [byte, b'x'], "{set:?}");
+            }
+        }
     }
 
     /// Bytes that make letters, and what looks like parts of them.

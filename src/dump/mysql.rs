@@ -131,6 +131,8 @@ struct Sections {
     has_ended: bool,
     /// Banners so far.
     dumps: u64,
+    /// The last one told a database, in a set that was not told yet.
+    is_behind_banner: bool,
     open: Open,
     /// Something was open where another dump began.
     was_open: bool,
@@ -205,6 +207,14 @@ impl Sections {
             EndedIn::Nothing | EndedIn::Line if self.has_ended => DumpEnd::Trailer,
             EndedIn::Nothing if is_unmarked => DumpEnd::Unmarked,
             EndedIn::Nothing | EndedIn::Line => DumpEnd::NoTrailer,
+        }
+    }
+
+    /// Takes note of a `SET NAMES`. A banner comes before it.
+    fn note_character_set(&mut self, text: &[u8]) {
+        let Some(letters) = self.facts.note_character_set(text) else { return };
+        if std::mem::take(&mut self.is_behind_banner) {
+            letters.make_utf8(if self.dumps > 1 { &mut self.database } else { &mut self.facts.banner_database });
         }
     }
 
@@ -286,6 +296,7 @@ impl<F: FnMut(Event)> Telling<'_, F> {
             (self.tell)(Event::NextDump);
         }
         (sections.dumps, sections.open) = (sections.dumps + 1, Open { dump: true, ..Open::default() });
+        sections.is_behind_banner = false;
         sections.facts.program.get_or_insert_with(|| shown(program));
     }
 
@@ -346,7 +357,7 @@ impl<F: FnMut(Event)> Telling<'_, F> {
             Belongs::ToNext => {
                 self.wait(start);
                 if self.sections.pending.title.is_none() && Words::new(text, modes).pass("SET") {
-                    self.sections.facts.note_character_set(text);
+                    self.sections.note_character_set(text);
                     DumpFacts::keep_setting(&mut self.sections.pending.settings, text);
                 }
             }
@@ -380,6 +391,7 @@ impl<F: FnMut(Event)> Sink for Telling<'_, F> {
             }
             Remark::DatabaseOfBanner(name) => {
                 self.wait(start);
+                self.sections.is_behind_banner = true;
                 if !name.is_empty() && self.sections.dumps > 1 {
                     self.sections.database.get_or_insert_with(|| name.to_vec());
                 } else if !name.is_empty() {
@@ -444,12 +456,13 @@ fn contains(text: &[u8], wanted: &[u8]) -> bool {
 
 /// A name as a title has it, without its quotes.
 fn unquoted(name: &[u8], letters: Letters) -> Vec<u8> {
-    match name {
+    let name = match name {
         [quote @ (b'`' | b'\'' | b'"'), inside @ ..] => {
-            unquoted_name(inside.strip_suffix(&[*quote]).unwrap_or(inside), *quote, letters).into_owned()
+            unquoted_name(inside.strip_suffix(&[*quote]).unwrap_or(inside), *quote, letters)
         }
-        _ => letters.name_in_utf8(name.to_vec()),
-    }
+        _ => letters.name_in_utf8(name.into()),
+    };
+    name.into_owned()
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub use self::tablespaces::{Resettler, tablespace_directory};
 pub use self::words::{QualifiedName, Words};
 
 use self::ends::EndedIn;
-use self::facts::{BEGINNING_BYTES, is_of_mysql};
+use self::facts::{BEGINNING_BYTES, client_encoding, is_of_mysql};
 use self::lexer::{Lexer, Sink};
 use self::needs::roles;
 use self::relations::Relations;
@@ -64,6 +64,8 @@ use self::row_marks::RowMarksFinder;
 use self::settings::name_of_setting;
 use self::statement::{Belongs, copies_from_here, statement};
 use self::words::begins_with;
+
+use super::letters::Letters;
 
 /// What the reader tells, in the order of the dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +135,8 @@ struct Sections {
     facts: DumpFacts,
     row_marks: RowMarksFinder,
     progress: Progress,
+    /// Names are in these, and are told in UTF-8.
+    letters: Letters,
 }
 
 /// How far a dump is from being complete.
@@ -214,6 +218,10 @@ impl Sections {
 }
 
 impl<F: FnMut(Event)> Telling<'_, F> {
+    fn tell(&mut self, event: Event) {
+        (self.tell)(event.in_utf8(self.sections.letters));
+    }
+
     /// What begins at `start`, with all that waited for it, belongs to this part.
     fn resolve(&mut self, start: u64, object: Object) {
         let pending = std::mem::take(&mut self.sections.pending);
@@ -226,12 +234,12 @@ impl<F: FnMut(Event)> Telling<'_, F> {
             Some(_) => start,
             None if object == header => 0,
             None if start > 0 => {
-                (self.tell)(Event::Part(Part { start: 0, object: header }));
+                self.tell(Event::Part(Part { start: 0, object: header }));
                 start
             }
             None => start,
         };
-        (self.tell)(Event::Part(Part { start, object: object.clone() }));
+        self.tell(Event::Part(Part { start, object: object.clone() }));
         self.sections.present = Some(object);
     }
 
@@ -267,6 +275,9 @@ impl<F: FnMut(Event)> Telling<'_, F> {
 
     fn setting(&mut self, start: u64, text: &[u8], belongs: &Belongs) {
         self.sections.facts.note_setting(start, text);
+        if let Some(name) = client_encoding(text) {
+            self.sections.letters = Letters::of(&name);
+        }
         self.sections.follow_search_path(text);
         self.sections.row_marks.setting(text);
         let is_first = self.sections.present.is_none() || self.sections.is_in(PartKind::Header);
@@ -337,7 +348,7 @@ impl<F: FnMut(Event)> Telling<'_, F> {
                 && let Some(name) = words.qualified_name()
             {
                 let sequence = self.sections.object(PartKind::Sequence, name);
-                (self.tell)(Event::Owns { table, sequence });
+                self.tell(Event::Owns { table, sequence });
             }
             return;
         }
@@ -346,7 +357,7 @@ impl<F: FnMut(Event)> Telling<'_, F> {
 
     fn needs(&mut self, needs: Vec<Need>) {
         if !needs.is_empty() {
-            (self.tell)(Event::Needs(needs));
+            self.tell(Event::Needs(needs));
         }
     }
 
@@ -362,7 +373,7 @@ impl<F: FnMut(Event)> Telling<'_, F> {
             name = QualifiedName { name: name.schema.unwrap_or_default(), schema: None };
         }
         let table = self.sections.object(PartKind::Table, name);
-        (self.tell)(Event::Owns { table, sequence });
+        self.tell(Event::Owns { table, sequence });
     }
 
     /// Another session begins.

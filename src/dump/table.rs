@@ -1,5 +1,7 @@
 //! Table: what a dump says of the columns and keys of a table, whatever database it is of.
 
+use crate::dump::letters::Letters;
+
 /// How values of a column are compared with what is written for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnKind {
@@ -71,6 +73,14 @@ pub struct TableSchema {
 }
 
 impl TableSchema {
+    /// With its names, which are in these letters, in UTF-8.
+    pub fn in_utf8(mut self, letters: Letters) -> TableSchema {
+        let of_columns = self.columns.iter_mut().map(|column| &mut column.name);
+        let of_keys = self.keys.iter_mut().flat_map(|key| &mut key.columns);
+        letters.make_utf8(std::iter::once(&mut self.name).chain(of_columns).chain(of_keys));
+        self
+    }
+
     /// That of a collection of documents: what tells one from the others, and all of it.
     pub fn of_documents() -> TableSchema {
         let key = Key { is_primary: true, columns: vec![b"_id".to_vec()] };

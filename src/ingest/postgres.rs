@@ -203,12 +203,13 @@ impl DumpFormat for Postgres {
         let needs = self.learned.needs_of(list, first.object, &own);
         let comment = meta::restore_comment(&needs, !attached.is_empty());
         let schema = self.learned.schema_at(first.start);
+        let letters = self.facts.letters();
         let mut before = None;
         let mut pieces = Vec::new();
         for range in own.iter().map(|&part| list.get(part).range()) {
             let settings = self.facts.settings.changed(before, range.start - self.learned.start);
             let text = match before {
-                None => [&comment[..], &settings, &meta::make_schema(schema)].concat(),
+                None => [&comment[..], &settings, &meta::make_schema(schema, letters)].concat(),
                 Some(_) => settings,
             };
             pieces.extend(Some(text).filter(|text| !text.is_empty()).map(RestorePiece::Text));

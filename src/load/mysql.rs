@@ -14,7 +14,7 @@ use crate::load::passages::BY_USE;
 use crate::load::places::Places;
 use crate::load::server::MysqlUrl;
 use crate::load::steps::{MYSQL, load_dump};
-use crate::load::tables::{DumpTables, FoundTable, TableName, text_of};
+use crate::load::tables::{DumpTables, FoundTable, TableName, refuse_other_letters, text_of};
 use crate::load::text::{Change, SqlText};
 use crate::load::{LoadOptions, LoadReport};
 use crate::progress::Monitor;
@@ -43,6 +43,8 @@ struct Run<'a> {
     repository: &'a Repository,
     tables: DumpTables<'a>,
     loader: Loader<'a>,
+    /// Of the dump.
+    letters: Letters,
     server: &'a MysqlUrl,
     options: &'a LoadOptions,
 }
@@ -70,7 +72,8 @@ pub fn load(
         threads: options.threads,
         monitor,
     };
-    let run = Run { repository, tables, loader, server, options };
+    let letters = Letters::of_facts(&snapshot.manifest.facts);
+    let run = Run { repository, tables, loader, letters, server, options };
     match options.tables.as_slice() {
         [] => run.load_dump(snapshot),
         names => run.load_tables(names),
@@ -99,9 +102,9 @@ fn client(snapshot: &Snapshot, server: &MysqlUrl, options: &LoadOptions) -> Clie
     let environment = options.environment.clone();
     let character_set = snapshot.manifest.facts.get("character_set").map(String::as_str).unwrap_or_default();
     // Else it would take a part of a letter for the backslash that it looks like.
-    let of_text = match Letters::of(character_set.as_bytes()) {
-        Letters::Plain => Vec::new(),
-        _ => vec![format!("--default-character-set={character_set}").into()],
+    let of_text = match Letters::of(character_set.as_bytes()).are_plain() {
+        true => Vec::new(),
+        false => vec![format!("--default-character-set={character_set}").into()],
     };
     Client { program, arguments, statement_option: "--execute", of_text, environment, withheld: Vec::new() }
 }
@@ -199,6 +202,7 @@ impl<'a> Run<'a> {
                 .split_once('.')
                 .filter(|(database, table)| !database.is_empty() && !table.is_empty())
                 .ok_or_else(|| Error::invalid("option", "--as", "it is DATABASE.TABLE"))?;
+            refuse_other_letters(self.letters, &[table])?;
             return Ok((database.to_string(), table.to_string()));
         }
         let database = match &self.server.database {

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use crate::dump::layout::database_directory;
+use crate::dump::letters::Letters;
 use crate::dump::postgres::{DropRule, Ownership};
 use crate::error::{Error, Result};
 use crate::id::WriterId;
@@ -50,6 +51,8 @@ struct Run<'a> {
     tables: DumpTables<'a>,
     loader: Loader<'a>,
     commands: CommandRule,
+    /// Of the dump.
+    letters: Letters,
     server: &'a PostgresUrl,
     options: &'a LoadOptions,
 }
@@ -72,7 +75,8 @@ pub fn load(
     };
     let commands = command_rule(&client, monitor)?;
     let loader = Loader { client, lines: StatementLines::Postgres, threads: options.threads, monitor };
-    let run = Run { repository, tables, loader, commands, server, options };
+    let letters = Letters::of_facts(&snapshot.manifest.facts);
+    let run = Run { repository, tables, loader, commands, letters, server, options };
     match options.tables.as_slice() {
         [] => run.load_dump(snapshot),
         names => run.load_tables(names),

@@ -4,6 +4,7 @@ use crate::dump::layout::{
     ATTACHMENT_FILE, DATABASE_FILE, DROPS_FILE, DUMP_FILE, INPUTS_FILE, META_DIRECTORY, PARTS_FILE, RESERVED,
     RESTORE_FILE, TABLES_DIRECTORY,
 };
+use crate::dump::letters::Letters;
 use crate::dump::name::{file_name, name_of_file};
 use crate::dump::postgres::{QualifiedName, attachment, each_statement};
 use crate::error::{Error, Result};
@@ -205,6 +206,14 @@ pub fn text_in(contents: &ContentReader, content: Option<&Content>) -> Result<Ve
 pub fn text_of(name: &[u8]) -> Result<String> {
     String::from_utf8(name.to_vec())
         .map_err(|_| Error::invalid("name", String::from_utf8_lossy(name), "it is not UTF-8"))
+}
+
+/// Looks whether a dump in these letters can have these names, which `--as` gives.
+pub fn refuse_other_letters(letters: Letters, names: &[&str]) -> Result<()> {
+    let (Some(set), false) = (letters.name(), names.iter().all(|name| letters.have(name.as_bytes()))) else {
+        return Ok(());
+    };
+    Err(Error::invalid("option", "--as", format!("the dump is in {set}, which has no such letters")))
 }
 
 /// The bytes that these digits tell, as servers print them.

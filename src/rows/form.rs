@@ -266,7 +266,11 @@ fn of_export(event: ExportEvent<'_>) -> Told<'_> {
 fn of_postgres(event: postgres::RowEvent<'_>) -> Told<'_> {
     match event {
         postgres::RowEvent::Begin { text, form } => {
-            Told::Columns(postgres::columns_of_rows(text), RowForm::Postgres(form))
+            let columns = postgres::columns_of_rows(text).map(|mut columns| {
+                form.strings().letters.make_utf8(&mut columns);
+                columns
+            });
+            Told::Columns(columns, RowForm::Postgres(form))
         }
         postgres::RowEvent::Row { start, text } => Told::Row { start, text },
     }

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::ops::{ControlFlow, Range};
 
 use crate::dump::layout::{DUMP_FILE, FORM, ROW_MARKS, XML};
+use crate::dump::letters::Letters;
 use crate::dump::mongo::DocumentForm;
 use crate::dump::table::TableSchema;
 use crate::dump::{mysql, postgres};
@@ -47,7 +48,9 @@ impl DumpMarks {
     pub fn schema(self, schema: &[u8], post: &[u8]) -> Option<TableSchema> {
         match self {
             DumpMarks::Mysql(marks) => mysql::table_schema(schema, marks.modes),
-            DumpMarks::Postgres(_) => postgres::table_schema(schema, post),
+            DumpMarks::Postgres(marks) => {
+                postgres::table_schema(schema, post).map(|schema| schema.in_utf8(marks.strings.letters))
+            }
             DumpMarks::Mongo(_) => Some(TableSchema::of_documents()),
         }
     }
@@ -99,6 +102,11 @@ impl<'a> DumpSide<'a> {
 
     pub fn fact(&self, name: &str) -> Option<&str> {
         self.snapshot.manifest.facts.get(name).map(String::as_str)
+    }
+
+    /// The letters of the set that it tells of.
+    pub fn letters(&self) -> Letters {
+        Letters::of_facts(&self.snapshot.manifest.facts)
     }
 
     /// Of which database it is.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::dump::letters::Letters;
 use crate::error::Result;
 use crate::progress::Monitor;
 use crate::repository::Repository;
@@ -34,7 +35,13 @@ pub struct NeededGlobals {
 pub fn needed_globals(repository: &Repository, snapshot: &Snapshot, monitor: &dyn Monitor) -> Result<NeededGlobals> {
     let mut found = Finder::default();
     each_piece_of_dump(repository, snapshot, monitor, |piece| found.push(piece))?;
-    Ok(found.finish())
+    let mut needed = found.finish();
+    let letters = Letters::of_facts(&snapshot.manifest.facts);
+    let Globals { roles, tablespaces } = &mut needed.missing;
+    for names in [roles, tablespaces] {
+        *names = std::mem::take(names).into_iter().map(|name| letters.name_in_utf8(name.into()).into_owned()).collect();
+    }
+    Ok(needed)
 }
 
 #[derive(Default)]

@@ -1,6 +1,7 @@
 //! What a dump says of itself: by which program and server it was made, where the server's binary log stood, whether it is
 //! complete.
 
+use crate::dump::letters::Letters;
 use crate::dump::mysql::row_marks::RowMarks;
 use crate::dump::mysql::words::{QuoteModes, Word, Words};
 
@@ -117,12 +118,15 @@ impl DumpFacts {
         }
     }
 
-    /// Reads `SET NAMES`.
-    pub fn note_character_set(&mut self, statement: &[u8]) {
+    /// Reads `SET NAMES`, and gives the letters that it tells of.
+    pub fn note_character_set(&mut self, statement: &[u8]) -> Option<Letters> {
         let mut words = Words::new(statement, QuoteModes::default());
-        if words.pass("SET") && words.pass("NAMES") && self.character_set.is_none() {
-            self.character_set = character_set(&mut words).map(shown);
+        if !words.pass("SET") || !words.pass("NAMES") {
+            return None;
         }
+        let name = character_set(&mut words)?;
+        self.character_set.get_or_insert_with(|| shown(name));
+        Some(Letters::of(name))
     }
 }
 

@@ -7,7 +7,6 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use memchr::memchr;
 
 use crate::dump::carry::Carry;
-use crate::dump::letters::Letters;
 use crate::dump::mysql::modes::ModeTracker;
 use crate::dump::mysql::scan::{begins_with, end_of_comment, end_of_quotes, is_word_byte, next_stop_among_letters};
 use crate::dump::mysql::words::QuoteModes;
@@ -338,7 +337,7 @@ impl Lexer {
         }
         let stops = if self.is_insert { &self.insert_stops } else { &self.statement_stops };
         let at = match self.modes.present().letters {
-            Letters::Plain => next_stop(bytes, at, stops),
+            letters if letters.are_plain() => next_stop(bytes, at, stops),
             letters => next_stop_among_letters(bytes, at, at_end, stops, letters)?,
         };
         if at == bytes.len() {

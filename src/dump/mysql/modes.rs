@@ -34,6 +34,7 @@ impl ModeTracker {
             let Some(target) = words.next() else { return };
             if target.is("NAMES") {
                 self.present.letters = words.next().as_ref().map_or(Letters::Plain, letters_of);
+                self.present.letters_of_session = self.present.letters;
                 continue;
             }
             let is_assigned = words.pass_symbol(b'=') || (words.pass_symbol(b':') && words.pass_symbol(b'='));
@@ -54,7 +55,8 @@ impl ModeTracker {
                 Word::Plain(variable) if variable.starts_with(b"@") => self.remembered(variable),
                 _ => QuoteModes::default(),
             };
-            self.present = QuoteModes { letters: self.present.letters, ..modes };
+            let QuoteModes { plain_backslash, ansi_quotes, .. } = modes;
+            self.present = QuoteModes { plain_backslash, ansi_quotes, ..self.present };
         } else if is_character_set(target) {
             self.present.letters = match value {
                 Word::Plain(variable) if variable.starts_with(b"@") => self.remembered(variable).letters,

@@ -9,8 +9,9 @@ pub use self::files::{FileKind, StatementFile, in_loading_order, is_metadata, is
 pub use self::metadata::{MydumperMetadata, TableRows};
 
 use crate::dump::mysql::lexer::{Lexer, Sink};
-use crate::dump::mysql::words::{QuoteModes, Words};
-use crate::dump::name::{file_name, quoted_name};
+use crate::dump::mysql::session::{modes_behind, told_settings};
+use crate::dump::mysql::words::{QuoteModes, Words, quoted_name};
+use crate::dump::name::file_name;
 
 /// Ends each statement of a file whose statements may hold others. `mydumper` puts a blank between a semicolon and the end of
 /// a line within a statement, so that `myloader` knows that one ends where there is none.
@@ -62,9 +63,10 @@ impl Titles {
     }
 }
 
-/// A statement that makes a database the present one.
-pub fn use_database(name: &[u8]) -> Vec<u8> {
-    [b"USE ", &quoted_name(name, b'`')[..], b";\n"].concat()
+/// A statement that makes a database the present one, as it stands before a file that begins so.
+pub fn use_database(name: &[u8], first: &[u8]) -> Vec<u8> {
+    let letters = modes_behind(&told_settings(first)).letters;
+    [b"USE ", &quoted_name(name, b'`', letters)[..], b";\n"].concat()
 }
 
 /// Whether a file that begins so makes something.
@@ -103,6 +105,6 @@ mod tests {
         assert_eq!(name(text).as_deref(), Some("we`ird"));
         assert_eq!(name("CREATE SCHEMA shop;\n").as_deref(), Some("shop"));
         assert_eq!(name("USE shop;\n"), None);
-        assert_eq!(use_database(b"we`ird"), b"USE `we``ird`;\n");
+        assert_eq!(use_database(b"we`ird", b""), b"USE `we``ird`;\n");
     }
 }

@@ -146,7 +146,12 @@ mod tests {
     use super::*;
     use crate::dump::letters::Letters;
 
-    const USUAL: QuoteModes = QuoteModes { plain_backslash: false, ansi_quotes: false, letters: Letters::Plain };
+    const USUAL: QuoteModes = QuoteModes {
+        plain_backslash: false,
+        ansi_quotes: false,
+        letters: Letters::Plain,
+        letters_of_session: Letters::Plain,
+    };
     const PLAIN: QuoteModes = QuoteModes { plain_backslash: true, ..USUAL };
 
     #[track_caller]

@@ -44,7 +44,8 @@ impl RowMarks {
 
     pub fn from_words(words: &str) -> RowMarks {
         let has = |wanted: usize| words.split(' ').any(|word| word == WORDS[wanted]);
-        let modes = QuoteModes { plain_backslash: has(2), ansi_quotes: has(3), letters: Letters::among(words) };
+        let letters = Letters::among(words);
+        let modes = QuoteModes { plain_backslash: has(2), ansi_quotes: has(3), letters, letters_of_session: letters };
         RowMarks { lines: has(0), brackets: has(1), modes }
     }
 
@@ -167,7 +168,11 @@ impl RowMarksFinder {
 
     /// Rows of a table follow, with this in front.
     pub fn insert(&mut self, table: &[&[u8]], text: &[u8], modes: QuoteModes) {
-        self.has_one_mode &= *self.modes.get_or_insert(modes) == modes;
+        let known = self.modes.get_or_insert(modes);
+        let letters = known.letters.shared_with(modes.letters);
+        (known.letters, known.letters_of_session) = (letters.unwrap_or_default(), letters.unwrap_or_default());
+        let quotes = |modes: &QuoteModes| (modes.plain_backslash, modes.ansi_quotes);
+        self.has_one_mode &= letters.is_some() && quotes(known) == quotes(&modes);
         let table = short_hash(&table.join(&0));
         let text = short_hash(text);
         self.has_one_insert &= *self.inserts.entry(table).or_insert(text) == text;
@@ -251,6 +256,15 @@ mod tests {
         marks(&format!("{TABLE}INSERT INTO `t` (`a`) VALUES\n(1);\n"), Some("none"));
         marks(&format!("{TABLE}INSERT INTO `u` (`a`) VALUES\n(1);\n"), Some("lines brackets"));
         marks("", Some("lines brackets"));
+    }
+
+    #[test]
+    fn sets_that_only_names_are_read_by_do_not_hide_rows() {
+        let in_set = |set: &str| format!("SET NAMES {set};\n{TABLE}");
+        marks(&in_set("latin1"), Some("lines brackets latin1"));
+        marks(&[in_set("latin1"), in_set("utf8mb4"), in_set("koi8r")].concat(), Some("lines brackets"));
+        marks(&[in_set("utf8mb4"), in_set("latin1"), in_set("latin1")].concat(), Some("lines brackets"));
+        marks(&[in_set("latin1"), in_set("sjis")].concat(), None);
     }
 
     #[test]

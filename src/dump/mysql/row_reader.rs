@@ -112,7 +112,12 @@ mod tests {
     use super::*;
     use crate::dump::letters::Letters;
 
-    const USUAL: QuoteModes = QuoteModes { plain_backslash: false, ansi_quotes: false, letters: Letters::Plain };
+    const USUAL: QuoteModes = QuoteModes {
+        plain_backslash: false,
+        ansi_quotes: false,
+        letters: Letters::Plain,
+        letters_of_session: Letters::Plain,
+    };
 
     const TEXT: &str = "-- (1)\nLOCK TABLES `t` WRITE;\nINSERT INTO `t` (`a`) VALUES\n(1,'),('),\n(2,'\\'\\\\;'),\n(-3,NULL);\n\
                         INSERT INTO `t` (`a`) VALUES (4,f(5));\n/*!40000 ALTER TABLE `t` ENABLE KEYS */;\n";

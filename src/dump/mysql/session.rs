@@ -1,5 +1,8 @@
 //! The settings that enclose a text that was put together of files.
 
+use crate::dump::mysql::modes::ModeTracker;
+use crate::dump::mysql::words::QuoteModes;
+
 /// What comes before all files, of which one begins so: what is needed to load them in any order, and the character set and the time
 /// zone that the rows are in, as that file sets them.
 pub fn header(title: &str, first: &[u8]) -> Vec<u8> {
@@ -14,6 +17,13 @@ const TOLD: [&[u8]; 3] = [b"/*!40101 SET NAMES ", b"/*!50503 SET NAMES ", b"/*!4
 pub fn told_settings(first: &[u8]) -> Vec<u8> {
     let is_told = |line: &&[u8]| TOLD.iter().any(|told| line.starts_with(told));
     first.split_inclusive(|&byte| byte == b'\n').filter(is_told).collect::<Vec<_>>().concat()
+}
+
+/// How text is read behind such lines.
+pub fn modes_behind(settings: &[u8]) -> QuoteModes {
+    let mut modes = ModeTracker::default();
+    settings.split(|&byte| byte == b'\n').for_each(|line| modes.follow(line));
+    modes.present()
 }
 
 const SAVING: &str = "\

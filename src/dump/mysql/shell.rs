@@ -7,11 +7,10 @@ use std::collections::VecDeque;
 
 pub use self::manifest::{DoneManifest, DumpManifest, SchemaManifest, TableManifest};
 
-use crate::dump::mysql::session::{FOOTER, header, told_settings};
+use crate::dump::mysql::session::{FOOTER, header, modes_behind, told_settings};
 use crate::dump::mysql::tab::{Decoding, FieldForm, InsertWriter, RowsText, StatementFile, TabRows};
 use crate::dump::mysql::table_schema;
-use crate::dump::mysql::words::QuoteModes;
-use crate::dump::name::quoted_name;
+use crate::dump::mysql::words::{QuoteModes, quoted_name};
 use crate::dump::unpack::{ArchiveEnd, DirectoryReader, Output, Tell};
 use crate::error::Result;
 
@@ -55,6 +54,7 @@ pub struct ShellDirectory {
     /// What made the last table.
     definition: Vec<u8>,
     rows: Option<RowsText>,
+    modes: QuoteModes,
     text: Vec<u8>,
     fault: Option<String>,
 }
@@ -67,6 +67,7 @@ impl ShellDirectory {
         steps: Vec<ShellStep>,
         fault: Option<String>,
     ) -> ShellDirectory {
+        let settings = settings(manifest, preamble);
         ShellDirectory {
             steps: steps.into(),
             present: None,
@@ -74,7 +75,8 @@ impl ShellDirectory {
             statements: Vec::new(),
             definition: Vec::new(),
             rows: None,
-            text: front(manifest, preamble),
+            modes: modes_behind(&settings),
+            text: front(manifest, &settings),
             fault,
         }
     }
@@ -100,8 +102,8 @@ impl ShellDirectory {
 
     fn begin_table(&mut self, table: ShellTable) {
         let definition = std::mem::take(&mut self.definition);
-        let schema = table_schema(&definition, QuoteModes::default());
-        let mut writer = InsertWriter::new(&table.name, schema.as_ref(), &definition);
+        let schema = table_schema(&definition, self.modes);
+        let mut writer = InsertWriter::new(&table.name, schema.as_ref(), &definition).in_letters(self.modes.letters);
         if !table.columns.is_empty() {
             writer = writer.of_columns(table.columns);
         }
@@ -126,10 +128,8 @@ impl ShellDirectory {
     }
 }
 
-/// What comes before all files.
-fn front(manifest: &DumpManifest, preamble: &[u8]) -> Vec<u8> {
-    let one_line = |text: &str| text.replace(['\n', '\r'], " ");
-    let (dumper, version) = (one_line(&manifest.dumper), one_line(&manifest.server_version));
+/// The character set and the time zone of a dump whose file of settings has this.
+fn settings(manifest: &DumpManifest, preamble: &[u8]) -> Vec<u8> {
     let mut settings = told_settings(preamble);
     if settings.is_empty() {
         let is_name = |name: &&str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -139,8 +139,15 @@ fn front(manifest: &DumpManifest, preamble: &[u8]) -> Vec<u8> {
             settings.extend_from_slice(b"/*!40103 SET TIME_ZONE='+00:00' */;\n");
         }
     }
+    settings
+}
+
+/// What comes before all files.
+fn front(manifest: &DumpManifest, settings: &[u8]) -> Vec<u8> {
+    let one_line = |text: &str| text.replace(['\n', '\r'], " ");
+    let (dumper, version) = (one_line(&manifest.dumper), one_line(&manifest.server_version));
     let banner = format!("-- MySQL dump by {dumper}\n-- Server version\t{version}\n\n");
-    [banner.as_bytes(), &header(TITLE, &settings), &coordinates(manifest)].concat()
+    [banner.as_bytes(), &header(TITLE, settings), &coordinates(manifest)].concat()
 }
 
 /// Where the binary log stood, in the words of `mysqldump`, as comments.
@@ -167,7 +174,7 @@ impl DirectoryReader for ShellDirectory {
             }
             match step {
                 ShellStep::Use(database) => {
-                    let name = quoted_name(&database, b'`');
+                    let name = quoted_name(&database, b'`', self.modes.letters);
                     let parts: [&[u8]; 5] = [b"\n--\n-- Current Database: ", &name, b"\n--\n\nUSE ", &name, b";\n"];
                     self.text.extend(parts.concat());
                 }

@@ -67,7 +67,9 @@ fn created(mut words: Words) -> Belongs {
         let Word::Plain(word) = word else { continue };
         let kind = match word.to_ascii_uppercase().as_slice() {
             b"TABLE" => PartKind::Schema,
-            b"VIEW" if is_plain => PartKind::ViewStub,
+            b"VIEW" if is_plain => {
+                return named(PartKind::ViewStub, Some(words.in_letters_of_session().past_if_exists()));
+            }
             b"VIEW" => PartKind::View,
             b"TRIGGER" => return triggered(words),
             b"PROCEDURE" => PartKind::Procedure,

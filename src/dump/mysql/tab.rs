@@ -15,8 +15,7 @@ pub use self::rows::TabRows;
 pub use self::rows_text::{Decoding, RowsText};
 pub use self::statements::{StatementFile, in_order_of_needs};
 
-use crate::dump::mysql::session::{FOOTER, header};
-use crate::dump::mysql::words::QuoteModes;
+use crate::dump::mysql::session::{FOOTER, header, modes_behind};
 use crate::dump::mysql::{bytes_of_bits, table_schema};
 use crate::dump::unpack::{ArchiveEnd, DirectoryReader, Output, Tell};
 use crate::error::Result;
@@ -150,10 +149,11 @@ impl TabDirectory {
             Some(table) => (&table.name[..], &table.definition[..]),
             None => (of, &[][..]),
         };
-        let schema = table_schema(definition, QuoteModes::default());
-        let writer = InsertWriter::new(name, schema.as_ref(), definition);
+        let modes = modes_behind(self.settings.as_deref().unwrap_or_default());
+        let schema = table_schema(definition, modes);
+        let writer = InsertWriter::new(name, schema.as_ref(), definition).in_letters(modes.letters);
         let name = name.to_vec();
-        let mut lengths = bytes_of_bits(definition, QuoteModes::default());
+        let mut lengths = bytes_of_bits(definition, modes);
         if self.is_of_mysql {
             // It leaves out what it computes itself.
             let is_dumped = schema.iter().flat_map(|schema| &schema.columns).map(|column| !column.is_generated);

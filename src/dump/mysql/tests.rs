@@ -38,6 +38,52 @@ fn end_of(dump: &str) -> DumpEnd {
     read(dump.as_bytes(), &[dump.len()]).1.end
 }
 
+/// Kind, database and name of each part that is of an object, and the database that a banner tells of.
+fn named(dump: &[u8]) -> (Vec<(PartKind, String, String)>, Option<String>) {
+    let (events, facts) = read(dump, &[7]);
+    let shown = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+    let told = parts(&events).into_iter().filter(|part| !part.name.is_empty());
+    let told = told.map(|part| (part.kind, part.database.as_deref().map_or(String::new(), shown), shown(&part.name)));
+    (told.collect(), facts.banner_database.as_deref().map(shown))
+}
+
+#[test]
+fn names_are_in_utf8_whichever_set_they_stand_in() {
+    let dump = b"-- MariaDB dump 10.19  Distrib 10.11\n--\n-- Host: localhost    Database: b\xe9\n-- --\n\n\
+        /*!40101 SET NAMES latin1 */;\n/*!40111 SET @OLD_SQL_NOTES=@@SQL_NOTES, SQL_NOTES=0 */;\n\n\
+        --\n-- Table structure for table `\xe9`\n--\n\nDROP TABLE IF EXISTS `\xe9`;\n\
+        /*!40101 SET @saved_cs_client     = @@character_set_client */;\n\
+        /*!40101 SET character_set_client = utf8mb4 */;\nCREATE TABLE `\xc3\xa9` (\n  `x` int\n);\n\
+        /*!40101 SET character_set_client = @saved_cs_client */;\nLOCK TABLES \xe9 WRITE;\n\
+        INSERT INTO \xe9 VALUES\n(1);\nUNLOCK TABLES;\n\
+        SET @saved_cs_client     = @@character_set_client;\nSET character_set_client = utf8mb4;\n\
+        /*!50001 CREATE VIEW `v\xe9` AS SELECT\n NULL AS `\xc3\xa9` */;\nSET character_set_client = @saved_cs_client;\n\
+        USE `b\xe9`;\n/*!50003 SET character_set_client  = cp1251 */ ;\nDELIMITER ;;\n\
+        CREATE PROCEDURE `\xe4\xee\xec`() SELECT 1;;\nDELIMITER ;\n";
+    let (parts, banner) = named(dump);
+    let expected = [
+        (PartKind::Schema, "", "é"),
+        (PartKind::Data, "", "é"),
+        (PartKind::ViewStub, "", "vé"),
+        (PartKind::Procedure, "bé", "дом"),
+    ];
+    let expected = expected.map(|(kind, database, name)| (kind, database.to_string(), name.to_string()));
+    assert_eq!((parts, banner.as_deref()), (expected.to_vec(), Some("bé")));
+}
+
+#[test]
+fn of_dumps_behind_one_another_each_tells_its_database_in_its_own_set() {
+    let dump = |set: &str, name: &[u8]| {
+        let banner = [b"-- MySQL dump 10.13\n--\n-- Host: localhost    Database: ", name, b"\n"].concat();
+        let settings = format!("/*!40101 SET NAMES {set} */;\n/*!40111 SET @OLD_SQL_NOTES=@@SQL_NOTES */;\n");
+        [&banner, settings.as_bytes(), b"CREATE TABLE t (x int);\n-- Dump completed\n"].concat()
+    };
+    let all = [dump("utf8mb4", "ä".as_bytes()), dump("latin1", b"\xe9"), dump("koi8r", b"\xc4\xcf\xcd")].concat();
+    let (parts, banner) = named(&all);
+    let databases: Vec<_> = parts.iter().map(|(_, database, _)| database.as_str()).collect();
+    assert_eq!((databases, banner.as_deref()), (vec!["", "é", "дом"], Some("ä")));
+}
+
 #[test]
 fn of_many_needs_not_all_are_kept() {
     let needs = |count: usize| {

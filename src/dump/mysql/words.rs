@@ -8,9 +8,9 @@ use crate::dump::letters::Letters;
 /// One word of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Word<'a> {
-    /// A keyword, a number, a name without quotes, a variable with its `@`.
+    /// A keyword, a number, a name without quotes, a variable with its `@`. All of it is ASCII.
     Plain(&'a [u8]),
-    /// A name in quotes, without them, and in UTF-8.
+    /// A name in quotes, without them, or one that is not ASCII; in UTF-8.
     Name(Cow<'a, [u8]>),
     /// A string, as it stands between its quotes.
     Text(&'a [u8]),
@@ -44,6 +44,8 @@ pub struct QuoteModes {
     pub ansi_quotes: bool,
     /// What is in quotes and out of them is written in these letters.
     pub letters: Letters,
+    /// Those of the session, in which dumps have the names of views that stand for others, among text in UTF-8.
+    pub letters_of_session: Letters,
 }
 
 impl QuoteModes {
@@ -110,6 +112,14 @@ impl<'a> Words<'a> {
         if self.pass("IF") {
             self.pass("NOT");
             self.pass("EXISTS");
+        }
+        self
+    }
+
+    /// The same words, in the letters of the session where those present are UTF-8.
+    pub fn in_letters_of_session(mut self) -> Self {
+        if self.modes.letters == Letters::Plain {
+            self.modes.letters = self.modes.letters_of_session;
         }
         self
     }
@@ -201,8 +211,8 @@ fn is_word_byte(byte: u8) -> bool {
 
 /// A name with its doubled quotes made one, in UTF-8.
 pub fn unquoted_name(inside: &[u8], quote: u8, letters: Letters) -> Cow<'_, [u8]> {
-    if letters.are_plain() && !inside.contains(&quote) {
-        return Cow::Borrowed(inside);
+    if !inside.contains(&quote) {
+        return letters.name_in_utf8(inside.into());
     }
     let mut name = Vec::with_capacity(inside.len());
     let mut each = letters.each(inside);
@@ -212,7 +222,7 @@ pub fn unquoted_name(inside: &[u8], quote: u8, letters: Letters) -> Cow<'_, [u8]
             each.next();
         }
     }
-    Cow::Owned(letters.name_in_utf8(name))
+    letters.name_in_utf8(name.into())
 }
 
 /// A name of UTF-8 between quotes as a statement in these letters has it.
@@ -243,7 +253,10 @@ impl<'a> Iterator for Words<'a> {
             _ if is_word_byte(first) => {
                 let length = word_length(rest, self.modes.letters);
                 self.at += length;
-                Word::Plain(&rest[..length])
+                match &rest[..length] {
+                    word if word.is_ascii() => Word::Plain(word),
+                    name => Word::Name(self.modes.letters.name_in_utf8(name.into())),
+                }
             }
             _ => {
                 self.at += 1;

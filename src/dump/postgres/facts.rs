@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::dump::letters::Letters;
 use crate::dump::postgres::row_marks::RowMarks;
 use crate::dump::postgres::settings::Settings;
 use crate::dump::postgres::words::{Word, Words};
@@ -50,6 +51,11 @@ pub fn is_of_mysql(first: &[u8]) -> bool {
 }
 
 impl DumpFacts {
+    /// Those that the dump is in.
+    pub fn letters(&self) -> Letters {
+        self.character_set.as_ref().map_or(Letters::Plain, |name| Letters::of(name.as_bytes()))
+    }
+
     /// Takes note of a comment.
     pub fn note_comment(&mut self, text: &[u8]) {
         if let Some(version) = text.strip_prefix(b"-- Dumped from database version ") {

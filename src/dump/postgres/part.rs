@@ -1,5 +1,8 @@
 //! Part: a range of a dump that belongs together. Each byte of a dump is in exactly one.
 
+use crate::dump::letters::Letters;
+use crate::dump::postgres::Event;
+
 /// What a part tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PartKind {
@@ -86,6 +89,12 @@ pub struct Object {
     pub name: Vec<u8>,
 }
 
+impl Object {
+    fn names(&mut self) -> impl Iterator<Item = &mut Vec<u8>> {
+        self.database.iter_mut().chain([&mut self.schema, &mut self.name])
+    }
+}
+
 /// A part of a dump: it reaches to where the next one starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
@@ -111,4 +120,19 @@ pub enum NeedKind {
     Other,
     /// Who owns it, or may do something with it. In no schema.
     Role,
+}
+
+impl Event {
+    /// With its names, which are in these letters, in UTF-8.
+    pub fn in_utf8(mut self, letters: Letters) -> Event {
+        match &mut self {
+            Event::Part(part) => letters.make_utf8(part.object.names()),
+            Event::Needs(needs) => {
+                letters.make_utf8(needs.iter_mut().flat_map(|need| [&mut need.schema, &mut need.name]))
+            }
+            Event::Owns { table, sequence } => letters.make_utf8(table.names().chain(sequence.names())),
+            Event::Row(_) => {}
+        }
+        self
+    }
 }

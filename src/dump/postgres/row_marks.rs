@@ -90,8 +90,10 @@ impl RowMarksFinder {
         let mut first = [0; 8];
         first.copy_from_slice(&hash(&[database, &table.schema, &table.name].join(&0))[..8]);
         self.lines &= self.tables.insert(u64::from_le_bytes(first));
-        let of_rows = *self.of_rows.get_or_insert(self.strings);
-        self.has_one_mode &= of_rows == self.strings;
+        let known = self.of_rows.get_or_insert(self.strings);
+        let letters = known.letters.shared_with(self.strings.letters);
+        known.letters = letters.unwrap_or_default();
+        self.has_one_mode &= letters.is_some() && known.backslash_escapes == self.strings.backslash_escapes;
     }
 
     /// A statement stands beside rows.

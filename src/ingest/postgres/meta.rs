@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::dump::layout::ROW_MARKS;
+use crate::dump::letters::Letters;
 use crate::dump::name::quoted_name;
 use crate::dump::postgres::{DumpFacts, Need, NeedKind, RowMarks};
 use crate::ingest::dump::{Facts, NeedLine, json_file, needs_comment};
@@ -67,9 +68,9 @@ pub fn restore_comment(needs: &[NeedLine], is_attached: bool) -> Vec<u8> {
 }
 
 /// Makes the schema of a table, unless it is there or every database has it.
-pub fn make_schema(name: &[u8]) -> Vec<u8> {
+pub fn make_schema(name: &[u8], letters: Letters) -> Vec<u8> {
     if name.is_empty() || name == b"public" {
         return b"\n".to_vec();
     }
-    [b"CREATE SCHEMA IF NOT EXISTS ", &quoted_name(name, b'"')[..], b";\n\n"].concat()
+    [b"CREATE SCHEMA IF NOT EXISTS ", &quoted_name(&letters.encoded(name), b'"')[..], b";\n\n"].concat()
 }

@@ -40,11 +40,12 @@ impl Run<'_> {
         }
         let roles = self.roles()?.into_keys().filter(|role| made.roles.contains(role)).collect();
         let lines = self.loader.client.ask(&self.in_database(MAINTENANCE_DATABASE), TABLESPACES)?;
-        let tablespaces = lines.lines().map(from_hex).filter(|name| made.tablespaces.contains(name)).collect();
+        let tablespaces =
+            lines.lines().map(|name| self.as_dumped(name)).filter(|name| made.tablespaces.contains(name)).collect();
         let there = ServerGlobals { roles, tablespaces };
         for (what, names) in [("roles", &there.roles), ("tablespaces", &there.tablespaces)] {
             if !names.is_empty() {
-                let names = shown(names.iter()).join(", ");
+                let names = self.shown(names.iter()).join(", ");
                 self.loader.monitor.note(&format!("{what} that the server has stay as they are: {names}"));
             }
         }
@@ -92,12 +93,12 @@ impl Run<'_> {
         let missing: HashSet<_> = owners.union(&others).filter(|role| !there.contains_key(*role)).collect();
         if !missing.is_empty() {
             let reason = "the server does not have";
-            return Err(Error::Accounts { what: "roles", reason, names: shown(missing.into_iter()) });
+            return Err(Error::Accounts { what: "roles", reason, names: self.shown(missing.into_iter()) });
         }
         let foreign: Vec<_> = owners.iter().filter(|role| there.get(*role) == Some(&false)).collect();
         if !foreign.is_empty() {
             let reason = "whoever loads it is neither nor a member of";
-            return Err(Error::Accounts { what: "owners", reason, names: shown(foreign.into_iter()) });
+            return Err(Error::Accounts { what: "owners", reason, names: self.shown(foreign.into_iter()) });
         }
         Ok(())
     }
@@ -106,12 +107,18 @@ impl Run<'_> {
     fn roles(&self) -> Result<HashMap<Vec<u8>, bool>> {
         let lines = self.loader.client.ask(&self.in_database(MAINTENANCE_DATABASE), ROLES)?;
         let roles = lines.lines().filter_map(|line| line.split_once(' '));
-        Ok(roles.map(|(name, may_own)| (from_hex(name), may_own == "true")).collect())
+        Ok(roles.map(|(name, may_own)| (self.as_dumped(name), may_own == "true")).collect())
     }
-}
 
-fn shown<'n>(roles: impl Iterator<Item = &'n Vec<u8>>) -> Vec<String> {
-    let mut names: Vec<_> = roles.map(|role| String::from_utf8_lossy(role).into_owned()).collect();
-    names.sort();
-    names
+    /// A name that the server tells, as statements of the dump have it.
+    fn as_dumped(&self, digits: &str) -> Vec<u8> {
+        self.letters.encoded(&from_hex(digits)).into_owned()
+    }
+
+    fn shown<'n>(&self, names: impl Iterator<Item = &'n Vec<u8>>) -> Vec<String> {
+        let in_utf8 = |name: &'n Vec<u8>| self.letters.name_in_utf8(name.into());
+        let mut names: Vec<_> = names.map(|name| String::from_utf8_lossy(&in_utf8(name)).into_owned()).collect();
+        names.sort();
+        names
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use crate::dump::layout::{ATTACHMENT_FILE, DATA_FILE, POST_FILE, RESTORE_FILE, SCHEMA_FILE};
+use crate::dump::letters::Letters;
 use crate::dump::name::{split_at_dots, split_quoted};
 use crate::dump::postgres::{QualifiedName, TableInSchema, foreign_keys, table_schema};
 use crate::error::{Error, Result};
@@ -12,7 +13,7 @@ use crate::load::LoadReport;
 use crate::load::loader::Load;
 use crate::load::postgres::present::Present;
 use crate::load::postgres::{Run, quoted};
-use crate::load::tables::{Database, TableName, text_in, text_of};
+use crate::load::tables::{Database, TableName, refuse_other_letters, text_in, text_of};
 use crate::load::text::{Change, SqlText, Stretch};
 use crate::repository::content::Content;
 
@@ -34,10 +35,16 @@ impl PlacedTable {
         TableName { database: &self.of_database, schema: Some(&self.old.schema), table: &self.old.table }
     }
 
-    /// What it is called in its file and what it is to be called.
-    fn change(&self) -> Option<Change> {
+    /// What it is called in its file, which is in these letters, and what it is to be called.
+    fn change(&self, letters: Letters) -> Option<Change> {
         let new = TableInSchema { schema: self.schema.clone().into(), table: self.table.clone().into() };
-        (self.old != new).then(|| Change::PostgresTable { old: self.old.clone(), new })
+        (self.old != new).then(|| {
+            let [old, new] = [self.old.clone(), new].map(|TableInSchema { schema, table }| TableInSchema {
+                schema: letters.encoded(&schema).into_owned(),
+                table: letters.encoded(&table).into_owned(),
+            });
+            Change::PostgresTable { old, new }
+        })
     }
 
     fn place(&self) -> [&str; 3] {
@@ -109,7 +116,7 @@ impl Run<'_> {
         let mut made_of = vec![Stretch::Statement(begin.into())];
         made_of.extend(tables.iter().map(|table| Stretch::File(table.content.clone())));
         // There is a new name only for one that is alone.
-        let rename = tables.first().and_then(PlacedTable::change);
+        let rename = tables.first().and_then(|table| table.change(self.letters));
         let mut end = Vec::new();
         for attachment in tables.iter().filter_map(|table| table.attachment.as_ref()) {
             end.extend(text_in(&contents, Some(attachment))?);
@@ -150,9 +157,10 @@ impl Run<'_> {
             return refuse("its rows come by way of it (--load-via-partition-root), which only the whole dump loads");
         }
         let all = self.tables.partitions(&table.of_database, &contents)?;
+        let in_utf8 = |name: &Vec<u8>| self.letters.name_in_utf8(name.into()).into_owned();
         let in_schema = |name: &QualifiedName| TableInSchema {
-            schema: name.schema.clone().unwrap_or_else(|| table.old.schema.clone()),
-            table: name.name.clone(),
+            schema: name.schema.as_ref().map_or_else(|| table.old.schema.clone(), in_utf8),
+            table: in_utf8(&name.name),
         };
         let (mut found, mut looked_at) = (vec![table.old.clone()], 0);
         while looked_at < found.len() {
@@ -207,6 +215,7 @@ impl Run<'_> {
         let old = TableInSchema { schema: schema.unwrap_or_default().to_vec(), table: table.to_vec() };
         let own = [text_of(&old.schema)?, text_of(table)?];
         let [database, schema, table] = self.place_for(&found.name, own)?;
+        refuse_other_letters(self.letters, &[&schema, &table])?;
         let of_database = of_database.to_vec();
         Ok(PlacedTable { of_database, old, content: found.content, attachment: None, database, schema, table })
     }

@@ -34,7 +34,7 @@ impl Language {
     pub fn push_name(&self, name: &[u8], text: &mut Vec<u8>) {
         text.extend(match self {
             Language::Mysql { modes, .. } => mysql::quoted_name(name, b'`', modes.letters),
-            Language::Postgres(_) => quoted_name(name, b'"'),
+            Language::Postgres(letters) => quoted_name(&letters.encoded(name), b'"'),
         });
     }
 

@@ -183,8 +183,11 @@ fn push_name(name: &[u8], modes: QuoteModes, text: &mut Vec<u8>) {
 
 /// How strings are read in a dump.
 pub fn modes(dump: &DumpSide) -> Result<QuoteModes> {
-    Ok(match dump.marks()? {
+    let modes = match dump.marks()? {
         DumpMarks::Mysql(marks) => marks.modes,
         DumpMarks::Postgres(_) | DumpMarks::Mongo(_) => QuoteModes::default(),
-    })
+    };
+    // Rows tell the letters, too, but not every dump has some.
+    let letters = dump.letters();
+    Ok(QuoteModes { letters, letters_of_session: letters, ..modes })
 }

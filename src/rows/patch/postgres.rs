@@ -105,12 +105,7 @@ impl PatchWriter<'_> {
                 self.monitor.note(&format!("{name} is made anew, too: it is a part or an heir of {}", shown(because)));
             }
         }
-        Ok(DatabasePatch {
-            name: plans[0].database.clone(),
-            letters: Letters::of(self.encoding()?.as_bytes()),
-            sides,
-            settled,
-        })
+        Ok(DatabasePatch { name: plans[0].database.clone(), letters: self.dumps[to].letters(), sides, settled })
     }
 
     /// What happens in the transaction of a database.
@@ -144,6 +139,7 @@ impl PatchWriter<'_> {
             let path = [&of_schema[0].pair.parent_path()[..], SEQUENCES_DIRECTORY.as_bytes()].join(&b'/');
             for (file, sequence) in self.changed_sequences(&path)? {
                 let name = file.strip_suffix(b".sql").and_then(name_of_file).unwrap_or_default();
+                let name = self.dumps[0].letters().encoded(&name).into_owned();
                 let Some(value) = sequence_value(&sequence) else { continue };
                 for plan in of_schema {
                     let [_, to] = self.direction.sides();

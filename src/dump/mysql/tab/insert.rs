@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::dump::mysql::words::{QuoteModes, Word, Words};
-use crate::dump::name::quoted_name;
+use crate::dump::letters::Letters;
+use crate::dump::mysql::words::{QuoteModes, Word, Words, quoted_name};
 use crate::dump::table::{Column, ColumnKind, TableSchema};
 
 /// A statement ends with the row that makes it longer.
@@ -20,6 +20,8 @@ pub struct InsertWriter {
     names: Option<Vec<Vec<u8>>>,
     /// Its rows, once their number of values is known.
     rows: Option<Rows>,
+    /// Statements are in these.
+    letters: Letters,
     /// All its text is UTF-8.
     is_utf8: bool,
     /// Bytes of the present statement; 0 between statements.
@@ -41,9 +43,15 @@ impl InsertWriter {
             columns: schema.map(|schema| schema.columns.clone()).unwrap_or_default(),
             names: None,
             rows: None,
+            letters: Letters::Plain,
             is_utf8: has_only_utf8(definition),
             length: 0,
         }
+    }
+
+    /// The same in these letters.
+    pub fn in_letters(self, letters: Letters) -> InsertWriter {
+        InsertWriter { letters, ..self }
     }
 
     /// The same for rows whose values are of these columns, and whose text is in the character set of the session.
@@ -90,9 +98,13 @@ impl InsertWriter {
         }
     }
 
+    fn name(&self, name: &[u8]) -> Vec<u8> {
+        quoted_name(name, b'`', self.letters)
+    }
+
     /// Which columns so many values are of: all, or those that show, or those that are not computed.
     fn begin(&self, count: usize) -> Result<Rows, String> {
-        let mut insert = [b"INSERT INTO ", &quoted_name(&self.table, b'`')[..]].concat();
+        let mut insert = [b"INSERT INTO ", &self.name(&self.table)[..]].concat();
         if let Some(names) = &self.names {
             return self.begin_named(names, count, insert);
         }
@@ -106,7 +118,7 @@ impl InsertWriter {
         let columns = columns
             .ok_or_else(|| format!("its rows have {count} values, the table has {} columns", self.columns.len()))?;
         if columns.len() < self.columns.len() || self.columns.iter().any(|it| it.is_invisible) {
-            let names: Vec<_> = columns.iter().map(|column| quoted_name(&column.name, b'`')).collect();
+            let names: Vec<_> = columns.iter().map(|column| self.name(&column.name)).collect();
             insert.extend_from_slice(&[b" (", &names.join(&b","[..])[..], b")"].concat());
         }
         insert.extend_from_slice(b" VALUES\n");
@@ -121,7 +133,7 @@ impl InsertWriter {
         }
         let is_all = self.columns.iter().map(|column| &column.name).eq(names);
         if !is_all || self.columns.iter().any(|column| column.is_invisible) {
-            let names: Vec<_> = names.iter().map(|name| quoted_name(name, b'`')).collect();
+            let names: Vec<_> = names.iter().map(|name| self.name(name)).collect();
             insert.extend_from_slice(&[b" (", &names.join(&b","[..])[..], b")"].concat());
         }
         insert.extend_from_slice(b" VALUES\n");

@@ -249,7 +249,8 @@ impl MydumperText {
             if self.used != wanted {
                 self.used = wanted;
                 made.push(b'\n');
-                made.extend(use_database(self.databases.get(&file.database).unwrap_or(&file.database)));
+                let name = self.databases.get(&file.database).unwrap_or(&file.database);
+                made.extend(use_database(name, first));
             }
         }
         made.extend_from_slice(self.titles.next(file).as_bytes());

@@ -6,6 +6,7 @@ use crate::dump::layout::{
     DEFAULT_PRIVILEGES_FILE, FUNCTIONS_DIRECTORY, META_DIRECTORY, OF_SCHEMA_FILE, PARTS_FILE, PUBLICATIONS_DIRECTORY,
     SCHEMA_FILE, SEQUENCES_DIRECTORY, TABLES_DIRECTORY, VIEWS_DIRECTORY,
 };
+use crate::dump::letters::Letters;
 use crate::dump::name::{file_name, name_of_file};
 use crate::dump::part_line::PartLine;
 use crate::dump::postgres::{Need, NeedKind, TableInSchema};
@@ -16,6 +17,8 @@ use crate::rows::side::DumpSide;
 /// A database of a dump.
 pub struct DumpedDatabase<'d> {
     dump: &'d DumpSide<'d>,
+    /// Names are as its statements have them.
+    letters: Letters,
     /// The name of its directory.
     directory: Vec<u8>,
     node: Option<Node>,
@@ -34,13 +37,24 @@ pub type TakeText<'t> = dyn FnMut(TableInSchema, &[u8]) -> Result<()> + 't;
 impl<'d> DumpedDatabase<'d> {
     pub fn new(dump: &'d DumpSide<'d>, directory: &[u8]) -> Result<DumpedDatabase<'d>> {
         let node = dump.repository.tree()?.lookup_path(&dump.snapshot.manifest.root, directory)?;
-        let mut found = DumpedDatabase { dump, directory: directory.to_vec(), node, schemas: Vec::new() };
+        let (directory, letters) = (directory.to_vec(), dump.letters());
+        let mut found = DumpedDatabase { dump, letters, directory, node, schemas: Vec::new() };
         let schemas = found.node.as_ref().map_or(Ok(Vec::new()), |node| found.entries(node))?;
         for (directory, node) in schemas {
-            let name = name_of_file(&directory).filter(|_| node.directory().is_some());
+            let name = found.name_of(&directory).filter(|_| node.directory().is_some());
             found.schemas.extend(name.map(|name| Schema { name, directory, node }));
         }
         Ok(found)
+    }
+
+    /// The name of a file for this name.
+    pub fn file_name(&self, name: &[u8], suffix: &str) -> Vec<u8> {
+        file_name(&self.letters.name_in_utf8(name.into()), suffix)
+    }
+
+    /// The name that a file has its name of.
+    fn name_of(&self, file: &[u8]) -> Option<Vec<u8>> {
+        name_of_file(file).map(|name| self.letters.encoded(&name).into_owned())
     }
 
     pub fn is_there(&self) -> bool {
@@ -93,7 +107,7 @@ impl<'d> DumpedDatabase<'d> {
     }
 
     pub fn has_table(&self, table: &TableInSchema) -> Result<bool> {
-        Ok(self.in_schema(&table.schema, TABLES_DIRECTORY, &file_name(&table.table, ""))?.is_some())
+        Ok(self.in_schema(&table.schema, TABLES_DIRECTORY, &self.file_name(&table.table, ""))?.is_some())
     }
 
     fn in_schema(&self, schema: &[u8], directory: &str, file: &[u8]) -> Result<Option<Node>> {
@@ -103,7 +117,7 @@ impl<'d> DumpedDatabase<'d> {
 
     /// A file of a table, empty where it has none.
     pub fn text_of(&self, table: &TableInSchema, file: &str) -> Result<Vec<u8>> {
-        let place = [&file_name(&table.table, "")[..], file.as_bytes()].join(&b'/');
+        let place = [&self.file_name(&table.table, "")[..], file.as_bytes()].join(&b'/');
         self.text(self.in_schema(&table.schema, TABLES_DIRECTORY, &place)?)
     }
 
@@ -113,7 +127,7 @@ impl<'d> DumpedDatabase<'d> {
 
     /// The file of a sequence.
     pub fn sequence(&self, schema: &[u8], name: &[u8]) -> Result<Vec<u8>> {
-        self.text(self.in_schema(schema, SEQUENCES_DIRECTORY, &file_name(name, ".sql"))?)
+        self.text(self.in_schema(schema, SEQUENCES_DIRECTORY, &self.file_name(name, ".sql"))?)
     }
 
     /// Gives the names of all tables, with this file of each.
@@ -121,7 +135,7 @@ impl<'d> DumpedDatabase<'d> {
         for schema in &self.schemas {
             for (directory, node) in self.entries_in(&schema.node, TABLES_DIRECTORY)? {
                 self.dump.go_on()?;
-                let Some(table) = name_of_file(&directory) else { continue };
+                let Some(table) = self.name_of(&directory) else { continue };
                 let text = self.text(self.below(&node, &[file.as_bytes()])?)?;
                 take(TableInSchema { schema: schema.name.clone(), table }, &text)?;
             }
@@ -134,7 +148,7 @@ impl<'d> DumpedDatabase<'d> {
         for schema in &self.schemas {
             for (file, node) in self.entries_in(&schema.node, directory)? {
                 self.dump.go_on()?;
-                let name = file.strip_suffix(b".sql").and_then(name_of_file).unwrap_or(file);
+                let name = file.strip_suffix(b".sql").and_then(|name| self.name_of(name)).unwrap_or(file);
                 take(TableInSchema { schema: schema.name.clone(), table: name }, &self.dump.text(node.content())?)?;
             }
         }
@@ -157,7 +171,7 @@ impl<'d> DumpedDatabase<'d> {
         let in_any = |directories: &[&str]| {
             for directory in directories {
                 let suffix = if *directory == TABLES_DIRECTORY { "" } else { ".sql" };
-                if self.in_schema(schema, directory, &file_name(name, suffix))?.is_some() {
+                if self.in_schema(schema, directory, &self.file_name(name, suffix))?.is_some() {
                     return Ok(true);
                 }
             }
@@ -181,7 +195,7 @@ impl<'d> DumpedDatabase<'d> {
     /// Functions have their arguments in the names of their files.
     fn has_function(&self, schema: &[u8], name: &[u8]) -> Result<bool> {
         let Some(schema) = self.schema(schema) else { return Ok(false) };
-        let start = file_name(&[name, b"("].concat(), "");
+        let start = self.file_name(&[name, b"("].concat(), "");
         Ok(self.entries_in(&schema.node, FUNCTIONS_DIRECTORY)?.iter().any(|(file, _)| file.starts_with(&start)))
     }
 

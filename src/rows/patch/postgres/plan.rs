@@ -86,6 +86,8 @@ impl PatchWriter<'_> {
         let database = required(pair.database(), &name, too_long)?;
         let known = schemas.iter().flatten().map(|schema| schema.name.clone()).next();
         let [schema, table] = [required(pair.schema(), &name, too_long)?, required(known, &name, too_long)?];
+        // As statements have them.
+        let [schema, table] = [schema, table].map(|name| self.dumps[0].letters().encoded(&name).into_owned());
         let name = TableInSchema { schema, table };
         Ok(Plan { pair: pair.clone(), database, name, schemas, way: Way::Rows, because: None })
     }

@@ -4,7 +4,6 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::dump::layout::{ATTACHMENT_FILE, POST_FILE, RESTORE_FILE, SCHEMA_FILE, TABLES_DIRECTORY};
-use crate::dump::name::file_name;
 use crate::dump::postgres::{
     Alteration, Need, NeedKind, QualifiedName, TableInSchema, attachment, each_statement, needs, owns_sequence, parents,
 };
@@ -115,7 +114,7 @@ impl PatchWriter<'_> {
     fn pair_of(&self, table: &TableInSchema, database: &DumpedDatabase) -> Result<Option<TablePair>> {
         let Some(directories) = database.directories_of(table) else { return Ok(None) };
         let roots = self.dumps.map(|dump| Some(&dump.snapshot.manifest.root));
-        let own = file_name(&table.table, "");
+        let own = database.file_name(&table.table, "");
         let path = [&directories.join(&b'/'), TABLES_DIRECTORY.as_bytes(), &own].join(&b'/');
         table_at(self.dumps[0].repository, roots, &path, directories, &own)
     }
