@@ -58,7 +58,7 @@ impl ExportReader {
         if !self.export.is_between() {
             self.text.extend_from_slice(&piece[taken..]);
         }
-        Ok(!self.fault().is_some() && self.text.len() <= TEXT_MAX_BYTES)
+        Ok(self.fault().is_none() && self.text.len() <= TEXT_MAX_BYTES)
     }
 
     /// What it stumbled over, by its place in what it was given.
