@@ -726,10 +726,10 @@ fn made_rows(tables: u64, rows: u64) -> Vec<u8> {
     for table in 0..tables {
         let title =
             format!("--\n-- Data for Name: t{table}; Type: TABLE DATA; Schema: public; Owner: postgres\n--\n\n");
-        let _ = write!(dump, "{title}COPY public.t{table} (id, name) FROM stdin;\n");
+        let _ = writeln!(dump, "{title}COPY public.t{table} (id, name) FROM stdin;");
         for row in 0..rows {
             let noise = (table * rows + row).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let _ = write!(dump, "{row}\t{noise:016x}{:016x}\n", noise.reverse_bits());
+            let _ = writeln!(dump, "{row}\t{noise:016x}{:016x}", noise.reverse_bits());
         }
         dump.push_str("\\.\n\n\n");
     }
