@@ -16,7 +16,7 @@ pub enum Letters {
     /// UTF-8, and whatever is not known.
     #[default]
     Plain,
-    /// Another set of which no byte of a letter looks like another character: that at this place of [`SETS`].
+    /// Another set of which no byte of a letter looks like another character: that at this place of `SETS`.
     Of(u8),
     Sjis,
     Cp932,
