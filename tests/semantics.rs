@@ -405,6 +405,7 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
          as `restore --into` does.",
         "dumps_of_mysql_in_letters_of_two_bytes_come_back",
     ),
+    ("Of several dumps it tells each client the set of its own.", "each_of_several_dumps_is_loaded_in_its_own_set"),
     (
         "Names are shown in UTF-8, in whichever sets a dump has them: one that is not in UTF-8 has those of a table in two.",
         "a_name_of_mysql_is_the_same_wherever_a_dump_has_it",

@@ -26,8 +26,6 @@ pub struct Client {
     pub arguments: Vec<OsString>,
     /// The option behind which it takes a statement.
     pub statement_option: &'static str,
-    /// Arguments that it gets besides where it is given text.
-    pub of_text: Vec<OsString>,
     pub environment: Environment,
     /// Variables of the user's that it does not inherit.
     pub withheld: Vec<&'static str>,
@@ -107,7 +105,7 @@ impl Client {
         give: impl FnOnce(&mut Feed) -> Result<()>,
     ) -> Result<Result<(), Complaint>> {
         let mut command = self.command();
-        command.args(&self.of_text).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|cause| self.cannot_start(&cause))?;
         // All were asked for above.
         let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 
 use crate::dump::layout::database_directory;
 use crate::dump::letters::Letters;
+use crate::dump::mysql::MysqlDump;
 use crate::dump::name::{split_at_dots, split_quoted};
 use crate::error::{Error, Result};
 use crate::load::client::Client;
@@ -14,11 +16,12 @@ use crate::load::passages::BY_USE;
 use crate::load::places::Places;
 use crate::load::server::MysqlUrl;
 use crate::load::steps::{MYSQL, load_dump};
-use crate::load::tables::{DumpTables, FoundTable, TableName, refuse_other_letters, text_of};
+use crate::load::tables::{Database, DumpTables, FoundTable, TableName, refuse_other_letters, text_of};
 use crate::load::text::{Change, SqlText};
 use crate::load::{LoadOptions, LoadReport};
 use crate::progress::Monitor;
 use crate::repository::Repository;
+use crate::repository::content::Content;
 use crate::repository::snapshot::Snapshot;
 
 mod definers;
@@ -49,6 +52,38 @@ struct Run<'a> {
     options: &'a LoadOptions,
 }
 
+/// The beginning of a dump, or of a `restore.sql`, in which it says in which set it is.
+const BEGINNING_MAX_BYTES: usize = 64 << 10;
+
+/// The character set of a text.
+#[derive(Default)]
+struct TextSet {
+    name: String,
+    letters: Letters,
+}
+
+impl TextSet {
+    /// What a client is told of a text in this set, and in which database to begin. Dumps tell its name, which would be an option if it
+    /// stood there alone and began as one.
+    fn arguments(&self, database: Option<&str>) -> Result<Vec<OsString>> {
+        let mut arguments: Vec<OsString> = Vec::new();
+        let mut in_database = database.map_or(Vec::new(), |database| database.as_bytes().to_vec());
+        if !self.letters.are_plain() {
+            // Else it would take a part of a letter for the backslash that it looks like. It takes its arguments to be in that set, too.
+            arguments.push(format!("--default-character-set={}", self.name).into());
+            if !self.letters.have(&in_database) {
+                let reason = format!("the dump is in {}, which has no such letters", self.name);
+                return Err(Error::invalid("database", database.unwrap_or_default(), reason));
+            }
+            in_database = self.letters.encoded(&in_database).into_owned();
+        }
+        if database.is_some() {
+            arguments.push(OsString::from_vec([b"--database=", &in_database[..]].concat()));
+        }
+        Ok(arguments)
+    }
+}
+
 /// A table, and where it goes.
 struct PlacedTable<'n> {
     /// As it was asked for.
@@ -66,12 +101,8 @@ pub fn load(
     monitor: &dyn Monitor,
 ) -> Result<LoadReport> {
     let tables = DumpTables::of(repository.tree()?, &snapshot.manifest.root)?;
-    let loader = Loader {
-        client: client(snapshot, server, options),
-        lines: StatementLines::Mysql,
-        threads: options.threads,
-        monitor,
-    };
+    let loader =
+        Loader { client: client(server, options), lines: StatementLines::Mysql, threads: options.threads, monitor };
     let letters = Letters::of_facts(&snapshot.manifest.facts);
     let run = Run { repository, tables, loader, letters, server, options };
     match options.tables.as_slice() {
@@ -80,7 +111,7 @@ pub fn load(
     }
 }
 
-fn client(snapshot: &Snapshot, server: &MysqlUrl, options: &LoadOptions) -> Client {
+fn client(server: &MysqlUrl, options: &LoadOptions) -> Client {
     let MysqlUrl { user, host, port, socket, defaults_file, database: _ } = server;
     // An option file has to come first.
     let mut arguments: Vec<OsString> = Vec::new();
@@ -100,18 +131,7 @@ fn client(snapshot: &Snapshot, server: &MysqlUrl, options: &LoadOptions) -> Clie
     arguments.extend(ARGUMENTS.map(OsString::from));
     let program = Client::program(options.client.as_ref(), &CLIENTS);
     let environment = options.environment.clone();
-    let character_set = snapshot.manifest.facts.get("character_set").map(String::as_str).unwrap_or_default();
-    // Else it would take a part of a letter for the backslash that it looks like.
-    let of_text = match Letters::of(character_set.as_bytes()).are_plain() {
-        true => Vec::new(),
-        false => vec![format!("--default-character-set={character_set}").into()],
-    };
-    Client { program, arguments, statement_option: "--execute", of_text, environment, withheld: Vec::new() }
-}
-
-/// Has a client begin in a database. Dumps tell its name, which would be an option if it stood there alone and began as one.
-fn in_database(database: &str) -> OsString {
-    format!("--database={database}").into()
+    Client { program, arguments, statement_option: "--execute", environment, withheld: Vec::new() }
 }
 
 impl<'a> Run<'a> {
@@ -126,17 +146,18 @@ impl<'a> Run<'a> {
         self.look_at_definers(requirements.definers)?;
         let without_replication = self.without_replication(&requirements.replication);
         let bytes = content.size;
+        let sets = places.passages().iter().map(|passage| self.set_of(&content, passage.range.start));
+        let sets = sets.collect::<Result<Vec<TextSet>>>()?;
         let mut loads = Vec::new();
-        for passage in places.passages() {
+        for (passage, set) in places.passages().iter().zip(&sets) {
             let database = places.beginning_of(passage)?;
             self.make_database(database.as_deref())?;
             let mut text = SqlText::stretch_of(contents, content.clone(), passage.range.clone(), self.options.threads);
             text.changes.extend(self.without_definers());
             text.changes.extend(without_replication.clone());
-            let arguments = database.map(|database| in_database(&database)).into_iter().collect();
-            loads.push(Load { what: places.title_of(passage)?, text, arguments });
+            loads.push(Load { what: places.title_of(passage)?, text, arguments: set.arguments(database.as_deref())? });
         }
-        load_dump(&self.loader, &MYSQL, loads, self.tables.parts(snapshot)?, &self.arguments(&places)?)?;
+        load_dump(&self.loader, &MYSQL, loads, self.tables.parts(snapshot)?, &self.arguments(&places, &sets)?)?;
         Ok(LoadReport { tables: None, bytes })
     }
 
@@ -156,11 +177,27 @@ impl<'a> Run<'a> {
         Some(Change::WithoutReplication)
     }
 
-    /// What clients are told to load into databases, by the names of their directories.
-    fn arguments(&self, places: &Places) -> Result<HashMap<Vec<u8>, Vec<OsString>>> {
-        let databases = self.tables.databases().iter();
-        let told = |database| Ok(vec![in_database(&text_of(&places.place_of(database))?)]);
-        databases.map(|database| Ok((database_directory(&database.name), told(database)?))).collect()
+    /// What clients are told to load into databases, by the names of their directories; `sets` are those of the passages.
+    fn arguments(&self, places: &Places, sets: &[TextSet]) -> Result<HashMap<Vec<u8>, Vec<OsString>>> {
+        let told = |database: &Database| {
+            let directory = database_directory(&database.name);
+            let mut passages = places.passages().iter().zip(sets);
+            let set = passages.find(|(passage, _)| passage.is_about(&directory)).map(|(_, set)| set);
+            let place = text_of(&places.place_of(database))?;
+            let arguments = set.unwrap_or(&TextSet::default()).arguments(Some(&place))?;
+            Ok((directory, arguments))
+        };
+        self.tables.databases().iter().map(told).collect()
+    }
+
+    /// The set of a text of which this is the beginning.
+    fn set_of(&self, content: &Content, start: u64) -> Result<TextSet> {
+        let mut beginning = Vec::new();
+        self.repository.contents()?.read(content, start, BEGINNING_MAX_BYTES, &mut beginning)?;
+        let mut dump = MysqlDump::default();
+        dump.push(&beginning, &mut |_| {});
+        let name = dump.finish(&mut |_| {}).character_set;
+        Ok(name.map_or(TextSet::default(), |name| TextSet { letters: Letters::of(name.as_bytes()), name }))
     }
 
     fn load_tables(&self, names: &[String]) -> Result<LoadReport> {
@@ -170,12 +207,13 @@ impl<'a> Run<'a> {
         let mut loads = Vec::new();
         for PlacedTable { what, found, database, table } in placed {
             self.make_database(Some(&database))?;
+            let arguments = self.set_of(&found.content, 0)?.arguments(Some(&database))?;
             let mut text = SqlText::whole(self.repository.contents()?, found.content, 1);
             text.changes.extend(self.without_definers());
             if found.name.table != table.as_bytes() {
                 text.changes.push(Change::MysqlTable { old: found.name.table.to_vec(), new: table.into_bytes() });
             }
-            loads.push(Load { what: what.to_string(), text, arguments: vec![in_database(&database)] });
+            loads.push(Load { what: what.to_string(), text, arguments });
         }
         let report = LoadReport { tables: Some(loads.len() as u64), bytes: loads.iter().map(Load::bytes).sum() };
         self.loader.run_all(loads)?;

@@ -18,19 +18,24 @@ pub struct Passage {
     pub unnamed: Option<Vec<u8>>,
     /// What it is part of.
     pub input: String,
-    /// It is about databases to which it leads.
-    is_led: bool,
+    /// The directories of those to which it leads, or whose names stand in its statements.
+    named: HashSet<Vec<u8>>,
     makes_globals: bool,
 }
 
 impl Passage {
     fn beginning(start: u64, input: String, unnamed: Option<Vec<u8>>) -> Passage {
-        Passage { range: start..start, unnamed, input, is_led: false, makes_globals: false }
+        Passage { range: start..start, unnamed, input, named: HashSet::new(), makes_globals: false }
     }
 
     /// Whether it makes what is in no database, such as roles, and nothing else.
     pub fn is_global(&self) -> bool {
-        self.makes_globals && self.unnamed.is_none() && !self.is_led
+        self.makes_globals && self.unnamed.is_none() && self.named.is_empty()
+    }
+
+    /// Whether it is about the database of this directory.
+    pub fn is_about(&self, directory: &[u8]) -> bool {
+        self.unnamed.as_deref() == Some(directory) || self.named.contains(directory)
     }
 }
 
@@ -127,19 +132,22 @@ impl<'d> PassageFinder<'d> {
         // There is one from the beginning.
         let Some(present) = self.passages.last_mut() else { return };
         if self.is_led || self.led_to.contains(directory) {
-            present.is_led = true;
-            self.led_to.insert(directory.to_vec());
+            if !present.named.contains(directory) {
+                present.named.insert(directory.to_vec());
+                self.led_to.insert(directory.to_vec());
+            }
             return;
         }
         match &present.unnamed {
             Some(unnamed) if unnamed == directory => {}
-            None if !present.is_led => present.unnamed = Some(directory.to_vec()),
-            _ => {
-                let input = present.input.clone();
-                if let Some(start) = header {
+            None if present.named.is_empty() => present.unnamed = Some(directory.to_vec()),
+            _ => match header {
+                Some(start) => {
+                    let input = present.input.clone();
                     self.begin(start, input, Some(directory.to_vec()));
                 }
-            }
+                None => drop(present.named.insert(directory.to_vec())),
+            },
         }
     }
 
@@ -178,6 +186,7 @@ mod tests {
         let found = finder.finish(10 * parts.len() as u64);
         assert!(found.windows(2).all(|pair| pair[0].range.end == pair[1].range.start), "{found:?}");
         let name = |unnamed: Vec<u8>| String::from_utf8(unnamed).unwrap();
+        assert!(found.iter().all(|passage| passage.unnamed.as_ref().is_none_or(|name| passage.is_about(name))));
         found.into_iter().map(|passage| (passage.range.start, passage.unnamed.map(name))).collect()
     }
 

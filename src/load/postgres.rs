@@ -69,7 +69,6 @@ pub fn load(
         program: Client::program(options.client.as_ref(), &CLIENTS),
         arguments: ARGUMENTS.map(OsString::from).to_vec(),
         statement_option: "--command",
-        of_text: Vec::new(),
         environment: options.environment.clone(),
         withheld: withheld(server),
     };

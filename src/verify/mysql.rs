@@ -9,6 +9,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::dump::layout::{RESERVED, VIEWS_DIRECTORY};
+use crate::dump::letters::Letters;
 use crate::dump::mysql::{Account, QuoteModes, Requirements, RequirementsFinder, SERVER_DATABASES, quoted};
 use crate::dump::name::name_of_file;
 use crate::error::{Error, Result};
@@ -235,13 +236,15 @@ impl Engine for MysqlEngine {
         if let Some(set) = snapshot.manifest.facts.get("character_set") {
             command.arg(option(b"--default-character-set=", set.as_bytes()));
         }
+        // It takes its arguments to be in that set.
+        let letters = Letters::of_facts(&snapshot.manifest.facts);
         let (tree, mut databases) = (repository.tree()?, Vec::new());
         for (name, node) in databases_of(tree, &snapshot.manifest.root)? {
             // A view that cannot be asked, since its definer is not there say, would end the dump.
             for view in names_in(tree, &node, VIEWS_DIRECTORY.as_bytes())? {
-                command.arg(option(b"--ignore-table=", &[&name[..], b".", &view].concat()));
+                command.arg(option(b"--ignore-table=", &letters.encoded(&[&name[..], b".", &view].concat())));
             }
-            databases.push(OsString::from_vec(name));
+            databases.push(OsString::from_vec(letters.encoded(&name).into_owned()));
         }
         if databases.is_empty() {
             // It wants to be told what to dump: here something of the server's, and of that no more than who made the dump.
