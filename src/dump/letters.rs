@@ -179,7 +179,9 @@ impl Letters {
 
     fn bytes_of(self, name: &[u8]) -> Option<Vec<u8>> {
         let (code, text) = self.code().zip(std::str::from_utf8(name).ok())?;
-        code.encoded(&self.exchanged(text, |(of_others, of_sjis)| (of_sjis, of_others)))
+        let text = self.exchanged(text, |(of_others, of_sjis)| (of_sjis, of_others));
+        // Some letters are written as others that look like them: a yen sign as a backslash.
+        code.encoded(&text).filter(|bytes| code.decoded(bytes).as_deref() == Some(&*text))
     }
 
     fn decoded(self, name: &[u8]) -> Option<String> {
@@ -246,7 +248,10 @@ mod tests {
             assert_eq!(table.name, text.as_bytes());
         }
         assert_eq!(*Letters::Sjis.name_in_utf8(b"\x83\x27"[..].into()), *b"\x83\x27");
-        assert_eq!(*Letters::Sjis.encoded("🐘".as_bytes()), *"🐘".as_bytes());
+        for name in ["🐘", "a¥b", "a‾"] {
+            assert_eq!(*Letters::Sjis.encoded(name.as_bytes()), *name.as_bytes());
+            assert!(!Letters::Sjis.have(name.as_bytes()) && !Letters::of(b"ujis").have(name.as_bytes()), "{name}");
+        }
     }
 
     #[test]

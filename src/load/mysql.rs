@@ -190,14 +190,15 @@ impl<'a> Run<'a> {
         self.tables.databases().iter().map(told).collect()
     }
 
-    /// The set of a text of which this is the beginning.
+    /// The set of a text of which this is the beginning; that of the snapshot where it tells none.
     fn set_of(&self, content: &Content, start: u64) -> Result<TextSet> {
         let mut beginning = Vec::new();
         self.repository.contents()?.read(content, start, BEGINNING_MAX_BYTES, &mut beginning)?;
         let mut dump = MysqlDump::default();
         dump.push(&beginning, &mut |_| {});
-        let name = dump.finish(&mut |_| {}).character_set;
-        Ok(name.map_or(TextSet::default(), |name| TextSet { letters: Letters::of(name.as_bytes()), name }))
+        let told = dump.finish(&mut |_| {}).character_set;
+        let name = told.unwrap_or_else(|| self.letters.name().unwrap_or_default().to_string());
+        Ok(TextSet { letters: Letters::of(name.as_bytes()), name })
     }
 
     fn load_tables(&self, names: &[String]) -> Result<LoadReport> {

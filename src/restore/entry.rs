@@ -42,7 +42,6 @@ impl Run<'_> {
         }
     }
 
-    /// Restores one entry, or tells why it could not be.
     /// Restores the entries of a stretch.
     pub(super) fn process_stretch(&self, stretch: Vec<Job>) {
         self.read_small_files(&stretch);
@@ -66,6 +65,7 @@ impl Run<'_> {
         }
     }
 
+    /// Restores one entry, or tells why it could not be.
     pub(super) fn process(&self, job: Job) {
         let is_leader = job.role == Role::Leader;
         let followers_wait = is_leader.then(|| self.links.start(&job.path));

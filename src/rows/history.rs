@@ -290,9 +290,12 @@ impl Walk<'_> {
     /// Whether two files of CSV that do not share this begin with the same record of names.
     fn has_same_names(&self, files: [&TableFiles; 2], gaps: &[Gap]) -> Result<bool> {
         let [Some(length), other] = files.map(|files| files.names) else { return Ok(true) };
+        if other != Some(length) {
+            return Ok(false);
+        }
         let is_shared = gaps.first().is_none_or(|gap| gap.sides.iter().all(|side| side.start >= length));
-        if is_shared || other != Some(length) {
-            return Ok(is_shared);
+        if is_shared {
+            return Ok(true);
         }
         let mut records = [Vec::new(), Vec::new()];
         for (record, content) in records.iter_mut().zip(files.map(|files| &files.data)) {
