@@ -9,12 +9,13 @@ use std::sync::Arc;
 use support::mongo::{exported_orders, fixture};
 use support::mounted::Stage;
 use support::repository::TestRepository;
-use support::rows::{Dice, assert_any_bytes_are_understood_or_invalid, diff, found, options};
+use support::rows::{
+    Dice, assert_any_bytes_are_understood_or_invalid, assert_history_tells_states, change_some, diff, found, options,
+    states,
+};
 use yesterfs::dump::mongo::ExportForm;
-use yesterfs::error::Result;
-use yesterfs::progress::Recorder;
 use yesterfs::repository::snapshot::Snapshot;
-use yesterfs::rows::{DumpSide, HistoryStep, RowDiffOptions, find_rows, row_history};
+use yesterfs::rows::RowDiffOptions;
 
 const CSV: ExportForm = ExportForm::Csv { has_names: true };
 const WITHOUT_NAMES: ExportForm = ExportForm::Csv { has_names: false };
@@ -69,19 +70,7 @@ fn hostile(dice: &mut Dice, id: u64, longest: u64) -> Record {
 
 /// Changes some of them.
 fn change(dice: &mut Dice, records: &mut Vec<Record>, longest: u64) {
-    for _ in 0..1 + dice.roll(9) {
-        let at = dice.roll(records.len() as u64) as usize;
-        match dice.roll(5) {
-            0 => drop(records.remove(at)),
-            1 => {
-                let id = 5000 + dice.roll(1 << 30);
-                records.insert(at, hostile(dice, id, longest));
-            }
-            2 => drop(records.pop()),
-            3 => records.swap(at, 0),
-            _ => records[at] = hostile(dice, at as u64, longest),
-        }
-    }
+    change_some(dice, records, |dice, id| hostile(dice, id, longest));
 }
 
 #[test]
@@ -241,21 +230,6 @@ fn bytes_that_are_no_text_are_told() {
     assert!(told.lines().next().unwrap().ends_with(line), "{told}");
 }
 
-/// The row of an id in each snapshot.
-fn states(place: &TestRepository, snapshots: &[Arc<Snapshot>], id: &str) -> Vec<Option<Vec<u8>>> {
-    let state = |snapshot: &Arc<Snapshot>| {
-        let (monitor, mut found) = (Recorder::default(), None);
-        let side = DumpSide::new(&place.repository, snapshot, &monitor).unwrap();
-        let mut take = |row: &yesterfs::rows::FoundRow| {
-            found = Some(row.row.text().to_vec());
-            Ok(())
-        };
-        find_rows(&side, b"shop.orders", None, &[id.as_bytes().to_vec()], &monitor, &mut take).unwrap();
-        found
-    };
-    snapshots.iter().map(state).collect()
-}
-
 #[test]
 fn history_tells_what_finding_the_record_in_every_snapshot_tells() {
     let mut told = 0;
@@ -271,28 +245,11 @@ fn history_tells_what_finding_the_record_in_every_snapshot_tells() {
             snapshots.push(ingest(&place, &text));
             change(&mut dice, &mut records, longest);
         }
-        let newest_first: Vec<Arc<Snapshot>> = snapshots.iter().rev().cloned().collect();
         for _ in 0..60 {
             let id = dice.roll(1550).to_string();
-            let states = states(&place, &snapshots, &id);
-            let is_other =
-                |at: usize| seed % 2 == 0 && states[at].is_some() && (at == 2 || at == 3) && states[at - 1].is_some();
-            let mut expected: Vec<_> = (1..states.len())
-                .filter(|&at| states[at] != states[at - 1] || is_other(at))
-                .map(|at| (at as u64, states[at - 1].clone(), states[at].clone()))
-                .rev()
-                .collect();
-            expected.extend(states[0].clone().map(|state| (0, None, Some(state))));
-            let (mut steps, monitor) = (Vec::new(), Recorder::default());
-            let mut give = |step: &HistoryStep| -> Result<()> {
-                let text = |side: usize| step.sides[side].as_ref().map(|view| view.text().to_vec());
-                steps.push((step.snapshot.sequence - 1, text(0), text(1)));
-                Ok(())
-            };
-            let values = [id.clone().into_bytes()];
-            row_history(&place.repository, &newest_first, b"shop.orders", &values, &monitor, &mut give).unwrap();
-            assert!(steps == expected, "{seed}: {id}: {} steps, {} expected", steps.len(), expected.len());
-            told += steps.len();
+            told += assert_history_tells_states(&place, &snapshots, &id, |states, at| {
+                seed % 2 == 0 && states[at].is_some() && (at == 2 || at == 3) && states[at - 1].is_some()
+            });
         }
     }
     assert!(told > 300, "{told}");

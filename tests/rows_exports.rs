@@ -9,12 +9,12 @@ use std::sync::Arc;
 use support::mongo::{exported_orders, fixture, number, orders, text};
 use support::mounted::Stage;
 use support::repository::TestRepository;
-use support::rows::{Dice, assert_any_bytes_are_understood_or_invalid, diff, found, options};
+use support::rows::{
+    Dice, assert_any_bytes_are_understood_or_invalid, assert_history_tells_states, change_some, diff, found, options,
+    states,
+};
 use yesterfs::dump::mongo::ExportForm;
-use yesterfs::error::Result;
-use yesterfs::progress::Recorder;
 use yesterfs::repository::snapshot::Snapshot;
-use yesterfs::rows::{DumpSide, HistoryStep, find_rows, row_history};
 
 const JSON: ExportForm = ExportForm::Json;
 
@@ -62,19 +62,7 @@ fn hostile(dice: &mut Dice, id: u64, longest: u64) -> String {
 
 /// Changes some of them.
 fn change(dice: &mut Dice, documents: &mut Vec<String>, longest: u64) {
-    for _ in 0..1 + dice.roll(9) {
-        let at = dice.roll(documents.len() as u64) as usize;
-        match dice.roll(5) {
-            0 => drop(documents.remove(at)),
-            1 => {
-                let id = 5000 + dice.roll(1 << 30);
-                documents.insert(at, hostile(dice, id, longest));
-            }
-            2 => drop(documents.pop()),
-            3 => documents.swap(at, 0),
-            _ => documents[at] = hostile(dice, at as u64, longest),
-        }
-    }
+    change_some(dice, documents, |dice, id| hostile(dice, id, longest));
 }
 
 #[test]
@@ -143,21 +131,6 @@ fn any_bytes_are_understood_or_invalid() {
     assert!(found.notes.iter().any(|note| note.contains("end in the middle on side B")), "{:?}", found.notes);
 }
 
-/// The row of an id in each snapshot.
-fn states(place: &TestRepository, snapshots: &[Arc<Snapshot>], id: &str) -> Vec<Option<Vec<u8>>> {
-    let state = |snapshot: &Arc<Snapshot>| {
-        let (monitor, mut found) = (Recorder::default(), None);
-        let side = DumpSide::new(&place.repository, snapshot, &monitor).unwrap();
-        let mut take = |row: &yesterfs::rows::FoundRow| {
-            found = Some(row.row.text().to_vec());
-            Ok(())
-        };
-        find_rows(&side, b"shop.orders", None, &[id.as_bytes().to_vec()], &monitor, &mut take).unwrap();
-        found
-    };
-    snapshots.iter().map(state).collect()
-}
-
 #[test]
 fn history_tells_what_finding_the_document_in_every_snapshot_tells() {
     let mut told = 0;
@@ -170,26 +143,9 @@ fn history_tells_what_finding_the_document_in_every_snapshot_tells() {
             snapshots.push(ingest(&place, &LAYOUTS[seed as usize % 4](&documents)));
             change(&mut dice, &mut documents, longest);
         }
-        let newest_first: Vec<Arc<Snapshot>> = snapshots.iter().rev().cloned().collect();
         for _ in 0..60 {
             let id = dice.roll(1550).to_string();
-            let states = states(&place, &snapshots, &id);
-            let mut expected: Vec<_> = (1..states.len())
-                .filter(|&at| states[at] != states[at - 1])
-                .map(|at| (at as u64, states[at - 1].clone(), states[at].clone()))
-                .rev()
-                .collect();
-            expected.extend(states[0].clone().map(|state| (0, None, Some(state))));
-            let (mut steps, monitor) = (Vec::new(), Recorder::default());
-            let mut give = |step: &HistoryStep| -> Result<()> {
-                let text = |side: usize| step.sides[side].as_ref().map(|view| view.text().to_vec());
-                steps.push((step.snapshot.sequence - 1, text(0), text(1)));
-                Ok(())
-            };
-            let values = [id.clone().into_bytes()];
-            row_history(&place.repository, &newest_first, b"shop.orders", &values, &monitor, &mut give).unwrap();
-            assert!(steps == expected, "{seed}: {id}: {} steps, {} expected", steps.len(), expected.len());
-            told += steps.len();
+            told += assert_history_tells_states(&place, &snapshots, &id, |_, _| false);
         }
     }
     assert!(told > 300, "{told}");

@@ -9,7 +9,8 @@ use yesterfs::error::{ErrorKind, Result};
 use yesterfs::progress::Recorder;
 use yesterfs::repository::snapshot::Snapshot;
 use yesterfs::rows::{
-    Direction, DumpSide, Operation, PatchWriter, RowDiffCounts, RowDiffOptions, changed_tables, diff_table,
+    Direction, DumpSide, FoundRow, HistoryStep, Operation, PatchWriter, RowDiffCounts, RowDiffOptions, changed_tables,
+    diff_table, find_rows, row_history,
 };
 
 use super::repository::TestRepository;
@@ -166,4 +167,64 @@ pub fn assert_same_dump(found: &[u8], expected: &[u8], what: &str, patch: &[u8])
     let shown = differing.map(|(a, b)| (String::from_utf8_lossy(a), String::from_utf8_lossy(b)));
     let patch = String::from_utf8_lossy(&patch[..patch.len().min(20_000)]);
     assert!(found == expected, "{what}: {shown:?}\n{patch}");
+}
+
+/// Changes some of what stands in a collection; `make` makes one with an id.
+pub fn change_some<T>(dice: &mut Dice, all: &mut Vec<T>, make: impl Fn(&mut Dice, u64) -> T) {
+    for _ in 0..1 + dice.roll(9) {
+        let at = dice.roll(all.len() as u64) as usize;
+        match dice.roll(5) {
+            0 => drop(all.remove(at)),
+            1 => {
+                let id = 5000 + dice.roll(1 << 30);
+                all.insert(at, make(dice, id));
+            }
+            2 => drop(all.pop()),
+            3 => all.swap(at, 0),
+            _ => all[at] = make(dice, at as u64),
+        }
+    }
+}
+
+/// The row of `shop.orders` with an id in each snapshot.
+pub fn states(place: &TestRepository, snapshots: &[Arc<Snapshot>], id: &str) -> Vec<Option<Vec<u8>>> {
+    let state = |snapshot: &Arc<Snapshot>| {
+        let (monitor, mut found) = (Recorder::default(), None);
+        let side = DumpSide::new(&place.repository, snapshot, &monitor).unwrap();
+        let mut take = |row: &FoundRow| {
+            found = Some(row.row.text().to_vec());
+            Ok(())
+        };
+        find_rows(&side, b"shop.orders", None, &[id.as_bytes().to_vec()], &monitor, &mut take).unwrap();
+        found
+    };
+    snapshots.iter().map(state).collect()
+}
+
+/// Asserts that history tells what finding the row in every snapshot does, of all that the repository has, the oldest first; gives
+/// how many versions that are. A row is another one, too, where `is_other` says so of the states and the place of one.
+pub fn assert_history_tells_states(
+    place: &TestRepository,
+    snapshots: &[Arc<Snapshot>],
+    id: &str,
+    is_other: impl Fn(&[Option<Vec<u8>>], usize) -> bool,
+) -> usize {
+    let states = states(place, snapshots, id);
+    let mut expected: Vec<_> = (1..states.len())
+        .filter(|&at| states[at] != states[at - 1] || is_other(&states, at))
+        .map(|at| (at as u64, states[at - 1].clone(), states[at].clone()))
+        .rev()
+        .collect();
+    expected.extend(states[0].clone().map(|state| (0, None, Some(state))));
+    let newest_first: Vec<Arc<Snapshot>> = snapshots.iter().rev().cloned().collect();
+    let (mut steps, monitor) = (Vec::new(), Recorder::default());
+    let mut give = |step: &HistoryStep| -> Result<()> {
+        let text = |side: usize| step.sides[side].as_ref().map(|view| view.text().to_vec());
+        steps.push((step.snapshot.sequence - 1, text(0), text(1)));
+        Ok(())
+    };
+    let values = [id.as_bytes().to_vec()];
+    row_history(&place.repository, &newest_first, b"shop.orders", &values, &monitor, &mut give).unwrap();
+    assert!(steps == expected, "{id}: {} steps, {} expected", steps.len(), expected.len());
+    steps.len()
 }
