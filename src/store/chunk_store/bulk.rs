@@ -97,26 +97,34 @@ impl ChunkStore {
         });
     }
 
-    /// Reads the records of `wanted`, each once, and gives those that are records to `work`, after their bases were read.
-    /// `depth_left`: how long the chain of their bases may be.
+    /// Reads the records of `wanted`, each once, and gives those that are records to `work`; those of deltas after the bases of
+    /// all were read, which lie side by side where these do not. `depth_left`: how long the chain of their bases may be.
     fn in_runs<T>(&self, mut wanted: Vec<Wanted<T>>, depth_left: u32, work: &dyn Fn(Wanted<T>, ChunkRecord)) {
         wanted.sort_unstable_by_key(|it| (it.place.pack, it.place.offset, it.member));
         wanted.dedup_by_key(|it| (it.place, it.member));
-        while let Some(first) = wanted.first() {
-            let pack = first.place.pack;
+        let (mut deltas, mut bases) = (Vec::new(), Vec::new());
+        while !wanted.is_empty() {
             let rest = wanted.split_off(length_of_run(&wanted));
             let run = std::mem::replace(&mut wanted, rest);
             let Some(bytes) = self.bytes_of_run(&run) else { continue };
-            let stored: Vec<Option<Stored>> = self.stored_in_run(&run, &bytes);
-            let opened = run.into_iter().zip(&stored).filter_map(|(each, stored)| {
-                let record = stored.as_ref()?.record(each.member, &each.id, &pack).ok()?;
-                Some((each, record))
-            });
-            let opened: Vec<(Wanted<T>, ChunkRecord)> = opened.collect();
-            let base = |id, place| Wanted { place, member: 0, id, target: () };
-            let bases = opened.iter().flat_map(|(each, record)| record.bases.iter().map(|&place| base(each.id, place)));
-            self.fetch_bases(bases.collect(), depth_left);
-            opened.into_iter().for_each(|(each, record)| work(each, record));
+            let stored = self.stored_in_run(&run, &bytes);
+            for (each, stored) in run.into_iter().zip(stored) {
+                let Some(stored) = stored else { continue };
+                let Ok(record) = stored.record(each.member, &each.id, &each.place.pack) else { continue };
+                if record.bases.is_empty() {
+                    work(each, record);
+                } else {
+                    let base = |&place| Wanted { place, member: 0, id: each.id, target: () };
+                    bases.extend(record.bases.iter().map(base));
+                    deltas.push((each, stored.into_owned()));
+                }
+            }
+        }
+        self.fetch_bases(bases, depth_left);
+        for (each, stored) in deltas {
+            if let Ok(record) = stored.record(each.member, &each.id, &each.place.pack) {
+                work(each, record);
+            }
         }
     }
 

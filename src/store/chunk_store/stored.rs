@@ -47,6 +47,13 @@ impl<'b> Stored<'b> {
         }
     }
 
+    pub fn into_owned(self) -> Stored<'static> {
+        match self {
+            Stored::Chunk(bytes) => Stored::Chunk(Cow::Owned(bytes.into_owned())),
+            Stored::Group(group) => Stored::Group(group),
+        }
+    }
+
     pub fn is_group(&self) -> bool {
         matches!(self, Stored::Group(_))
     }
