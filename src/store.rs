@@ -1,6 +1,7 @@
 //! The store: bytes in, ids out. It knows nothing of files or snapshots.
 
 pub mod backend;
+mod base;
 pub mod cache;
 pub mod chunk_encoder;
 pub mod chunk_record;

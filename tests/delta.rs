@@ -354,7 +354,7 @@ fn what_moved_far_is_still_told_against_what_it_was() {
 }
 
 #[test]
-fn after_many_versions_data_is_still_read_from_two_records() {
+fn after_many_versions_data_is_still_read_from_three_records() {
     let place = TestRepository::new();
     let mut rows = Rows::new();
     let mut stored = Vec::new();
@@ -367,8 +367,38 @@ fn after_many_versions_data_is_still_read_from_two_records() {
     }
     let depths = depths(&place);
     let deepest = |kind| depths.iter().filter(|(found, _)| *found == kind).map(|(_, depth)| *depth).max().unwrap();
-    assert_eq!(deepest(PackKind::Data), 1);
+    assert_eq!(deepest(PackKind::Data), 2);
     assert!((2..=DELTA_DEPTH_MAX).contains(&deepest(PackKind::Pages)), "{} for pages", deepest(PackKind::Pages));
+}
+
+/// What the packs of a kind take.
+fn pack_bytes(place: &TestRepository, kind: PackKind) -> u64 {
+    let packs = packs_of(&place.reopen().unwrap());
+    packs.iter().filter(|(summary, ..)| summary.kind == kind).map(|(_, file, _)| file.len() as u64).sum()
+}
+
+#[test]
+fn a_version_costs_what_changed_however_old_the_first_one_is() {
+    let place = TestRepository::new();
+    let mut rows = Rows::new();
+    let kinds = [PackKind::Data, PackKind::Pages];
+    let mut grown = Vec::new();
+    let mut before = kinds.map(|_| 0);
+    for version in 0..61 {
+        let last = ingest(&place, &rows.dump()).unwrap();
+        if version % 20 == 0 {
+            let now = kinds.map(|kind| pack_bytes(&place, kind));
+            grown.push([now[0] - before[0], now[1] - before[1]]);
+            before = now;
+            assert_reads(&place, &last, &rows.dump());
+        }
+        rows.update(200, version);
+    }
+    let [_, early, _, late] = grown[..] else { panic!("{grown:?}") };
+    // What is told against the first version for ever tells all that changed since: 2.7 times as much, and three times as many pages.
+    assert!(late[0] * 10 < early[0] * 16, "twenty versions took {} bytes of data, later ones {}", early[0], late[0]);
+    assert!(late[1] * 4 < late[0], "twenty versions took {} bytes of pages, for {} of data", late[1], late[0]);
+    assert_sound(&place.reopen().unwrap());
 }
 
 #[test]

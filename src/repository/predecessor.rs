@@ -111,7 +111,7 @@ impl<'p> Predecessor<'p> {
             Some(id)
         });
         let chunks = chunks.collect();
-        BaseHint { chunks, start: start.unwrap_or(0) as usize, use_of_base: UseOfBase::Shallow }
+        BaseHint { chunks, start: start.unwrap_or(0) as usize, use_of_base: UseOfBase::Stepped }
     }
 
     /// The old pages of extents at a level that tell of about the same bytes.

@@ -5,11 +5,11 @@ use std::ops::Range;
 use crate::codec::Encoder;
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, WriterObject};
+use crate::store::base::Base;
 use crate::store::chunk_record::{ChunkForm, ChunkRecord, DELTA_DEPTH_MAX, EncodedChunk, RecordPlace, encode_record};
-use crate::store::chunk_store::Base;
 use crate::store::chunker::CHUNK_MAX_BYTES;
 use crate::store::compress::{BodyCompressor, Codec, Compression, Compressor};
-use crate::store::delta::{DeltaEncoder, apply_delta};
+use crate::store::delta::{DeltaEncoder, apply_delta, copied_ranges};
 use crate::store::delta_group::GROUPED_MAX_BYTES;
 use crate::store::listed_delta::{IdRun, ListedDelta};
 use crate::store::told_page;
@@ -33,10 +33,10 @@ impl BaseHint {
 /// How far a delta may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UseOfBase {
-    /// For data: against one version, so that reading takes two records, whatever the age; one that has changed by more than
-    /// half is stored whole, and is the base of the next versions.
+    /// For data: against a version that is whole, or against a *step*, a delta against such a one; so reading takes three
+    /// records, whatever the age. One that has changed by more than half is stored whole, and is the base of the next versions.
     #[default]
-    Shallow,
+    Stepped,
     /// For pages, which are small, and of which each version changes many: against the last version, in a chain.
     Chained,
 }
@@ -45,7 +45,7 @@ impl UseOfBase {
     /// Chains of deltas may be so long.
     pub(super) fn depth_max(self) -> u32 {
         match self {
-            UseOfBase::Shallow => 1,
+            UseOfBase::Stepped => 2,
             UseOfBase::Chained => DELTA_DEPTH_MAX,
         }
     }
@@ -53,7 +53,7 @@ impl UseOfBase {
     /// The largest delta that is better than `whole_bytes`.
     fn worthwhile_bytes(self, whole_bytes: usize) -> usize {
         match self {
-            UseOfBase::Shallow => whole_bytes / 2,
+            UseOfBase::Stepped => whole_bytes / 2,
             UseOfBase::Chained => whole_bytes - whole_bytes / 8,
         }
     }
@@ -61,6 +61,15 @@ impl UseOfBase {
 
 /// A delta up to this part of its chunk is taken without looking what compression alone would do.
 const SURE_DELTA_DIVISOR: usize = 16;
+
+/// No delta against a whole chunk is a step that is no longer: a record of its own costs as much as it saves.
+const STEP_MIN_BYTES: usize = 96;
+
+/// In hundredths, how much longer deltas are without a step, at least. Where the same bytes change in every version, none helps.
+const STEP_GAIN_PERCENT: usize = 120;
+
+/// In hundredths: while a delta without the step would be so much longer, there is no new one.
+const STEP_WORN_PERCENT: usize = 250;
 
 /// Operations of this many bytes may shrink by compression: long ones hold whole new rows.
 const LONG_DELTA_BYTES: usize = 256;
@@ -76,6 +85,9 @@ pub struct ChunkEncoder {
     /// For pages that are told by differences; none where what it encodes is no page.
     told_pages: Option<Compressor>,
 }
+
+/// What a new step is told against, in place of the one before.
+pub type OlderBase<'o> = dyn Fn() -> Result<Option<Base>> + 'o;
 
 /// Which pack's footer lists an id, and in which slot.
 pub type SlotOf<'s> = dyn Fn(&[u8; ChunkId::LEN]) -> Option<(WriterObject, u32)> + 's;
@@ -141,29 +153,31 @@ impl ChunkEncoder {
         id: &ChunkId,
         plain: &[u8],
         hint: &BaseHint,
-        base: Option<Base>,
+        mut base: Option<Base>,
         slot_of: &SlotOf,
         out: &mut EncodedChunks,
     ) -> Result<EncodedRange> {
         let start = out.ends();
-        match self.listed(id, plain, hint, base.as_ref(), slot_of) {
+        match self.listed(id, plain, hint, base.as_mut(), slot_of) {
             Some((bases, runs)) => {
                 out.encoder.raw(&self.record.bytes);
                 out.bases.extend(bases);
                 out.lists.extend(runs);
                 Ok(out.since(start, ChunkForm::Record))
             }
-            None => self.encode(id, plain, hint, base, out),
+            None => self.encode(id, plain, hint, base, &|| Ok(None), out),
         }
     }
 
-    /// Appends what is to be stored of a chunk to `out`; `base` is what the hint led to.
+    /// Appends what is to be stored of a chunk to `out`; `base` is what the hint led to, `older` what steps there are told
+    /// against.
     pub fn encode(
         &mut self,
         id: &ChunkId,
         plain: &[u8],
         hint: &BaseHint,
         base: Option<Base>,
+        older: &OlderBase,
         out: &mut EncodedChunks,
     ) -> Result<EncodedRange> {
         if plain.len() > CHUNK_MAX_BYTES {
@@ -171,13 +185,12 @@ impl ChunkEncoder {
             return Err(Error::Invalid { what: "chunk", value: id.to_string(), reason });
         }
         let start = out.ends();
-        let mut form = ChunkForm::Record;
-        if let Some(base) = base
-            && let Some(of_delta) = self.delta(&base, id, plain, hint)
-        {
-            form = of_delta;
+        let base = base.filter(|base| !base.parts.is_empty());
+        let told = base.map(|base| self.delta(base, id, plain, hint, older)).transpose()?.flatten();
+        let form = told.as_ref().map_or(ChunkForm::Record, |(form, _)| *form);
+        if let Some((_, places)) = told {
             out.encoder.raw(if form == ChunkForm::Grouped { &self.operations } else { &self.record.bytes });
-            out.bases.extend(base.places);
+            out.bases.extend(places);
         } else if !self.tell_page(id, plain, out) {
             let (codec, payload) = self.compressor.compress(plain);
             encode_record(codec, plain.len(), &[], payload, &mut out.encoder);
@@ -200,33 +213,106 @@ impl ChunkEncoder {
         true
     }
 
-    /// Tells the chunk as a delta, and how that is to stand in the pack; nothing where it does not pay.
-    fn delta(&mut self, base: &Base, id: &ChunkId, plain: &[u8], hint: &BaseHint) -> Option<ChunkForm> {
-        self.operations.clear();
+    /// Tells the chunk as a delta: how that is to stand in the pack, and against what it is told. Nothing where it does not
+    /// pay.
+    fn delta(
+        &mut self,
+        mut base: Base,
+        id: &ChunkId,
+        plain: &[u8],
+        hint: &BaseHint,
+        older: &OlderBase,
+    ) -> Result<Option<(ChunkForm, Vec<RecordPlace>)>> {
         let limit = hint.use_of_base.worthwhile_bytes(plain.len());
-        if !self.deltas.encode(&base.bytes, hint.start, plain, limit, &mut self.operations) {
-            return None;
+        if !self.compare(&mut base, hint.start, plain, limit) {
+            return Ok(None);
         }
-        let is_grouped = hint.use_of_base == UseOfBase::Shallow && self.operations.len() <= GROUPED_MAX_BYTES;
+        let is_step = match hint.use_of_base {
+            UseOfBase::Stepped => self.makes_step(&mut base, hint.start, plain, limit, older)?,
+            UseOfBase::Chained => Some(false),
+        };
+        let Some(is_step) = is_step else { return Ok(None) };
+        let may_group = hint.use_of_base == UseOfBase::Stepped && !is_step;
+        let is_grouped = may_group && self.operations.len() <= GROUPED_MAX_BYTES;
         let is_surely_small = is_grouped && self.operations.len() <= plain.len() / SURE_DELTA_DIVISOR;
-        let codec = if is_surely_small { Codec::Delta } else { self.pack_operations() };
+        let codec = if is_surely_small { Codec::Delta } else { self.pack_operations(is_step) };
         if !is_surely_small && !self.pays(plain, hint) {
-            return None;
+            return Ok(None);
         }
-        let decoded = if is_grouped {
+        let form = if is_grouped { ChunkForm::Grouped } else { ChunkForm::Record };
+        if !self.comes_back(&base, id, plain, form, codec) {
+            log::error!("chunk {id} does not come back from its delta; storing it whole");
+            return Ok(None);
+        }
+        Ok(Some((form, base.places())))
+    }
+
+    /// Whether the delta that was made is to be a step, or rather the one against the older base that takes its place then;
+    /// nothing where the chunk has changed so much that it is to be stored whole.
+    fn makes_step(
+        &mut self,
+        base: &mut Base,
+        start: usize,
+        plain: &[u8],
+        limit: usize,
+        older: &OlderBase,
+    ) -> Result<Option<bool>> {
+        let near_bytes = self.operations.len();
+        if base.depth() == 0 {
+            let may_pay = near_bytes > STEP_MIN_BYTES && !base.last.is_empty();
+            return Ok(Some(may_pay && self.is_near(&base.last, start, plain, near_bytes * 100 / STEP_GAIN_PERCENT)));
+        }
+        if near_bytes * STEP_WORN_PERCENT <= base.delta_bytes() * 100 {
+            return Ok(Some(false));
+        }
+        let Some(mut far_base) = older()? else { return Ok(Some(false)) };
+        let near = std::mem::take(&mut self.operations);
+        let fits = self.compare(&mut far_base, start, plain, limit);
+        let far_bytes = if fits { self.operations.len() } else { limit };
+        if far_bytes * 100 >= near_bytes * STEP_WORN_PERCENT {
+            self.operations = near;
+            return Ok(Some(false));
+        }
+        *base = far_base;
+        Ok(fits.then_some(far_bytes * 100 >= near_bytes * STEP_GAIN_PERCENT))
+    }
+
+    /// Whether a delta against `last` takes at most so many bytes.
+    fn is_near(&mut self, last: &[u8], start: usize, plain: &[u8], limit: usize) -> bool {
+        self.payload.clear();
+        self.deltas.encode(last, start, plain, limit, &mut self.payload)
+    }
+
+    /// Makes the operations that tell the chunk, and leaves out of the base what they do not need; false where they are too
+    /// many.
+    fn compare(&mut self, base: &mut Base, start: usize, plain: &[u8], limit: usize) -> bool {
+        self.operations.clear();
+        let fits = self.deltas.encode(&base.bytes, start, plain, limit, &mut self.operations);
+        if !fits || base.parts.len() == 1 {
+            return fits;
+        }
+        let Some((needed, left_out_before)) = base.only_copied(&copied_ranges(&self.operations), start) else {
+            return true;
+        };
+        *base = needed;
+        self.operations.clear();
+        !base.parts.is_empty()
+            && self.deltas.encode(&base.bytes, start - left_out_before, plain, limit, &mut self.operations)
+    }
+
+    /// Makes the record where it is to stand alone, and tells whether it can be read back exactly: what cannot must never be
+    /// all that is kept.
+    fn comes_back(&mut self, base: &Base, id: &ChunkId, plain: &[u8], form: ChunkForm, codec: Codec) -> bool {
+        let decoded = if form == ChunkForm::Grouped {
             apply_delta(&base.bytes, &self.operations, plain.len()).ok()
         } else {
             self.record.bytes.clear();
-            encode_record(codec, plain.len(), &base.places, &self.payload, &mut self.record);
-            let record = ChunkRecord::open(&self.record.bytes, id, &base.places[0].pack).ok();
+            let places = base.places();
+            encode_record(codec, plain.len(), &places, &self.payload, &mut self.record);
+            let record = ChunkRecord::open(&self.record.bytes, id, &places[0].pack).ok();
             record.and_then(|record| record.decode(&base.bytes).ok())
         };
-        // What cannot be read back exactly must never be all that is kept.
-        if decoded.is_none_or(|decoded| decoded[..] != *plain) {
-            log::error!("chunk {id} does not come back from its delta; storing it whole");
-            return None;
-        }
-        Some(if is_grouped { ChunkForm::Grouped } else { ChunkForm::Record })
+        decoded.is_some_and(|decoded| decoded[..] == *plain)
     }
 
     /// Whether the payload, a delta, is better than the chunk compressed alone.
@@ -243,28 +329,24 @@ impl ChunkEncoder {
         id: &ChunkId,
         plain: &[u8],
         hint: &BaseHint,
-        base: Option<&Base>,
+        base: Option<&mut Base>,
         slot_of: &SlotOf,
     ) -> Option<(Vec<RecordPlace>, Vec<IdRun>)> {
-        self.operations.clear();
-        let (deltas, operations) = (&mut self.deltas, &mut self.operations);
-        let told = base.filter(|base| deltas.encode(&base.bytes, hint.start, plain, plain.len(), operations));
+        let told = base.and_then(|base| self.compare(base, hint.start, plain, plain.len()).then_some(&*base));
         if told.is_none() {
+            self.operations.clear();
             let mut whole = Encoder { bytes: std::mem::take(&mut self.operations) };
             whole.varint(plain.len() as u64 * 2).raw(plain);
             self.operations = whole.bytes;
         }
         let (delta, ids) = ListedDelta::leaving_out(&self.operations, slot_of);
         let first = delta.runs.first()?;
-        let (places, base_bytes) = told.map_or((&[][..], &[][..]), |base| (&base.places[..], &base.bytes[..]));
+        let (places, base_bytes) = told.map_or((Vec::new(), &[][..]), |base| (base.places(), &base.bytes[..]));
         let body = delta.encode();
-        if self.bodies.is_none() {
-            self.bodies = BodyCompressor::new().ok();
-        }
         let mut payload = Encoder::new();
-        payload.varint(body.len() as u64).raw(&self.bodies.as_mut()?.compress(&body).ok()?);
+        payload.varint(body.len() as u64).raw(&bodies(&mut self.bodies)?.compress(&body).ok()?);
         self.record.bytes.clear();
-        encode_record(Codec::DeltaListed, plain.len(), places, &payload.bytes, &mut self.record);
+        encode_record(Codec::DeltaListed, plain.len(), &places, &payload.bytes, &mut self.record);
         // As for all deltas.
         let record = ChunkRecord::open(&self.record.bytes, id, &first.pack).ok();
         let read = record.and_then(|record| record.listed().ok()?);
@@ -274,15 +356,20 @@ impl ChunkEncoder {
         if !is_told {
             log::error!("page {id} does not come back from its delta; storing it otherwise");
         }
-        is_told.then(|| (places.to_vec(), delta.runs))
+        is_told.then_some((places, delta.runs))
     }
 
-    /// Makes the payload of the operations.
-    fn pack_operations(&mut self) -> Codec {
+    /// Makes the payload of the operations; those of a step are compressed as groups are.
+    fn pack_operations(&mut self, is_step: bool) -> Codec {
         self.payload.clear();
-        let (codec, packed) = match self.operations.len() >= LONG_DELTA_BYTES {
-            true => self.compressor.compress(&self.operations),
-            false => (Codec::Raw, &self.operations[..]),
+        let operations = &self.operations[..];
+        let small_step = is_step && operations.len() <= GROUPED_MAX_BYTES;
+        let frame =
+            if small_step { bodies(&mut self.bodies).and_then(|it| it.compress(operations).ok()) } else { None };
+        let (codec, packed) = match &frame {
+            Some(frame) if frame.len() < operations.len() => (Codec::Zstd, &frame[..]),
+            None if operations.len() >= LONG_DELTA_BYTES => self.compressor.compress(operations),
+            _ => (Codec::Raw, operations),
         };
         let codec = match codec {
             Codec::Lz4 => Codec::DeltaLz4,
@@ -297,4 +384,12 @@ impl ChunkEncoder {
         self.payload.extend_from_slice(packed);
         codec
     }
+}
+
+/// The compressor, made when it is needed.
+fn bodies(kept: &mut Option<BodyCompressor>) -> Option<&mut BodyCompressor> {
+    if kept.is_none() {
+        *kept = BodyCompressor::new().ok();
+    }
+    kept.as_mut()
 }

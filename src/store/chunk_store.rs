@@ -3,6 +3,7 @@
 
 mod base;
 mod bulk;
+mod chain;
 mod known_packs;
 mod stored;
 
@@ -22,7 +23,6 @@ use crate::store::index::{
 use crate::store::pack::{Footer, PACK_FOLDER, PackSummary, pack_key, read_footer_of};
 use crate::store::segment::{SegmentRef, read_segment};
 
-pub use base::Base;
 use base::{BaseCache, BasePlain};
 use known_packs::KnownPacks;
 use stored::GroupCache;

@@ -8,11 +8,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::error::{ErrorKind, Result};
 use crate::id::{ChunkId, WriterId, WriterObject};
 use crate::progress::Counters;
+use crate::store::base::Base;
 use crate::store::chunk_encoder::{BaseHint, ChunkEncoder, EncodedChunks};
 use crate::store::chunk_record::EncodedChunk;
-use crate::store::chunk_store::{Base, ChunkStore};
+use crate::store::chunk_store::ChunkStore;
 use crate::store::compress::Compression;
 use crate::store::data_lane::{DataLane, EncodeQueue};
+use crate::store::listed_delta::IdRun;
 use crate::store::pack::{self, FinishedPack, PackKind, PackWriter};
 
 /// A data pack is finished once it is this long.
@@ -21,8 +23,9 @@ pub const DATA_PACK_BYTES: u64 = 32 << 20;
 /// A pack of tree pages is finished once it is this long.
 pub const PAGE_PACK_BYTES: u64 = 16 << 20;
 
-/// So is one of so many chunks: until it is published, it takes some hundred bytes of memory for each.
-pub const PACK_CHUNKS_MAX: usize = 32 << 10;
+/// So is one of so many chunks: until it is published, it takes some hundred bytes of memory for each, and whoever reads a page
+/// that lists some of them reads the names of all.
+pub const PACK_CHUNKS_MAX: usize = 8 << 10;
 
 /// Parts of the set of this session's chunks, so that threads seldom meet at one lock.
 const SESSION_SHARDS: usize = 16;
@@ -173,18 +176,20 @@ impl<'a> ChunkWriter<'a> {
     }
 
     /// Stores a tree page (or a list of attributes) and returns its id. One that `lists_chunks` leaves the ids of this
-    /// session's chunks to the footers of their packs.
+    /// session's chunks, and of some older ones, to the footers of their packs.
     pub fn put_page(&self, plain: &[u8], lists_chunks: bool, hint: &dyn Fn() -> BaseHint) -> Result<ChunkId> {
         let id = ChunkId::of(plain);
         if self.is_new(&id)? {
             let hint = hint();
             let base = self.base_for(&hint)?;
+            let older = base.as_ref().map(|base| self.older_slots(&base.listed)).unwrap_or_default();
+            let slot_of = |id: &[u8; ChunkId::LEN]| self.slot_of(id).or_else(|| older.get(&ChunkId(*id)).copied());
             let mut lane = lock(&self.pages);
             let PageLane { pack, encoder, encoded } = &mut *lane;
             encoded.clear();
             let page = match lists_chunks {
-                true => encoder.encode_listing(&id, plain, &hint, base, &|id| self.slot_of(id), encoded)?,
-                false => encoder.encode(&id, plain, &hint, base, encoded)?,
+                true => encoder.encode_listing(&id, plain, &hint, base, &slot_of, encoded)?,
+                false => encoder.encode(&id, plain, &hint, base, &|| Ok(None), encoded)?,
             };
             self.append(pack, PackKind::Pages, id, plain.len(), encoded.get(&page))?;
         }
@@ -279,6 +284,21 @@ impl<'a> ChunkWriter<'a> {
         Some((WriterObject { writer: self.writer, number }, slot))
     }
 
+    /// Which ids these runs are, in packs that this session may rely on.
+    fn older_slots(&self, runs: &[IdRun]) -> HashMap<ChunkId, (WriterObject, u32)> {
+        let mut slots = HashMap::new();
+        for run in runs {
+            // What no footer tells is told by the page.
+            if self.is_there(&run.pack).unwrap_or(false)
+                && let Ok(ids) = self.store.ids_of_pack(&run.pack)
+            {
+                let listed = (run.first..).zip(ids.get(run.slots()).unwrap_or_default());
+                slots.extend(listed.map(|(slot, id)| (*id, (run.pack, slot))));
+            }
+        }
+        slots
+    }
+
     fn shard(&self, id: &ChunkId) -> &Mutex<SessionChunks> {
         &self.session[usize::from(id.0[0]) % SESSION_SHARDS]
     }
@@ -297,12 +317,21 @@ impl<'a> ChunkWriter<'a> {
 
     /// The base that a hint leads to, in packs that this session may rely on.
     pub(super) fn base_for(&self, hint: &BaseHint) -> Result<Option<Base>> {
+        self.base_of_depth(hint, hint.use_of_base.depth_max())
+    }
+
+    /// The same, but where it has steps, what they are told against.
+    pub(super) fn older_base_for(&self, hint: &BaseHint) -> Result<Option<Base>> {
+        self.base_of_depth(hint, 1)
+    }
+
+    fn base_of_depth(&self, hint: &BaseHint, depth_max: u32) -> Result<Option<Base>> {
         if hint.chunks.is_empty() {
             return Ok(None);
         }
-        let Some(base) = self.store.base_of(&hint.chunks, hint.use_of_base.depth_max()) else { return Ok(None) };
-        for place in &base.places {
-            if !self.is_there(&place.pack)? {
+        let Some(base) = self.store.base_of(&hint.chunks, depth_max) else { return Ok(None) };
+        for part in &base.parts {
+            if !self.is_there(&part.place.pack)? {
                 return Ok(None);
             }
         }

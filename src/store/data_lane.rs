@@ -62,7 +62,8 @@ impl ChunkBatch {
                 continue;
             }
             let base = writer.base_for(&chunk.hint)?;
-            chunk.encoded = Some(encoder.encode(&id, plain, &chunk.hint, base, &mut self.encoded)?);
+            let older = || writer.older_base_for(&chunk.hint);
+            chunk.encoded = Some(encoder.encode(&id, plain, &chunk.hint, base, &older, &mut self.encoded)?);
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! General compressors with the base as dictionary spend more: LZ4 writes a byte for every 255 of a long copy, Zstandard
 //! headers and tables for every chunk (`docs/design.md` has the numbers).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::codec::{DecodeError, Decoder, Encoder};
@@ -275,6 +276,25 @@ fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let same = blocks * BLOCK;
     let rest = a[same..].iter().zip(&b[same..]);
     same + rest.take_while(|(a, b)| a == b).count()
+}
+
+/// What operations that were just made copy, as ranges of their base.
+pub fn copied_ranges(operations: &[u8]) -> Vec<Range<usize>> {
+    let (mut ranges, mut input, mut base_at) = (Vec::new(), Decoder::new(operations), 0usize);
+    let mut next = || {
+        let tag = input.varint()?;
+        let literals = input.raw(usize::try_from(tag >> 1).unwrap_or(usize::MAX))?.len();
+        let length = input.varint()? as usize;
+        let moved = if tag & 1 == 1 { input.signed()? } else { 0 };
+        let from = (base_at + literals).wrapping_add_signed(moved as isize);
+        base_at = from + length;
+        Ok::<_, DecodeError>(from..base_at)
+    };
+    // Literals that complete the chunk have no copy behind them.
+    while let Ok(range) = next() {
+        ranges.push(range);
+    }
+    ranges
 }
 
 /// The chunk that `operations` make from `base`. `plain_bytes` is what the record promises; the caller bounds it.

@@ -1,6 +1,7 @@
 //! ListedDelta: a page of a content is told without the ids of its new chunks, for the footers of their packs list them in the
 //! same order. Encoding: `docs/format.md` section 4.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::codec::{DecodeError, Decoder, Encoder};
@@ -18,8 +19,16 @@ pub struct IdRun {
     pub count: u32,
 }
 
-/// More runs than this are not worth their names: ids of further ones stay.
-const RUNS_MAX: usize = 16;
+impl IdRun {
+    /// Its slots.
+    pub fn slots(&self) -> Range<usize> {
+        let first = self.first as usize;
+        first..first.saturating_add(self.count as usize)
+    }
+}
+
+/// Ids of chunks in further packs stay: whoever reads the page reads the footers of all.
+const PACKS_MAX: usize = 16;
 
 /// No delta leaves out more ids: together they are as long as a chunk may be.
 const IDS_MAX: usize = BASES_MAX_BYTES / ChunkId::LEN;
@@ -28,6 +37,8 @@ const IDS_MAX: usize = BASES_MAX_BYTES / ChunkId::LEN;
 #[derive(Debug, Default)]
 pub struct ListedDelta {
     pub runs: Vec<IdRun>,
+    /// Packs of these.
+    packs: Vec<WriterObject>,
     /// For each id, how many bytes stand between it and the id before it.
     gaps: Vec<usize>,
     /// The operations without the ids.
@@ -62,11 +73,14 @@ impl ListedDelta {
             last.count += 1;
             return true;
         }
-        let has_room = self.runs.len() < RUNS_MAX;
-        if has_room {
-            self.runs.push(IdRun { pack, first: slot, count: 1 });
+        if !self.packs.contains(&pack) {
+            if self.packs.len() == PACKS_MAX {
+                return false;
+            }
+            self.packs.push(pack);
         }
-        has_room
+        self.runs.push(IdRun { pack, first: slot, count: 1 });
+        true
     }
 
     pub fn encode(&self) -> Vec<u8> {
@@ -100,7 +114,7 @@ impl ListedDelta {
         }
         let gap = |_| Ok(usize::try_from(input.varint()?).unwrap_or(usize::MAX));
         let gaps = (0..ids).map(gap).collect::<Result<Vec<usize>, DecodeError>>()?;
-        Ok(ListedDelta { runs, gaps, rest: input.raw(input.remaining())?.to_vec() })
+        Ok(ListedDelta { runs, gaps, rest: input.raw(input.remaining())?.to_vec(), packs: Vec::new() })
     }
 
     /// The chunk that it makes from `base`; `ids` are those of its runs.

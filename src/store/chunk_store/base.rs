@@ -1,14 +1,17 @@
 //! What deltas refer to: reading the bases of a chunk, and choosing those of a new one.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use super::{ChunkStore, USUAL_CHUNK_BYTES, chunk_corrupt};
 use crate::codec::DecodeError;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChunkId, WriterObject};
+use crate::store::base::Base;
 use crate::store::cache::{ByteCache, Weight};
-use crate::store::chunk_record::{BASES_MAX, ChunkRecord, RecordPlace};
+use crate::store::chunk_record::{ChunkRecord, DELTA_DEPTH_MAX, RecordPlace};
 use crate::store::delta::BASES_MAX_BYTES;
 use crate::store::listed_delta::ListedDelta;
 use crate::store::pack::{Footer, FooterEntry, read_damaged_ids, read_footer};
@@ -17,9 +20,13 @@ use crate::store::pack::{Footer, FooterEntry, read_damaged_ids, read_footer};
 /// megabyte each.
 const BASE_CACHE_BYTES: u64 = 8 << 20;
 
-/// Footers of packs that bases lie in, and that list ids of pages.
+/// Footers of packs in which chunks are looked for.
 const FOOTER_CACHE_BYTES: u64 = 8 << 20;
 const USUAL_FOOTER_BYTES: u64 = 100 << 10;
+
+/// What footers list: the pages of a dump of many versions have ids in packs of dozens of them.
+const IDS_CACHE_BYTES: u64 = 12 << 20;
+const USUAL_IDS_BYTES: u64 = 64 << 10;
 
 /// What a base holds, not verified: the chunk made of it is.
 #[derive(Debug, Clone)]
@@ -35,6 +42,12 @@ impl Weight for BasePlain {
     }
 }
 
+impl Weight for Arc<[ChunkId]> {
+    fn weight_bytes(&self) -> u64 {
+        size_of_val(&self[..]) as u64
+    }
+}
+
 impl Weight for Arc<Footer> {
     fn weight_bytes(&self) -> u64 {
         // Each stands in a list of slots too.
@@ -42,17 +55,11 @@ impl Weight for Arc<Footer> {
     }
 }
 
-/// What a new chunk may be told against: the plain bytes of chunks that are published.
-#[derive(Debug, Default)]
-pub struct Base {
-    pub places: Vec<RecordPlace>,
-    pub bytes: Vec<u8>,
-}
-
 /// What is kept of bases.
 pub(super) struct BaseCache {
     plains: ByteCache<RecordPlace, BasePlain>,
     footers: ByteCache<WriterObject, Arc<Footer>>,
+    ids: ByteCache<WriterObject, Arc<[ChunkId]>>,
 }
 
 impl BaseCache {
@@ -60,6 +67,7 @@ impl BaseCache {
         BaseCache {
             plains: ByteCache::new(BASE_CACHE_BYTES, USUAL_CHUNK_BYTES),
             footers: ByteCache::new(FOOTER_CACHE_BYTES, USUAL_FOOTER_BYTES),
+            ids: ByteCache::new(IDS_CACHE_BYTES, USUAL_IDS_BYTES),
         }
     }
 
@@ -101,22 +109,27 @@ impl ChunkStore {
 
     /// The ids that the delta of a page left to footers.
     fn listed_ids(&self, delta: &ListedDelta, id: &ChunkId) -> Result<Vec<ChunkId>> {
-        let mut ids = Vec::new();
+        let (mut ids, mut lists) = (Vec::new(), HashMap::new());
         for run in &delta.runs {
-            let slots = run.first as usize..(run.first as usize).saturating_add(run.count as usize);
-            let listed = match self.footer(&run.pack) {
-                Ok(footer) => footer.entries.get(slots).map(|entries| ids.extend(entries.iter().map(|entry| entry.id))),
-                // The page that is made of them is verified.
-                Err(error) if error.kind() == ErrorKind::Corrupt => {
-                    let damaged = read_damaged_ids(self.backend.as_ref(), &run.pack).map_err(|_| error)?;
-                    damaged.get(slots).map(|damaged| ids.extend_from_slice(damaged))
-                }
-                Err(error) => return Err(error),
+            let list: &Arc<[ChunkId]> = match lists.entry(run.pack) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(self.ids_of_pack(&run.pack)?),
             };
             let too_few = || chunk_corrupt(id, &run.pack, "its footer lists fewer chunks than a page left to it");
-            listed.ok_or_else(too_few)?;
+            ids.extend_from_slice(list.get(run.slots()).ok_or_else(too_few)?);
         }
         Ok(ids)
+    }
+
+    /// The ids that the footer of a published pack lists, of a damaged one too: what is made of them is to be verified.
+    pub(in crate::store) fn ids_of_pack(&self, pack: &WriterObject) -> Result<Arc<[ChunkId]>> {
+        self.bases.ids.get_or_load(pack, || match self.footer(pack) {
+            Ok(footer) => Ok(footer.entries.iter().map(|entry| entry.id).collect()),
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                read_damaged_ids(self.backend.as_ref(), pack).map(Arc::from).map_err(|_| error)
+            }
+            Err(error) => Err(error),
+        })
     }
 
     /// What a base of chunk `id` holds.
@@ -134,7 +147,7 @@ impl ChunkStore {
     }
 
     /// The base that these chunks make, one after the other: themselves, or where such a one is at the end of a chain of
-    /// `depth_max` deltas, its bases. Nothing where one of them is unknown or cannot be read: a base is a luxury.
+    /// `depth_max` deltas, what that is told against, near or far. Nothing where one of them is unknown or cannot be read: a base is a luxury.
     pub fn base_of(&self, ids: &[ChunkId], depth_max: u32) -> Option<Base> {
         let mut base = Base::default();
         for id in ids {
@@ -143,51 +156,55 @@ impl ChunkStore {
                 return None;
             }
         }
-        let fits = (1..=BASES_MAX).contains(&base.places.len()) && base.bytes.len() <= BASES_MAX_BYTES;
-        fits.then_some(base)
+        (!base.parts.is_empty() && base.bytes.len() <= BASES_MAX_BYTES).then_some(base)
     }
 
+    /// A chunk that is told against others is read and verified itself, and vouches for what these hold.
     fn add_to_base(&self, id: &ChunkId, depth_max: u32, base: &mut Base) -> Result<()> {
         let location = self.locate(id)?.ok_or(Error::ChunkMissing { id: *id })?;
         let stored = self.stored(&location, id)?;
         let record = self.record_in(&stored, location.member, id, &location.pack)?;
-        // Where no chain may go on, a delta need not be decoded to find that it ends one. One of a group always does.
-        if record.bases.is_empty() || depth_max > 1 && !stored.is_group() {
-            let plain = self.decode_record(&record, id, &location.pack)?;
-            if plain.depth < depth_max {
-                base.add(location.place(), &plain.bytes);
-                return Ok(());
+        let plain = self.decode_record(&record, id, &location.pack)?;
+        // One of a group always ends a chain.
+        if !stored.is_group() && plain.depth < depth_max {
+            base.add(location.place(), &plain.bytes, plain.depth);
+            return Ok(());
+        }
+        base.last.extend_from_slice(&plain.bytes);
+        let places = match depth_max {
+            DELTA_DEPTH_MAX => {
+                let junction = self.junction(&record, &location.place(), id)?;
+                base.listed.extend(junction.listed);
+                junction.places
             }
+            _ => record.bases,
+        };
+        places.iter().try_for_each(|place| self.add_place_to_base(place, id, depth_max, DELTA_DEPTH_MAX, base))
+    }
+
+    /// Adds what lies there, a base of chunk `id`, or where that is at the end of too long a chain, its bases.
+    fn add_place_to_base(
+        &self,
+        place: &RecordPlace,
+        id: &ChunkId,
+        depth_max: u32,
+        depth_left: u32,
+        base: &mut Base,
+    ) -> Result<()> {
+        let plain = self.base(place, id, depth_left)?;
+        if plain.depth < depth_max {
+            base.add(*place, &plain.bytes, plain.depth);
+            return Ok(());
         }
-        for place in &record.bases {
-            let of_base = self.id_at(place)?;
-            let bytes = self.read_record(place)?;
-            let record = self.open_record(&bytes, &of_base, &place.pack)?;
-            base.add(*place, &self.decode_record(&record, &of_base, &place.pack)?.bytes);
-        }
-        Ok(())
+        let bytes = self.read_record(place)?;
+        let record = self.open_record(&bytes, id, &place.pack)?;
+        // It was just read through all of its chain, which so is no longer than that.
+        let add = |place| self.add_place_to_base(place, id, depth_max, depth_left.saturating_sub(1), base);
+        record.bases.iter().try_for_each(add)
     }
 
     /// The footer of a published pack.
     pub(super) fn footer(&self, pack: &WriterObject) -> Result<Arc<Footer>> {
         self.bases.footers.get_or_load(pack, || read_footer(self.backend.as_ref(), pack).map(Arc::new))
-    }
-
-    /// Which chunk's record lies there.
-    fn id_at(&self, place: &RecordPlace) -> Result<ChunkId> {
-        let found = self.footer(&place.pack)?.at(place.offset);
-        let found = found.filter(|entry| entry.record_bytes == place.record_bytes);
-        let reason = || format!("no record of {} bytes begins at byte {}", place.record_bytes, place.offset);
-        found.map(|entry| entry.id).ok_or_else(|| Error::corrupt(format!("pack {}", place.pack), reason()))
-    }
-}
-
-impl Base {
-    /// Adds one more; what is there already is not added again.
-    fn add(&mut self, place: RecordPlace, plain: &[u8]) {
-        if !self.places.contains(&place) {
-            self.places.push(place);
-            self.bytes.extend_from_slice(plain);
-        }
     }
 }

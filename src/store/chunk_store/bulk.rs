@@ -22,6 +22,9 @@ const RUN_MAX_BYTES: u64 = 128 << 10;
 /// So much that nobody wants is read along rather than asking twice: a disk that has to seek reads more in that time.
 const GAP_MAX_BYTES: u64 = 32 << 10;
 
+/// So many plain bytes of deltas wait for their bases: all of these are kept until then.
+const WAITING_MAX_BYTES: usize = 1 << 20;
+
 /// A record to be read.
 struct Wanted<T> {
     place: RecordPlace,
@@ -102,7 +105,7 @@ impl ChunkStore {
     fn in_runs<T>(&self, mut wanted: Vec<Wanted<T>>, depth_left: u32, work: &dyn Fn(Wanted<T>, ChunkRecord)) {
         wanted.sort_unstable_by_key(|it| (it.place.pack, it.place.offset, it.member));
         wanted.dedup_by_key(|it| (it.place, it.member));
-        let (mut deltas, mut bases) = (Vec::new(), Vec::new());
+        let (mut deltas, mut bases, mut waiting_bytes) = (Vec::new(), Vec::new(), 0);
         while !wanted.is_empty() {
             let rest = wanted.split_off(length_of_run(&wanted));
             let run = std::mem::replace(&mut wanted, rest);
@@ -114,18 +117,20 @@ impl ChunkStore {
                 if record.bases.is_empty() {
                     work(each, record);
                 } else {
+                    waiting_bytes += record.plain_bytes;
                     let base = |&place| Wanted { place, member: 0, id: each.id, target: () };
                     bases.extend(record.bases.iter().map(base));
                     deltas.push((each, stored.into_owned()));
                 }
             }
-        }
-        self.fetch_bases(bases, depth_left);
-        for (each, stored) in deltas {
-            if let Ok(record) = stored.record(each.member, &each.id, &each.place.pack) {
-                work(each, record);
+            if waiting_bytes >= WAITING_MAX_BYTES {
+                self.fetch_bases(std::mem::take(&mut bases), depth_left);
+                work_off(std::mem::take(&mut deltas), work);
+                waiting_bytes = 0;
             }
         }
+        self.fetch_bases(bases, depth_left);
+        work_off(deltas, work);
     }
 
     /// What one read brings of a run; nothing is read for the chunks of one group that is at hand.
@@ -170,4 +175,13 @@ fn length_of_run<T>(wanted: &[Wanted<T>]) -> usize {
             && next.end().saturating_sub(first.place.offset) <= RUN_MAX_BYTES
     };
     1 + wanted.windows(2).take_while(|pair| goes_on(pair)).count()
+}
+
+/// Gives the records of deltas to `work`, now that their bases are at hand.
+fn work_off<T>(deltas: Vec<(Wanted<T>, Stored)>, work: &dyn Fn(Wanted<T>, ChunkRecord)) {
+    for (each, stored) in deltas {
+        if let Ok(record) = stored.record(each.member, &each.id, &each.place.pack) {
+            work(each, record);
+        }
+    }
 }

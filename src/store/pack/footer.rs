@@ -42,13 +42,6 @@ impl Footer {
     pub fn by_place(&self) -> impl Iterator<Item = FooterEntry> {
         self.by_place.iter().map(|&slot| self.entries[slot as usize])
     }
-
-    /// The first chunk of the record that begins there.
-    pub fn at(&self, offset: u64) -> Option<FooterEntry> {
-        let first = self.by_place.partition_point(|&slot| self.entries[slot as usize].offset < offset);
-        let entry = self.entries[*self.by_place.get(first)? as usize];
-        (entry.offset == offset).then_some(entry)
-    }
 }
 
 /// The body of a footer. `groups` are the slots of each group.
