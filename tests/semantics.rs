@@ -1091,6 +1091,10 @@ const PROMISES_OF_DRILLS: &[(&str, &str)] = &[
         "dumps_of_a_real_mariadb_come_back_equal",
     ),
     (
+        "Of several dumps of MySQL and MariaDB each database is dumped again in the character set of its own dump.",
+        "each_of_several_dumps_is_loaded_in_its_own_set",
+    ),
+    (
         "A table whose rows `mariadb-dump --dump-history` dumped with those that it had before is compared with these, too.",
         "rows_that_were_dumped_with_their_history_come_back_with_it",
     ),

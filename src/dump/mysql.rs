@@ -93,6 +93,7 @@ impl MysqlDump {
         telling.settle();
         self.sections.facts.end = self.sections.end(ended_in);
         let are_rows = self.sections.may_be_among_rows();
+        self.sections.facts.differs_in_letters = self.sections.row_marks.differs_in_letters();
         self.sections.facts.row_marks = self.sections.row_marks.finish(are_rows);
         self.sections.facts
     }

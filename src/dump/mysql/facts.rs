@@ -57,6 +57,8 @@ pub struct DumpFacts {
     pub sessions_before: Vec<Session>,
     /// How the beginning of a row is told; `None` where not all rows are read the same way.
     pub row_marks: Option<RowMarks>,
+    /// They are not, but for letters alone.
+    pub differs_in_letters: bool,
     pub end: DumpEnd,
 }
 
