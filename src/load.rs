@@ -25,6 +25,7 @@ use std::path::PathBuf;
 
 pub use self::environment::Environment;
 pub use self::mongo::{MongoUrl, is_loaded, unload};
+pub use self::mysql::character_set_at;
 pub use self::server::{MysqlUrl, ServerUrl};
 
 use crate::dump::layout::{FORM, XML};

@@ -117,12 +117,16 @@ fn dumps_of_mysql_in_letters_of_two_bytes_are_read_and_patched() {
 #[test]
 fn dumps_of_mysql_in_letters_of_two_bytes_come_back() {
     let (server, other) = (MariaDb::start(), MariaDb::start());
-    for letters in SETS {
+    let tellings = ["NAMES ", "CHARACTER SET ", "CHARSET ", "NAMES "];
+    for (letters, telling) in SETS.into_iter().zip(tellings) {
         let (set, name, text, _) = letters;
         let stage = Stage::new();
         make_database(&server, letters);
-        let whole = dump(&server, set, &[]);
-        std::fs::write(stage.path("shop.sql"), &whole).unwrap();
+        // Else the server takes strings of any bytes for text, and writes them in the set of the database.
+        let more: &[&str] = if telling == "NAMES " { &[] } else { &["--hex-blob"] };
+        let whole = dump(&server, set, more);
+        let told = told_otherwise(&whole, &format!("SET NAMES {set}"), &format!("SET {telling}{set}"));
+        std::fs::write(stage.path("shop.sql"), told).unwrap();
         stage.succeed(&["ingest", "mysql", "--source", "shop", stage.path("shop.sql").to_str().unwrap()]);
         let table = format!("shop.{name}");
         let row = stage.succeed(&["rows", "shop", &table, "--key", "300"]);
@@ -130,7 +134,7 @@ fn dumps_of_mysql_in_letters_of_two_bytes_come_back() {
 
         other.run("", "DROP DATABASE IF EXISTS shop");
         restored(&restore_into(&stage, &other.url(""), &[]));
-        assert_same_dump(&dump(&other, set, &[]), &whole, set, b"");
+        assert_same_dump(&dump(&other, set, more), &whole, set, b"");
         let copy = format!("shop.{text}");
         restored(&restore_into(&stage, &other.url(""), &["--table", &table, "--as", &copy]));
         restored(&restore_into(&stage, &other.url(""), &["--overwrite", "--table", &table]));
@@ -138,8 +142,14 @@ fn dumps_of_mysql_in_letters_of_two_bytes_come_back() {
             |table: &str| other.run("shop", format!("SELECT COUNT(*), SUM(CRC32(t)), SUM(CRC32(b)) FROM `{table}`"));
         assert_eq!(sums(text), sums(name), "{set}");
         other.run("", format!("DROP TABLE shop.`{text}`"));
-        assert_same_dump(&dump(&other, set, &[]), &whole, set, b"");
+        assert_same_dump(&dump(&other, set, more), &whole, set, b"");
     }
+}
+
+/// A dump with other words in place of some of its own.
+fn told_otherwise(dump: &[u8], words: &str, others: &str) -> Vec<u8> {
+    let at = dump.windows(words.len()).position(|window| window == words.as_bytes()).unwrap();
+    [&dump[..at], others.as_bytes(), &dump[at + words.len()..]].concat()
 }
 
 #[test]
@@ -410,15 +420,15 @@ fn ingest_of_postgres(place: &TestRepository, dump: &[u8]) -> Arc<Snapshot> {
 fn dumps_of_postgresql_in_letters_of_two_bytes_are_read_and_patched() {
     let (server, place) = (Postgres::start(), TestRepository::new());
     let sets = [
-        ("SJIS", "表ソ", "能ソ"),
-        ("SHIFT_JIS_2004", "表ソ", "ソ"),
-        ("GBK", "誠", "乗誠"),
-        ("GB18030", "誠ソ", "乗😀"),
-        ("BIG5", "功許", "蓋功"),
-        ("UHC", "가", "똠방각하"),
+        ("SJIS", "表ソ", "能ソ", "TO shift_jis"),
+        ("SHIFT_JIS_2004", "表ソ", "ソ", "= 'shift-jis-2004'"),
+        ("GBK", "誠", "乗誠", "TO windows936"),
+        ("GB18030", "誠ソ", "乗😀", "= gb18030"),
+        ("BIG5", "功許", "蓋功", "TO 'Windows-950'"),
+        ("UHC", "가", "똠방각하", "TO win949"),
     ];
     let variants: [&[&str]; 3] = [&[], &["--inserts"], &["--column-inserts"]];
-    for ((set, name, text), more) in sets.into_iter().zip(variants.into_iter().cycle()) {
+    for ((set, name, text, telling), more) in sets.into_iter().zip(variants.into_iter().cycle()) {
         let fresh = || {
             server.run("postgres", "DROP DATABASE IF EXISTS shop");
             server.run("postgres", "CREATE DATABASE shop ENCODING 'UTF8' TEMPLATE template0");
@@ -447,6 +457,13 @@ fn dumps_of_postgresql_in_letters_of_two_bytes_are_read_and_patched() {
         assert_eq!(a.manifest.facts["rows"], "600", "{set}");
         let differences = found(&place, &a, &b);
         assert_eq!(differences.changes.len(), 6 + 1 + 1 + 30, "{set}");
+        let usual = format!("SET client_encoding = '{set}'");
+        let told = told_otherwise(&second, &usual, &format!("SET client_encoding {telling}"));
+        fresh();
+        server.run("shop", &told);
+        for same in [told, dump()] {
+            assert_eq!(found(&place, &b, &ingest_of_postgres(&place, &same)).changes, [], "{set} {telling}");
+        }
         for (direction, from, to) in [(Direction::Forward, &first, &b), (Direction::Reverse, &second, &a)] {
             let patch = patch(&place, &a, &b, direction).unwrap();
             fresh();

@@ -83,4 +83,22 @@ fn each_of_several_dumps_is_loaded_in_its_own_set() {
             assert_eq!(rows(&other, name), rows(&server, name), "{name} by {threads}");
         }
     }
+    assert_drill(&stage, 8);
+    // Sets in which rows are read alike, which a directory or one file has.
+    ["b.sql", "c.sql"].iter().for_each(|name| std::fs::remove_file(dumps.join(name)).unwrap());
+    let appended = stage.path("appended.sql");
+    std::fs::write(&appended, ["a.sql", "d.sql"].map(|name| std::fs::read(dumps.join(name)).unwrap()).concat())
+        .unwrap();
+    for place in [dumps, appended] {
+        stage.succeed(&["ingest", "mysql", "--source", "shop", place.to_str().unwrap()]);
+        assert_drill(&stage, 4);
+    }
+}
+
+/// Does a drill, which has to dump each database in its set to find these tables equal.
+#[track_caller]
+fn assert_drill(stage: &Stage, tables: usize) {
+    let printed = stage.succeed(&["verify", "shop", "--with", "mysql"]);
+    assert_eq!(printed.matches(": 50 rows, equal\n").count(), tables, "{printed}");
+    assert!(printed.contains(&format!("equal: {tables} tables, ")), "{printed}");
 }

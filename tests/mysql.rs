@@ -186,6 +186,7 @@ fn assert_restores_name_what_they_need(found: &Dumped) {
     let called: Vec<&str> =
         orders.lines().filter_map(|line| line.strip_prefix("-- Its triggers need function ")).collect();
     assert_eq!(called, ["`Twice`", "`elsewhere`.`count (all)`"]);
+    assert!(orders.contains("-- Its triggers need table `customers`\n"));
     assert!(found.text("shop/tables/large/restore.sql").contains("-- It needs nothing else.\n"));
     let counted = "we%2Fird .%25d`b/tables/customers";
     assert!(found.text(&format!("{counted}/triggers.sql")).contains("TRIGGER counted"));

@@ -41,6 +41,7 @@ prepare() {
     want_mariadb
     want_postgres
     want_mongo
+    want_other_servers
     want_fuse
     want rsync have rsync
     want acl have setfacl

@@ -196,10 +196,12 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "every_table_of_every_variant_restores_into_another_database",
     ),
     (
-        "Its first comment names the tables and the sequences that the table refers to, and the functions and \
-         procedures that its triggers call, functions without a database in front where the dump has them.",
+        "Its first comment names the tables and the sequences that the table refers to, the functions and procedures that \
+         its triggers call, functions without a database in front where the dump has them, and the tables that these write \
+         or read.",
         "a_dump_becomes_directories",
     ),
+    ("A name that may be that of a table or a variable is told.", "tables_of_a_trigger_are_found"),
     (
         "With `--restore-without-definer` the triggers in it have no DEFINER: whoever loads it becomes that.",
         "restores_leave_out_definers_where_that_is_asked_for",
@@ -1089,6 +1091,10 @@ const PROMISES_OF_DRILLS: &[(&str, &str)] = &[
     (
         "Tables of MySQL and MariaDB of which a dump does not tell the character set (`--skip-opt`, `--compatible`) are made in utf8mb4.",
         "dumps_of_a_real_mariadb_come_back_equal",
+    ),
+    (
+        "Of several dumps of MySQL and MariaDB each database is dumped again in the character set of its own dump.",
+        "each_of_several_dumps_is_loaded_in_its_own_set",
     ),
     (
         "A table whose rows `mariadb-dump --dump-history` dumped with those that it had before is compared with these, too.",

@@ -27,7 +27,7 @@ pub enum Letters {
 }
 
 /// Names of the sets in MySQL and PostgreSQL, in lower case; the first of each is the one that it is known by here.
-const NAMES: [(&str, Letters); 14] = [
+const NAMES: [(&str, Letters); 15] = [
     ("sjis", Letters::Sjis),
     ("cp932", Letters::Cp932),
     ("gbk", Letters::Gbk),
@@ -35,13 +35,14 @@ const NAMES: [(&str, Letters); 14] = [
     ("big5", Letters::Big5),
     ("johab", Letters::Johab),
     ("shiftjis", Letters::Cp932),
-    ("shift_jis", Letters::Cp932),
-    ("shift_jis_2004", Letters::Cp932),
+    ("shiftjis2004", Letters::Cp932),
     ("mskanji", Letters::Cp932),
     ("win932", Letters::Cp932),
     ("windows932", Letters::Cp932),
     ("win936", Letters::Gbk),
+    ("windows936", Letters::Gbk),
     ("win950", Letters::Big5),
+    ("windows950", Letters::Big5),
 ];
 
 /// Of these, the first set has what stands at the right where the other one and [`SJIS_CODE`] have what stands at the left.
@@ -56,9 +57,10 @@ const OF_SJIS_ALONE: [(char, char); 7] = [
 ];
 
 impl Letters {
-    /// Those of the set of this name, in whatever case.
+    /// Those of the set of this name, in whatever case, and with whatever stands between letters and digits, as PostgreSQL takes names.
     pub fn of(name: &[u8]) -> Letters {
-        let is_it = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+        let named = name.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase);
+        let is_it = |known: &str| known.bytes().filter(u8::is_ascii_alphanumeric).eq(named.clone());
         let is_in = |set: &Set| set.names.iter().any(|known| is_it(known));
         let of_set = || (0..).zip(&SETS).find(|(_, set)| is_in(set)).map(|(place, _)| Letters::Of(place));
         let found = NAMES.iter().find(|(known, _)| is_it(known)).map(|(_, letters)| *letters);

@@ -24,6 +24,7 @@ mod starts;
 mod statement;
 pub mod tab;
 mod table;
+mod trigger;
 mod words;
 pub mod xml;
 
@@ -46,7 +47,8 @@ use self::account::definer;
 use self::facts::shown;
 use self::lexer::{EndedIn, Lexer, Sink};
 use self::row_marks::RowMarksFinder;
-use self::statement::{Belongs, Remark, called_by_trigger, is_replication_comment, needs_of_table, remark, statement};
+use self::statement::{Belongs, Remark, is_replication_comment, needs_of_table, remark, statement};
+use self::trigger::needed_by_trigger;
 use self::words::{Word, Words, unquoted_name};
 
 use super::letters::Letters;
@@ -93,6 +95,7 @@ impl MysqlDump {
         telling.settle();
         self.sections.facts.end = self.sections.end(ended_in);
         let are_rows = self.sections.may_be_among_rows();
+        self.sections.facts.differs_in_letters = self.sections.row_marks.differs_in_letters();
         self.sections.facts.row_marks = self.sections.row_marks.finish(are_rows);
         self.sections.facts
     }
@@ -338,7 +341,7 @@ impl<F: FnMut(Event)> Telling<'_, F> {
                 match kind {
                     PartKind::Schema => (self.tell)(Event::Needs(needs_of_table(text, modes))),
                     PartKind::Triggers => {
-                        (self.tell)(Event::Needs(called_by_trigger(text, modes)));
+                        (self.tell)(Event::Needs(needed_by_trigger(text, modes)));
                         if let Some((_, place)) = definer(text, modes) {
                             (self.tell)(Event::Definer(start + place.start as u64..start + place.end as u64));
                         }

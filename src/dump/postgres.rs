@@ -55,14 +55,14 @@ pub use self::tablespaces::{Resettler, tablespace_directory};
 pub use self::words::{QualifiedName, Words};
 
 use self::ends::EndedIn;
-use self::facts::{BEGINNING_BYTES, client_encoding, is_of_mysql};
+use self::facts::{BEGINNING_BYTES, is_of_mysql};
 use self::lexer::{Lexer, Sink};
 use self::needs::roles;
 use self::relations::Relations;
 use self::remark::{Remark, Title, connected_to, remark};
 use self::row_marks::RowMarksFinder;
 use self::settings::name_of_setting;
-use self::statement::{Belongs, copies_from_here, statement};
+use self::statement::{Belongs, Setting, copies_from_here, statement};
 use self::words::begins_with;
 
 use super::letters::Letters;
@@ -275,7 +275,7 @@ impl<F: FnMut(Event)> Telling<'_, F> {
 
     fn setting(&mut self, start: u64, text: &[u8], belongs: &Belongs) {
         self.sections.facts.note_setting(start, text);
-        if let Some(name) = client_encoding(text) {
+        if let Some(name) = Setting::of(text).and_then(Setting::client_encoding) {
             self.sections.letters = Letters::of(&name);
         }
         self.sections.follow_search_path(text);

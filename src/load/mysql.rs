@@ -22,6 +22,7 @@ use crate::load::{LoadOptions, LoadReport};
 use crate::progress::Monitor;
 use crate::repository::Repository;
 use crate::repository::content::Content;
+use crate::repository::content_reader::ContentReader;
 use crate::repository::snapshot::Snapshot;
 
 mod definers;
@@ -91,6 +92,14 @@ struct PlacedTable<'n> {
     found: FoundTable<'n>,
     database: String,
     table: String,
+}
+
+/// The character set that a dump, or a `restore.sql`, tells from there on.
+pub fn character_set_at(contents: &ContentReader, content: &Content, start: u64) -> Result<Option<String>> {
+    let (mut beginning, mut dump) = (Vec::new(), MysqlDump::default());
+    contents.read(content, start, BEGINNING_MAX_BYTES, &mut beginning)?;
+    dump.push(&beginning, &mut |_| {});
+    Ok(dump.finish(&mut |_| {}).character_set)
 }
 
 pub fn load(
@@ -192,11 +201,7 @@ impl<'a> Run<'a> {
 
     /// The set of a text of which this is the beginning; that of the snapshot where it tells none.
     fn set_of(&self, content: &Content, start: u64) -> Result<TextSet> {
-        let mut beginning = Vec::new();
-        self.repository.contents()?.read(content, start, BEGINNING_MAX_BYTES, &mut beginning)?;
-        let mut dump = MysqlDump::default();
-        dump.push(&beginning, &mut |_| {});
-        let told = dump.finish(&mut |_| {}).character_set;
+        let told = character_set_at(&self.repository.contents()?, content, start)?;
         let name = told.unwrap_or_else(|| self.letters.name().unwrap_or_default().to_string());
         Ok(TextSet { letters: Letters::of(name.as_bytes()), name })
     }

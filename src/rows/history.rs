@@ -225,7 +225,7 @@ impl Walk<'_> {
         let newer_table = newer.and_then(|seen| seen.table.as_ref());
         let mut near = None;
         if let (Some(newer), Some(table)) = (newer, newer_table)
-            && let Some((place, unshared)) = self.older_place(&dump, &files, (table, &newer.place))?
+            && let Some((place, unshared)) = self.older_place(&dump, (&pair, &files), (table, &newer.place))?
         {
             match place {
                 OlderPlace::Same(range) => {
@@ -251,7 +251,7 @@ impl Walk<'_> {
     fn older_place(
         &self,
         dump: &DumpSide,
-        files: &TableFiles,
+        (pair, files): (&TablePair, &TableFiles),
         (newer, place): (&SeenTable, &KeyPlace),
     ) -> Result<Option<(OlderPlace, Unshared)>> {
         if files.schema != newer.files.schema {
@@ -280,7 +280,7 @@ impl Walk<'_> {
             return Ok(Some((found, Unshared { gaps, longest })));
         }
         // The same bytes may be other rows.
-        if !dump.marks()?.agree_with(&newer.side.marks) {
+        if !dump.marks_of(pair)?.agree_with(&newer.side.marks) {
             return Ok(None);
         }
         let found = older_place(&gaps, &place.range, ROW_MARGINS);

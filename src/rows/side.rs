@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::ops::{ControlFlow, Range};
 
-use crate::dump::layout::{DUMP_FILE, FORM, ROW_MARKS, XML};
+use crate::dump::layout::{DUMP_FILE, FORM, RESTORE_FILE, ROW_MARKS, XML};
 use crate::dump::letters::Letters;
 use crate::dump::mongo::DocumentForm;
 use crate::dump::table::TableSchema;
@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::progress::{Counters, Monitor};
 use crate::repository::Repository;
 use crate::repository::content::Content;
+use crate::repository::node::Node;
 use crate::repository::snapshot::{Snapshot, SnapshotKind};
 use crate::rows::comparison::SideColumns;
 use crate::rows::form::{Marks, RowForm, RowReader, Told};
@@ -32,11 +33,28 @@ pub struct DumpSide<'a> {
     pub repository: &'a Repository,
     pub snapshot: &'a Snapshot,
     monitor: &'a dyn Monitor,
-    marks: OnceCell<DumpMarks>,
+    marks: OnceCell<FoundMarks>,
 }
 
+/// What a dump tells that is read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FoundMarks {
+    Alike(DumpMarks),
+    /// Rows are read alike, but for the letters of their character sets.
+    OfSeveralSets,
+    NotAlike,
+}
+
+impl FoundMarks {
+    fn alike(self) -> Option<DumpMarks> {
+        if let FoundMarks::Alike(marks) = self { Some(marks) } else { None }
+    }
+}
+
+const NOT_ALIKE: &str = "its dump changes among its rows how strings are read";
+
 /// How rows are read and found in a dump.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DumpMarks {
     Mysql(mysql::RowMarks),
     Postgres(postgres::RowMarks),
@@ -119,34 +137,55 @@ impl<'a> DumpSide<'a> {
         TableLayout::of(&self.snapshot.manifest)
     }
 
-    /// How the beginnings of rows are told. Where the ingest did not say, the whole dump has to be read for it.
+    /// How the beginnings of rows are told, in all of its tables. Where the ingest did not say, the whole dump has to be read for it.
     pub fn marks(&self) -> Result<DumpMarks> {
+        self.marks_of_all()?.alike().ok_or_else(|| Error::invalid("snapshot", self.name(), NOT_ALIKE))
+    }
+
+    /// The same of a table. Where tables differ in letters, what restores it has to be read, too.
+    pub fn marks_of(&self, pair: &TablePair) -> Result<DumpMarks> {
+        if self.marks_of_all()? != FoundMarks::OfSeveralSets {
+            return self.marks();
+        }
+        let file = self.content_of(&[&pair.path()[..], b"/", RESTORE_FILE.as_bytes()].concat())?;
+        let found = file.map(|content| self.read_marks(&content)).transpose()?;
+        found.and_then(FoundMarks::alike).ok_or_else(|| Error::invalid("table", pair.name(), NOT_ALIKE))
+    }
+
+    fn marks_of_all(&self) -> Result<FoundMarks> {
         if let TableLayout::Collections(form) = self.layout() {
-            return Ok(DumpMarks::Mongo(form));
+            return Ok(FoundMarks::Alike(DumpMarks::Mongo(form)));
         }
         if let Some(words) = self.fact(ROW_MARKS) {
-            return Ok(match self.kind() {
+            return Ok(FoundMarks::Alike(match self.kind() {
                 SnapshotKind::Postgres => DumpMarks::Postgres(postgres::RowMarks::from_words(words)),
                 _ => DumpMarks::Mysql(mysql::RowMarks::from_words(words)),
-            });
+            }));
         }
         if let Some(marks) = self.marks.get() {
             return Ok(*marks);
         }
-        let marks = self.read_marks()?;
+        let name = self.name();
+        self.monitor.note(&format!("reading all of the dump of {name}, which does not tell where its rows begin"));
+        let dump = self.content_of(DUMP_FILE.as_bytes())?;
+        let dump = dump.ok_or_else(|| Error::NotFound { what: "path", name: format!("{name}:/dump.sql") })?;
+        let marks = self.read_marks(&dump)?;
         Ok(*self.marks.get_or_init(|| marks))
     }
 
-    fn read_marks(&self) -> Result<DumpMarks> {
-        let manifest = &self.snapshot.manifest;
-        let name = format!("{}@{}", manifest.source, manifest.name);
-        self.monitor.note(&format!("reading all of the dump of {name}, which does not tell where its rows begin"));
-        let dump = self.repository.tree()?.lookup_path(&manifest.root, DUMP_FILE.as_bytes())?;
-        let dump = dump.as_ref().and_then(|node| node.content());
-        let content = dump.ok_or_else(|| Error::NotFound { what: "path", name: format!("{name}:/dump.sql") })?;
+    fn name(&self) -> String {
+        format!("{}@{}", self.snapshot.manifest.source, self.snapshot.manifest.name)
+    }
+
+    fn content_of(&self, path: &[u8]) -> Result<Option<Content>> {
+        let node = self.repository.tree()?.lookup_path(&self.snapshot.manifest.root, path)?;
+        Ok(node.as_ref().and_then(Node::content).cloned())
+    }
+
+    fn read_marks(&self, dump: &Content) -> Result<FoundMarks> {
         let (mut of_mysql, mut of_postgres) = (mysql::MysqlDump::default(), postgres::PostgresDump::default());
         let is_mysql = self.kind() == SnapshotKind::Mysql;
-        self.each_piece(content, &mut |piece| {
+        self.each_piece(dump, &mut |piece| {
             match is_mysql {
                 true => of_mysql.push(piece, &mut |_| {}),
                 false => of_postgres.push(piece, &mut |_| {}),
@@ -154,12 +193,14 @@ impl<'a> DumpSide<'a> {
             Counters::add(&self.monitor.counters().bytes_read, piece.len() as u64);
             Ok(())
         })?;
-        let marks = match is_mysql {
-            true => of_mysql.finish(&mut |_| {}).row_marks.map(DumpMarks::Mysql),
-            false => of_postgres.finish(&mut |_| {}).row_marks.map(DumpMarks::Postgres),
+        let (marks, differs_in_letters) = if is_mysql {
+            let facts = of_mysql.finish(&mut |_| {});
+            (facts.row_marks.map(DumpMarks::Mysql), facts.differs_in_letters)
+        } else {
+            (of_postgres.finish(&mut |_| {}).row_marks.map(DumpMarks::Postgres), false)
         };
-        let reason = "its dump changes among its rows how strings are read";
-        marks.ok_or_else(|| Error::invalid("snapshot", name, reason))
+        let otherwise = if differs_in_letters { FoundMarks::OfSeveralSets } else { FoundMarks::NotAlike };
+        Ok(marks.map_or(otherwise, FoundMarks::Alike))
     }
 
     /// # Errors
@@ -206,7 +247,7 @@ impl TableSide {
     /// The table of one side of a pair, which may lack it.
     pub fn open(dump: &DumpSide, pair: &TablePair, side: usize) -> Result<TableSide> {
         let (files, table) = (pair.sides[side].as_ref(), &pair.name());
-        let marks = dump.marks()?;
+        let marks = dump.marks_of(pair)?;
         let text = |content: Option<&Option<Content>>| dump.text(content.and_then(Option::as_ref));
         let schema = text(files.map(|files| &files.schema))?;
         let schema = marks.schema(&schema, &text(files.map(|files| &files.post))?);

@@ -1,6 +1,7 @@
 //! Comparing: the snapshot with what the server gave back, table by table.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::sync::Arc;
 
 use crate::compressed::UnwrapLimit;
@@ -131,8 +132,8 @@ impl Comparing<'_> {
         let common = IngestOptions { source: source.clone(), ..IngestOptions::default() };
         // What the second dump takes is no progress of the first.
         let apart = Apart { monitor: self.monitor, counters: &Counters::default() };
-        let command = match dump {
-            SecondDump::Command(command) => command,
+        let commands = match dump {
+            SecondDump::Commands(commands) => commands,
             SecondDump::Directory(directory) => {
                 let input = MongoInput::AllOfServer(directory);
                 let (unwrap_limit, original) = (UnwrapLimit::default(), OriginalPolicy::default());
@@ -140,9 +141,12 @@ impl Comparing<'_> {
                 return ingest_mongo(repository, options, self.clock, &apart);
             }
         };
-        let program = command.get_program().to_string_lossy().into_owned();
-        let input = StreamInput::Program(command);
-        let inputs = vec![DumpInput { name: None, input, fallback_database: source }];
+        let program = commands.first().map(Command::get_program).unwrap_or_default().to_string_lossy().into_owned();
+        let input = |command: Command| {
+            let input = StreamInput::Program(Box::new(command));
+            DumpInput { name: None, input, fallback_database: source.clone() }
+        };
+        let inputs = commands.into_iter().map(input).collect();
         let options = DumpOptions { common, inputs, rules: DumpRules::default(), threads };
         let ingest = match self.options.with {
             DrillServer::Postgres => ingest_postgres,

@@ -8,21 +8,19 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::dump::layout::{RESERVED, VIEWS_DIRECTORY};
-use crate::dump::letters::Letters;
-use crate::dump::mysql::{Account, QuoteModes, Requirements, RequirementsFinder, SERVER_DATABASES, quoted};
-use crate::dump::name::name_of_file;
+use crate::dump::mysql::{Account, QuoteModes, Requirements, RequirementsFinder, quoted};
 use crate::error::{Error, Result};
 use crate::load::ServerUrl;
 use crate::progress::Monitor;
 use crate::repository::Repository;
-use crate::repository::node::Node;
 use crate::repository::snapshot::Snapshot;
-use crate::repository::tree::TreeReader;
+use crate::verify::mysql::again::{Again, all_again};
 use crate::verify::place::ScratchPlace;
 use crate::verify::programs::Programs;
 use crate::verify::row_options::each_piece_of_dump;
 use crate::verify::server::{Engine, SecondDump};
+
+mod again;
 
 const PACKAGE: &str = "mariadb-server";
 
@@ -230,55 +228,14 @@ impl Engine for MysqlEngine {
         snapshot: &Snapshot,
         _: &dyn Monitor,
     ) -> Result<SecondDump> {
-        let mut command = self.at_server(place, &self.dumper);
-        command.args(["--skip-lock-tables", "--single-transaction", "--quick", "--skip-dump-date", "--skip-triggers"]);
-        command.arg(PACKET_OPTION).args(self.requirements.has_history.then_some("--dump-history"));
-        if let Some(set) = snapshot.manifest.facts.get("character_set") {
-            command.arg(option(b"--default-character-set=", set.as_bytes()));
-        }
-        // It takes its arguments to be in that set.
-        let letters = Letters::of_facts(&snapshot.manifest.facts);
-        let (tree, mut databases) = (repository.tree()?, Vec::new());
-        for (name, node) in databases_of(tree, &snapshot.manifest.root)? {
-            // A view that cannot be asked, since its definer is not there say, would end the dump.
-            for view in names_in(tree, &node, VIEWS_DIRECTORY.as_bytes())? {
-                command.arg(option(b"--ignore-table=", &letters.encoded(&[&name[..], b".", &view].concat())));
-            }
-            databases.push(OsString::from_vec(letters.encoded(&name).into_owned()));
-        }
-        if databases.is_empty() {
-            // It wants to be told what to dump: here something of the server's, and of that no more than who made the dump.
-            command.args(["--no-data", "--no-create-info", "mysql"]);
-        } else {
-            command.args(["--databases", "--"]).args(databases);
-        }
-        Ok(SecondDump::Command(Box::new(command)))
+        let command = |again: Again| {
+            let mut command = self.at_server(place, &self.dumper);
+            let usual =
+                ["--skip-lock-tables", "--single-transaction", "--quick", "--skip-dump-date", "--skip-triggers"];
+            command.args(usual).arg(PACKET_OPTION).args(self.requirements.has_history.then_some("--dump-history"));
+            command.args(again.arguments());
+            command
+        };
+        Ok(SecondDump::Commands(all_again(repository, snapshot)?.into_iter().map(command).collect()))
     }
-}
-
-/// Databases of a dump, but for the server's own.
-fn databases_of(tree: TreeReader, root: &Node) -> Result<Vec<(Vec<u8>, Node)>> {
-    let mut databases = Vec::new();
-    for entry in root.directory().into_iter().flat_map(|directory| tree.entries(directory)) {
-        let entry = entry?;
-        let is_ours = RESERVED.iter().any(|name| name.as_bytes() == &*entry.name);
-        if let Some(name) = name_of_file(&entry.name)
-            && !is_ours
-            && !SERVER_DATABASES.contains(&&*name)
-            && entry.node.directory().is_some()
-        {
-            databases.push((name, entry.node));
-        }
-    }
-    Ok(databases)
-}
-
-/// What the entries of a directory below a node stand for.
-fn names_in(tree: TreeReader, node: &Node, directory: &[u8]) -> Result<Vec<Vec<u8>>> {
-    let mut names = Vec::new();
-    let found = tree.lookup_path(node, directory)?;
-    for entry in found.iter().filter_map(Node::directory).flat_map(|directory| tree.entries(directory)) {
-        names.extend(name_of_file(&entry?.name));
-    }
-    Ok(names)
 }

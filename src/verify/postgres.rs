@@ -176,6 +176,6 @@ impl Engine for PostgresEngine {
             command.arg(format!("--encoding={set}"));
         }
         command.args(row_options(repository, snapshot)?);
-        Ok(SecondDump::Command(Box::new(command)))
+        Ok(SecondDump::Commands(vec![command]))
     }
 }

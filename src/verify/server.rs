@@ -69,8 +69,8 @@ pub trait Engine: Sync {
 
 /// The dump of the server that was loaded.
 pub enum SecondDump {
-    /// What a command prints.
-    Command(Box<Command>),
+    /// What commands print, each a dump.
+    Commands(Vec<Command>),
     /// Files as `mongodump` writes them.
     Directory(PathBuf),
 }

@@ -1,10 +1,12 @@
-//! A real MariaDB of a test's own: its data, its socket, and no network.
+//! A real MariaDB, or an old MySQL, of a test's own: its data, its socket, and no network.
 
 // Every test program uses its own part of this.
 #![allow(dead_code)]
 
 use std::ffi::OsString;
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use super::packages;
 use super::server::{stop, succeed};
 
 const START_MAX: Duration = Duration::from_secs(60);
@@ -19,6 +22,8 @@ const START_MAX: Duration = Duration::from_secs(60);
 /// A server that ends with the test.
 pub struct MariaDb {
     directory: TempDir,
+    /// Where its programs are, if they are not Debian's.
+    base: Option<PathBuf>,
     server: Child,
 }
 
@@ -55,23 +60,43 @@ impl MariaDb {
         std::array::from_fn(|_| words.next().unwrap())
     }
 
-    fn start_with(options: &[&str]) -> MariaDb {
+    /// One of version 11.4.5, with programs of that version.
+    pub fn start_11_4() -> MariaDb {
+        MariaDb::start_of(packages::mariadb_11_4)
+    }
+
+    /// A MySQL 5.6.24, which Debian's client asks.
+    pub fn start_mysql_5_6() -> MariaDb {
+        MariaDb::start_of(packages::mysql_5_6)
+    }
+
+    fn start_of(package: impl Fn(&Path) -> PathBuf) -> MariaDb {
         let directory = TempDir::new().unwrap();
+        // Whoever runs the server of a drill has to come by the programs.
+        std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+        let base = package(directory.path());
+        MariaDb::start_in(directory, Some(base), &[])
+    }
+
+    fn start_with(options: &[&str]) -> MariaDb {
+        MariaDb::start_in(TempDir::new().unwrap(), None, options)
+    }
+
+    fn start_in(directory: TempDir, base: Option<PathBuf>, options: &[&str]) -> MariaDb {
         let own = |name: &str| directory.path().join(name).to_str().unwrap().to_string();
-        let user: &[&str] = if rustix::process::geteuid().is_root() { &["--user=root"] } else { &[] };
-        let data = format!("--datadir={}", own("data"));
-        let mut install = Command::new("mariadb-install-db");
         std::fs::create_dir(own("tmp")).unwrap();
-        let scratch = format!("--tmpdir={}", own("tmp"));
-        install.arg("--no-defaults").args(user).args([&data, &scratch]);
-        install.args(["--auth-root-authentication-method=normal", "--force", "--skip-test-db"]);
+        let mut usual = vec![format!("--datadir={}", own("data")), format!("--tmpdir={}", own("tmp"))];
+        usual.extend(rustix::process::geteuid().is_root().then(|| "--user=root".to_string()));
+        usual.extend(base.iter().map(|base| format!("--basedir={}", base.display())));
+        let installer = program_of(base.as_deref(), &["mariadb-install-db", "mysql_install_db"]);
+        let mut install = Command::new(&installer);
+        install.arg("--no-defaults").args(&usual).arg("--force");
+        if installer.ends_with("mariadb-install-db") {
+            install.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
+        }
         succeed(install.output().unwrap(), "mariadb-install-db");
-        let mut command = Command::new("mariadbd");
-        command
-            .arg("--no-defaults")
-            .args(user)
-            .args([&data, &scratch])
-            .args(["--skip-networking", "--innodb-fast-shutdown=2"]);
+        let mut command = Command::new(program_of(base.as_deref(), &["mariadbd", "mysqld"]));
+        command.arg("--no-defaults").args(&usual).args(["--skip-networking", "--innodb-fast-shutdown=2"]);
         command.args([
             "--innodb-flush-log-at-trx-commit=0",
             "--innodb-flush-method=nosync",
@@ -82,7 +107,7 @@ impl MariaDb {
         command.args([format!("--socket={}", own("socket")), format!("--pid-file={}", own("pid"))]);
         let log = std::fs::File::create(directory.path().join("log")).unwrap();
         let server = command.args(options).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let mut started = MariaDb { directory, server };
+        let mut started = MariaDb { directory, base, server };
         started.wait_until_ready();
         started
     }
@@ -111,15 +136,21 @@ impl MariaDb {
     }
 
     fn program(&self, name: &str) -> Command {
-        let mut command = Command::new(name);
+        let mut command = Command::new(program_of(self.base.as_deref(), &[name]));
         command.args(self.connection());
         command
     }
 
+    /// The directory of its programs, where they are not Debian's.
+    pub fn programs(&self) -> PathBuf {
+        self.base.as_ref().unwrap().join("bin")
+    }
+
     /// The words of a command that dumps.
     pub fn dump_command(&self, arguments: &[&str]) -> Vec<OsString> {
-        let words = std::iter::once("mariadb-dump".to_string()).chain(self.connection());
-        words.chain(arguments.iter().map(|it| it.to_string())).map(OsString::from).collect()
+        let program = program_of(self.base.as_deref(), &["mariadb-dump"]).into_os_string();
+        let words = self.connection().into_iter().chain(arguments.iter().map(|it| it.to_string()));
+        std::iter::once(program).chain(words.map(OsString::from)).collect()
     }
 
     /// What such a command prints.
@@ -180,6 +211,13 @@ impl MariaDb {
             format!("DROP DATABASE IF EXISTS `{database}`; CREATE DATABASE `{database}` CHARACTER SET utf8mb4"),
         );
     }
+}
+
+/// The first of these programs that is below this directory, or else Debian's.
+fn program_of(base: Option<&Path>, names: &[&str]) -> PathBuf {
+    let places = base.into_iter().flat_map(|base| ["bin", "scripts"].map(|place| base.join(place)));
+    let mut paths = places.flat_map(|place| names.iter().map(move |name| place.join(name)));
+    paths.find(|path| path.exists()).unwrap_or_else(|| names[0].into())
 }
 
 impl Drop for MariaDb {

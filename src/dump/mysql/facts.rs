@@ -2,6 +2,7 @@
 //! complete.
 
 use crate::dump::letters::Letters;
+use crate::dump::mysql::modes::tells_set;
 use crate::dump::mysql::row_marks::RowMarks;
 use crate::dump::mysql::words::{QuoteModes, Word, Words};
 
@@ -57,6 +58,8 @@ pub struct DumpFacts {
     pub sessions_before: Vec<Session>,
     /// How the beginning of a row is told; `None` where not all rows are read the same way.
     pub row_marks: Option<RowMarks>,
+    /// They are not, but for letters alone.
+    pub differs_in_letters: bool,
     pub end: DumpEnd,
 }
 
@@ -118,10 +121,10 @@ impl DumpFacts {
         }
     }
 
-    /// Reads `SET NAMES`, and gives the letters that it tells of.
+    /// Reads `SET NAMES`, or `SET CHARACTER SET`, and gives the letters that it tells of.
     pub fn note_character_set(&mut self, statement: &[u8]) -> Option<Letters> {
         let mut words = Words::new(statement, QuoteModes::default());
-        if !words.pass("SET") || !words.pass("NAMES") {
+        if !words.pass("SET") || !words.next().is_some_and(|word| tells_set(&word, &mut words)) {
             return None;
         }
         let name = character_set(&mut words)?;

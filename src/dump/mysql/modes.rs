@@ -32,7 +32,7 @@ impl ModeTracker {
         }
         loop {
             let Some(target) = words.next() else { return };
-            if target.is("NAMES") {
+            if tells_set(&target, &mut words) {
                 self.present.letters = words.next().as_ref().map_or(Letters::Plain, letters_of);
                 self.present.letters_of_session = self.present.letters;
                 continue;
@@ -77,6 +77,12 @@ impl ModeTracker {
         let found = self.variables.iter().find(|(name, _)| name.eq_ignore_ascii_case(variable));
         found.map(|(_, modes)| *modes).unwrap_or_default()
     }
+}
+
+/// Whether a word of a `SET` tells in which set the session is, which follows: `NAMES`, or `CHARACTER SET`. `words` are behind it.
+pub fn tells_set(word: &Word, words: &mut Words) -> bool {
+    let is_charset = word.is("CHARSET") && !words.clone().pass_symbol(b'=');
+    word.is("NAMES") || is_charset || ((word.is("CHARACTER") || word.is("CHAR")) && words.pass("SET"))
 }
 
 /// The one that tells in which set statements are.

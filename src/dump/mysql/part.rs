@@ -71,4 +71,6 @@ pub enum NeedKind {
     Function,
     /// A procedure that a trigger calls.
     Procedure,
+    /// A table that a trigger writes or reads.
+    TableOfTrigger,
 }

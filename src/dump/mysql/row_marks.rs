@@ -115,6 +115,7 @@ pub struct RowMarksFinder {
     offset: u64,
     modes: Option<QuoteModes>,
     has_one_mode: bool,
+    has_one_set: bool,
     /// What each table's rows have in front of them: hashes of both.
     inserts: HashMap<u64, u64>,
     has_one_insert: bool,
@@ -129,6 +130,7 @@ impl Default for RowMarksFinder {
             offset: 0,
             modes: None,
             has_one_mode: true,
+            has_one_set: true,
             inserts: HashMap::new(),
             has_one_insert: true,
         }
@@ -172,10 +174,16 @@ impl RowMarksFinder {
         let letters = known.letters.shared_with(modes.letters);
         (known.letters, known.letters_of_session) = (letters.unwrap_or_default(), letters.unwrap_or_default());
         let quotes = |modes: &QuoteModes| (modes.plain_backslash, modes.ansi_quotes);
-        self.has_one_mode &= letters.is_some() && quotes(known) == quotes(&modes);
+        self.has_one_set &= letters.is_some();
+        self.has_one_mode &= quotes(known) == quotes(&modes);
         let table = short_hash(&table.join(&0));
         let text = short_hash(text);
         self.has_one_insert &= *self.inserts.entry(table).or_insert(text) == text;
+    }
+
+    /// Whether rows differ in nothing but letters in how they are read.
+    pub fn differs_in_letters(&self) -> bool {
+        self.has_one_mode && !self.has_one_set
     }
 
     /// What was learned; nothing where rows are not all read the same way.
@@ -183,7 +191,8 @@ impl RowMarksFinder {
         self.pass(u64::MAX, are_rows);
         let is_sure = |candidates: &Candidates| candidates.is_sure && self.has_one_insert;
         let (lines, brackets) = (is_sure(&self.lines), is_sure(&self.brackets));
-        self.has_one_mode.then(|| RowMarks { lines, brackets, modes: self.modes.unwrap_or_default() })
+        let are_alike = self.has_one_mode && self.has_one_set;
+        are_alike.then(|| RowMarks { lines, brackets, modes: self.modes.unwrap_or_default() })
     }
 }
 

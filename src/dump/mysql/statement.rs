@@ -221,7 +221,7 @@ fn has_variable(mut words: Words, variable: &str) -> bool {
 }
 
 /// Of more needs of one table the rest is left out: no server allows so many.
-const NEEDS_MAX: usize = 1000;
+pub const NEEDS_MAX: usize = 1000;
 
 /// What must be there before a table can be made: the tables that its foreign keys name, and sequences.
 pub fn needs_of_table(text: &[u8], modes: QuoteModes) -> Vec<Need> {
@@ -245,53 +245,6 @@ pub fn needs_of_table(text: &[u8], modes: QuoteModes) -> Vec<Need> {
         }
     }
     needs
-}
-
-/// What stands before brackets in most triggers, and is no function of a dump.
-const NO_FUNCTIONS: [&str; 12] =
-    ["AND", "COALESCE", "CONCAT", "CURRENT_TIMESTAMP", "IF", "IFNULL", "IN", "NOT", "NOW", "OR", "USER", "VALUES"];
-
-/// Before the name of a table; some of these are functions, too, with brackets behind them.
-const BEFORE_TABLES: [&str; 3] = ["INSERT", "INTO", "REPLACE"];
-const BETWEEN_VERB_AND_TABLE: [&str; 5] = ["DELAYED", "HIGH_PRIORITY", "IGNORE", "INTO", "LOW_PRIORITY"];
-
-/// What must be there when a trigger runs: the functions and procedures that it calls.
-pub fn called_by_trigger(text: &[u8], modes: QuoteModes) -> Vec<Need> {
-    let Some(mut words) = Words::new(text, modes).skip_to(&["EACH"]) else { return Vec::new() };
-    let mut needs = Vec::new();
-    while needs.len() < NEEDS_MAX {
-        let mut ahead = words.clone();
-        let Some(word) = words.next() else { break };
-        if BEFORE_TABLES.iter().any(|it| word.is(it)) {
-            pass_table(&mut words);
-            continue;
-        }
-        let may_be_name = matches!(word, Word::Plain(_) | Word::Name(_)) && !NO_FUNCTIONS.iter().any(|it| word.is(it));
-        let kind = if word.is("CALL") { NeedKind::Procedure } else { NeedKind::Function };
-        if kind == NeedKind::Procedure {
-            ahead = words.clone();
-        }
-        if may_be_name
-            && let Some((database, name)) = ahead.qualified_name()
-            && (ahead.pass_symbol(b'(') || kind == NeedKind::Procedure)
-        {
-            let need = Need { kind, database, name };
-            if !needs.contains(&need) {
-                needs.push(need);
-            }
-            words = ahead;
-        }
-    }
-    needs
-}
-
-/// Passes the name of what rows go into, if one is next: brackets may follow that.
-fn pass_table(words: &mut Words) {
-    while BETWEEN_VERB_AND_TABLE.iter().any(|it| words.pass(it)) {}
-    let mut ahead = words.clone();
-    if ahead.qualified_name().is_some() {
-        *words = ahead;
-    }
 }
 
 /// What a comment between statements says.

@@ -95,19 +95,22 @@ fn of_many_needs_not_all_are_kept() {
     assert_eq!((needs(3), needs(1000), needs(1001)), (Some(3), Some(1000), Some(1000)));
 }
 
+/// What a trigger needs in its body that is of such a kind, or not.
+fn needed(body: &str, is_wanted: impl Fn(NeedKind) -> bool) -> Vec<String> {
+    let dump = format!("DELIMITER ;;\nCREATE TRIGGER f(x) BEFORE INSERT ON `a` FOR EACH ROW {body};;\n");
+    let (events, _) = read(dump.as_bytes(), &[10]);
+    let needs = events.iter().find_map(|event| if let Event::Needs(needs) = event { Some(needs) } else { None });
+    let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+    let names = needs.into_iter().flatten().filter(|need| is_wanted(need.kind)).map(|need| {
+        let database = need.database.as_deref().map_or(String::new(), |database| text(database) + ".");
+        database + &text(&need.name)
+    });
+    names.collect()
+}
+
 #[test]
 fn what_a_trigger_calls_is_found() {
-    let called = |body: &str| {
-        let dump = format!("DELIMITER ;;\nCREATE TRIGGER f(x) BEFORE INSERT ON `a` FOR EACH ROW {body};;\n");
-        let (events, _) = read(dump.as_bytes(), &[10]);
-        let needs = events.iter().find_map(|event| if let Event::Needs(needs) = event { Some(needs) } else { None });
-        let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
-        let names = needs.into_iter().flatten().map(|need| {
-            let database = need.database.as_deref().map_or(String::new(), |database| text(database) + ".");
-            database + &text(&need.name)
-        });
-        names.collect::<Vec<_>>()
-    };
+    let called = |body: &str| needed(body, |kind| kind != NeedKind::TableOfTrigger);
     assert_eq!(called("SET NEW.x = f(1) + `f`(2) + s.g (h(NEW.y))"), ["f", "s.g", "h"]);
     assert_eq!(called("INSERT INTO t (x) VALUES (NOW()), ('k(1)'), (\"l(1)\") -- m(1)\n"), [""; 0]);
     let tables = "INSERT IGNORE INTO s.t (x) VALUES (REPLACE(f(1), 'a', 'b')); INSERT s . u (x) SELECT `INSERT`('a', 1, 2, s.g()); \
@@ -116,6 +119,29 @@ fn what_a_trigger_calls_is_found() {
     assert_eq!(called("CALL p"), ["p"]);
     assert_eq!(called("BEGIN CALL `a``b` ; CALL s . q(f(1)); END"), ["a`b", "s.q", "f"]);
     assert_eq!(called("IF (NEW.x IN (1, 2)) THEN SET @a = (1); END IF /* n(1) */"), [""; 0]);
+}
+
+#[test]
+fn tables_of_a_trigger_are_found() {
+    let tables = |body: &str| needed(body, |kind| kind == NeedKind::TableOfTrigger);
+    for (body, expected) in [
+        ("INSERT INTO audit VALUES (NEW.id, 'INSERT INTO no')", &["audit"][..]),
+        ("INSERT IGNORE INTO s.`au``dit` (x) VALUES (1) ON DUPLICATE KEY UPDATE x = 2", &["s.au`dit"]),
+        ("REPLACE audit SET x = REPLACE('a', 'b', 'c'), y = INSERT('a', 1, 2, 'b')", &["audit"]),
+        ("BEGIN UPDATE LOW_PRIORITY t SET x = 1; DELETE QUICK FROM u WHERE x = OLD.id; END", &["t", "u"]),
+        ("UPDATE t AS a, s.u b JOIN v ON v.id = b.id SET a.x = 1", &["t", "s.u", "v"]),
+        ("DELETE b FROM t AS b LEFT JOIN u USING (id)", &["t", "u"]),
+        ("INSERT INTO t SELECT x FROM u, (SELECT y FROM v ORDER BY y, z FOR UPDATE) w", &["t", "u", "v"]),
+        ("BEGIN SELECT MAX(x) INTO @y FROM t; SELECT 1 INTO z; END", &["t"]),
+        // Its own, and what is none.
+        ("SET NEW.x = (SELECT MAX(x) FROM a), NEW.y = EXTRACT(YEAR FROM b), NEW.z = TRIM(' ' FROM NEW.z)", &[]),
+        (
+            "/* INSERT INTO t */ SET @x = 'FROM t', @y = (SELECT 1 FROM JSON_TABLE('[]', '$[*]' COLUMNS (x INT PATH '$')) t)",
+            &[],
+        ),
+    ] {
+        assert_eq!(tables(body), expected, "{body}");
+    }
 }
 
 #[test]

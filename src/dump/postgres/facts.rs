@@ -1,11 +1,9 @@
 //! What is learned of a dump besides its parts.
 
-use std::borrow::Cow;
-
 use crate::dump::letters::Letters;
 use crate::dump::postgres::row_marks::RowMarks;
 use crate::dump::postgres::settings::Settings;
-use crate::dump::postgres::words::{Word, Words};
+use crate::dump::postgres::statement::Setting;
 
 /// What the end of a dump shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,17 +68,10 @@ impl DumpFacts {
     pub fn note_setting(&mut self, start: u64, text: &[u8]) {
         self.settings.note(start, text);
         if self.character_set.is_none() {
-            self.character_set = client_encoding(text).map(|name| shown(&name));
+            let told = Setting::of(text).and_then(Setting::client_encoding);
+            self.character_set = told.map(|name| shown(&name)).filter(|name| !name.is_empty());
         }
     }
-}
-
-/// The character set that a `SET` says the dump is in.
-pub fn client_encoding(text: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let mut words = Words::new(text);
-    words
-        .pass_all(&["SET", "client_encoding"])
-        .then(|| words.find_map(|word| if let Word::Text(text) = word { Some(text) } else { None }))?
 }
 
 /// The longest text that is shown.

@@ -1,7 +1,6 @@
 //! What a statement means for the structure of a dump.
 
 use crate::dump::letters::Letters;
-use crate::dump::postgres::facts::client_encoding;
 use crate::dump::postgres::part::PartKind;
 use crate::dump::postgres::phrase::Phrase;
 use crate::dump::postgres::words::{QualifiedName, Word, Words};
@@ -321,11 +320,9 @@ pub struct Strings {
 impl Strings {
     /// Takes note of what a statement sets about them.
     pub fn follow(&mut self, statement: &[u8]) {
-        if let Some(escape) = sets_escapes(statement) {
-            self.backslash_escapes = escape;
-        } else if let Some(name) = client_encoding(statement) {
-            self.letters = Letters::of(&name);
-        }
+        let Some(setting) = Setting::of(statement) else { return };
+        self.backslash_escapes = setting.escapes().unwrap_or(self.backslash_escapes);
+        self.letters = setting.client_encoding().map_or(self.letters, |name| Letters::of(&name));
     }
 
     /// Takes note of a command to `psql`: a session begins with what is usual.
@@ -334,32 +331,56 @@ impl Strings {
     }
 }
 
-/// Whether backslashes escape from a statement on that sets this: `SET`, perhaps `LOCAL`, or `SELECT set_config('name', 'off', false)`.
-fn sets_escapes(statement: &[u8]) -> Option<bool> {
-    let mut words = Words::new(statement);
-    let is_call = words.pass("SELECT");
-    let is_reset = !is_call && words.pass("RESET");
-    if is_call {
-        words.qualified_name().filter(|function| function.name == b"set_config")?;
-        words.next();
-    } else if !is_reset {
-        words.pass("SET").then(|| words.pass("LOCAL") || words.pass("SESSION"))?;
+/// What a statement sets: `SET`, perhaps `LOCAL` or `SESSION`, `RESET`, or `SELECT set_config('name', 'value', false)`.
+pub struct Setting {
+    /// In lower case.
+    name: Vec<u8>,
+    /// None where it is set back.
+    value: Option<Vec<u8>>,
+}
+
+impl Setting {
+    pub fn of(statement: &[u8]) -> Option<Setting> {
+        let mut words = Words::new(statement);
+        let is_call = words.pass("SELECT");
+        let is_reset = !is_call && words.pass("RESET");
+        if is_call {
+            words.qualified_name().filter(|function| function.name == b"set_config")?;
+            words.next();
+        } else if !is_reset {
+            words.pass("SET").then(|| words.pass("LOCAL") || words.pass("SESSION"))?;
+        }
+        let text_of = |word: Word| word.text().map(<[u8]>::to_vec).or_else(|| word.name()).unwrap_or_default();
+        let name = text_of(words.next()?).to_ascii_lowercase();
+        if is_reset {
+            return Some(Setting { name, value: None });
+        }
+        let _ = words.pass("TO") || words.pass_symbol(b'=') || words.pass_symbol(b',');
+        let value = Some(text_of(words.next()?));
+        (is_call || words.next().is_none()).then_some(Setting { name, value })
     }
-    let text_of = |word: Word| word.text().map(<[u8]>::to_vec).or_else(|| word.name()).unwrap_or_default();
-    if !text_of(words.next()?).eq_ignore_ascii_case(b"standard_conforming_strings") {
-        return None;
+
+    /// The character set that the dump says to be in; an empty name where it goes back to the usual one.
+    pub fn client_encoding(self) -> Option<Vec<u8>> {
+        let is_it = matches!(&self.name[..], b"client_encoding" | b"names");
+        is_it.then(|| self.value.unwrap_or_default())
     }
-    if is_reset {
-        return Some(false);
-    }
-    let _ = words.pass("TO") || words.pass_symbol(b'=') || words.pass_symbol(b',');
-    let value = text_of(words.next()?).to_ascii_lowercase();
-    // Any beginning that only one of the words has will do.
-    let is_one_of = |all: [&[u8]; 4]| !value.is_empty() && value != b"o" && all.iter().any(|it| it.starts_with(&value));
-    match (is_call || words.next().is_none(), is_one_of([b"off", b"false", b"no", b"0"])) {
-        (true, true) => Some(true),
-        (true, false) if is_one_of([b"on", b"true", b"yes", b"1"]) || value == b"default" => Some(false),
-        // The server refuses it, and nothing changes.
-        _ => None,
+
+    /// Whether backslashes escape from here on.
+    fn escapes(&self) -> Option<bool> {
+        if self.name != b"standard_conforming_strings" {
+            return None;
+        }
+        let Some(value) = &self.value else { return Some(false) };
+        let value = value.to_ascii_lowercase();
+        // Any beginning that only one of the words has will do.
+        let is_one_of =
+            |all: [&[u8]; 4]| !value.is_empty() && value != b"o" && all.iter().any(|it| it.starts_with(&value));
+        match is_one_of([b"off", b"false", b"no", b"0"]) {
+            true => Some(true),
+            false if is_one_of([b"on", b"true", b"yes", b"1"]) || value == b"default" => Some(false),
+            // The server refuses it, and nothing changes.
+            false => None,
+        }
     }
 }

@@ -52,6 +52,7 @@ pub fn need_line(need: &Need) -> NeedLine<'_> {
             NeedKind::Sequence => "It needs sequence",
             NeedKind::Function => NEEDS_FUNCTION,
             NeedKind::Procedure => "Its triggers need procedure",
+            NeedKind::TableOfTrigger => "Its triggers need table",
         },
         name: need.database.iter().chain([&need.name]).map(Vec::as_slice).collect(),
     }
