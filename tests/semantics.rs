@@ -574,6 +574,11 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "no_command_in_a_dump_reaches_the_client",
     ),
     (
+        "It ends too where nobody can know how `psql` reads a string: at a backslash before a quote where `standard_conforming_strings` \
+         may be off, and behind a letter where the character set may be another.",
+        "what_sets_how_strings_are_read_is_not_overlooked",
+    ),
+    (
         "Within statements `psql` refuses commands itself: it is told `\\restrict` with a key of the load's own.",
         "no_command_within_a_statement_is_run_either",
     ),

@@ -90,6 +90,11 @@ impl Letters {
         matches!(self, Letters::Plain | Letters::Of(_))
     }
 
+    /// Whether bytes of a letter behind its first may look like ASCII: whether `psql` hides them from itself.
+    pub fn look_like_ascii(self) -> bool {
+        !self.are_plain() || self.name() == Some("uhc")
+    }
+
     /// By which text is read that is in these or in those; of sets that only names are read by, neither.
     pub fn shared_with(self, other: Letters) -> Option<Letters> {
         let are_plain = self.are_plain() && other.are_plain();

@@ -73,7 +73,7 @@ const fn page(names: &'static [&'static str], page: &'static str) -> Set {
 }
 
 /// All but swe7, whose letters stand where ASCII has quotes.
-pub static SETS: [Set; 37] = [
+pub static SETS: [Set; 38] = [
     of(&["latin1", "win1252"], WINDOWS_1252),
     of(&["latin2"], ISO_8859_2),
     of(&["latin3"], ISO_8859_3),
@@ -101,7 +101,8 @@ pub static SETS: [Set; 37] = [
     of(&["macroman"], MACINTOSH),
     of(&["tis620", "win874"], WINDOWS_874),
     of(&["ujis", "eucjpms", "euc_jp", "euc_jis_2004"], EUC_JP),
-    of(&["euckr", "euc_kr", "uhc"], EUC_KR),
+    of(&["euckr", "euc_kr"], EUC_KR),
+    of(&["uhc"], EUC_KR),
     of(&["gb2312", "euc_cn"], GBK),
     page(
         &["cp850"],
