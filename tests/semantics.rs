@@ -478,6 +478,10 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "what_a_server_replicates_and_logs_stays_as_it_is",
     ),
     (
+        "A `SET` that sets something else too is loaded as it is, and told.",
+        "what_a_server_replicates_and_logs_stays_as_it_is",
+    ),
+    (
         "It replaces nothing that the server has, unless `--overwrite` says so: it looks before it changes anything.",
         "a_whole_dump_comes_back_into_another_server",
     ),
