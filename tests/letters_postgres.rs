@@ -177,13 +177,45 @@ fn letters_are_those_of_postgresql() {
                        ISO_8859_8 WIN1250 WIN1251 WIN1252 WIN1253 WIN1254 WIN1255 WIN1256 WIN1257 WIN1258 WIN866 WIN874 KOI8R KOI8U";
     for set in of_one_byte.split(' ') {
         let told = server.run("shop", format!("SELECT letter(i, '{set}') FROM generate_series(128, 255) i"));
-        let letters = Letters::of(set.as_bytes());
+        let letters = Letters::of_postgres(set.as_bytes());
         let told: Vec<(u8, &str)> = (0x80..=0xff).zip(told.lines()).collect();
         assert_eq!(told.len(), 128, "{set}");
+        if set == "LATIN1" {
+            let control = letters.name_in_utf8(b"\x99"[..].into()).into_owned();
+            assert_eq!((told[0x19].1, &*control), ("\u{99}", "\u{99}".as_bytes()));
+        }
         for (byte, letter) in told.into_iter().filter(|(_, letter)| is_letter(letter)) {
             let found = letters.name_in_utf8([byte][..].into()).into_owned();
             assert_eq!(String::from_utf8_lossy(&found), letter, "{set} {byte:x}");
             assert_eq!(*letters.encoded(letter.as_bytes()), [byte], "{set} {letter}");
+        }
+    }
+}
+
+#[test]
+fn letters_of_two_bytes_are_those_of_postgresql() {
+    let server = Postgres::start();
+    server.make_empty("shop");
+    server.run(
+        "shop",
+        "CREATE FUNCTION letter(pair integer, set text) RETURNS text LANGUAGE plpgsql AS $$
+         BEGIN RETURN convert_from(decode(to_hex(pair), 'hex'), set); EXCEPTION WHEN OTHERS THEN RETURN ''; END $$",
+    );
+    for set in ["EUC_KR", "EUC_CN", "UHC", "GBK"] {
+        let told =
+            server.run("shop", format!("SELECT letter(i, '{set}') FROM generate_series(x'8141'::int, x'fefe'::int) i"));
+        let letters = Letters::of_postgres(set.as_bytes());
+        let told: Vec<(u16, &str)> = (0x8141..=0xfefe).zip(told.split('\n')).collect();
+        assert_eq!(told.len(), 0xfefe - 0x8141 + 1, "{set}");
+        // Behind a letter of one byte stands another.
+        for (pair, letter) in told.into_iter().filter(|(pair, _)| pair & 0x80 != 0) {
+            let bytes = pair.to_be_bytes();
+            let found = letters.name_in_utf8(bytes[..].into()).into_owned();
+            if letter.is_empty() && set.starts_with("EUC") {
+                assert_eq!(found, bytes, "{set} has no {pair:x}");
+            } else if is_letter(letter) {
+                assert_eq!(String::from_utf8_lossy(&found), letter, "{set} {pair:x}");
+            }
         }
     }
 }

@@ -65,9 +65,19 @@ impl Letters {
         found.or_else(of_set).unwrap_or_default()
     }
 
+    /// The same of PostgreSQL, which means another set by one of the names.
+    pub fn of_postgres(name: &[u8]) -> Letters {
+        Letters::of(if name.eq_ignore_ascii_case(b"latin1") { b"iso_8859_1" } else { name })
+    }
+
     /// Those that a dump is in of which these are the facts.
     pub fn of_facts(facts: &BTreeMap<String, String>) -> Letters {
         facts.get(CHARACTER_SET).map_or(Letters::Plain, |name| Letters::of(name.as_bytes()))
+    }
+
+    /// The same of a dump of PostgreSQL.
+    pub fn of_facts_of_postgres(facts: &BTreeMap<String, String>) -> Letters {
+        facts.get(CHARACTER_SET).map_or(Letters::Plain, |name| Letters::of_postgres(name.as_bytes()))
     }
 
     /// What the set is called; nothing where there is none to tell of.

@@ -279,7 +279,7 @@ impl<F: FnMut(Event)> Telling<'_, F> {
     fn setting(&mut self, start: u64, text: &[u8], belongs: &Belongs) {
         self.sections.facts.note_setting(start, text);
         if let Some(name) = client_encoding(text) {
-            self.sections.letters = Letters::of(&name);
+            self.sections.letters = Letters::of_postgres(&name);
         }
         self.sections.follow_search_path(text);
         self.sections.row_marks.setting(text);

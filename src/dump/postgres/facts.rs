@@ -53,7 +53,7 @@ pub fn is_of_mysql(first: &[u8]) -> bool {
 impl DumpFacts {
     /// Those that the dump is in.
     pub fn letters(&self) -> Letters {
-        self.character_set.as_ref().map_or(Letters::Plain, |name| Letters::of(name.as_bytes()))
+        self.character_set.as_ref().map_or(Letters::Plain, |name| Letters::of_postgres(name.as_bytes()))
     }
 
     /// Takes note of a comment.

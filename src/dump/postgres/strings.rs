@@ -21,7 +21,7 @@ impl Strings {
             (Some(What::Escapes), Value::Of(value)) => {
                 self.backslash_escapes = is_off(&value).unwrap_or(self.backslash_escapes)
             }
-            (Some(What::Letters), Value::Of(name)) => self.letters = Letters::of(&name),
+            (Some(What::Letters), Value::Of(name)) => self.letters = Letters::of_postgres(&name),
             _ => {}
         }
     }
@@ -86,7 +86,7 @@ impl Reading {
             self.strings.backslash_escapes = false;
             self.lose();
         } else if let Some(name) = text.strip_prefix(b"\\encoding ") {
-            self.strings.letters = Letters::of(name.trim_ascii());
+            self.strings.letters = Letters::of_postgres(name.trim_ascii());
             self.are_letters_known = true;
         }
     }
