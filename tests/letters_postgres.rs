@@ -164,6 +164,36 @@ fn a_dump_of_postgresql_with_names_in_its_set_comes_back() {
     }
 }
 
+/// What an older version made of a dump in LATIN1: its directories are called by the bytes that the dump has.
+fn ingested_by_older(place: &TestRepository, columns: &str) -> Arc<Snapshot> {
+    let dump = format!(
+        "--\n-- PostgreSQL database dump\n--\n\nSET client_encoding = 'SQL_ASCII';\n\nCREATE TABLE public.\"é\" ({columns});\n\n\
+         COPY public.\"é\" (id) FROM stdin;\n1\n\\.\n\n\
+         ALTER TABLE ONLY public.\"é\"\n    ADD CONSTRAINT k PRIMARY KEY (id);\n\nCREATE INDEX i ON public.\"é\" USING btree (x);\n\n\
+         ALTER TABLE ONLY public.\"é\"\n    ADD CONSTRAINT f FOREIGN KEY (id) REFERENCES public.\"é\"(id);\n\n\
+         --\n-- PostgreSQL database dump complete\n--\n"
+    );
+    let mut snapshot = (*ingest(place, &Letters::of_postgres(b"LATIN1").encoded(dump.as_bytes()))).clone();
+    snapshot.manifest.facts.insert("character_set".into(), "LATIN1".into());
+    Arc::new(snapshot)
+}
+
+#[test]
+fn a_patch_finds_what_an_older_version_called_otherwise() {
+    let place = TestRepository::new();
+    let [a, b] = ["id integer NOT NULL, x text", "id bigint NOT NULL, x text"].map(|it| ingested_by_older(&place, it));
+    let patch = String::from_utf8_lossy(&patch(&place, &a, &b, Direction::Forward).unwrap()).into_owned();
+    for part in [
+        "DROP TABLE",
+        "id bigint",
+        "ADD CONSTRAINT k PRIMARY KEY (id)",
+        "CREATE INDEX i ON",
+        "ADD CONSTRAINT f FOREIGN KEY",
+    ] {
+        assert!(patch.contains(part), "{part} is not in {patch}");
+    }
+}
+
 #[test]
 fn letters_are_those_of_postgresql() {
     let server = Postgres::start();
