@@ -201,6 +201,16 @@ fn collections_that_came_went_or_are_exported_otherwise_are_compared() {
     let (told, notes, _) = place.yesterfs(&["history", "shop", "shop.orders", "--key", "1"]);
     assert!(told.ends_with("seen\n    {\"_id\":1}\n") && told.lines().count() == 2, "{told}");
     assert!(notes.contains("shop.orders was exported in another form, by which the row cannot be found"), "{notes}");
+    // One whose value only JSON tells, and that no record of CSV could have.
+    ingest(&place, "a\n1\n");
+    for last in ["1", "2"] {
+        exported_orders(&place, ExportForm::Json, format!("{{\"_id\":7.5,\"a\":{last}}}\n").as_bytes());
+    }
+    for key in ["7.5", "8.5"] {
+        let (told, notes, code) = place.yesterfs(&["history", "shop", "shop.orders", "--key", key]);
+        assert!(notes.contains("shop.orders was exported in another form"), "{key}: {notes}");
+        assert_eq!((told.contains("a: 1 -> 2"), code == Some(0)), (key == "7.5", key == "7.5"), "{key}: {told}{notes}");
+    }
 }
 
 #[test]
