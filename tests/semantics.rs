@@ -175,6 +175,10 @@ const PROMISES: &[(&str, &str)] = &[
         "A collection that was exported as CSV is `DATABASE/COLLECTION.csv.json`.",
         "records_that_differ_are_lines_of_json_in_the_mount",
     ),
+    (
+        "One that was exported as JSON and has a name that would make it that, such as `orders.csv`, has `.json` twice.",
+        "records_that_differ_are_lines_of_json_in_the_mount",
+    ),
 ];
 
 /// The sentences of section 10, likewise.
