@@ -395,13 +395,39 @@ fn letters_are_those_of_servers() {
     }
 }
 
+#[test]
+fn letters_of_two_bytes_are_those_of_servers() {
+    let mariadb = MariaDb::start();
+    for set in ["gb2312", "euckr"] {
+        let pairs = || (0xa1a1..=0xfefe_u16).step_by(3).filter(|pair| pair & 0xff > 0xa0);
+        let bytes = |pair: u16| {
+            format!("SELECT COALESCE(HEX(CONVERT(CONVERT(x'{pair:04x}' USING {set}) USING utf8mb4)), '3F');")
+        };
+        let told = mariadb.run("", pairs().map(bytes).collect::<String>());
+        let letters = Letters::of(set.as_bytes());
+        for (pair, told) in pairs().zip(told.lines()) {
+            let (bytes, told) = (pair.to_be_bytes(), text_of_digits(told));
+            let found = letters.name_in_utf8(bytes[..].into()).into_owned();
+            if told.contains('?') {
+                assert_eq!(found, bytes, "{set} has no {pair:x}");
+            } else if told.chars().all(char::is_alphabetic) {
+                assert_eq!(String::from_utf8_lossy(&found), told, "{set} {pair:x}");
+            }
+        }
+    }
+}
+
+fn text_of_digits(digits: &str) -> String {
+    let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+    String::from_utf8((0..digits.len()).step_by(2).map(byte).collect()).unwrap()
+}
+
 /// The letters that a server has for the bytes from 128 on, in hexadecimal digits of UTF-8.
 fn assert_letters(set: &str, told: impl Iterator<Item = Option<String>>) {
     let letters = Letters::of(set.as_bytes());
     for (byte, told) in (0x80..=0xff_u8).zip(told) {
         let Some(told) = told else { continue };
-        let digits = |at: usize| u8::from_str_radix(&told[at..at + 2], 16).unwrap();
-        let told = String::from_utf8((0..told.len()).step_by(2).map(digits).collect()).unwrap();
+        let told = text_of_digits(&told);
         // Of signs some servers have other ones.
         if told.chars().all(|it| it.is_alphabetic() && !matches!(it, 'ʰ'..='˿' | 'ⁿ')) {
             let found = letters.name_in_utf8([byte][..].into()).into_owned();

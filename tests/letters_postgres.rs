@@ -164,6 +164,36 @@ fn a_dump_of_postgresql_with_names_in_its_set_comes_back() {
     }
 }
 
+/// What an older version made of a dump in LATIN1: its directories are called by the bytes that the dump has.
+fn ingested_by_older(place: &TestRepository, columns: &str) -> Arc<Snapshot> {
+    let dump = format!(
+        "--\n-- PostgreSQL database dump\n--\n\nSET client_encoding = 'SQL_ASCII';\n\nCREATE TABLE public.\"é\" ({columns});\n\n\
+         COPY public.\"é\" (id) FROM stdin;\n1\n\\.\n\n\
+         ALTER TABLE ONLY public.\"é\"\n    ADD CONSTRAINT k PRIMARY KEY (id);\n\nCREATE INDEX i ON public.\"é\" USING btree (x);\n\n\
+         ALTER TABLE ONLY public.\"é\"\n    ADD CONSTRAINT f FOREIGN KEY (id) REFERENCES public.\"é\"(id);\n\n\
+         --\n-- PostgreSQL database dump complete\n--\n"
+    );
+    let mut snapshot = (*ingest(place, &Letters::of_postgres(b"LATIN1").encoded(dump.as_bytes()))).clone();
+    snapshot.manifest.facts.insert("character_set".into(), "LATIN1".into());
+    Arc::new(snapshot)
+}
+
+#[test]
+fn a_patch_finds_what_an_older_version_called_otherwise() {
+    let place = TestRepository::new();
+    let [a, b] = ["id integer NOT NULL, x text", "id bigint NOT NULL, x text"].map(|it| ingested_by_older(&place, it));
+    let patch = String::from_utf8_lossy(&patch(&place, &a, &b, Direction::Forward).unwrap()).into_owned();
+    for part in [
+        "DROP TABLE",
+        "id bigint",
+        "ADD CONSTRAINT k PRIMARY KEY (id)",
+        "CREATE INDEX i ON",
+        "ADD CONSTRAINT f FOREIGN KEY",
+    ] {
+        assert!(patch.contains(part), "{part} is not in {patch}");
+    }
+}
+
 #[test]
 fn letters_are_those_of_postgresql() {
     let server = Postgres::start();
@@ -177,9 +207,13 @@ fn letters_are_those_of_postgresql() {
                        ISO_8859_8 WIN1250 WIN1251 WIN1252 WIN1253 WIN1254 WIN1255 WIN1256 WIN1257 WIN1258 WIN866 WIN874 KOI8R KOI8U";
     for set in of_one_byte.split(' ') {
         let told = server.run("shop", format!("SELECT letter(i, '{set}') FROM generate_series(128, 255) i"));
-        let letters = Letters::of(set.as_bytes());
+        let letters = Letters::of_postgres(set.as_bytes());
         let told: Vec<(u8, &str)> = (0x80..=0xff).zip(told.lines()).collect();
         assert_eq!(told.len(), 128, "{set}");
+        if set == "LATIN1" {
+            let control = letters.name_in_utf8(b"\x99"[..].into()).into_owned();
+            assert_eq!((told[0x19].1, &*control), ("\u{99}", "\u{99}".as_bytes()));
+        }
         for (byte, letter) in told.into_iter().filter(|(_, letter)| is_letter(letter)) {
             let found = letters.name_in_utf8([byte][..].into()).into_owned();
             assert_eq!(String::from_utf8_lossy(&found), letter, "{set} {byte:x}");
@@ -201,11 +235,39 @@ fn sets_are_known_by_every_name_that_postgresql_has_for_them() {
     for name in OTHER_NAMES.split_whitespace() {
         let told = server.run("postgres", format!("SET client_encoding TO '{name}'; SHOW client_encoding"));
         // These two have some names in other ways, and are one there.
-        let of = |name: &str| match Letters::of(name.as_bytes()) {
+        let of = |name: &str| match Letters::of_postgres(name.as_bytes()) {
             Letters::Cp932 => Letters::Sjis,
             letters => letters,
         };
         assert!(of(name) != Letters::Plain && of(name) == of(told.trim()), "{name}: {told}");
+    }
+}
+
+#[test]
+fn letters_of_two_bytes_are_those_of_postgresql() {
+    let server = Postgres::start();
+    server.make_empty("shop");
+    server.run(
+        "shop",
+        "CREATE FUNCTION letter(pair integer, set text) RETURNS text LANGUAGE plpgsql AS $$
+         BEGIN RETURN convert_from(decode(to_hex(pair), 'hex'), set); EXCEPTION WHEN OTHERS THEN RETURN ''; END $$",
+    );
+    for set in ["EUC_KR", "EUC_CN", "UHC", "GBK"] {
+        let told =
+            server.run("shop", format!("SELECT letter(i, '{set}') FROM generate_series(x'8141'::int, x'fefe'::int) i"));
+        let letters = Letters::of_postgres(set.as_bytes());
+        let told: Vec<(u16, &str)> = (0x8141..=0xfefe).zip(told.split('\n')).collect();
+        assert_eq!(told.len(), 0xfefe - 0x8141 + 1, "{set}");
+        // Behind a letter of one byte stands another.
+        for (pair, letter) in told.into_iter().filter(|(pair, _)| pair & 0x80 != 0) {
+            let bytes = pair.to_be_bytes();
+            let found = letters.name_in_utf8(bytes[..].into()).into_owned();
+            if letter.is_empty() && set.starts_with("EUC") {
+                assert_eq!(found, bytes, "{set} has no {pair:x}");
+            } else if is_letter(letter) {
+                assert_eq!(String::from_utf8_lossy(&found), letter, "{set} {pair:x}");
+            }
+        }
     }
 }
 

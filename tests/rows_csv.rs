@@ -201,6 +201,16 @@ fn collections_that_came_went_or_are_exported_otherwise_are_compared() {
     let (told, notes, _) = place.yesterfs(&["history", "shop", "shop.orders", "--key", "1"]);
     assert!(told.ends_with("seen\n    {\"_id\":1}\n") && told.lines().count() == 2, "{told}");
     assert!(notes.contains("shop.orders was exported in another form, by which the row cannot be found"), "{notes}");
+    // One whose value only JSON tells, and that no record of CSV could have.
+    ingest(&place, "a\n1\n");
+    for last in ["1", "2"] {
+        exported_orders(&place, ExportForm::Json, format!("{{\"_id\":7.5,\"a\":{last}}}\n").as_bytes());
+    }
+    for key in ["7.5", "8.5"] {
+        let (told, notes, code) = place.yesterfs(&["history", "shop", "shop.orders", "--key", key]);
+        assert!(notes.contains("shop.orders was exported in another form"), "{key}: {notes}");
+        assert_eq!((told.contains("a: 1 -> 2"), code == Some(0)), (key == "7.5", key == "7.5"), "{key}: {told}{notes}");
+    }
 }
 
 #[test]
@@ -333,16 +343,26 @@ fn records_that_differ_are_lines_of_json_in_the_mount() {
     export("same.csv", "_id\n1\n");
     export("to.csv", "_id\n1\n");
     export("empty.csv", "");
+    // Collections that are called as if they were files of others.
+    export("users.csv.json", "{\"_id\":1}\n");
+    export("users.csv.json.json", "{\"_id\":1}\n");
+    export("users.csv.csv", "_id\n1\n");
     ingest();
     export("users.csv", "_id,a.b\n1,y\n2,\n");
     fs::remove_file(folder.join("to.csv")).unwrap();
     export("to.json", "{\"_id\":1}\n");
     export("empty.csv", "_id\n1\n");
+    export("users.csv.json", "{\"_id\":2}\n");
+    export("users.csv.json.json", "{\"_id\":3}\n");
+    export("users.csv.csv", "_id\n4\n");
     ingest();
     let mount = stage.mount();
     let rows = mount.path("diff/shop~1..shop/rows");
     let listed = String::from_utf8(support::mounted::run(Command::new("ls").arg(rows.join("shop")))).unwrap();
-    assert_eq!(listed, "empty.csv.json\nto.csv.json\nto.json\nusers.csv.json\n");
+    assert_eq!(
+        listed,
+        "empty.csv.json\nto.csv.json\nto.json\nusers.csv.csv.json\nusers.csv.json\nusers.csv.json.json\nusers.csv.json.json.json\n"
+    );
     let text = |name: &str| fs::read_to_string(rows.join("shop").join(name)).unwrap();
     assert_eq!(
         text("users.csv.json"),
@@ -353,5 +373,9 @@ fn records_that_differ_are_lines_of_json_in_the_mount() {
     assert_eq!(text("empty.csv.json"), came);
     assert!(text("to.csv.json").contains("\"op\":\"delete\"") && text("to.json").contains("\"op\":\"insert\""));
     assert!(!rows.join("shop/users.json").exists());
+    for (file, id) in [("users.csv.json.json", "2"), ("users.csv.json.json.json", "3"), ("users.csv.csv.json", "\"4\"")]
+    {
+        assert!(text(file).contains(&format!("\"after\":{{\"_id\":{id}}}")), "{file}: {}", text(file));
+    }
     mount.unmount();
 }

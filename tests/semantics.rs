@@ -175,6 +175,10 @@ const PROMISES: &[(&str, &str)] = &[
         "A collection that was exported as CSV is `DATABASE/COLLECTION.csv.json`.",
         "records_that_differ_are_lines_of_json_in_the_mount",
     ),
+    (
+        "One that was exported as JSON and has a name that would make it that, such as `orders.csv`, has `.json` twice.",
+        "records_that_differ_are_lines_of_json_in_the_mount",
+    ),
 ];
 
 /// The sentences of section 10, likewise.
@@ -480,6 +484,10 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "what_a_server_replicates_and_logs_stays_as_it_is",
     ),
     (
+        "A `SET` that sets something else too is loaded as it is, and told.",
+        "what_a_server_replicates_and_logs_stays_as_it_is",
+    ),
+    (
         "It replaces nothing that the server has, unless `--overwrite` says so: it looks before it changes anything.",
         "a_whole_dump_comes_back_into_another_server",
     ),
@@ -574,6 +582,11 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "So it does before a NUL, before what follows a `COPY` in its line, and before a string marked with E that goes on in another \
          line: `psql` would read the lines around them in another way.",
         "no_command_in_a_dump_reaches_the_client",
+    ),
+    (
+        "It ends too where nobody can know how `psql` reads a string: at a backslash before a quote where `standard_conforming_strings` \
+         may be off, and behind a letter where the character set may be another.",
+        "what_sets_how_strings_are_read_is_not_overlooked",
     ),
     (
         "Within statements `psql` refuses commands itself: it is told `\\restrict` with a key of the load's own.",

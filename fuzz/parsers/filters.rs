@@ -7,6 +7,7 @@ use super::commands::commands;
 use super::postgres::read_rows;
 use super::rewriting::rewritten;
 use super::{in_any_pieces, mysql_texts};
+use yesterfs::dump::letters::Letters;
 use yesterfs::dump::mysql::{DefinerCutter, ReplicationCutter, RequirementsFinder, StatementStarts};
 use yesterfs::dump::postgres::{
     CommandGuard, DropEditor, DropRule, ForeignKeyCutter, GlobalsCutter, NamedRoles, Ownership, OwnershipCutter,
@@ -180,7 +181,7 @@ fn altered(data: &[u8]) {
         let again = alterations(&[&alteration.text[..], b";\n"].concat(), &own());
         assert!(again == [alteration.clone()] || !is_closed(&alteration.text), "an alteration is read otherwise");
         let Some(undo) = alteration.undo.filter(|undo| !undo.is_empty()) else { continue };
-        let harm = holds_command(&undo) && !holds_command(&alteration.text);
+        let harm = holds_command(&undo, Letters::Plain) && !holds_command(&alteration.text, Letters::Plain);
         assert!(!harm, "a command is made");
         let ended = statements(&[&undo[..], b";\nSELECT 1;\n"].concat());
         assert!(
@@ -198,7 +199,7 @@ fn is_closed(statement: &[u8]) -> bool {
 /// As part of a transaction: no command is in it.
 fn made(data: &[u8]) {
     for has_default_privileges in [false, true] {
-        let maker = || Box::new(TableMaker::of_table(own(), has_default_privileges));
+        let maker = || Box::new(TableMaker::of_table(own(), has_default_privileges, Letters::Plain));
         // Commands between statements are kept out before.
         let guarded = rewritten(data, data.len().max(1), Box::new(CommandGuard::new(None)));
         let Some(made) = filtered(data, || maker()).filter(|_| guarded.is_some()) else { continue };

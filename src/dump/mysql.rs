@@ -10,6 +10,7 @@ mod lexer;
 mod modes;
 pub mod mydumper;
 mod part;
+mod place;
 mod rename;
 mod replication;
 mod requirements;

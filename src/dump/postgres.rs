@@ -4,6 +4,7 @@
 mod alteration;
 pub mod archive;
 mod command_guard;
+mod doubts;
 mod drops;
 mod ends;
 mod facts;
@@ -27,6 +28,7 @@ mod signature;
 mod starts;
 mod statement;
 mod staying;
+mod strings;
 mod table;
 mod tablespaces;
 mod words;
@@ -48,8 +50,9 @@ pub use self::row_reader::{RowEvent, RowReader};
 pub use self::settings::Settings;
 pub use self::signature::takes;
 pub use self::starts::StatementStarts;
-pub use self::statement::{Strings, attachment};
+pub use self::statement::attachment;
 pub use self::staying::{GlobalsCutter, ServerGlobals, created_role, created_tablespace};
+pub use self::strings::Strings;
 pub use self::table::{each_statement, owns_sequence, parents, sequence_value, table_schema};
 pub use self::tablespaces::{Resettler, tablespace_directory};
 pub use self::words::{QualifiedName, Words};
@@ -62,7 +65,8 @@ use self::relations::Relations;
 use self::remark::{Remark, Title, connected_to, remark};
 use self::row_marks::RowMarksFinder;
 use self::settings::name_of_setting;
-use self::statement::{Belongs, Setting, copies_from_here, statement};
+use self::statement::{Belongs, copies_from_here, statement};
+use self::strings::client_encoding;
 use self::words::begins_with;
 
 use super::letters::Letters;
@@ -275,8 +279,8 @@ impl<F: FnMut(Event)> Telling<'_, F> {
 
     fn setting(&mut self, start: u64, text: &[u8], belongs: &Belongs) {
         self.sections.facts.note_setting(start, text);
-        if let Some(name) = Setting::of(text).and_then(Setting::client_encoding) {
-            self.sections.letters = Letters::of(&name);
+        if let Some(name) = client_encoding(text) {
+            self.sections.letters = Letters::of_postgres(&name);
         }
         self.sections.follow_search_path(text);
         self.sections.row_marks.setting(text);

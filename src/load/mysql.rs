@@ -154,6 +154,7 @@ impl<'a> Run<'a> {
         let requirements = self.requirements(root, &content)?;
         self.look_at_definers(requirements.definers)?;
         let without_replication = self.without_replication(&requirements.replication);
+        self.tell_what_stays(&requirements.mixed_replication);
         let bytes = content.size;
         let sets = places.passages().iter().map(|passage| self.set_of(&content, passage.range.start));
         let sets = sets.collect::<Result<Vec<TextSet>>>()?;
@@ -184,6 +185,16 @@ impl<'a> Run<'a> {
             "left out, so that the server replicates and logs as before: {found}; they stand in the dump itself"
         ));
         Some(Change::WithoutReplication)
+    }
+
+    /// Tells what would change the server's log, and is not left out.
+    fn tell_what_stays(&self, found: &BTreeSet<String>) {
+        if !found.is_empty() {
+            let found = found.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            self.loader
+                .monitor
+                .note(&format!("loaded as it is, since the same statement sets something else: {found}"));
+        }
     }
 
     /// What clients are told to load into databases, by the names of their directories; `sets` are those of the passages.

@@ -74,7 +74,7 @@ pub fn load(
     };
     let commands = command_rule(&client, monitor)?;
     let loader = Loader { client, lines: StatementLines::Postgres, threads: options.threads, monitor };
-    let letters = Letters::of_facts(&snapshot.manifest.facts);
+    let letters = Letters::of_facts_of_postgres(&snapshot.manifest.facts);
     let run = Run { repository, tables, loader, commands, letters, server, options };
     match options.tables.as_slice() {
         [] => run.load_dump(snapshot),

@@ -46,7 +46,7 @@ impl RowPatches for RowDiffs {
             return Ok(names.into_iter().map(|name| RowsChild { name, is_patch: false }).collect());
         }
         let tables = changed_tables_of(repository, layout, roots(pair), path)?;
-        let name = |table: &TablePair| [&table.rows_name(), suffix(layout)].concat();
+        let name = |table: &TablePair| [table.rows_name(), suffix(layout)].concat();
         let patch = |table: &TablePair| RowsChild { name: name(table), is_patch: true };
         Ok(tables.iter().map(patch).collect())
     }

@@ -91,8 +91,10 @@ impl<'r> Collections<'r> {
 
     /// The one about whose rows a file would be called so ([`TablePair::rows_name`]).
     pub fn in_database(&self, database: &[u8], name: &[u8]) -> Result<Option<TablePair>> {
-        // What ends like a file of CSV may be the name of a collection.
-        for stem in std::iter::once(name).chain(name.strip_suffix(CSV_SUFFIX.as_bytes())) {
+        // What ends like a file may be the name of a collection.
+        let stems =
+            [CSV_SUFFIX, self.form.suffix()].into_iter().filter_map(|suffix| name.strip_suffix(suffix.as_bytes()));
+        for stem in std::iter::once(name).chain(stems) {
             let found = match name_of_file(stem) {
                 Some(collection) => self.at(database, &collection)?,
                 None => self.of_database(database)?,
@@ -163,7 +165,24 @@ impl<'r> Collections<'r> {
             let data = node.as_ref().and_then(Node::content).cloned();
             node.map(|_| TableFiles { data, longest, documents, is_csv, names, ..TableFiles::default() })
         });
-        TablePair::new(vec![database.to_vec()], file_name(collection, ""), sides)
+        let name = file_name(collection, "");
+        let rows_name = self.rows_name(&name, is_csv);
+        TablePair::new(vec![database.to_vec()], name, sides).with_rows_in(rows_name)
+    }
+
+    /// What a file about the rows of a collection is called: that of an export as CSV as its own file, beside which there may be one as
+    /// JSON; and that of one as JSON which is called as if it were CSV, so that nothing as CSV is.
+    fn rows_name(&self, name: &[u8], is_csv: bool) -> Vec<u8> {
+        let mut stem = name;
+        while let Some(shorter) = stem.strip_suffix(self.form.suffix().as_bytes()) {
+            stem = shorter;
+        }
+        let suffix = match self.form {
+            DocumentForm::Json if is_csv => CSV_SUFFIX,
+            DocumentForm::Json if stem.ends_with(CSV_SUFFIX.as_bytes()) => self.form.suffix(),
+            _ => "",
+        };
+        [name, suffix.as_bytes()].concat()
     }
 
     /// The one that is called `shop.orders`, in each form that it has. Either name may have dots.

@@ -194,6 +194,11 @@ impl Walk<'_> {
         }
         let (mut key, mut has_table) = (Vec::new(), false);
         for snapshot in snapshots {
+            // Records of CSV have other keys, and what is behind them is not told.
+            if self.pair(snapshot)?.is_some_and(|pair| pair.is_csv()) {
+                has_table = true;
+                break;
+            }
             let dump = DumpSide::new(self.repository, snapshot, self.monitor)?;
             let mut take = |found: &FoundRow| {
                 let id = found.row.literal(0).and_then(|id| found.row.form.key(id));

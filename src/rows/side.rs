@@ -124,7 +124,11 @@ impl<'a> DumpSide<'a> {
 
     /// The letters of the set that it tells of.
     pub fn letters(&self) -> Letters {
-        Letters::of_facts(&self.snapshot.manifest.facts)
+        let facts = &self.snapshot.manifest.facts;
+        match self.kind() {
+            SnapshotKind::Postgres => Letters::of_facts_of_postgres(facts),
+            _ => Letters::of_facts(facts),
+        }
     }
 
     /// Of which database it is.

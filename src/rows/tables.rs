@@ -4,7 +4,6 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dump::layout::{ATTACHMENT_FILE, DATA_FILE, POST_FILE, SCHEMA_FILE, TABLES_DIRECTORY, TRIGGERS_FILE};
-use crate::dump::mongo::CSV_SUFFIX;
 use crate::dump::mysql::SERVER_DATABASES;
 use crate::dump::name::{file_name, name_of_file, split_at_dots, split_quoted};
 use crate::error::{Error, Result};
@@ -51,13 +50,20 @@ pub struct TablePair {
     directories: Vec<Vec<u8>>,
     /// Name of its own directory.
     table: Vec<u8>,
+    rows_name: Vec<u8>,
     pub sides: [Option<TableFiles>; 2],
 }
 
 impl TablePair {
     /// One of this name in these directories.
     pub(super) fn new(directories: Vec<Vec<u8>>, table: Vec<u8>, sides: [Option<TableFiles>; 2]) -> TablePair {
-        TablePair { directories, table, sides }
+        let rows_name = table.clone();
+        TablePair { directories, table, rows_name, sides }
+    }
+
+    /// The same, of which a file about its rows is called so, without a suffix.
+    pub(super) fn with_rows_in(self, rows_name: Vec<u8>) -> TablePair {
+        TablePair { rows_name, ..self }
     }
 
     /// `shop.orders`, or `shop.public.orders`, for people.
@@ -94,11 +100,10 @@ impl TablePair {
         self.sides.iter().flatten().any(|files| files.is_csv)
     }
 
-    /// What a file about its rows is called, without a suffix: as its directory, or as a collection's file of CSV, beside which there
-    /// may be one of JSON.
-    pub fn rows_name(&self) -> Vec<u8> {
-        let suffix = if self.is_csv() { CSV_SUFFIX } else { "" };
-        [&self.table, suffix.as_bytes()].concat()
+    /// What a file about its rows is called, without a suffix: as its directory, or so that two collections of one name, or almost, have
+    /// files of their own.
+    pub fn rows_name(&self) -> &[u8] {
+        &self.rows_name
     }
 
     /// Where the directory that its database or schema has is in a snapshot.
@@ -120,7 +125,7 @@ impl TablePair {
     pub fn joined(ours: Vec<TablePair>, theirs: Vec<TablePair>) -> Vec<TablePair> {
         let mut pairs: BTreeMap<(Vec<Vec<u8>>, Vec<u8>), TablePair> = BTreeMap::new();
         for pair in ours.into_iter().chain(theirs) {
-            let key = (pair.directories.clone(), pair.rows_name());
+            let key = (pair.directories.clone(), pair.rows_name.clone());
             match pairs.entry(key) {
                 Entry::Vacant(place) => drop(place.insert(pair)),
                 Entry::Occupied(mut known) => {
@@ -321,7 +326,7 @@ fn add_tables_in(
     each_pair(repository, [tables[0].as_ref(), tables[1].as_ref()], &mut |table, sides| {
         let [a, b] = &sides;
         let sides = [files(repository, a.as_ref())?, files(repository, b.as_ref())?];
-        found.push(TablePair { directories: path.to_vec(), table: table.to_vec(), sides });
+        found.push(TablePair::new(path.to_vec(), table.to_vec(), sides));
         Ok(())
     })
 }
@@ -461,5 +466,5 @@ pub(super) fn table_at(
         return Ok(None);
     }
     let sides = [files(repository, nodes[0].as_ref())?, files(repository, nodes[1].as_ref())?];
-    Ok(Some(TablePair { directories, table: table.to_vec(), sides }))
+    Ok(Some(TablePair::new(directories, table.to_vec(), sides)))
 }

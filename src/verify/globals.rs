@@ -36,7 +36,7 @@ pub fn needed_globals(repository: &Repository, snapshot: &Snapshot, monitor: &dy
     let mut found = Finder::default();
     each_piece_of_dump(repository, snapshot, monitor, |piece| found.push(piece))?;
     let mut needed = found.finish();
-    let letters = Letters::of_facts(&snapshot.manifest.facts);
+    let letters = Letters::of_facts_of_postgres(&snapshot.manifest.facts);
     let Globals { roles, tablespaces } = &mut needed.missing;
     for names in [roles, tablespaces] {
         *names = std::mem::take(names).into_iter().map(|name| letters.name_in_utf8(name.into()).into_owned()).collect();

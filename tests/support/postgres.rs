@@ -166,6 +166,12 @@ impl Postgres {
         String::from_utf8_lossy(&succeed(output, "psql").stdout).into_owned()
     }
 
+    /// Runs a script to its end, whatever errors it meets; gives what it prints.
+    #[track_caller]
+    pub fn printed(&self, database: &str, sql: impl AsRef<[u8]>) -> String {
+        String::from_utf8_lossy(&self.psql(database, sql, &[]).stdout).into_owned()
+    }
+
     /// Runs a script to its end; gives the errors that it meets.
     #[track_caller]
     pub fn errors(&self, database: &str, sql: impl AsRef<[u8]>) -> Vec<String> {

@@ -4,10 +4,11 @@
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 use crate::dump::carry::Carry;
 use crate::dump::mysql::modes::ModeTracker;
+use crate::dump::mysql::place::{Inside, Place, Step, opened_by};
 use crate::dump::mysql::scan::{begins_with, end_of_comment, end_of_quotes, is_word_byte, next_stop_among_letters};
 use crate::dump::mysql::words::QuoteModes;
 use crate::dump::stops::{Stops, next_stop};
@@ -20,6 +21,8 @@ pub trait Sink {
     fn enclosed_comment(&mut self, _start: u64, _text: &[u8]) {}
     /// A statement that has ended; of a long one the first [`HEAD_MAX_BYTES`].
     fn statement(&mut self, _start: u64, _text: &[u8], _modes: QuoteModes) {}
+    /// The rest of that long one, told behind it: where it ends, and how many lines end in it.
+    fn rest_of_statement(&mut self, _end: u64, _lines: usize) {}
     /// The beginning of an `INSERT` or `REPLACE`, up to its first row.
     fn insert(&mut self, _start: u64, _text: &[u8], _modes: QuoteModes) {}
     /// A row of an `INSERT` begins.
@@ -44,22 +47,6 @@ const DELIMITER_MAX_BYTES: usize = 16;
 /// So many bytes tell what begins with them, whatever it is.
 pub const LOOKAHEAD_BYTES: usize = 64;
 
-/// What the present place is part of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Nothing: before a statement or a comment.
-    Between,
-    /// A comment that its line ends.
-    Line,
-    /// The line that sets the delimiter.
-    DelimiterLine,
-    /// A comment between statements that ends by itself.
-    Comment,
-    Statement,
-    /// The rows of an `INSERT`.
-    Rows,
-}
-
 /// What the last byte of a dump is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndedIn {
@@ -67,15 +54,6 @@ pub enum EndedIn {
     /// A line that has no end.
     Line,
     Statement,
-}
-
-/// What of a statement the present place is part of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Inside {
-    Code,
-    Quotes(u8),
-    LineComment,
-    Comment,
 }
 
 /// The lexer.
@@ -92,6 +70,8 @@ pub struct Lexer {
     /// Where the present statement or comment begins, and what it begins with.
     start: u64,
     head: Vec<u8>,
+    /// Lines that end in what of it was not kept; `None` where all was.
+    lines_behind_head: Option<usize>,
     is_insert: bool,
     /// `head` is all that comes before the rows of an `INSERT`.
     has_rows: bool,
@@ -113,6 +93,7 @@ impl Default for Lexer {
             modes: ModeTracker::default(),
             start: 0,
             head: Vec::new(),
+            lines_behind_head: None,
             is_insert: false,
             has_rows: false,
             depth: 0,
@@ -231,7 +212,7 @@ impl Lexer {
             return Continue(at + self.head.len());
         }
         self.head.clear();
-        self.has_rows = false;
+        (self.has_rows, self.lines_behind_head) = (false, None);
         self.is_insert = begins_with(rest, "INSERT") || begins_with(rest, "REPLACE");
         self.place = opened_by(rest);
         Continue(if self.place == Place::Comment { at + 2 } else { at })
@@ -316,6 +297,8 @@ impl Lexer {
                 Step::Ended { at, next } => {
                     self.keep(&bytes[from..at]);
                     sink.statement(self.start, &self.head, self.modes.present());
+                    let end = self.offset + at as u64;
+                    self.lines_behind_head.into_iter().for_each(|lines| sink.rest_of_statement(end, lines));
                     self.modes.follow(&self.head);
                     self.place = Place::Between;
                     next
@@ -461,31 +444,10 @@ impl Lexer {
     /// Keeps what belongs to the beginning of the statement.
     fn keep(&mut self, bytes: &[u8]) {
         let room = HEAD_MAX_BYTES.saturating_sub(self.head.len());
-        self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
-    }
-}
-
-/// What a look at a statement found.
-enum Step {
-    /// Go on there.
-    On(usize),
-    /// The statement ends at `at`.
-    Ended { at: usize, next: usize },
-    /// The rows of an `INSERT` follow.
-    Values(usize),
-}
-
-/// What begins with these bytes.
-fn opened_by(rest: &[u8]) -> Place {
-    match rest {
-        [b'#', ..] => Place::Line,
-        [b'-', b'-'] => Place::Line,
-        [b'-', b'-', next, ..] if next.is_ascii_whitespace() => Place::Line,
-        // The client's sandbox mode is turned on by a command of its own, without delimiter.
-        _ if rest.starts_with(br"/*M!999999\-") || rest.starts_with(br"/*!999999\-") => Place::Line,
-        [b'/', b'*', b'!', ..] | [b'/', b'*', b'M', b'!', ..] => Place::Statement,
-        [b'/', b'*', ..] => Place::Comment,
-        _ if begins_with(rest, "DELIMITER") => Place::DelimiterLine,
-        _ => Place::Statement,
+        let (kept, rest) = bytes.split_at(bytes.len().min(room));
+        self.head.extend_from_slice(kept);
+        if !rest.is_empty() {
+            *self.lines_behind_head.get_or_insert(0) += memchr_iter(b'\n', rest).count();
+        }
     }
 }

@@ -17,28 +17,48 @@ const NOTHING: &[u8] = b"DO 0";
 
 /// Where such statements stand.
 #[derive(Default)]
-pub struct Replication(Edits);
+pub struct Replication {
+    edits: Edits,
+    /// The last statement is one.
+    is_cut: bool,
+}
 
 impl Editor for Replication {
     fn edits(&mut self) -> &mut Edits {
-        &mut self.0
+        &mut self.edits
     }
 }
 
 impl Sink for Replication {
     fn statement(&mut self, start: u64, text: &[u8], modes: QuoteModes) {
-        if change_of_replication(text, modes).is_some() {
+        self.is_cut = change_of_replication(text, modes).is_some_and(|change| change.is_all);
+        if self.is_cut {
             // Lines stay where they are: a client that fails tells one.
             let lines = text.iter().filter(|&&byte| byte == b'\n').count();
             let instead = NOTHING.iter().copied().chain(repeat_n(b'\n', lines)).collect();
-            self.0.push((start..start + text.len() as u64, instead));
+            self.edits.push((start..start + text.len() as u64, instead));
+        }
+    }
+
+    fn rest_of_statement(&mut self, end: u64, lines: usize) {
+        if let Some((range, instead)) = self.edits.last_mut().filter(|_| self.is_cut) {
+            range.end = end;
+            instead.extend(repeat_n(b'\n', lines));
         }
     }
 }
 
-/// What a statement would change of a server's replication or log, named by the words that it begins with and its variable; `None`
-/// for any other.
-pub fn change_of_replication(text: &[u8], modes: QuoteModes) -> Option<String> {
+/// What a statement would change of a server's replication or log.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ReplicationChange {
+    /// The words that it begins with, and its variable.
+    pub name: String,
+    /// It changes nothing else.
+    pub is_all: bool,
+}
+
+/// What a statement would change of that; `None` for any other.
+pub fn change_of_replication(text: &[u8], modes: QuoteModes) -> Option<ReplicationChange> {
     let mut words = Words::new(text, modes);
     let verb = words.next()?;
     if verb.is("SET") {
@@ -47,8 +67,9 @@ pub fn change_of_replication(text: &[u8], modes: QuoteModes) -> Option<String> {
             return None;
         }
         // One that sets something else too, as no dump's does, has to stay: rows may depend on that.
-        let is_single = !words.clone().any(|word| word == Word::Symbol(b','));
-        return replication_variable(words).filter(|_| is_single).map(|variable| format!("SET {variable}"));
+        let is_all = !words.clone().any(|word| word == Word::Symbol(b','));
+        return replication_variable(words)
+            .map(|variable| ReplicationChange { name: format!("SET {variable}"), is_all });
     }
     const OBJECTS: [(&str, &[&str]); 4] = [
         ("CHANGE", &["MASTER", "REPLICATION"]),
@@ -58,7 +79,8 @@ pub fn change_of_replication(text: &[u8], modes: QuoteModes) -> Option<String> {
     ];
     let (verb, objects) = OBJECTS.into_iter().find(|(known, _)| verb.is(known))?;
     let object = words.next()?;
-    objects.iter().find(|known| object.is(known)).map(|object| format!("{verb} {object}"))
+    let object = objects.iter().find(|known| object.is(known))?;
+    Some(ReplicationChange { name: format!("{verb} {object}"), is_all: true })
 }
 
 #[cfg(test)]
@@ -105,6 +127,19 @@ mod tests {
         let (with, without) = (with.collect::<String>(), without.collect::<String>());
         for piece_bytes in [1, 17, with.len()] {
             assert_eq!(cut(&with, piece_bytes), without, "in pieces of {piece_bytes}");
+        }
+    }
+
+    #[test]
+    fn a_long_one_is_left_out_in_full() {
+        let ids = "\n0190fd25-f0d2-11ef-9f5b-0242ac110002:1-5,".repeat(40_000);
+        let (long, lines) = (format!("SET @@GLOBAL.GTID_PURGED='{ids}'"), "\n".repeat(40_000));
+        let kept = format!("CREATE PROCEDURE p() SELECT '{ids}'");
+        assert!(long.len() > 1 << 20);
+        let with = format!("{long};\n{kept};\n{long};\nSET sql_mode='';\n");
+        let without = format!("DO 0{lines};\n{kept};\nDO 0{lines};\nSET sql_mode='';\n");
+        for piece_bytes in [4096, with.len()] {
+            assert!(cut(&with, piece_bytes) == without, "in pieces of {piece_bytes}");
         }
     }
 

@@ -19,6 +19,8 @@ pub struct Requirements {
     pub has_history: bool,
     /// What it would change of the server's replication and log, as in `CHANGE MASTER`.
     pub replication: BTreeSet<String>,
+    /// The same of statements that set something else too.
+    pub mixed_replication: BTreeSet<String>,
 }
 
 /// Finds them while it reads a dump.
@@ -37,8 +39,8 @@ impl RequirementsFinder {
     /// Tells that nothing follows.
     pub fn finish(mut self) -> Requirements {
         self.lexer.finish(&mut self.found);
-        let Found { named, made, has_history, replication } = self.found;
-        Requirements { definers: &named - &made, has_history, replication }
+        let Found { named, made, has_history, replication, mixed_replication } = self.found;
+        Requirements { definers: &named - &made, has_history, replication, mixed_replication }
     }
 }
 
@@ -48,11 +50,15 @@ struct Found {
     made: BTreeSet<Account>,
     has_history: bool,
     replication: BTreeSet<String>,
+    mixed_replication: BTreeSet<String>,
 }
 
 impl Sink for Found {
     fn statement(&mut self, _: u64, text: &[u8], modes: QuoteModes) {
-        self.replication.extend(change_of_replication(text, modes));
+        if let Some(change) = change_of_replication(text, modes) {
+            let known = if change.is_all { &mut self.replication } else { &mut self.mixed_replication };
+            known.insert(change.name);
+        }
         let mut words = Words::new(text, modes);
         if words.pass("SET") {
             self.has_history |= asks_for_history(words);
@@ -113,11 +119,19 @@ mod tests {
                     CREATE OR REPLACE DEFINER=`of function`@`%` FUNCTION `f`() RETURNS int RETURN 1;;\n\
                     /*!50106 CREATE*/ /*!50117 DEFINER=`of event`@`%`*/ /*!50106 EVENT `e` ON SCHEDULE EVERY 1 DAY DO SELECT 1 */ ;;";
         for piece_bytes in [1, 7, text.len()] {
-            let Requirements { definers, has_history, replication } = found(text, piece_bytes);
+            let Requirements { definers, has_history, replication, .. } = found(text, piece_bytes);
             let users: Vec<_> = definers.iter().map(|it| String::from_utf8(it.user.clone()).unwrap()).collect();
             assert_eq!(users, ["of event", "of function", "of trigger", "of view"]);
             assert!(!has_history && replication.is_empty());
         }
+    }
+
+    #[test]
+    fn what_it_would_change_of_replication_is_found() {
+        let found = found("SET SQL_LOG_BIN=0, sql_mode='';\nSTOP SLAVE;\nSET @@session.sql_log_off=1;\n", 7);
+        let names = |all: &BTreeSet<String>| all.iter().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&found.replication), ["SET SQL_LOG_OFF", "STOP SLAVE"]);
+        assert_eq!(names(&found.mixed_replication), ["SET SQL_LOG_BIN"]);
     }
 
     #[test]

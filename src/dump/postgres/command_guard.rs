@@ -192,7 +192,7 @@ mod tests {
             assert!(reason.contains("goes on in another line"), "{reason}");
         }
         for hidden in ["SELECT $E'\\' || ';\n\\! touch x\n--'", "SELECT 1E'\\' || ';\n\\! touch x\n--'"] {
-            assert!(guarded(&format!("{hidden}\n"), None, 7).unwrap_err().reason.contains("and an E"), "{hidden}");
+            assert!(guarded(&format!("{hidden}\n"), None, 7).unwrap_err().reason.contains("follows an E"), "{hidden}");
         }
         let function =
             "CREATE FUNCTION f() RETURNS int AS $$ $$BEGIN ;\nCOPY t FROM stdin;\n\\! touch x\n\\.\n;\nEND;\n";

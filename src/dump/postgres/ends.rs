@@ -37,10 +37,10 @@ pub enum Step {
     Values(usize),
 }
 
-pub const STATEMENT_STOPS: Stops = stops(b"'\"$-/;()\\");
+pub const STATEMENT_STOPS: Stops = stops(b"'\"$-/;()\\:\x0b");
 /// Of what makes a function: its body may be statements, with no quotes around them.
-const ROUTINE_STOPS: Stops = stops(b"'\"$-/;()\\bBcCeE");
-const INSERT_STOPS: Stops = stops(b"'\"$-/;()\\vV");
+const ROUTINE_STOPS: Stops = stops(b"'\"$-/;()\\:\x0bbBcCeE");
+const INSERT_STOPS: Stops = stops(b"'\"$-/;()\\:\x0bvV");
 
 /// Where to look closer in a statement that begins so.
 pub fn stops_of(beginning: &[u8]) -> &'static Stops {
@@ -52,12 +52,6 @@ pub fn stops_of(beginning: &[u8]) -> &'static Stops {
         &STATEMENT_STOPS
     }
 }
-
-/// What `psql` may read otherwise.
-pub const LONG_TAG: &str = "a tag between dollars is longer than any in a dump";
-pub const MORE_OF_A_STRING: &str = "a string marked with E goes on in another line, as in no dump";
-
-pub const MARK_OF_NUMBER: &str = "a string follows a number or a dollar and an E, as in no dump";
 
 /// So many bytes tell what begins with them, whatever it is. Longer tags between dollars are none.
 pub const LOOKAHEAD_BYTES: usize = 96;
@@ -127,6 +121,10 @@ fn end_of_escaped_letters(
 pub fn is_marked([first, mark]: [u8; 2], is_behind_dollars: bool) -> Option<bool> {
     if !matches!(mark, b'e' | b'E') {
         return Some(false);
+    }
+    // It may be part of a number, or of the name of a variable.
+    if matches!(first, b'.' | b':') {
+        return None;
     }
     let is_alone = is_behind_dollars || !is_word_byte(first);
     (is_alone || !(first.is_ascii_digit() || first == b'$')).then_some(is_alone)

@@ -3,7 +3,7 @@
 use crate::dump::letters::Letters;
 use crate::dump::postgres::row_marks::RowMarks;
 use crate::dump::postgres::settings::Settings;
-use crate::dump::postgres::statement::Setting;
+use crate::dump::postgres::strings::client_encoding;
 
 /// What the end of a dump shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,7 +51,7 @@ pub fn is_of_mysql(first: &[u8]) -> bool {
 impl DumpFacts {
     /// Those that the dump is in.
     pub fn letters(&self) -> Letters {
-        self.character_set.as_ref().map_or(Letters::Plain, |name| Letters::of(name.as_bytes()))
+        self.character_set.as_ref().map_or(Letters::Plain, |name| Letters::of_postgres(name.as_bytes()))
     }
 
     /// Takes note of a comment.
@@ -68,7 +68,7 @@ impl DumpFacts {
     pub fn note_setting(&mut self, start: u64, text: &[u8]) {
         self.settings.note(start, text);
         if self.character_set.is_none() {
-            let told = Setting::of(text).and_then(Setting::client_encoding);
+            let told = client_encoding(text);
             self.character_set = told.map(|name| shown(&name)).filter(|name| !name.is_empty());
         }
     }

@@ -1,18 +1,20 @@
 //! Lexer: finds where statements, comments, rows and commands for `psql` begin and end, as `psql` would. It takes pieces of any
 //! length, keeps no more than the beginning of the present statement, and understands quotes and comments, but no SQL.
 
+mod inside;
+
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use memchr::{memchr, memchr2, memmem};
+use memchr::{memchr, memchr2};
 
 use crate::dump::carry::Carry;
+use crate::dump::postgres::doubts::{BLOCKS, HALF_LETTER, Letterwise};
 use crate::dump::postgres::ends::{
-    Boundary, END_OF_ROWS_MAX_BYTES, EndedIn, LONG_TAG, LOOKAHEAD_BYTES, MARK_OF_NUMBER, MORE_OF_A_STRING,
-    STATEMENT_STOPS, Step, behind_marked, dollar_tag, end_at, end_of_comment, end_of_escaped, end_of_rows, is_long_tag,
-    is_marked, stops_of,
+    Boundary, END_OF_ROWS_MAX_BYTES, EndedIn, LOOKAHEAD_BYTES, STATEMENT_STOPS, Step, end_of_rows, stops_of,
 };
 use crate::dump::postgres::place::{Inside, Place};
-use crate::dump::postgres::statement::{Strings, copies_from_here};
+use crate::dump::postgres::statement::{copies_from_here, counts_blocks, makes_routine};
+use crate::dump::postgres::strings::{Reading, Strings};
 use crate::dump::postgres::words::{begins_with, is_word_byte};
 use crate::dump::stops::{Stops, next_stop};
 
@@ -46,7 +48,8 @@ pub struct Lexer {
     before: [u8; 2],
     place: Place,
     inside: Inside,
-    strings: Strings,
+    reading: Reading,
+    letterwise: Letterwise,
     /// Where the present statement, comment or line begins, and what it begins with.
     start: u64,
     head: Vec<u8>,
@@ -75,7 +78,8 @@ impl Default for Lexer {
             before: [b'\n'; 2],
             place: Place::Between,
             inside: Inside::Code,
-            strings: Strings::default(),
+            reading: Reading::new(Strings::default()),
+            letterwise: Letterwise::default(),
             start: 0,
             head: Vec::new(),
             has_rows: false,
@@ -94,7 +98,7 @@ impl Lexer {
     /// One for what begins before a row of a `COPY`, or before a statement.
     pub fn before(boundary: Boundary, strings: Strings) -> Lexer {
         let place = if boundary == Boundary::Row { Place::CopyRow } else { Place::Between };
-        Lexer { place, strings, ..Lexer::default() }
+        Lexer { place, reading: Reading::new(strings), ..Lexer::default() }
     }
 
     /// What the present place is before, if all before it was looked at.
@@ -122,7 +126,12 @@ impl Lexer {
 
     /// How strings are read at the present place.
     pub fn strings(&self) -> Strings {
-        self.strings
+        self.reading.strings
+    }
+
+    /// Whether backslashes surely escape in marked strings only, in the next line.
+    pub fn is_standard(&self) -> bool {
+        self.reading.is_standard()
     }
 
     /// What of all that was looked at `psql` may read otherwise.
@@ -166,7 +175,8 @@ impl Lexer {
     fn run(&mut self, bytes: &[u8], at_end: bool, sink: &mut impl Sink) -> usize {
         let mut at = 0;
         while at < bytes.len() {
-            let step = match self.place {
+            let (place, letters) = (self.place, self.reading.strings.letters);
+            let step = match place {
                 Place::Between => self.begin(bytes, at, at_end, sink),
                 Place::Line | Place::Command | Place::CopyLine => Continue(self.line(bytes, at, sink)),
                 Place::Comment => self.comment(bytes, at, at_end),
@@ -174,12 +184,14 @@ impl Lexer {
                 Place::Values => self.values(bytes, at, at_end, sink),
                 Place::CopyRow | Place::CopyRest => self.copy(bytes, at, at_end, sink),
             };
-            match step {
-                Continue(next) => at = next,
-                Break(used) => {
-                    at = used;
-                    break;
-                }
+            let (Continue(next) | Break(next)) = step;
+            let is_code = matches!(place, Place::Line | Place::Comment | Place::Statement | Place::Values);
+            if is_code && self.letterwise.differs(&bytes[at..next], letters) {
+                self.doubt.get_or_insert(HALF_LETTER);
+            }
+            at = next;
+            if step.is_break() {
+                break;
             }
         }
         self.offset += at as u64;
@@ -197,7 +209,11 @@ impl Lexer {
 
     /// Passes white space and finds out what begins.
     fn begin(&mut self, bytes: &[u8], mut at: usize, at_end: bool, sink: &mut impl Sink) -> ControlFlow<usize, usize> {
-        at += bytes[at..].iter().take_while(|byte| byte.is_ascii_whitespace() || **byte == b';').count();
+        let blank = bytes[at..].iter().take_while(|byte| byte.is_ascii_whitespace() || **byte == b';').count();
+        if bytes[at..at + blank].contains(&b'\n') {
+            self.reading.end_line();
+        }
+        at += blank;
         let rest = &bytes[at..];
         if rest.len() < LOOKAHEAD_BYTES && !at_end {
             return Break(at);
@@ -249,12 +265,15 @@ impl Lexer {
         self.keep(&bytes[at..end.unwrap_or(bytes.len())]);
         let Some(end) = end else { return bytes.len() };
         self.end_line(sink);
+        if bytes[end] == b'\n' {
+            self.reading.end_line();
+        }
         end + 1
     }
 
     fn end_line(&mut self, sink: &mut impl Sink) {
         let text = self.head.trim_ascii_end();
-        self.strings.follow_command(text);
+        self.reading.follow_command(text);
         match self.place {
             Place::Line => sink.comment(self.start, text),
             Place::CopyLine if text.trim_ascii_start().is_empty() => {}
@@ -309,7 +328,10 @@ impl Lexer {
     fn end_statement(&mut self, end: u64, sink: &mut impl Sink) {
         sink.statement(self.start, &self.head);
         let head = &self.head;
-        self.strings.follow(head);
+        self.reading.follow(head);
+        if counts_blocks(head) && !makes_routine(head) {
+            self.doubt.get_or_insert(BLOCKS);
+        }
         self.place = Place::Between;
         if begins_with(head, b"COPY") && copies_from_here(head) {
             (self.place, self.start) = (Place::CopyLine, end);
@@ -395,76 +417,6 @@ impl Lexer {
             }
         }
         Continue(at)
-    }
-
-    /// What stands at a place that may be the beginning of a string, a comment, or the end of the statement.
-    fn look_closer(&mut self, bytes: &[u8], at: usize, at_end: bool) -> ControlFlow<usize, Step> {
-        let rest = &bytes[at..];
-        match rest[0] {
-            b'(' => self.depth += 1,
-            b')' => self.depth = self.depth.saturating_sub(1),
-            // Rules and functions hold whole statements.
-            b';' if self.depth == 0 && self.blocks == 0 => return Continue(Step::Ended(at)),
-            b';' => {}
-            b'\\' => _ = self.command_within.get_or_insert(self.offset + at as u64),
-            b'"' => self.inside = Inside::Quotes { quote: b'"', escapes: false },
-            b'\'' => {
-                let before = [2, 1].map(|distance| self.byte_before(bytes, at, distance));
-                let is_marked = is_marked(before, self.dollars_end + 1 == self.offset + at as u64);
-                self.doubt = self.doubt.or(is_marked.is_none().then_some(MARK_OF_NUMBER));
-                let escapes = is_marked == Some(true) || self.strings.backslash_escapes;
-                self.inside = Inside::Quotes { quote: b'\'', escapes };
-            }
-            _ if rest.len() < LOOKAHEAD_BYTES && !at_end => return Break(at),
-            b'-' if rest.starts_with(b"--") => self.inside = Inside::LineComment,
-            b'/' if rest.starts_with(b"/*") => {
-                self.inside = Inside::Comment(1);
-                return Continue(Step::On(at + 2));
-            }
-            b'$' if !is_word_byte(self.byte_before(bytes, at, 1)) || self.dollars_end == self.offset + at as u64 => {
-                if let Some(tag) = dollar_tag(rest) {
-                    self.inside = Inside::Dollars(tag.to_vec());
-                    return Continue(Step::On(at + tag.len()));
-                }
-                self.doubt = self.doubt.or(is_long_tag(rest).then_some(LONG_TAG));
-            }
-            _ => {}
-        }
-        Continue(Step::On(at + 1))
-    }
-
-    /// Goes on to the end of the string or comment that the present place is in.
-    fn leave_inside(&mut self, bytes: &[u8], at: usize, at_end: bool) -> ControlFlow<usize, usize> {
-        let (next, is_left) = match &mut self.inside {
-            Inside::Code => (at, true),
-            Inside::Behind => {
-                let (next, is_more) = behind_marked(bytes, at, at_end)?;
-                self.doubt = self.doubt.or(is_more.then_some(MORE_OF_A_STRING));
-                next.map_or((bytes.len(), false), |next| (next, true))
-            }
-            Inside::Quotes { quote, escapes: true } => end_of_escaped(bytes, at, at_end, *quote, self.strings.letters)?,
-            // Two quotes end a string and begin another: that is the same.
-            Inside::Quotes { quote, .. } => end_at(memchr(*quote, &bytes[at..]), bytes, at, 1),
-            Inside::Dollars(tag) => match memmem::find(&bytes[at..], tag) {
-                Some(length) => (at + length + tag.len(), true),
-                None if at_end => (bytes.len(), false),
-                None => {
-                    let kept = tag.len() - 1;
-                    let looked_at = (bytes.len() - at).saturating_sub(kept);
-                    if looked_at == 0 {
-                        return Break(at);
-                    }
-                    (at + looked_at, false)
-                }
-            },
-            Inside::LineComment => end_at(memchr2(b'\n', b'\r', &bytes[at..]), bytes, at, 0),
-            Inside::Comment(depth) => end_of_comment(bytes, at, at_end, depth)?,
-        };
-        if is_left {
-            self.dollars_end = if matches!(self.inside, Inside::Dollars(_)) { self.offset + next as u64 } else { 0 };
-            self.inside = self.inside.behind(self.strings.backslash_escapes);
-        }
-        Continue(next)
     }
 
     /// The rows behind a `COPY`, a line each: the part that has to be fast.

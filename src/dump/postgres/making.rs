@@ -2,6 +2,7 @@
 //! needs other tables is left out, to be run behind all of them. So is what makes its schema.
 
 use crate::codec::DecodeError;
+use crate::dump::letters::Letters;
 use crate::dump::name::quoted_name;
 use crate::dump::postgres::alteration::alteration;
 use crate::dump::postgres::ends::Boundary;
@@ -10,7 +11,7 @@ use crate::dump::postgres::rename::TableInSchema;
 use crate::dump::postgres::rewriter::{Editor, Rewriter};
 use crate::dump::postgres::row::quoted;
 use crate::dump::postgres::settings::name_of_setting;
-use crate::dump::postgres::statement::Strings;
+use crate::dump::postgres::strings::Strings;
 use crate::dump::postgres::words::{QualifiedName, Words};
 use crate::dump::renaming::Edits;
 
@@ -20,6 +21,8 @@ pub type TableMaker = Rewriter<Making>;
 /// What was seen of it.
 pub struct Making {
     own: TableInSchema,
+    /// Those of the transaction, and those that are set.
+    outside: Letters,
     strings: Strings,
     /// What is made gets privileges by itself, which the dump does not know.
     has_default_privileges: bool,
@@ -31,21 +34,21 @@ pub struct Making {
 }
 
 impl Rewriter<Making> {
-    /// For the `restore.sql` of this table.
-    pub fn of_table(own: TableInSchema, has_default_privileges: bool) -> TableMaker {
+    /// For the `restore.sql` of this table, and a transaction in these letters.
+    pub fn of_table(own: TableInSchema, has_default_privileges: bool, outside: Letters) -> TableMaker {
         let edits = Edits::new();
         let [acts_for_others, has_begun] = [false; 2];
-        let strings = Strings::default();
-        let making = Making { own, strings, has_default_privileges, acts_for_others, has_begun, problem: None, edits };
-        Rewriter::with(making)
+        let strings = Strings { letters: outside, ..Strings::default() };
+        let making =
+            Making { own, outside, strings, has_default_privileges, acts_for_others, has_begun, problem: None, edits };
+        Rewriter::where_strings_are(strings, making)
     }
 
     /// What sets back, for what follows in the transaction, who acts, and how strings are read.
     pub fn resets(&self) -> Vec<u8> {
-        let Making { acts_for_others, strings, .. } = self.editor();
-        let role: &[u8] = if *acts_for_others { b"RESET SESSION AUTHORIZATION;\n" } else { b"" };
+        let role: &[u8] = if self.editor().acts_for_others { b"RESET SESSION AUTHORIZATION;\n" } else { b"" };
         let plain: &[u8] =
-            if strings.backslash_escapes { b"SET LOCAL standard_conforming_strings = on;\n" } else { b"" };
+            if self.lexer().is_standard() { b"" } else { b"SET LOCAL standard_conforming_strings = on;\n" };
         [role, plain].concat()
     }
 }
@@ -109,8 +112,12 @@ impl Sink for Making {
 
     fn statement(&mut self, start: u64, text: &[u8]) {
         self.has_begun = true;
+        self.strings.follow(text);
+        if self.outside.shared_with(self.strings.letters).is_none() {
+            let reason = "it is in another character set than what stands around it";
+            self.problem.get_or_insert(DecodeError { reason, at: start as usize });
+        }
         if let Some(name) = name_of_setting(text) {
-            self.strings.follow(text);
             return self.setting(start, text, &name);
         }
         self.privileges(start, text);
@@ -122,11 +129,15 @@ impl Sink for Making {
     }
 }
 
-/// Whether `psql` would find something to do in a statement, or may read it otherwise than we do.
-pub fn holds_command(text: &[u8]) -> bool {
+/// Whether `psql` would find something to do in a statement in these letters, or may read it otherwise than we do: of a line with a NUL
+/// it takes only what stands before that.
+pub fn holds_command(text: &[u8], letters: Letters) -> bool {
     struct Nobody;
     impl Sink for Nobody {}
-    let mut lexer = Lexer::before(Boundary::Statement, Strings::default());
+    if text.contains(&0) {
+        return true;
+    }
+    let mut lexer = Lexer::before(Boundary::Statement, Strings { letters, ..Strings::default() });
     lexer.push(text, &mut Nobody);
     lexer.finish(&mut Nobody);
     lexer.command_within().is_some() || lexer.doubt().is_some()
@@ -149,12 +160,13 @@ mod tests {
 
     fn made_of(text: &str, has_default_privileges: bool, size: usize) -> Result<String, DecodeError> {
         let own = TableInSchema { schema: b"a".to_vec(), table: b"t".to_vec() };
-        let (mut maker, mut out) = (Box::new(TableMaker::of_table(own, has_default_privileges)), Vec::new());
+        let (mut maker, mut out) =
+            (Box::new(TableMaker::of_table(own, has_default_privileges, Letters::Plain)), Vec::new());
         for piece in text.as_bytes().chunks(size) {
             maker.push(piece, &mut out)?;
         }
+        maker.end(&mut out)?;
         assert_eq!(maker.resets().starts_with(b"RESET SESSION"), text.contains("AUTHORIZATION"));
-        maker.finish(&mut out)?;
         Ok(String::from_utf8(out).unwrap())
     }
 
@@ -200,16 +212,43 @@ mod tests {
             ["CREATE TABLE a.t (x int) \\! touch x\n;\n", "CREATE TABLE a.t (x int \\! touch x\n"].map(String::from);
         for text in plain.iter().chain(&hidden) {
             let error = made_of(text, false, 7).unwrap_err();
-            assert!(error.reason.contains("command to psql"), "{text}: {}", error.reason);
+            let is_told = ["command to psql", "not sure"].iter().any(|reason| error.reason.contains(reason));
+            assert!(is_told, "{text}: {}", error.reason);
         }
+        // Outside of a transaction a SET LOCAL holds for nothing, and only who knows that knows how the rest is read.
+        let local = "SET standard_conforming_strings = off;\nSET LOCAL standard_conforming_strings = on;\n";
+        let error = made_of(&format!("{local}COMMENT ON x IS '\\' \\! touch x --';\n"), false, 7).unwrap_err();
+        assert!(error.reason.contains("not sure"), "{}", error.reason);
         let on =
             "SET standard_conforming_strings = on;\nCREATE TABLE a.t (x text DEFAULT '\\', y text DEFAULT ' \\! x');\n";
         assert!(made_of(&format!("{};\n{on}", escapes[0]), false, 7).is_ok());
         let error =
             made_of("CREATE TABLE a.t (x text DEFAULT E'a'\n'\\'' \\! touch x --'\n);\n", false, 7).unwrap_err();
         assert!(error.reason.contains("goes on in another line"), "{}", error.reason);
-        assert!(
-            holds_command(b"COMMENT ON x IS E'a'\n'\\'' \\! touch x --'") && !holds_command(b"COMMENT ON x IS '\\'")
-        );
+        let holds = |text: &[u8]| holds_command(text, Letters::Plain);
+        assert!(holds(b"COMMENT ON x IS E'a'\n'\\'' \\! touch x --'") && !holds(b"COMMENT ON x IS '\\'"));
+        assert!(holds(b"COMMENT ON x IS 'a\0' \\! touch x'"));
+        let of_sjis = b"COMMENT ON x IS E'\x95\\' \\! touch x --'";
+        assert!(holds_command(of_sjis, Letters::Sjis) && !holds(of_sjis));
+    }
+
+    #[test]
+    fn what_follows_is_read_as_before() {
+        let resets = |text: &str| {
+            let own = TableInSchema { schema: b"a".to_vec(), table: b"t".to_vec() };
+            let (mut maker, mut out) = (TableMaker::of_table(own, false, Letters::Plain), Vec::new());
+            maker.push(text.as_bytes(), &mut out).unwrap();
+            maker.end(&mut out).unwrap();
+            String::from_utf8(maker.resets()).unwrap()
+        };
+        let on = "SET LOCAL standard_conforming_strings = on;\n";
+        for text in
+            ["SET LOCAL standard_conforming_strings = off;\n", "DISCARD ALL;\n", "RESET standard_conforming_strings;\n"]
+        {
+            assert_eq!(resets(text), on, "{text}");
+        }
+        assert_eq!(resets("SET LOCAL standard_conforming_strings = off;\nSET standard_conforming_strings = on;\n"), "");
+        let error = made_of("SET client_encoding = 'SJIS';\nSELECT 1;\n", false, 7).unwrap_err();
+        assert!(error.reason.contains("another character set"), "{}", error.reason);
     }
 }

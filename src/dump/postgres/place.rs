@@ -1,5 +1,7 @@
 //! Place: what a byte of a dump is part of.
 
+use crate::dump::postgres::doubts::Doubts;
+
 /// What the present place is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -30,6 +32,7 @@ pub enum Inside {
     Quotes {
         quote: u8,
         escapes: bool,
+        doubts: Doubts,
     },
     /// Nothing yet, where a marked string ended that may go on in another line.
     Behind,
@@ -44,7 +47,7 @@ impl Inside {
     /// What follows its end, where backslashes escape in all strings or only in those that are marked.
     pub fn behind(&self, all_escape: bool) -> Inside {
         match self {
-            Inside::Quotes { quote: b'\'', escapes: true } if !all_escape => Inside::Behind,
+            Inside::Quotes { quote: b'\'', escapes: true, .. } if !all_escape => Inside::Behind,
             _ => Inside::Code,
         }
     }

@@ -1,7 +1,9 @@
 //! Rewriter: a dump that streams by, in which an editor changes what the lexer shows it.
 
 use crate::codec::DecodeError;
+use crate::dump::postgres::ends::Boundary;
 use crate::dump::postgres::lexer::{Lexer, Sink};
+use crate::dump::postgres::strings::Strings;
 use crate::dump::renaming::{Edits, Rewrite, Waiting};
 
 /// Sees what a dump is made of, and decides what becomes of it.
@@ -27,8 +29,24 @@ impl<E: Editor> Rewriter<E> {
         Rewriter { lexer: Lexer::default(), waiting: Waiting::default(), editor }
     }
 
+    /// The same for what begins where strings are read so.
+    pub fn where_strings_are(strings: Strings, editor: E) -> Rewriter<E> {
+        Rewriter { lexer: Lexer::before(Boundary::Statement, strings), waiting: Waiting::default(), editor }
+    }
+
+    pub fn lexer(&self) -> &Lexer {
+        &self.lexer
+    }
+
     pub fn editor(&self) -> &E {
         &self.editor
+    }
+
+    /// Takes note that nothing follows, and gives out what is left.
+    pub fn end(&mut self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        self.lexer.finish(&mut self.editor);
+        self.check()?;
+        self.waiting.give_out(u64::MAX, self.editor.edits()?, out)
     }
 
     /// Fails where `psql` may read something otherwise than it was read here.
@@ -49,8 +67,6 @@ impl<E: Editor> Rewrite for Rewriter<E> {
     }
 
     fn finish(mut self: Box<Self>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        self.lexer.finish(&mut self.editor);
-        self.check()?;
-        self.waiting.give_out(u64::MAX, self.editor.edits()?, out)
+        self.end(out)
     }
 }

@@ -8,7 +8,7 @@ use memchr::{memchr, memchr_iter};
 
 use crate::dump::letters::Letters;
 use crate::dump::postgres::ends::{end_at, end_of_escaped};
-use crate::dump::postgres::statement::Strings;
+use crate::dump::postgres::strings::Strings;
 use crate::dump::postgres::words::{Word, Words};
 use crate::dump::values::split_values;
 

@@ -8,7 +8,7 @@ use memchr::memmem;
 
 use crate::dump::letters::Letters;
 use crate::dump::postgres::part::Object;
-use crate::dump::postgres::statement::Strings;
+use crate::dump::postgres::strings::Strings;
 use crate::id::hash;
 
 /// What is known of the rows of a dump.

@@ -6,7 +6,8 @@ use memchr::memchr;
 use crate::dump::postgres::ends::{Boundary, EndedIn};
 use crate::dump::postgres::lexer::{Lexer, Sink};
 use crate::dump::postgres::row::RowForm;
-use crate::dump::postgres::statement::{Strings, copies_from_here};
+use crate::dump::postgres::statement::copies_from_here;
+use crate::dump::postgres::strings::Strings;
 use crate::dump::postgres::words::begins_with;
 
 /// Longest row: servers take no longer value.

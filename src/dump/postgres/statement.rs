@@ -1,6 +1,5 @@
 //! What a statement means for the structure of a dump.
 
-use crate::dump::letters::Letters;
 use crate::dump::postgres::part::PartKind;
 use crate::dump::postgres::phrase::Phrase;
 use crate::dump::postgres::words::{QualifiedName, Word, Words};
@@ -304,83 +303,29 @@ pub fn makes_routine(statement: &[u8]) -> bool {
     words.pass("FUNCTION") || words.pass("PROCEDURE")
 }
 
+/// Whether `psql` counts the blocks of a statement, for the end of which it waits then: it looks at words alone, whatever stands between.
+pub fn counts_blocks(statement: &[u8]) -> bool {
+    let mut words = Words::new(statement);
+    let counted = std::iter::from_fn(|| {
+        let mut is_variable = false;
+        while let Some(word) = words.next() {
+            let is_mark = |of: &[u8]| of.len() == 1 && matches!(words.peek(), Some(Word::Text(_) | Word::Symbol(b'&')));
+            match word {
+                Word::Plain(of) if !is_variable && !of[0].is_ascii_digit() && !is_mark(of) => {
+                    return Some(of.to_ascii_lowercase());
+                }
+                word => is_variable = word == Word::Symbol(b':'),
+            }
+        }
+        None
+    });
+    let first: Vec<Vec<u8>> = counted.take(4).collect();
+    let is = |at: usize, all: &[&str]| first.get(at).is_some_and(|word| all.iter().any(|it| it.as_bytes() == word));
+    let makes = |at: usize| is(at, &["function", "procedure"]);
+    is(0, &["create"]) && (makes(1) || (is(1, &["or"]) && is(2, &["replace"]) && makes(3)))
+}
+
 /// Whether rows follow it.
 pub fn copies_from_here(statement: &[u8]) -> bool {
     Words::new(statement).skip_to("FROM").is_some_and(|mut words| words.pass("STDIN"))
-}
-
-/// How strings are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Strings {
-    /// Backslashes escape in all of them, or only in those that are marked.
-    pub backslash_escapes: bool,
-    pub letters: Letters,
-}
-
-impl Strings {
-    /// Takes note of what a statement sets about them.
-    pub fn follow(&mut self, statement: &[u8]) {
-        let Some(setting) = Setting::of(statement) else { return };
-        self.backslash_escapes = setting.escapes().unwrap_or(self.backslash_escapes);
-        self.letters = setting.client_encoding().map_or(self.letters, |name| Letters::of(&name));
-    }
-
-    /// Takes note of a command to `psql`: a session begins with what is usual.
-    pub fn follow_command(&mut self, text: &[u8]) {
-        self.backslash_escapes &= !text.starts_with(b"\\connect");
-    }
-}
-
-/// What a statement sets: `SET`, perhaps `LOCAL` or `SESSION`, `RESET`, or `SELECT set_config('name', 'value', false)`.
-pub struct Setting {
-    /// In lower case.
-    name: Vec<u8>,
-    /// None where it is set back.
-    value: Option<Vec<u8>>,
-}
-
-impl Setting {
-    pub fn of(statement: &[u8]) -> Option<Setting> {
-        let mut words = Words::new(statement);
-        let is_call = words.pass("SELECT");
-        let is_reset = !is_call && words.pass("RESET");
-        if is_call {
-            words.qualified_name().filter(|function| function.name == b"set_config")?;
-            words.next();
-        } else if !is_reset {
-            words.pass("SET").then(|| words.pass("LOCAL") || words.pass("SESSION"))?;
-        }
-        let text_of = |word: Word| word.text().map(<[u8]>::to_vec).or_else(|| word.name()).unwrap_or_default();
-        let name = text_of(words.next()?).to_ascii_lowercase();
-        if is_reset {
-            return Some(Setting { name, value: None });
-        }
-        let _ = words.pass("TO") || words.pass_symbol(b'=') || words.pass_symbol(b',');
-        let value = Some(text_of(words.next()?));
-        (is_call || words.next().is_none()).then_some(Setting { name, value })
-    }
-
-    /// The character set that the dump says to be in; an empty name where it goes back to the usual one.
-    pub fn client_encoding(self) -> Option<Vec<u8>> {
-        let is_it = matches!(&self.name[..], b"client_encoding" | b"names");
-        is_it.then(|| self.value.unwrap_or_default())
-    }
-
-    /// Whether backslashes escape from here on.
-    fn escapes(&self) -> Option<bool> {
-        if self.name != b"standard_conforming_strings" {
-            return None;
-        }
-        let Some(value) = &self.value else { return Some(false) };
-        let value = value.to_ascii_lowercase();
-        // Any beginning that only one of the words has will do.
-        let is_one_of =
-            |all: [&[u8]; 4]| !value.is_empty() && value != b"o" && all.iter().any(|it| it.starts_with(&value));
-        match is_one_of([b"off", b"false", b"no", b"0"]) {
-            true => Some(true),
-            false if is_one_of([b"on", b"true", b"yes", b"1"]) || value == b"default" => Some(false),
-            // The server refuses it, and nothing changes.
-            false => None,
-        }
-    }
 }

@@ -219,7 +219,7 @@ pub fn around_rows(dump: &DumpSide) -> [Vec<u8>; 2] {
 fn reading(encoding: &str) -> Vec<u8> {
     let encoding = encoding.replace('\'', "''");
     format!(
-        "BEGIN;\nSET LOCAL client_encoding = '{encoding}';\nSET LOCAL DateStyle = ISO;\n\
+        "BEGIN;\nSET LOCAL client_encoding = '{encoding}';\nSET LOCAL standard_conforming_strings = on;\nSET LOCAL DateStyle = ISO;\n\
          SET LOCAL IntervalStyle = postgres;\nSET LOCAL extra_float_digits = 3;\nSET LOCAL bytea_output = hex;\n\
          SET LOCAL xmloption = content;\n"
     )

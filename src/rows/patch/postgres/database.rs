@@ -47,9 +47,11 @@ impl<'d> DumpedDatabase<'d> {
         Ok(found)
     }
 
-    /// The name of a file for this name.
-    pub fn file_name(&self, name: &[u8], suffix: &str) -> Vec<u8> {
-        file_name(&self.letters.name_in_utf8(name.into()), suffix)
+    /// The names that a file for this name may have: snapshots of older versions have names as the dump has them.
+    pub fn file_names(&self, name: &[u8], suffix: &str) -> Vec<Vec<u8>> {
+        let mut names = vec![file_name(&self.letters.name_in_utf8(name.into()), suffix), file_name(name, suffix)];
+        names.dedup();
+        names
     }
 
     /// The name that a file has its name of.
@@ -107,18 +109,25 @@ impl<'d> DumpedDatabase<'d> {
     }
 
     pub fn has_table(&self, table: &TableInSchema) -> Result<bool> {
-        Ok(self.in_schema(&table.schema, TABLES_DIRECTORY, &self.file_name(&table.table, ""))?.is_some())
+        Ok(self.in_schema(&table.schema, TABLES_DIRECTORY, (&table.table, ""))?.is_some())
     }
 
-    fn in_schema(&self, schema: &[u8], directory: &str, file: &[u8]) -> Result<Option<Node>> {
-        let found = self.schema(schema);
-        found.map_or(Ok(None), |schema| self.below(&schema.node, &[directory.as_bytes(), file]))
+    /// What has this name in a directory of a schema, with this suffix.
+    fn in_schema(&self, schema: &[u8], directory: &str, (name, suffix): (&[u8], &str)) -> Result<Option<Node>> {
+        let Some(schema) = self.schema(schema) else { return Ok(None) };
+        for file in self.file_names(name, suffix) {
+            let found = self.below(&schema.node, &[directory.as_bytes(), &file])?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     /// A file of a table, empty where it has none.
     pub fn text_of(&self, table: &TableInSchema, file: &str) -> Result<Vec<u8>> {
-        let place = [&self.file_name(&table.table, "")[..], file.as_bytes()].join(&b'/');
-        self.text(self.in_schema(&table.schema, TABLES_DIRECTORY, &place)?)
+        let directory = self.in_schema(&table.schema, TABLES_DIRECTORY, (&table.table, ""))?;
+        self.text(directory.map_or(Ok(None), |directory| self.below(&directory, &[file.as_bytes()]))?)
     }
 
     fn text(&self, node: Option<Node>) -> Result<Vec<u8>> {
@@ -127,7 +136,7 @@ impl<'d> DumpedDatabase<'d> {
 
     /// The file of a sequence.
     pub fn sequence(&self, schema: &[u8], name: &[u8]) -> Result<Vec<u8>> {
-        self.text(self.in_schema(schema, SEQUENCES_DIRECTORY, &self.file_name(name, ".sql"))?)
+        self.text(self.in_schema(schema, SEQUENCES_DIRECTORY, (name, ".sql"))?)
     }
 
     /// Gives the names of all tables, with this file of each.
@@ -171,7 +180,7 @@ impl<'d> DumpedDatabase<'d> {
         let in_any = |directories: &[&str]| {
             for directory in directories {
                 let suffix = if *directory == TABLES_DIRECTORY { "" } else { ".sql" };
-                if self.in_schema(schema, directory, &self.file_name(name, suffix))?.is_some() {
+                if self.in_schema(schema, directory, (name, suffix))?.is_some() {
                     return Ok(true);
                 }
             }
@@ -195,8 +204,9 @@ impl<'d> DumpedDatabase<'d> {
     /// Functions have their arguments in the names of their files.
     fn has_function(&self, schema: &[u8], name: &[u8]) -> Result<bool> {
         let Some(schema) = self.schema(schema) else { return Ok(false) };
-        let start = self.file_name(&[name, b"("].concat(), "");
-        Ok(self.entries_in(&schema.node, FUNCTIONS_DIRECTORY)?.iter().any(|(file, _)| file.starts_with(&start)))
+        let starts = self.file_names(&[name, b"("].concat(), "");
+        let is_it = |(file, _): &(Vec<u8>, Node)| starts.iter().any(|start| file.starts_with(start));
+        Ok(self.entries_in(&schema.node, FUNCTIONS_DIRECTORY)?.iter().any(is_it))
     }
 
     /// These tables in the order in which the dump makes them, by the paths of their directories.

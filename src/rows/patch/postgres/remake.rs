@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crate::codec::DecodeError;
 use crate::dump::layout::POST_FILE;
+use crate::dump::letters::Letters;
 use crate::dump::name::quoted_name;
 use crate::dump::postgres::{
     Alteration, AlterationKind, CommandGuard, TableInSchema, TableMaker, Words, alterations, each_statement,
@@ -20,12 +21,14 @@ use crate::rows::patch::{PatchWriter, TakeText};
 /// Ends what tables that were made set, for statements behind them.
 const USUAL_PLACE: &[u8] = b"SET LOCAL default_tablespace = '';\n";
 
+const USUAL_STRINGS: &[u8] = b"SET LOCAL standard_conforming_strings = on;\n";
+
 impl PatchWriter<'_> {
     /// What goes: what is said of something before that, and foreign keys before what they refer to.
     pub(super) fn take_away(&self, patch: &DatabasePatch, take: &mut TakeText) -> Result<()> {
         let plans = &patch.settled.plans;
         let mut undo = |alteration: &Alteration| match &alteration.undo {
-            Some(text) if !text.is_empty() => statement(text, take),
+            Some(text) if !text.is_empty() => statement(text, patch.letters, take),
             _ => Ok(()),
         };
         let gone = || plans.iter().flat_map(gone_of);
@@ -63,7 +66,7 @@ impl PatchWriter<'_> {
         if !come.is_empty() {
             take(USUAL_PLACE)?;
         }
-        come.iter().filter(|it| !it.kind.waits()).try_for_each(|it| statement(&it.text, take))?;
+        come.iter().filter(|it| !it.kind.waits()).try_for_each(|it| statement(&it.text, patch.letters, take))?;
         let made: Vec<&Plan> = plans.iter().filter(|plan| plan.is_remade() && plan.pair.sides[to].is_some()).collect();
         let paths: Vec<Vec<u8>> = made.iter().map(|plan| plan.pair.path()).collect();
         let made: Vec<&Plan> = patch.sides[1].order(&paths)?.into_iter().map(|at| made[at]).collect();
@@ -71,11 +74,11 @@ impl PatchWriter<'_> {
         for plan in &made {
             let post = patch.sides[1].text_of(&plan.name, POST_FILE)?;
             let waiting = alterations(&post, &plan.name).into_iter().filter(|it| it.kind.waits());
-            waiting.into_iter().try_for_each(|it| statement(&it.text, take))?;
+            waiting.into_iter().try_for_each(|it| statement(&it.text, patch.letters, take))?;
         }
         let again = patch.settled.keys.iter().filter(|held| held.comes_again).map(|held| &held.key);
-        again.chain(&patch.settled.remarks).try_for_each(|it| statement(&it.text, take))?;
-        come.iter().filter(|it| it.kind.waits()).try_for_each(|it| statement(&it.text, take))?;
+        again.chain(&patch.settled.remarks).try_for_each(|it| statement(&it.text, patch.letters, take))?;
+        come.iter().filter(|it| it.kind.waits()).try_for_each(|it| statement(&it.text, patch.letters, take))?;
         self.publish(patch, &made, take)
     }
 
@@ -90,30 +93,33 @@ impl PatchWriter<'_> {
             if is_new && schemas.insert(schema) {
                 let file = patch.sides[1].schema_file(schema)?;
                 match file.as_ref().and_then(|node| node.content()) {
-                    Some(content) => {
-                        self.pass_on(plan, content, TableMaker::of_table(plan.name.clone(), false), take)?
-                    }
+                    Some(content) => self.pass_on(
+                        plan,
+                        content,
+                        TableMaker::of_table(plan.name.clone(), false, patch.letters),
+                        take,
+                    )?,
                     None => take(&[b"CREATE SCHEMA ", &quoted_name(schema, b'"')[..], b";\n"].concat())?,
                 }
             }
             let file = self.restoring(plan)?;
             let content = required(file.as_ref().and_then(|node| node.content()), &plan.pair.name(), "it went away")?;
-            let maker = TableMaker::of_table(plan.name.clone(), has_default_privileges);
+            let maker = TableMaker::of_table(plan.name.clone(), has_default_privileges, patch.letters);
             self.pass_on(plan, content, maker, take)?;
         }
         for plan in made {
             let attachment = plan.pair.sides[to].as_ref().and_then(|files| files.attachment.as_ref());
             let mut found = Vec::new();
             each_statement(&self.dumps[to].text(attachment)?, &mut |text| found.push(text.to_vec()));
-            found.iter().try_for_each(|text| statement(text, take))?;
+            found.iter().try_for_each(|text| statement(text, patch.letters, take))?;
         }
         Ok(())
     }
 
     /// Passes on what the dump has, as `maker` makes it, but for commands to `psql` that no dump has.
-    fn pass_on(&self, plan: &Plan, content: &Content, maker: TableMaker, take: &mut TakeText) -> Result<()> {
+    fn pass_on(&self, plan: &Plan, content: &Content, mut maker: TableMaker, take: &mut TakeText) -> Result<()> {
         let invalid = |error: DecodeError| Error::invalid("table", plan.pair.name(), error.reason);
-        let (mut guard, mut maker) = (Box::new(CommandGuard::new(None)), Box::new(maker));
+        let mut guard = Box::new(CommandGuard::new(None));
         let (mut guarded, mut made) = (Vec::new(), Vec::new());
         self.dumps[self.direction.sides()[1]].each_piece(content, &mut |piece| {
             guard.push(piece, &mut guarded).map_err(invalid)?;
@@ -123,10 +129,9 @@ impl PatchWriter<'_> {
         })?;
         guard.finish(&mut guarded).map_err(invalid)?;
         maker.push(&guarded, &mut made).map_err(invalid)?;
-        let resets = maker.resets();
-        maker.finish(&mut made).map_err(invalid)?;
+        maker.end(&mut made).map_err(invalid)?;
         made.push(b'\n');
-        made.extend(resets);
+        made.extend(maker.resets());
         take(&made)
     }
 
@@ -146,7 +151,7 @@ impl PatchWriter<'_> {
                 let added = published(text).filter(|table| made.contains(table));
                 found.extend(added.map(|_| text.to_vec()));
             });
-            found.iter().try_for_each(|text| statement(text, take))?;
+            found.iter().try_for_each(|text| statement(text, patch.letters, take))?;
         }
         Ok(())
     }
@@ -167,12 +172,14 @@ fn come_of(plan: &Plan) -> &[Alteration] {
 }
 
 /// A statement of a dump.
-fn statement(text: &[u8], take: &mut TakeText) -> Result<()> {
-    if holds_command(text) {
+fn statement(text: &[u8], letters: Letters, take: &mut TakeText) -> Result<()> {
+    if holds_command(text, letters) {
         let shown = String::from_utf8_lossy(&text[..text.len().min(100)]).into_owned();
         return Err(Error::invalid("statement", shown, "it holds a command to psql"));
     }
-    take(&[text, b";\n"].concat())
+    // What a function of the dump may have set meanwhile decides how it is read.
+    let before: &[u8] = if text.contains(&b'\\') { USUAL_STRINGS } else { b"" };
+    take(&[before, text, b";\n"].concat())
 }
 
 /// Fails where a table that goes has other parts than the dump tells of: these would go with it.

@@ -114,9 +114,14 @@ impl PatchWriter<'_> {
     fn pair_of(&self, table: &TableInSchema, database: &DumpedDatabase) -> Result<Option<TablePair>> {
         let Some(directories) = database.directories_of(table) else { return Ok(None) };
         let roots = self.dumps.map(|dump| Some(&dump.snapshot.manifest.root));
-        let own = database.file_name(&table.table, "");
-        let path = [&directories.join(&b'/'), TABLES_DIRECTORY.as_bytes(), &own].join(&b'/');
-        table_at(self.dumps[0].repository, roots, &path, directories, &own)
+        for own in database.file_names(&table.table, "") {
+            let path = [&directories.join(&b'/'), TABLES_DIRECTORY.as_bytes(), &own].join(&b'/');
+            let pair = table_at(self.dumps[0].repository, roots, &path, directories.clone(), &own)?;
+            if pair.is_some() {
+                return Ok(pair);
+            }
+        }
+        Ok(None)
     }
 
     /// Tables whose columns are those of one that stays as it is.
