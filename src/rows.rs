@@ -43,7 +43,7 @@ pub use self::history::{HistoryStep, row_history};
 pub use self::join::{Join, JoinCounts};
 pub use self::layout::TableLayout;
 pub use self::names::each_table_name;
-pub use self::patch::{Direction, PatchCounts, PatchWriter, around_rows};
+pub use self::patch::{Direction, PatchCounts, PatchWriter, around_rows, check_around_rows};
 pub use self::reading::ReadingCounts;
 pub use self::run::unnamed_file;
 pub use self::side::{DumpSide, has_rows};

@@ -102,3 +102,45 @@ fn assert_drill(stage: &Stage, tables: usize) {
     assert_eq!(printed.matches(": 50 rows, equal\n").count(), tables, "{printed}");
     assert!(printed.contains(&format!("equal: {tables} tables, ")), "{printed}");
 }
+
+/// The dump of a table of one row, as `mariadb-dump` writes it.
+fn small_dump(set: &str, name: &str, value: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "-- MariaDB dump 10.19\n\n/*!40101 SET NAMES {set} */;\nCREATE TABLE `{name}` (\n  `id` int NOT NULL,\n  `v` text,\n  \
+         PRIMARY KEY (`id`)\n);\nINSERT INTO `{name}` VALUES (1,'"
+    );
+    [head.as_bytes(), value, b"');\n-- Dump completed on 2026-11-28  1:00:00\n"].concat()
+}
+
+#[test]
+fn statements_are_made_only_of_tables_in_the_set_that_they_are_read_in() {
+    let stage = Stage::new();
+    let dumps = stage.make_directory("dumps");
+    let write = |name: &str, dump: Vec<u8>| std::fs::write(dumps.join(format!("{name}.sql")), dump).unwrap();
+    let ingest = || stage.succeed(&["ingest", "mysql", "--source", "shop", dumps.to_str().unwrap()]);
+    write("a", small_dump("utf8mb4", "t", "é".as_bytes()));
+    write("b", small_dump("latin1", "t", b"\xe9"));
+    ingest();
+    write("a", small_dump("utf8mb4", "t", "è".as_bytes()));
+    ingest();
+    let printed = |words: &[&str]| String::from_utf8(stage.command(words).output().unwrap().stdout).unwrap();
+    let between = ["diff", "shop@latest~1", "shop@latest", "--rows"];
+    assert!(printed(&[&between[..], &["--sql"]].concat()).contains("è"));
+    assert!(stage.succeed(&["rows", "shop", "a.t", "--key", "1", "--sql"]).contains("è"));
+    write("b", small_dump("latin1", "t", b"\xe8"));
+    ingest();
+    assert!(printed(&between).contains("b.t"));
+    for words in [&[&between[..], &["--sql"]].concat()[..], &["rows", "shop", "b.t", "--key", "1", "--sql"]] {
+        let output = stage.command(words).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && output.stdout.is_empty(), "{words:?}: {said}");
+        assert!(said.contains("b.t") && said.contains("its dump is in latin1"), "{said}");
+    }
+    // One that only one of them has, beside those of a set that is read letter by letter.
+    write("c", small_dump("sjis", "t", b"\x83\x5c"));
+    ingest();
+    write("d", small_dump("sjis", "t", b"\x83\x5c"));
+    ingest();
+    let said = printed(&between);
+    assert!(said.contains("d.t") && !said.contains("c.t"), "{said}");
+}

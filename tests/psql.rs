@@ -70,6 +70,17 @@ fn what_sets_how_strings_are_read_is_not_overlooked() {
     for text in set_off {
         is_found_and_refused(&server, "postgres", format!("{ON}{text}{IN_PLAIN}").as_bytes());
     }
+    // Of the same name as one of the server's.
+    let functions = ["set_config(text, text, boolean)", "setval(text)"].map(|function| {
+        format!(
+            "CREATE FUNCTION own.{function} RETURNS text LANGUAGE sql AS \
+             $$SELECT pg_catalog.set_config('standard_conforming_strings', 'off', false)$$;\n"
+        )
+    });
+    server.run("postgres", format!("CREATE SCHEMA own;\n{}", functions.concat()));
+    for call in ["own.set_config('standard_conforming_strings', 'on', false)", "own.setval('a')"] {
+        is_found_and_refused(&server, "postgres", format!("{ON}SELECT {call};\n{IN_PLAIN}").as_bytes());
+    }
     // A session begins as its role has it.
     let role = "ALTER ROLE postgres SET standard_conforming_strings = off;\n\\connect postgres\n";
     is_found_and_refused(&server, "postgres", format!("{ON}{role}{IN_PLAIN}").as_bytes());
@@ -130,6 +141,15 @@ fn what_dumps_have_passes() {
             "{ON}COMMENT ON TABLE a IS 'C:\\';\nSELECT pg_catalog.setval('a.b', 1, true);\nCOMMENT ON TABLE a IS 'C:\\';\n"
         ),
         format!("{ON}INSERT INTO a VALUES (1, 'C:\\'), (B'1', '\\');\nINSERT INTO a VALUES (2, '\\');\n"),
+        format!(
+            "{ON}SELECT * FROM pg_catalog.pg_restore_relation_stats(\n\t'version', '180000'::integer,\n\t'schemaname', 'public',\n\t\
+             'relpages', '-1'::integer\n);\nSELECT * FROM pg_catalog.pg_restore_attribute_stats(\n\t'most_common_vals', \
+             '{{\"José\\\"\"}}'::text\n);\nCOMMENT ON TABLE a IS 'C:\\';\n"
+        ),
+        format!(
+            "{ON}SELECT pg_catalog.lo_unlink(oid) FROM pg_catalog.pg_largeobject_metadata WHERE oid = '123';\n\
+             COMMENT ON TABLE a IS 'C:\\';\n"
+        ),
         format!("{ON}BEGIN;\nSELECT pg_catalog.lo_create('1');\nCOMMIT;\nCOMMENT ON TABLE a IS '\\';\n"),
         format!("{OFF}SELECT 'C:\\\\', E'\\'', B'1', 'a\\nb', 'it''s';\n"),
         format!("{OFF}\\connect a\n{ON}COMMENT ON TABLE a IS 'C:\\';\n"),

@@ -7,7 +7,7 @@ use clap::Args;
 use yesterfs::error::{Error, Result};
 use yesterfs::progress::Monitor;
 use yesterfs::repository::snapshot::SnapshotKind;
-use yesterfs::rows::{DumpSide, FoundRow, around_rows, find_rows};
+use yesterfs::rows::{DumpSide, FoundRow, around_rows, check_around_rows, find_rows};
 
 use super::diff::row_record;
 use super::exit::{CommandResult, Failure, Outcome};
@@ -74,6 +74,9 @@ pub fn run(args: Rows, invocation: &Invocation) -> CommandResult {
     let around = if args.sql { Some(around_rows(&dump)?) } else { None };
     let mut give = |found: &FoundRow| -> Result<()> {
         let opening = around.as_ref().map_or(&b""[..], |[opening, _]| opening).trim_ascii_end();
+        if args.sql && !has_begun {
+            check_around_rows(&dump, found.pair)?;
+        }
         let is_first = !std::mem::replace(&mut has_begun, true);
         if is_first && !opening.is_empty() {
             printed(&mut failed, output.line(opening))?;

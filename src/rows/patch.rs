@@ -50,6 +50,15 @@ pub fn around_rows(dump: &DumpSide) -> Result<[Vec<u8>; 2]> {
     }
 }
 
+/// # Errors
+/// [`Error::Invalid`](crate::Error::Invalid) where values of this table mean something else than what [`around_rows`] has read.
+pub fn check_around_rows(dump: &DumpSide, pair: &TablePair) -> Result<()> {
+    match dump.kind() {
+        SnapshotKind::Postgres => Ok(()),
+        _ => frame::check_set_around_rows(dump, pair),
+    }
+}
+
 /// Takes the text of a patch, piece by piece.
 pub type TakeText<'t> = dyn FnMut(&[u8]) -> Result<()> + 't;
 

@@ -51,6 +51,9 @@ impl FoundMarks {
     }
 }
 
+/// As much of a `restore.sql` as tells its character set.
+const BEGINNING_MAX_BYTES: usize = 64 << 10;
+
 const NOT_ALIKE: &str = "its dump changes among its rows how strings are read";
 
 /// How rows are read and found in a dump.
@@ -151,9 +154,31 @@ impl<'a> DumpSide<'a> {
         if self.marks_of_all()? != FoundMarks::OfSeveralSets {
             return self.marks();
         }
-        let file = self.content_of(&[&pair.path()[..], b"/", RESTORE_FILE.as_bytes()].concat())?;
-        let found = file.map(|content| self.read_marks(&content)).transpose()?;
-        found.and_then(FoundMarks::alike).ok_or_else(|| Error::invalid("table", pair.name(), NOT_ALIKE))
+        // Of a table that only the other dump has there is nothing to read.
+        let Some(file) = self.restore_file_of(pair)? else { return Ok(DumpMarks::Mysql(mysql::RowMarks::default())) };
+        let found = self.read_marks(&file)?;
+        found.alike().ok_or_else(|| Error::invalid("table", pair.name(), NOT_ALIKE))
+    }
+
+    fn restore_file_of(&self, pair: &TablePair) -> Result<Option<Content>> {
+        self.content_of(&[&pair.path()[..], b"/", RESTORE_FILE.as_bytes()].concat())
+    }
+
+    /// # Errors
+    /// [`Error::Invalid`] where a table of a dump of MySQL is in another character set than `set`, as one of several dumps may be:
+    /// statements made of its rows would say something else.
+    pub fn check_set_of(&self, pair: &TablePair, set: &str) -> Result<()> {
+        let Some(file) = self.restore_file_of(pair)? else { return Ok(()) };
+        let (mut beginning, mut dump) = (Vec::new(), mysql::MysqlDump::default());
+        self.repository.contents()?.read(&file, 0, BEGINNING_MAX_BYTES, &mut beginning)?;
+        dump.push(&beginning, &mut |_| {});
+        match dump.finish(&mut |_| {}).character_set {
+            Some(told) if !told.eq_ignore_ascii_case(set) => {
+                let reason = format!("its dump is in {told}, what tells how to read values is in {set}");
+                Err(Error::invalid("table", pair.name(), reason))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn marks_of_all(&self) -> Result<FoundMarks> {

@@ -63,7 +63,7 @@ impl Stage {
         self.path("repo")
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(YESTERFS);
         command.arg("--repo").arg(self.repository()).args(words).stdin(Stdio::null());
         command

@@ -133,6 +133,10 @@ fn tables_of_a_trigger_are_found() {
         ("DELETE b FROM t AS b LEFT JOIN u USING (id)", &["t", "u"]),
         ("INSERT INTO t SELECT x FROM u, (SELECT y FROM v ORDER BY y, z FOR UPDATE) w", &["t", "u", "v"]),
         ("BEGIN SELECT MAX(x) INTO @y FROM t; SELECT 1 INTO z; END", &["t"]),
+        (
+            "INSERT INTO t SELECT SUBSTRING(NEW.x FROM 2), TRIM(BOTH 'x' FROM (NEW.y)) FROM DUAL WHERE SUBSTR(a, (2)) > MID(b, 1)",
+            &["t"],
+        ),
         // Its own, and what is none.
         ("SET NEW.x = (SELECT MAX(x) FROM a), NEW.y = EXTRACT(YEAR FROM b), NEW.z = TRIM(' ' FROM NEW.z)", &[]),
         (

@@ -16,6 +16,12 @@ const BETWEEN_VERB_AND_TABLE: [&str; 5] = ["DELAYED", "HIGH_PRIORITY", "IGNORE",
 /// Behind these nothing is updated but columns, or rows are locked.
 const BEFORE_OTHER_UPDATES: [&str; 2] = ["KEY", "FOR"];
 
+/// Functions among whose arguments a `FROM` may stand that no table is behind.
+const WITH_A_FROM: [&str; 5] = ["EXTRACT", "MID", "SUBSTR", "SUBSTRING", "TRIM"];
+
+/// No table is called so.
+const NO_TABLE: &[u8] = b"DUAL";
+
 /// Rows of the trigger's own table.
 const OWN_ROWS: [&[u8]; 2] = [b"NEW", b"OLD"];
 
@@ -43,9 +49,8 @@ impl Needs {
             let mut ahead = words.clone();
             let Some(word) = words.next() else { break };
             let is_one_of = |all: &[&str]| all.iter().any(|it| word.is(it));
-            if word.is("EXTRACT") {
-                // The unit, and a `FROM` that no table is behind.
-                let _ = words.pass_symbol(b'(') && words.next().is_some() && words.pass("FROM");
+            if is_one_of(&WITH_A_FROM) {
+                pass_own_from(&mut words);
             } else if word.is("INTO") {
                 // A variable; the table of an `INSERT` was read with that.
                 pass_name(&mut words);
@@ -79,7 +84,8 @@ impl Needs {
             *words = ahead;
             let is_own = name.0.is_none() && Some(&name.1) == self.own.as_ref();
             let is_row = name.0.as_ref().is_some_and(|of| OWN_ROWS.iter().any(|row| of.eq_ignore_ascii_case(row)));
-            if !is_own && !is_row {
+            let is_table = !name.1.eq_ignore_ascii_case(NO_TABLE) && !name.1.iter().all(u8::is_ascii_digit);
+            if is_table && !is_own && !is_row {
                 self.add(NeedKind::TableOfTrigger, name);
             }
             let mut ahead = words.clone();
@@ -100,6 +106,27 @@ impl Needs {
         let need = Need { kind, database, name };
         if !self.found.contains(&need) {
             self.found.push(need);
+        }
+    }
+}
+
+/// Passes a `FROM` that stands among the arguments of the function whose name was read, and what is before it.
+fn pass_own_from(words: &mut Words) {
+    let mut ahead = words.clone();
+    if !ahead.pass_symbol(b'(') {
+        return;
+    }
+    let mut depth = 1;
+    while let Some(word) = ahead.next() {
+        match word {
+            Word::Symbol(b'(') => depth += 1,
+            Word::Symbol(b')') if depth == 1 => return,
+            Word::Symbol(b')') => depth -= 1,
+            word if depth == 1 && word.is("FROM") => {
+                *words = ahead;
+                return;
+            }
+            _ => {}
         }
     }
 }

@@ -38,6 +38,11 @@ impl Editor for Commands {
         self.problem.take().map_or(Ok(&mut self.edits), Err)
     }
 
+    /// A `psql` that takes no commands runs none, wherever it sees one.
+    fn heeds_doubts(&self) -> bool {
+        self.key.is_none()
+    }
+
     /// A line that holds a NUL goes on in the next one for `psql`: what looks like a comment or a string may be none.
     fn look(&mut self, piece: &[u8]) {
         if let Some(place) = memchr::memchr(0, piece) {
@@ -132,6 +137,7 @@ fn is_word(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dump::postgres::{Ownership, OwnershipCutter};
     use crate::dump::renaming::Rewrite;
 
     fn guarded(dump: &str, key: Option<&str>, size: usize) -> Result<String, DecodeError> {
@@ -225,5 +231,15 @@ mod tests {
                 assert_eq!(guarded(&dump, Some("K"), size).unwrap(), wanted);
             }
         }
+    }
+
+    #[test]
+    fn what_is_in_doubt_matters_to_those_alone_who_look_for_commands() {
+        let dump = "DO $$BEGIN END$$;\nCOMMENT ON TABLE a IS 'C:\\';\n";
+        assert!(guarded(dump, None, 7).unwrap_err().reason.contains("standard_conforming_strings"));
+        assert_eq!(guarded(dump, Some("K"), 7).unwrap(), dump);
+        let (mut cutter, mut out) = (Box::new(OwnershipCutter::new(Ownership::default())), Vec::new());
+        cutter.push(dump.as_bytes(), &mut out).and_then(|()| cutter.finish(&mut out)).unwrap();
+        assert_eq!(out, dump.as_bytes());
     }
 }

@@ -2,7 +2,7 @@
 //! statement which changed that, whoever did: also a function that a statement calls.
 
 use crate::dump::letters::Letters;
-use crate::dump::postgres::words::{Word, Words};
+use crate::dump::postgres::words::{QualifiedName, Word, Words};
 
 /// How strings are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -159,7 +159,7 @@ impl Assignment {
     }
 
     fn called(mut words: Words) -> Option<Assignment> {
-        words.qualified_name().filter(|function| function.name == b"set_config")?;
+        words.qualified_name().filter(|function| is_of_server(function) && function.name == b"set_config")?;
         words.pass_symbol(b'(');
         let Word::Text(name) = words.next()? else { return None };
         words.pass_symbol(b',');
@@ -211,7 +211,7 @@ const ACTING: [&str; 19] = [
     "MOVE", "PREPARE", "ROLLBACK", "TABLE", "UPDATE", "VALUES", "WITH",
 ];
 
-/// Functions that dumps call.
+/// Functions of the server's that dumps call.
 const CALLED: [&[u8]; 6] = [b"set_config", b"setval", b"lo_", b"lowrite", b"pg_restore_", b"binary_upgrade_"];
 
 /// Whether a statement may set anything. An `INSERT` is one that has no `VALUES`.
@@ -223,15 +223,22 @@ fn acts(statement: &[u8]) -> bool {
     if !words.pass("SELECT") {
         return ACTING.iter().any(|verb| words.peek().is_some_and(|word| word.is(verb)));
     }
-    let calls = words.qualified_name().is_some_and(|it| CALLED.iter().any(|name| it.name.starts_with(name)));
+    let _ = words.pass_symbol(b'*') && words.pass("FROM");
+    let is_called = |it: &QualifiedName| CALLED.iter().any(|name| it.name.starts_with(name));
+    let calls = words.qualified_name().is_some_and(|it| is_of_server(&it) && is_called(&it));
     let mut parentheses = 0;
     let works_out = words.any(|word| match word {
         Word::Symbol(b'(') => {
             parentheses += 1;
             parentheses > 1
         }
-        Word::Symbol(symbol) => !b"),:[].-+".contains(&symbol),
+        Word::Symbol(symbol) => !b"),:[].-+=".contains(&symbol),
         _ => false,
     });
     !calls || works_out
+}
+
+/// Dumps name the schema of the server's functions; another one may have functions of these names that do anything.
+fn is_of_server(function: &QualifiedName) -> bool {
+    function.schema.as_deref() == Some(b"pg_catalog")
 }

@@ -5,6 +5,7 @@ use crate::dump::mysql::{QuoteModes, setting};
 use crate::error::{Error, Result};
 use crate::rows::patch::mysql::modes;
 use crate::rows::side::DumpSide;
+use crate::rows::tables::TablePair;
 
 /// What `mariadb-dump` takes where it is told nothing.
 const USUAL_CHARACTER_SET: &str = "utf8mb4";
@@ -70,6 +71,12 @@ pub fn around_rows(dump: &DumpSide) -> Result<[Vec<u8>; 2]> {
     Ok([settings.opening("").into_bytes(), settings.closing("").into_bytes()])
 }
 
+/// # Errors
+/// As [`DumpSide::check_set_of`], for the set that [`around_rows`] tells.
+pub fn check_set_around_rows(dump: &DumpSide, pair: &TablePair) -> Result<()> {
+    dump.check_set_of(pair, &Settings::of(dump)?.character_set)
+}
+
 /// Whether it can stand in a statement as it is.
 fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -92,6 +99,12 @@ impl Frame {
             return Err(differing("time zone", &shown(&a.time_zone), &shown(&b.time_zone)));
         }
         Ok(())
+    }
+
+    /// # Errors
+    /// [`Error::Invalid`] where a table is in another character set than the dump that the settings are of.
+    pub fn check_set_of(&self, dumps: [&DumpSide; 2], pair: &TablePair) -> Result<()> {
+        self.sides.iter().zip(dumps).try_for_each(|(settings, dump)| dump.check_set_of(pair, &settings.character_set))
     }
 
     pub fn character_set(&self) -> &str {

@@ -59,6 +59,7 @@ impl PatchWriter<'_> {
         if plans.iter().any(|plan| !plan.is_remade) {
             frame.check_sides_agree()?;
         }
+        pairs.iter().try_for_each(|pair| frame.check_set_of(self.dumps, pair))?;
         take(&frame.opening())?;
         let mut database = Vec::new();
         for plan in plans.iter().filter(|plan| plan.has_triggers_aside) {
