@@ -635,8 +635,8 @@ const PROMISES_OF_POSTGRES: &[(&str, &str)] = &[
         "every_table_of_every_variant_restores_into_another_database",
     ),
     (
-        "Of a whole dump several clients (`--threads`) load rows of different tables, before indexes, constraints and \
-         triggers are made.",
+        "Of a whole dump several clients (`--threads`), where `psql` has `\\restrict`, load rows of different tables, before \
+         indexes, constraints and triggers are made.",
         "several_clients_load_the_rows_of_one_dump",
     ),
     (

@@ -59,7 +59,7 @@ impl Change {
     /// For text that begins there in the dump.
     fn filter(&self, start: u64) -> Filter {
         let (filter, about): (Box<dyn Rewrite>, _) = match self {
-            Change::Commands(rule) => (Box::new(postgres::CommandGuard::new(rule.key())), DUMP),
+            Change::Commands(rule) => (Box::new(guard(rule, start)), DUMP),
             Change::WithoutGlobals(there) => (Box::new(postgres::GlobalsCutter::new(there)), DUMP),
             Change::Drops(rule) => (Box::new(postgres::DropEditor::new(rule, start > 0)), DUMP),
             Change::WithoutOwnership(what) => (Box::new(postgres::OwnershipCutter::new(*what)), DUMP),
@@ -89,6 +89,12 @@ impl Change {
     }
 }
 
+/// A session that begins within a dump begins as what came before may have altered roles and databases.
+fn guard(rule: &CommandRule, start: u64) -> postgres::CommandGuard {
+    let guard = postgres::CommandGuard::new(rule.key());
+    if start > 0 { guard.in_any_session() } else { guard }
+}
+
 /// How commands to `psql` are kept out.
 #[derive(Debug, Clone)]
 pub enum CommandRule {
@@ -99,7 +105,7 @@ pub enum CommandRule {
 }
 
 impl CommandRule {
-    fn key(&self) -> Option<&str> {
+    pub fn key(&self) -> Option<&str> {
         match self {
             CommandRule::Lines => None,
             CommandRule::Key(key) => Some(key),

@@ -3,7 +3,7 @@
 //! `\\restrict` refuses those within statements too, as long as it was not told the key; it is given one that the dump cannot know.
 
 use crate::codec::DecodeError;
-use crate::dump::postgres::lexer::Sink;
+use crate::dump::postgres::lexer::{Lexer, Sink};
 use crate::dump::postgres::rewriter::{Editor, Rewriter};
 use crate::dump::renaming::Edits;
 
@@ -25,6 +25,11 @@ impl Rewriter<Commands> {
     /// For a `psql` that takes no commands, as it was told [`restricted`] with this key first, or for one that knows nothing of that.
     pub fn new(key: Option<&str>) -> CommandGuard {
         Rewriter::with(Commands { key: key.map(str::to_string), ..Commands::default() })
+    }
+
+    /// The same where nobody knows how the session reads strings that it begins with.
+    pub fn in_any_session(self) -> CommandGuard {
+        self.with_lexer(Lexer::in_any_session())
     }
 }
 
@@ -230,6 +235,20 @@ mod tests {
             for size in [1, 5, 100, dump.len()] {
                 assert_eq!(guarded(&dump, Some("K"), size).unwrap(), wanted);
             }
+        }
+    }
+
+    #[test]
+    fn a_session_within_a_dump_is_in_doubt_until_it_is_told() {
+        let (told, text) = ("SET standard_conforming_strings = on;\n", "COMMENT ON TABLE a IS 'C:\\';\n");
+        let passes = |dump: &str, mut guard: CommandGuard| {
+            let out = &mut Vec::new();
+            guard.push(dump.as_bytes(), out).and_then(|()| guard.end(out)).is_ok()
+        };
+        for (dump, is_sure) in [(text.to_string(), false), (format!("{told}{text}"), true)] {
+            assert!(passes(&dump, CommandGuard::new(None)));
+            assert_eq!(passes(&dump, CommandGuard::new(None).in_any_session()), is_sure, "{dump}");
+            assert!(passes(&dump, CommandGuard::new(Some("K")).in_any_session()));
         }
     }
 

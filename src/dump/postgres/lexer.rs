@@ -101,6 +101,13 @@ impl Lexer {
         Lexer { place, reading: Reading::new(strings), ..Lexer::default() }
     }
 
+    /// One for what begins where nobody knows how strings are read.
+    pub fn in_any_session() -> Lexer {
+        let mut lexer = Lexer::default();
+        lexer.reading.lose();
+        lexer
+    }
+
     /// What the present place is before, if all before it was looked at.
     pub fn boundary(&self) -> Option<Boundary> {
         match self.place {

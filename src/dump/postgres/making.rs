@@ -62,6 +62,10 @@ impl Editor for Making {
         let reason = "it holds a command to psql in a statement";
         self.problem = Some(DecodeError { reason, at: at as usize });
     }
+
+    fn heeds_doubts(&self) -> bool {
+        true
+    }
 }
 
 impl Making {

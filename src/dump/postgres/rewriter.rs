@@ -38,6 +38,11 @@ impl<E: Editor> Rewriter<E> {
         Rewriter { lexer: Lexer::before(Boundary::Statement, strings), waiting: Waiting::default(), editor }
     }
 
+    /// The same with another lexer, before anything came.
+    pub fn with_lexer(self, lexer: Lexer) -> Rewriter<E> {
+        Rewriter { lexer, ..self }
+    }
+
     pub fn lexer(&self) -> &Lexer {
         &self.lexer
     }
