@@ -2,18 +2,40 @@
 
 use std::ops::Range;
 
-use crate::store::chunk_record::{BASES_MAX, RecordPlace};
+use crate::store::chunk_record::{BASES_MAX, DELTA_DEPTH_MAX, RecordPlace};
 use crate::store::listed_delta::IdRun;
 
 /// A record of which a delta copies less is no base: it would have to be read for it.
 const COPIED_MIN_BYTES: usize = 128;
+
+/// What a base may be made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Chunks that need no other.
+    Wholes,
+    /// These, and deltas against them that stand alone.
+    Steps,
+    /// Chains of deltas, as long as a record may end.
+    Chains,
+}
+
+impl Reach {
+    /// Chains of deltas that a new chunk ends may be so long.
+    pub fn depth_max(self) -> u32 {
+        match self {
+            Reach::Wholes => 1,
+            Reach::Steps => 2,
+            Reach::Chains => DELTA_DEPTH_MAX,
+        }
+    }
+}
 
 /// The plain bytes of chunks that are published, one after the other.
 #[derive(Debug, Default)]
 pub struct Base {
     pub bytes: Vec<u8>,
     pub parts: Vec<BasePart>,
-    /// Where the chunks that were asked for are themselves told against these: what they hold, one after the other.
+    /// Where chunks of data that were asked for are themselves told against these: what they hold, one after the other.
     pub last: Vec<u8>,
     /// Where footers list ids that stand in what was asked for, and perhaps not in these.
     pub listed: Vec<IdRun>,
@@ -52,9 +74,9 @@ impl Base {
         self.parts.iter().filter(|part| part.depth > 0).map(|part| part.place.record_bytes as usize).sum()
     }
 
-    /// What is left of it for a delta that copies these ranges, and how many bytes before `start` are not; nothing where the delta
-    /// needs all that there is. It has no more records than a delta may.
-    pub fn only_copied(&self, copied: &[Range<usize>], start: usize) -> Option<(Base, usize)> {
+    /// Leaves out the records that a delta which copies these ranges does not need, so that there are no more than it may have, and
+    /// tells how many bytes before `start` went with them; nothing where the delta needs all that there is.
+    pub fn keep_copied(&mut self, copied: &[Range<usize>], start: usize) -> Option<usize> {
         let mut uses = self.uses(copied);
         uses.sort_unstable_by_key(|(part, _, copied_bytes)| (std::cmp::Reverse(*copied_bytes), *part));
         uses.retain(|(_, _, copied_bytes)| *copied_bytes >= COPIED_MIN_BYTES);
@@ -63,14 +85,14 @@ impl Base {
             return None;
         }
         uses.sort_unstable_by_key(|(part, ..)| *part);
-        let (last, listed) = (self.last.clone(), self.listed.clone());
-        let mut left = Base { last, listed, ..Base::default() };
+        let (bytes, parts) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.parts));
         let mut left_before = 0;
         for (part, range, _) in uses {
             left_before += range.end.min(start).saturating_sub(range.start);
-            left.add(self.parts[part].place, &self.bytes[range], self.parts[part].depth);
+            self.bytes.extend_from_slice(&bytes[range]);
+            self.parts.push(parts[part]);
         }
-        Some((left, start - left_before))
+        Some(start - left_before)
     }
 
     /// Of each record: which it is, its range, how many bytes of it are copied.
@@ -107,21 +129,24 @@ mod tests {
 
     #[test]
     fn records_of_which_little_is_copied_are_left_out() {
-        let base = base(&[1000, 1000, 1000]);
-        assert!(base.only_copied(&[500..1200, 1900..3000], 0).is_none());
-        let (left, before) = base.only_copied(&[990..1400, 2000..2127], 1200).unwrap();
+        let of_three = || base(&[1000, 1000, 1000]);
+        assert!(of_three().keep_copied(&[500..1200, 1900..3000], 0).is_none());
+        let mut left = of_three();
+        let before = left.keep_copied(&[990..1400, 2000..2127], 1200).unwrap();
         assert_eq!((numbers(&left), before), (vec![1], 1000));
         assert_eq!((left.bytes, left.parts[0].plain_bytes, left.parts[0].depth), (vec![1; 1000], 1000, 1));
-        let (left, before) = base.only_copied(&[0..900, 2000..3000], 2500).unwrap();
+        let mut left = of_three();
+        let before = left.keep_copied(&[0..900, 2000..3000], 2500).unwrap();
         assert_eq!((numbers(&left), before, left.bytes.len()), (vec![0, 2], 1000, 2000));
     }
 
     #[test]
     fn no_more_records_are_left_than_a_delta_may_have_and_the_best_ones() {
-        let base = base(&[500; 6]);
+        let mut left = base(&[500; 6]);
         let copied: Vec<Range<usize>> = (0..6).map(|part| part * 500..part * 500 + 200 + part).collect();
-        let (left, before) = base.only_copied(&copied, 600).unwrap();
+        let before = left.keep_copied(&copied, 600).unwrap();
         assert_eq!((numbers(&left), before), (vec![2, 3, 4, 5], 600));
-        assert!(base.only_copied(&[], 0).unwrap().0.parts.is_empty());
+        left.keep_copied(&[], 0).unwrap();
+        assert!(left.parts.is_empty());
     }
 }

@@ -5,11 +5,11 @@ use std::ops::Range;
 use crate::codec::Encoder;
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, WriterObject};
-use crate::store::base::Base;
-use crate::store::chunk_record::{ChunkForm, ChunkRecord, DELTA_DEPTH_MAX, EncodedChunk, RecordPlace, encode_record};
+use crate::store::base::{Base, Reach};
+use crate::store::chunk_record::{ChunkForm, ChunkRecord, EncodedChunk, RecordPlace, encode_record};
 use crate::store::chunker::CHUNK_MAX_BYTES;
 use crate::store::compress::{BodyCompressor, Codec, Compression, Compressor};
-use crate::store::delta::{DeltaEncoder, apply_delta, copied_ranges};
+use crate::store::delta::{DeltaEncoder, apply_delta};
 use crate::store::delta_group::GROUPED_MAX_BYTES;
 use crate::store::listed_delta::{IdRun, ListedDelta};
 use crate::store::told_page;
@@ -42,11 +42,10 @@ pub enum UseOfBase {
 }
 
 impl UseOfBase {
-    /// Chains of deltas may be so long.
-    pub(super) fn depth_max(self) -> u32 {
+    pub(super) fn reach(self) -> Reach {
         match self {
-            UseOfBase::Stepped => 2,
-            UseOfBase::Chained => DELTA_DEPTH_MAX,
+            UseOfBase::Stepped => Reach::Steps,
+            UseOfBase::Chained => Reach::Chains,
         }
     }
 
@@ -291,10 +290,7 @@ impl ChunkEncoder {
         if !fits || base.parts.len() == 1 {
             return fits;
         }
-        let Some((needed, left_out_before)) = base.only_copied(&copied_ranges(&self.operations), start) else {
-            return true;
-        };
-        *base = needed;
+        let Some(left_out_before) = base.keep_copied(self.deltas.copied(), start) else { return true };
         self.operations.clear();
         !base.parts.is_empty()
             && self.deltas.encode(&base.bytes, start - left_out_before, plain, limit, &mut self.operations)

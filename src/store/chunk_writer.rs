@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::error::{ErrorKind, Result};
 use crate::id::{ChunkId, WriterId, WriterObject};
 use crate::progress::Counters;
-use crate::store::base::Base;
+use crate::store::base::{Base, Reach};
 use crate::store::chunk_encoder::{BaseHint, ChunkEncoder, EncodedChunks};
 use crate::store::chunk_record::EncodedChunk;
 use crate::store::chunk_store::ChunkStore;
@@ -286,14 +286,13 @@ impl<'a> ChunkWriter<'a> {
 
     /// Which ids these runs are, in packs that this session may rely on.
     fn older_slots(&self, runs: &[IdRun]) -> HashMap<ChunkId, (WriterObject, u32)> {
-        let mut slots = HashMap::new();
+        let (mut slots, mut lists) = (HashMap::new(), self.store.listed());
         for run in runs {
             // What no footer tells is told by the page.
             if self.is_there(&run.pack).unwrap_or(false)
-                && let Ok(ids) = self.store.ids_of_pack(&run.pack)
+                && let Ok(Some(ids)) = lists.ids(run)
             {
-                let listed = (run.first..).zip(ids.get(run.slots()).unwrap_or_default());
-                slots.extend(listed.map(|(slot, id)| (*id, (run.pack, slot))));
+                slots.extend((run.first..).zip(ids).map(|(slot, id)| (*id, (run.pack, slot))));
             }
         }
         slots
@@ -317,19 +316,19 @@ impl<'a> ChunkWriter<'a> {
 
     /// The base that a hint leads to, in packs that this session may rely on.
     pub(super) fn base_for(&self, hint: &BaseHint) -> Result<Option<Base>> {
-        self.base_of_depth(hint, hint.use_of_base.depth_max())
+        self.base_within(hint, hint.use_of_base.reach())
     }
 
     /// The same, but where it has steps, what they are told against.
     pub(super) fn older_base_for(&self, hint: &BaseHint) -> Result<Option<Base>> {
-        self.base_of_depth(hint, 1)
+        self.base_within(hint, Reach::Wholes)
     }
 
-    fn base_of_depth(&self, hint: &BaseHint, depth_max: u32) -> Result<Option<Base>> {
+    fn base_within(&self, hint: &BaseHint, reach: Reach) -> Result<Option<Base>> {
         if hint.chunks.is_empty() {
             return Ok(None);
         }
-        let Some(base) = self.store.base_of(&hint.chunks, depth_max) else { return Ok(None) };
+        let Some(base) = self.store.base_of(&hint.chunks, reach) else { return Ok(None) };
         for part in &base.parts {
             if !self.is_there(&part.place.pack)? {
                 return Ok(None);

@@ -45,6 +45,7 @@ pub struct DeltaEncoder {
     /// Hash of eight bytes of the base to their place, below the number of the base.
     table: Vec<u32>,
     base_number: u32,
+    copied: Vec<Range<usize>>,
 }
 
 /// Equal bytes of target and base.
@@ -60,6 +61,7 @@ impl DeltaEncoder {
     /// `out` stays as it was and the answer is false. `start` is where in the base the target probably begins.
     pub fn encode(&mut self, base: &[u8], start: usize, target: &[u8], limit: usize, out: &mut Vec<u8>) -> bool {
         let begin = out.len();
+        self.copied.clear();
         let mut search = Search { encoder: self, base, target, is_entered: false };
         // Up to here the target is told; there in the base the last copy ended.
         let (mut told, mut base_at) = (0, 0);
@@ -67,6 +69,7 @@ impl DeltaEncoder {
         while let Some(next) = found.or_else(|| search.next(told, base_at)) {
             put_copy(&target[told..next.target], base_at, next, out);
             (told, base_at) = (next.target + next.length, next.base + next.length);
+            search.encoder.copied.push(next.base..base_at);
             if out.len() - begin > limit {
                 break;
             }
@@ -80,6 +83,11 @@ impl DeltaEncoder {
             out.truncate(begin);
         }
         fits
+    }
+
+    /// What of its base the last delta copies.
+    pub fn copied(&self) -> &[Range<usize>] {
+        &self.copied
     }
 }
 
@@ -276,25 +284,6 @@ fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let same = blocks * BLOCK;
     let rest = a[same..].iter().zip(&b[same..]);
     same + rest.take_while(|(a, b)| a == b).count()
-}
-
-/// What operations that were just made copy, as ranges of their base.
-pub fn copied_ranges(operations: &[u8]) -> Vec<Range<usize>> {
-    let (mut ranges, mut input, mut base_at) = (Vec::new(), Decoder::new(operations), 0usize);
-    let mut next = || {
-        let tag = input.varint()?;
-        let literals = input.raw(usize::try_from(tag >> 1).unwrap_or(usize::MAX))?.len();
-        let length = input.varint()? as usize;
-        let moved = if tag & 1 == 1 { input.signed()? } else { 0 };
-        let from = (base_at + literals).wrapping_add_signed(moved as isize);
-        base_at = from + length;
-        Ok::<_, DecodeError>(from..base_at)
-    };
-    // Literals that complete the chunk have no copy behind them.
-    while let Ok(range) = next() {
-        ranges.push(range);
-    }
-    ranges
 }
 
 /// The chunk that `operations` make from `base`. `plain_bytes` is what the record promises; the caller bounds it.

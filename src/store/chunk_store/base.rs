@@ -9,11 +9,11 @@ use super::{ChunkStore, USUAL_CHUNK_BYTES, chunk_corrupt};
 use crate::codec::DecodeError;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChunkId, WriterObject};
-use crate::store::base::Base;
+use crate::store::base::{Base, Reach};
 use crate::store::cache::{ByteCache, Weight};
 use crate::store::chunk_record::{ChunkRecord, DELTA_DEPTH_MAX, RecordPlace};
 use crate::store::delta::BASES_MAX_BYTES;
-use crate::store::listed_delta::ListedDelta;
+use crate::store::listed_delta::{IdRun, ListedDelta};
 use crate::store::pack::{Footer, FooterEntry, read_damaged_ids, read_footer};
 
 /// Decoded bases: neighbours of a chunk that is a delta are deltas against the same ones, and several threads fetch a
@@ -80,6 +80,23 @@ impl BaseCache {
     }
 }
 
+/// What footers list, each looked for once, for runs of ids that take turns with their packs.
+pub(in crate::store) struct Listed<'s> {
+    store: &'s ChunkStore,
+    lists: HashMap<WriterObject, Arc<[ChunkId]>>,
+}
+
+impl Listed<'_> {
+    /// The ids of a run; nothing where its pack has fewer chunks.
+    pub fn ids(&mut self, run: &IdRun) -> Result<Option<&[ChunkId]>> {
+        let list = match self.lists.entry(run.pack) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(self.store.ids_of_pack(&run.pack)?),
+        };
+        Ok(list.get(run.slots()))
+    }
+}
+
 impl ChunkStore {
     /// What a record holds, not verified. `depth_left`: how long the chain of its bases may be.
     pub(super) fn plain_of(
@@ -109,20 +126,21 @@ impl ChunkStore {
 
     /// The ids that the delta of a page left to footers.
     fn listed_ids(&self, delta: &ListedDelta, id: &ChunkId) -> Result<Vec<ChunkId>> {
-        let (mut ids, mut lists) = (Vec::new(), HashMap::new());
+        let (mut ids, mut lists) = (Vec::new(), self.listed());
         for run in &delta.runs {
-            let list: &Arc<[ChunkId]> = match lists.entry(run.pack) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => new.insert(self.ids_of_pack(&run.pack)?),
-            };
             let too_few = || chunk_corrupt(id, &run.pack, "its footer lists fewer chunks than a page left to it");
-            ids.extend_from_slice(list.get(run.slots()).ok_or_else(too_few)?);
+            ids.extend_from_slice(lists.ids(run)?.ok_or_else(too_few)?);
         }
         Ok(ids)
     }
 
+    /// What footers list.
+    pub(in crate::store) fn listed(&self) -> Listed<'_> {
+        Listed { store: self, lists: HashMap::new() }
+    }
+
     /// The ids that the footer of a published pack lists, of a damaged one too: what is made of them is to be verified.
-    pub(in crate::store) fn ids_of_pack(&self, pack: &WriterObject) -> Result<Arc<[ChunkId]>> {
+    fn ids_of_pack(&self, pack: &WriterObject) -> Result<Arc<[ChunkId]>> {
         self.bases.ids.get_or_load(pack, || match self.footer(pack) {
             Ok(footer) => Ok(footer.entries.iter().map(|entry| entry.id).collect()),
             Err(error) if error.kind() == ErrorKind::Corrupt => {
@@ -146,12 +164,12 @@ impl ChunkStore {
         Ok(plain)
     }
 
-    /// The base that these chunks make, one after the other: themselves, or where such a one is at the end of a chain of
-    /// `depth_max` deltas, what that is told against, near or far. Nothing where one of them is unknown or cannot be read: a base is a luxury.
-    pub fn base_of(&self, ids: &[ChunkId], depth_max: u32) -> Option<Base> {
+    /// The base that these chunks make, one after the other: themselves, or where such a one is at the end of a chain that is as long
+    /// as any there, what that is told against, near or far. Nothing where one of them is unknown or cannot be read: a base is a luxury.
+    pub fn base_of(&self, ids: &[ChunkId], reach: Reach) -> Option<Base> {
         let mut base = Base::default();
         for id in ids {
-            if let Err(error) = self.add_to_base(id, depth_max, &mut base) {
+            if let Err(error) = self.add_to_base(id, reach, &mut base) {
                 log::warn!("storing a chunk without its base: {error}");
                 return None;
             }
@@ -160,26 +178,28 @@ impl ChunkStore {
     }
 
     /// A chunk that is told against others is read and verified itself, and vouches for what these hold.
-    fn add_to_base(&self, id: &ChunkId, depth_max: u32, base: &mut Base) -> Result<()> {
+    fn add_to_base(&self, id: &ChunkId, reach: Reach, base: &mut Base) -> Result<()> {
         let location = self.locate(id)?.ok_or(Error::ChunkMissing { id: *id })?;
         let stored = self.stored(&location, id)?;
         let record = self.record_in(&stored, location.member, id, &location.pack)?;
         let plain = self.decode_record(&record, id, &location.pack)?;
         // One of a group always ends a chain.
-        if !stored.is_group() && plain.depth < depth_max {
+        if !stored.is_group() && plain.depth < reach.depth_max() {
             base.add(location.place(), &plain.bytes, plain.depth);
             return Ok(());
         }
-        base.last.extend_from_slice(&plain.bytes);
-        let places = match depth_max {
-            DELTA_DEPTH_MAX => {
+        let places = match reach {
+            Reach::Chains => {
                 let junction = self.junction(&record, &location.place(), id)?;
                 base.listed.extend(junction.listed);
                 junction.places
             }
-            _ => record.bases,
+            Reach::Wholes | Reach::Steps => {
+                base.last.extend_from_slice(&plain.bytes);
+                record.bases
+            }
         };
-        places.iter().try_for_each(|place| self.add_place_to_base(place, id, depth_max, DELTA_DEPTH_MAX, base))
+        places.iter().try_for_each(|place| self.add_place_to_base(place, id, reach, DELTA_DEPTH_MAX, base))
     }
 
     /// Adds what lies there, a base of chunk `id`, or where that is at the end of too long a chain, its bases.
@@ -187,19 +207,19 @@ impl ChunkStore {
         &self,
         place: &RecordPlace,
         id: &ChunkId,
-        depth_max: u32,
+        reach: Reach,
         depth_left: u32,
         base: &mut Base,
     ) -> Result<()> {
         let plain = self.base(place, id, depth_left)?;
-        if plain.depth < depth_max {
+        if plain.depth < reach.depth_max() {
             base.add(*place, &plain.bytes, plain.depth);
             return Ok(());
         }
         let bytes = self.read_record(place)?;
         let record = self.open_record(&bytes, id, &place.pack)?;
         // It was just read through all of its chain, which so is no longer than that.
-        let add = |place| self.add_place_to_base(place, id, depth_max, depth_left.saturating_sub(1), base);
+        let add = |place| self.add_place_to_base(place, id, reach, depth_left.saturating_sub(1), base);
         record.bases.iter().try_for_each(add)
     }
 

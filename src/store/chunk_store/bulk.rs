@@ -124,13 +124,27 @@ impl ChunkStore {
                 }
             }
             if waiting_bytes >= WAITING_MAX_BYTES {
-                self.fetch_bases(std::mem::take(&mut bases), depth_left);
-                work_off(std::mem::take(&mut deltas), work);
+                self.work_off(std::mem::take(&mut deltas), std::mem::take(&mut bases), depth_left, work);
                 waiting_bytes = 0;
             }
         }
+        self.work_off(deltas, bases, depth_left, work);
+    }
+
+    /// Gives the records of deltas to `work`, after their bases were read.
+    fn work_off<T>(
+        &self,
+        deltas: Vec<(Wanted<T>, Stored)>,
+        bases: Vec<Wanted<()>>,
+        depth_left: u32,
+        work: &dyn Fn(Wanted<T>, ChunkRecord),
+    ) {
         self.fetch_bases(bases, depth_left);
-        work_off(deltas, work);
+        for (each, stored) in deltas {
+            if let Ok(record) = stored.record(each.member, &each.id, &each.place.pack) {
+                work(each, record);
+            }
+        }
     }
 
     /// What one read brings of a run; nothing is read for the chunks of one group that is at hand.
@@ -175,13 +189,4 @@ fn length_of_run<T>(wanted: &[Wanted<T>]) -> usize {
             && next.end().saturating_sub(first.place.offset) <= RUN_MAX_BYTES
     };
     1 + wanted.windows(2).take_while(|pair| goes_on(pair)).count()
-}
-
-/// Gives the records of deltas to `work`, now that their bases are at hand.
-fn work_off<T>(deltas: Vec<(Wanted<T>, Stored)>, work: &dyn Fn(Wanted<T>, ChunkRecord)) {
-    for (each, stored) in deltas {
-        if let Ok(record) = stored.record(each.member, &each.id, &each.place.pack) {
-            work(each, record);
-        }
-    }
 }
