@@ -109,7 +109,11 @@ impl Letters {
 
     /// Whether bytes of a letter behind its first may look like ASCII: whether `psql` hides them from itself.
     pub fn look_like_ascii(self) -> bool {
-        !self.are_plain() || self.name() == Some("uhc")
+        match self {
+            Letters::Plain => false,
+            Letters::Of(_) => self.name() == Some("uhc"),
+            _ => true,
+        }
     }
 
     /// By which text is read that is in these or in those; of sets that only names are read by, neither.

@@ -82,6 +82,16 @@ pub struct MysqlDump {
     sections: Sections,
 }
 
+/// A dump, or a `restore.sql`, tells within so many bytes in which character set it is.
+pub const BEGINNING_MAX_BYTES: usize = 64 << 10;
+
+/// The set that the beginning of one tells.
+pub fn character_set_of(beginning: &[u8]) -> Option<String> {
+    let mut dump = MysqlDump::default();
+    dump.push(beginning, &mut |_| {});
+    dump.finish(&mut |_| {}).character_set
+}
+
 impl MysqlDump {
     /// Takes the next piece, of any length.
     pub fn push(&mut self, piece: &[u8], tell: &mut impl FnMut(Event)) {

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use crate::dump::layout::database_directory;
 use crate::dump::letters::Letters;
-use crate::dump::mysql::MysqlDump;
+use crate::dump::mysql::{BEGINNING_MAX_BYTES, character_set_of};
 use crate::dump::name::{split_at_dots, split_quoted};
 use crate::error::{Error, Result};
 use crate::load::client::Client;
@@ -53,9 +53,6 @@ struct Run<'a> {
     options: &'a LoadOptions,
 }
 
-/// The beginning of a dump, or of a `restore.sql`, in which it says in which set it is.
-const BEGINNING_MAX_BYTES: usize = 64 << 10;
-
 /// The character set of a text.
 #[derive(Default)]
 struct TextSet {
@@ -96,10 +93,9 @@ struct PlacedTable<'n> {
 
 /// The character set that a dump, or a `restore.sql`, tells from there on.
 pub fn character_set_at(contents: &ContentReader, content: &Content, start: u64) -> Result<Option<String>> {
-    let (mut beginning, mut dump) = (Vec::new(), MysqlDump::default());
+    let mut beginning = Vec::new();
     contents.read(content, start, BEGINNING_MAX_BYTES, &mut beginning)?;
-    dump.push(&beginning, &mut |_| {});
-    Ok(dump.finish(&mut |_| {}).character_set)
+    Ok(character_set_of(&beginning))
 }
 
 pub fn load(
@@ -154,7 +150,9 @@ impl<'a> Run<'a> {
         let requirements = self.requirements(root, &content)?;
         self.look_at_definers(requirements.definers)?;
         let without_replication = self.without_replication(&requirements.replication);
-        self.tell_what_stays(&requirements.mixed_replication);
+        self.tell(&requirements.mixed_replication, |names| {
+            format!("loaded as it is, since the same statement sets something else: {names}")
+        });
         let bytes = content.size;
         let sets = places.passages().iter().map(|passage| self.set_of(&content, passage.range.start));
         let sets = sets.collect::<Result<Vec<TextSet>>>()?;
@@ -177,24 +175,21 @@ impl<'a> Run<'a> {
 
     /// Leaves out what would change the server's replication and log, and tells that.
     fn without_replication(&self, found: &BTreeSet<String>) -> Option<Change> {
-        if found.is_empty() {
-            return None;
-        }
-        let found = found.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-        self.loader.monitor.note(&format!(
-            "left out, so that the server replicates and logs as before: {found}; they stand in the dump itself"
-        ));
-        Some(Change::WithoutReplication)
+        let text = |names: String| {
+            format!(
+                "left out, so that the server replicates and logs as before: {names}; they stand in the dump itself"
+            )
+        };
+        self.tell(found, text).then_some(Change::WithoutReplication)
     }
 
-    /// Tells what would change the server's log, and is not left out.
-    fn tell_what_stays(&self, found: &BTreeSet<String>) {
+    /// Tells what was found, if anything was.
+    fn tell(&self, found: &BTreeSet<String>, text: impl Fn(String) -> String) -> bool {
+        let names = found.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         if !found.is_empty() {
-            let found = found.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            self.loader
-                .monitor
-                .note(&format!("loaded as it is, since the same statement sets something else: {found}"));
+            self.loader.monitor.note(&text(names));
         }
+        !found.is_empty()
     }
 
     /// What clients are told to load into databases, by the names of their directories; `sets` are those of the passages.

@@ -51,9 +51,6 @@ impl FoundMarks {
     }
 }
 
-/// As much of a `restore.sql` as tells its character set.
-const BEGINNING_MAX_BYTES: usize = 64 << 10;
-
 const NOT_ALIKE: &str = "its dump changes among its rows how strings are read";
 
 /// How rows are read and found in a dump.
@@ -169,10 +166,9 @@ impl<'a> DumpSide<'a> {
     /// statements made of its rows would say something else.
     pub fn check_set_of(&self, pair: &TablePair, set: &str) -> Result<()> {
         let Some(file) = self.restore_file_of(pair)? else { return Ok(()) };
-        let (mut beginning, mut dump) = (Vec::new(), mysql::MysqlDump::default());
-        self.repository.contents()?.read(&file, 0, BEGINNING_MAX_BYTES, &mut beginning)?;
-        dump.push(&beginning, &mut |_| {});
-        match dump.finish(&mut |_| {}).character_set {
+        let mut beginning = Vec::new();
+        self.repository.contents()?.read(&file, 0, mysql::BEGINNING_MAX_BYTES, &mut beginning)?;
+        match mysql::character_set_of(&beginning) {
             Some(told) if !told.eq_ignore_ascii_case(set) => {
                 let reason = format!("its dump is in {told}, what tells how to read values is in {set}");
                 Err(Error::invalid("table", pair.name(), reason))

@@ -41,7 +41,7 @@ impl Rewriter<Making> {
         let strings = Strings { letters: outside, ..Strings::default() };
         let making =
             Making { own, outside, strings, has_default_privileges, acts_for_others, has_begun, problem: None, edits };
-        Rewriter::where_strings_are(strings, making)
+        Rewriter::with(making).with_lexer(Lexer::before(Boundary::Statement, strings))
     }
 
     /// What sets back, for what follows in the transaction, who acts, and how strings are read.

@@ -1,9 +1,7 @@
 //! Rewriter: a dump that streams by, in which an editor changes what the lexer shows it.
 
 use crate::codec::DecodeError;
-use crate::dump::postgres::ends::Boundary;
 use crate::dump::postgres::lexer::{Lexer, Sink};
-use crate::dump::postgres::strings::Strings;
 use crate::dump::renaming::{Edits, Rewrite, Waiting};
 
 /// Sees what a dump is made of, and decides what becomes of it.
@@ -31,11 +29,6 @@ pub struct Rewriter<E> {
 impl<E: Editor> Rewriter<E> {
     pub fn with(editor: E) -> Rewriter<E> {
         Rewriter { lexer: Lexer::default(), waiting: Waiting::default(), editor }
-    }
-
-    /// The same for what begins where strings are read so.
-    pub fn where_strings_are(strings: Strings, editor: E) -> Rewriter<E> {
-        Rewriter { lexer: Lexer::before(Boundary::Statement, strings), waiting: Waiting::default(), editor }
     }
 
     /// The same with another lexer, before anything came.

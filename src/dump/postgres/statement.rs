@@ -306,23 +306,30 @@ pub fn makes_routine(statement: &[u8]) -> bool {
 /// Whether `psql` counts the blocks of a statement, for the end of which it waits then: it looks at words alone, whatever stands between.
 pub fn counts_blocks(statement: &[u8]) -> bool {
     let mut words = Words::new(statement);
-    let counted = std::iter::from_fn(|| {
+    let mut counted = std::iter::from_fn(|| {
         let mut is_variable = false;
         while let Some(word) = words.next() {
             let is_mark = |of: &[u8]| of.len() == 1 && matches!(words.peek(), Some(Word::Text(_) | Word::Symbol(b'&')));
             match word {
                 Word::Plain(of) if !is_variable && !of[0].is_ascii_digit() && !is_mark(of) => {
-                    return Some(of.to_ascii_lowercase());
+                    return Some(of);
                 }
                 word => is_variable = word == Word::Symbol(b':'),
             }
         }
         None
     });
-    let first: Vec<Vec<u8>> = counted.take(4).collect();
-    let is = |at: usize, all: &[&str]| first.get(at).is_some_and(|word| all.iter().any(|it| it.as_bytes() == word));
-    let makes = |at: usize| is(at, &["function", "procedure"]);
-    is(0, &["create"]) && (makes(1) || (is(1, &["or"]) && is(2, &["replace"]) && makes(3)))
+    let is = |word: Option<&[u8]>, all: &[&str]| {
+        word.is_some_and(|word| all.iter().any(|it| word.eq_ignore_ascii_case(it.as_bytes())))
+    };
+    if !is(counted.next(), &["CREATE"]) {
+        return false;
+    }
+    let mut made = counted.next();
+    if is(made, &["OR"]) {
+        made = if is(counted.next(), &["REPLACE"]) { counted.next() } else { None };
+    }
+    is(made, &["FUNCTION", "PROCEDURE"])
 }
 
 /// Whether rows follow it.

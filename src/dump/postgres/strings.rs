@@ -15,13 +15,16 @@ pub struct Strings {
 impl Strings {
     /// Takes note of what a statement sets about them.
     pub fn follow(&mut self, statement: &[u8]) {
-        let Some(set) = Assignment::of(statement) else { return };
-        match (set.what(), set.value) {
+        Assignment::of(statement).iter().for_each(|set| self.take(set));
+    }
+
+    fn take(&mut self, set: &Assignment) {
+        match (set.what(), &set.value) {
             (Some(What::Escapes), Value::Usual) => self.backslash_escapes = false,
             (Some(What::Escapes), Value::Of(value)) => {
-                self.backslash_escapes = is_off(&value).unwrap_or(self.backslash_escapes)
+                self.backslash_escapes = is_off(value).unwrap_or(self.backslash_escapes)
             }
-            (Some(What::Letters), Value::Of(name)) => self.letters = Letters::of_postgres(&name),
+            (Some(What::Letters), Value::Of(name)) => self.letters = Letters::of_postgres(name),
             (Some(What::Letters), Value::Usual) => self.letters = Letters::default(),
             _ => {}
         }
@@ -73,11 +76,12 @@ impl Reading {
 
     /// Takes note of a statement.
     pub fn follow(&mut self, statement: &[u8]) {
-        self.strings.follow(statement);
+        let set = Assignment::of(statement);
+        set.iter().for_each(|set| self.strings.take(set));
         if acts(statement) {
             return self.lose();
         }
-        let Some(set) = Assignment::of(statement) else { return };
+        let Some(set) = set else { return };
         let Some(what) = set.what() else { return };
         self.is_line_old = true;
         let lasts = !set.is_local;

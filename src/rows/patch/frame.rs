@@ -30,9 +30,8 @@ impl Settings {
             .tree()?
             .lookup_path(&dump.snapshot.manifest.root, [META_DIRECTORY, HEADER_FILE].join("/").as_bytes())?;
         let header = dump.text(header.as_ref().and_then(|node| node.content()))?;
-        let character_set = dump.fact("character_set").filter(|name| is_plain(name)).unwrap_or(USUAL_CHARACTER_SET);
         let time_zone = setting(&header, "TIME_ZONE").map(|zone| String::from_utf8_lossy(&zone).into_owned());
-        Ok(Settings { character_set: character_set.to_string(), time_zone, modes: modes(dump)? })
+        Ok(Settings { character_set: character_set_of(dump).to_string(), time_zone, modes: modes(dump)? })
     }
 
     /// With `more` before what all else is read by.
@@ -74,7 +73,12 @@ pub fn around_rows(dump: &DumpSide) -> Result<[Vec<u8>; 2]> {
 /// # Errors
 /// As [`DumpSide::check_set_of`], for the set that [`around_rows`] tells.
 pub fn check_set_around_rows(dump: &DumpSide, pair: &TablePair) -> Result<()> {
-    dump.check_set_of(pair, &Settings::of(dump)?.character_set)
+    dump.check_set_of(pair, character_set_of(dump))
+}
+
+/// The set that values of a dump are in.
+fn character_set_of<'d>(dump: &'d DumpSide) -> &'d str {
+    dump.fact("character_set").filter(|name| is_plain(name)).unwrap_or(USUAL_CHARACTER_SET)
 }
 
 /// Whether it can stand in a statement as it is.
