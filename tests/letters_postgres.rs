@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use support::dumped::{in_database, options as dump_options, reader};
@@ -194,27 +195,41 @@ fn a_patch_finds_what_an_older_version_called_otherwise() {
     }
 }
 
-#[test]
-fn letters_are_those_of_postgresql() {
+/// What the server takes the bytes of each of these numbers for in a set; nothing where it takes them for none.
+fn told_letters(server: &Postgres, set: &str, numbers: RangeInclusive<u16>) -> Vec<(u16, String)> {
+    let (from, to) = numbers.clone().into_inner();
+    let told = server.run("shop", format!("SELECT letter(i, '{set}') FROM generate_series({from}, {to}) i"));
+    let told: Vec<(u16, String)> = numbers.clone().zip(told.split('\n').map(str::to_string)).collect();
+    assert_eq!(told.len(), numbers.len(), "{set}");
+    told
+}
+
+/// A server that can be asked for these.
+fn server_of_letters() -> Postgres {
     let server = Postgres::start();
     server.make_empty("shop");
     server.run(
         "shop",
-        "CREATE FUNCTION letter(byte integer, set text) RETURNS text LANGUAGE plpgsql AS $$
-         BEGIN RETURN convert_from(set_byte('\\x00', 0, byte), set); EXCEPTION WHEN OTHERS THEN RETURN ''; END $$",
+        "CREATE FUNCTION letter(number integer, set text) RETURNS text LANGUAGE plpgsql AS $$
+         BEGIN RETURN convert_from(decode(to_hex(number), 'hex'), set); EXCEPTION WHEN OTHERS THEN RETURN ''; END $$",
     );
+    server
+}
+
+#[test]
+fn letters_are_those_of_postgresql() {
+    let server = server_of_letters();
     let of_one_byte = "LATIN1 LATIN2 LATIN3 LATIN4 LATIN5 LATIN6 LATIN7 LATIN8 LATIN9 LATIN10 ISO_8859_5 ISO_8859_6 ISO_8859_7 \
                        ISO_8859_8 WIN1250 WIN1251 WIN1252 WIN1253 WIN1254 WIN1255 WIN1256 WIN1257 WIN1258 WIN866 WIN874 KOI8R KOI8U";
     for set in of_one_byte.split(' ') {
-        let told = server.run("shop", format!("SELECT letter(i, '{set}') FROM generate_series(128, 255) i"));
+        let told = told_letters(&server, set, 0x80..=0xff);
         let letters = Letters::of_postgres(set.as_bytes());
-        let told: Vec<(u8, &str)> = (0x80..=0xff).zip(told.lines()).collect();
-        assert_eq!(told.len(), 128, "{set}");
         if set == "LATIN1" {
             let control = letters.name_in_utf8(b"\x99"[..].into()).into_owned();
-            assert_eq!((told[0x19].1, &*control), ("\u{99}", "\u{99}".as_bytes()));
+            assert_eq!((&*told[0x19].1, &*control), ("\u{99}", "\u{99}".as_bytes()));
         }
         for (byte, letter) in told.into_iter().filter(|(_, letter)| is_letter(letter)) {
+            let byte = byte as u8;
             let found = letters.name_in_utf8([byte][..].into()).into_owned();
             assert_eq!(String::from_utf8_lossy(&found), letter, "{set} {byte:x}");
             assert_eq!(*letters.encoded(letter.as_bytes()), [byte], "{set} {letter}");
@@ -245,26 +260,16 @@ fn sets_are_known_by_every_name_that_postgresql_has_for_them() {
 
 #[test]
 fn letters_of_two_bytes_are_those_of_postgresql() {
-    let server = Postgres::start();
-    server.make_empty("shop");
-    server.run(
-        "shop",
-        "CREATE FUNCTION letter(pair integer, set text) RETURNS text LANGUAGE plpgsql AS $$
-         BEGIN RETURN convert_from(decode(to_hex(pair), 'hex'), set); EXCEPTION WHEN OTHERS THEN RETURN ''; END $$",
-    );
+    let server = server_of_letters();
     for set in ["EUC_KR", "EUC_CN", "UHC", "GBK"] {
-        let told =
-            server.run("shop", format!("SELECT letter(i, '{set}') FROM generate_series(x'8141'::int, x'fefe'::int) i"));
-        let letters = Letters::of_postgres(set.as_bytes());
-        let told: Vec<(u16, &str)> = (0x8141..=0xfefe).zip(told.split('\n')).collect();
-        assert_eq!(told.len(), 0xfefe - 0x8141 + 1, "{set}");
+        let (told, letters) = (told_letters(&server, set, 0x8141..=0xfefe), Letters::of_postgres(set.as_bytes()));
         // Behind a letter of one byte stands another.
         for (pair, letter) in told.into_iter().filter(|(pair, _)| pair & 0x80 != 0) {
             let bytes = pair.to_be_bytes();
             let found = letters.name_in_utf8(bytes[..].into()).into_owned();
             if letter.is_empty() && set.starts_with("EUC") {
                 assert_eq!(found, bytes, "{set} has no {pair:x}");
-            } else if is_letter(letter) {
+            } else if is_letter(&letter) {
                 assert_eq!(String::from_utf8_lossy(&found), letter, "{set} {pair:x}");
             }
         }
