@@ -9,7 +9,7 @@ use crate::store::base::{Base, Reach};
 use crate::store::chunk_record::{ChunkForm, ChunkRecord, EncodedChunk, RecordPlace, encode_record};
 use crate::store::chunker::CHUNK_MAX_BYTES;
 use crate::store::compress::{BodyCompressor, Codec, Compression, Compressor};
-use crate::store::delta::{DeltaEncoder, apply_delta};
+use crate::store::delta::{DeltaEncoder, makes};
 use crate::store::delta_group::GROUPED_MAX_BYTES;
 use crate::store::listed_delta::{IdRun, ListedDelta};
 use crate::store::told_page;
@@ -299,16 +299,14 @@ impl ChunkEncoder {
     /// Makes the record where it is to stand alone, and tells whether it can be read back exactly: what cannot must never be
     /// all that is kept.
     fn comes_back(&mut self, base: &Base, id: &ChunkId, plain: &[u8], form: ChunkForm, codec: Codec) -> bool {
-        let decoded = if form == ChunkForm::Grouped {
-            apply_delta(&base.bytes, &self.operations, plain.len()).ok()
-        } else {
-            self.record.bytes.clear();
-            let places = base.places();
-            encode_record(codec, plain.len(), &places, &self.payload, &mut self.record);
-            let record = ChunkRecord::open(&self.record.bytes, id, &places[0].pack).ok();
-            record.and_then(|record| record.decode(&base.bytes).ok())
-        };
-        decoded.is_some_and(|decoded| decoded[..] == *plain)
+        if form == ChunkForm::Grouped {
+            return makes(&base.bytes, &self.operations, plain);
+        }
+        self.record.bytes.clear();
+        let places = base.places();
+        encode_record(codec, plain.len(), &places, &self.payload, &mut self.record);
+        let record = ChunkRecord::open(&self.record.bytes, id, &places[0].pack).ok();
+        record.and_then(|record| record.decode(&base.bytes).ok()).is_some_and(|decoded| decoded[..] == *plain)
     }
 
     /// Whether the payload, a delta, is better than the chunk compressed alone.
