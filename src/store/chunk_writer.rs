@@ -191,7 +191,7 @@ impl<'a> ChunkWriter<'a> {
                 true => encoder.encode_listing(&id, plain, &hint, base, &slot_of, encoded)?,
                 false => encoder.encode(&id, plain, &hint, base, &|| Ok(None), encoded)?,
             };
-            self.append(pack, PackKind::Pages, id, plain.len(), encoded.get(&page))?;
+            self.append(pack, PackKind::Pages, id, plain.len(), encoded.get(&page, plain))?;
         }
         Ok(id)
     }

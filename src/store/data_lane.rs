@@ -214,7 +214,7 @@ impl<'w, 'a> DataLane<'w, 'a> {
     fn append(&mut self, batch: &ChunkBatch) -> Result<()> {
         for chunk in &batch.chunks {
             let (Some(id), Some(encoded)) = (chunk.id, &chunk.encoded) else { continue };
-            let encoded = batch.encoded.get(encoded);
+            let encoded = batch.encoded.get(encoded, &batch.bytes[chunk.range.clone()]);
             self.pack = self.pack.take().or_else(|| self.writer.idle_pack());
             self.writer.append(&mut self.pack, PackKind::Data, id, chunk.range.len(), encoded)?;
         }
