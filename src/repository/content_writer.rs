@@ -258,7 +258,7 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
         content.cut = 0;
         let batch = std::mem::replace(&mut content.batch, next);
         content.under_way.push_back(std::mem::take(&mut content.holes));
-        self.lane.submit(batch)?;
+        self.lane.submit(batch);
         self.collect(false)
     }
 
