@@ -705,6 +705,10 @@ const PROMISES_OF_POSTGRES: &[(&str, &str)] = &[
         "a_dump_that_names_no_database_gets_one",
     ),
     (
+        "So it is of each dump where several follow one another; two that name no database are two dumps of one, which are refused.",
+        "a_database_of_postgresql_in_two_appended_dumps_is_refused",
+    ),
+    (
         "Of what `pg_dump` writes for `pg_restore` (`-Fd`, `-Ft`, `-Fc`), `dump.sql` is the text that `pg_restore --file=-` makes of it, but for the key of `\\restrict`, and all else is made of that.",
         "an_archive_is_the_text_that_pg_restore_makes_of_it",
     ),
