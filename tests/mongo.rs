@@ -464,6 +464,11 @@ fn damage_is_told_with_its_place() {
     // Bytes behind the end.
     let bytes = [&std::fs::read(fixture("all.archive")).unwrap()[..], b"garbage!"].concat();
     assert!(refused(&place, &bytes).contains("is no length of a document"));
+    // Appended to one another they are none: whoever reads one ends there.
+    let genuine = std::fs::read(fixture("all.archive")).unwrap();
+    let reason = refused(&place, &[&genuine[..], &genuine].concat());
+    assert!(reason.contains("several make one snapshot as files of their own"), "{reason}");
+    assert!(reason.contains(&format!("(at byte {})", genuine.len())), "{reason}");
 }
 
 #[test]

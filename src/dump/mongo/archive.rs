@@ -198,6 +198,10 @@ impl Archive {
             (Place::Magic, word) if word == u32::from_le_bytes(MAGIC) => self.place = Place::Header,
             (Place::Magic, _) => self.lose(Fault::new(at, "it does not begin as an archive")),
             (Place::Header, TERMINATOR) => self.lose(Fault::new(at, "a prelude without a header")),
+            (Place::BetweenBlocks, word) if word == u32::from_le_bytes(MAGIC) => {
+                let what = "another archive follows it; several make one snapshot as files of their own";
+                self.lose(Fault::new(at, what));
+            }
             (Place::BetweenBlocks, TERMINATOR) => self.lose(Fault::new(at, "a block without a header")),
             (Place::Collections | Place::Block(_) | Place::EndBlock, TERMINATOR) => self.place = Place::BetweenBlocks,
             (Place::EndBlock, _) => self.lose(Fault::new(at, "documents in the last block of a collection")),
