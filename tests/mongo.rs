@@ -567,21 +567,27 @@ fn what_has_its_documents_or_metadata_elsewhere_is_whole() {
 fn names_become_those_of_mongodump() {
     let place = TestRepository::new();
     let long = "n".repeat(255);
-    let names = ["with space", "sl/ash%", "é$x", ".", "", &long];
+    let names = ["with space", "sl/ash%", "é$x", ".", "", "a\0b", &long];
     let mut listed: Vec<_> = names.iter().map(|name| collection("shop", name, documents(1, 2, 300))).collect();
     listed.extend(["a/b", "_meta", "prelude.json", ""].map(|name| collection(name, "c", documents(2, 1, 5))));
+    // Another one than "a\0b" of "shop".
+    listed.push(collection("shop\0a", "b", documents(3, 1, 5)));
     let order: Vec<usize> = (0..listed.len()).collect();
     let bytes = pack(&listed, &by_turns(&listed, &order, 1));
     let found = dumped(&place, archive(&bytes));
     found.assert_parts_are(&bytes);
     let long = format!("shop/{}%24qoAhuhIUgG0upmoPvB2pdX8BKHw.bson", "n".repeat(208));
-    for path in
-        ["shop/with+space.bson", "shop/sl%2Fash%25.bson", "shop/%C3%A9%24x.bson", "shop/..bson", "shop/%.bson", &long]
-            .into_iter()
-            .chain(["a%2Fb/c.bson", "%5Fmeta/c.bson", "%70relude.json/c.bson", "%/c.bson"])
-    {
+    let escaped = ["shop/with+space.bson", "shop/sl%2Fash%25.bson", "shop/%C3%A9%24x.bson", "shop/a%00b.bson"];
+    let odd = ["shop/..bson", "shop/%.bson", &long];
+    let databases = ["a%2Fb/c.bson", "%5Fmeta/c.bson", "%70relude.json/c.bson", "%/c.bson", "shop%00a/b.bson"];
+    for path in escaped.into_iter().chain(odd).chain(databases) {
         assert!(found.files.contains_key(path), "no {path} among {:?}", found.files.keys());
     }
+    let documents_of = |database: &str, name: &str| {
+        &listed.iter().find(|it| it.database == database && it.name == name).unwrap().documents
+    };
+    assert!(&found.files["shop/a%00b.bson"] == documents_of("shop", "a\0b"));
+    assert!(&found.files["shop%00a/b.bson"] == documents_of("shop\0a", "b"));
     // Directories keep the names that they have.
     let at = place.path("dump");
     let files: BTreeMap<_, _> = found.members();
