@@ -855,9 +855,17 @@ const PROMISES_OF_MONGO: &[(&str, &str)] = &[
         "damage_is_told_with_its_place",
     ),
     (
-        "A directory is complete where every file of documents ends with a document and has its metadata, and all metadata \
-         but those of views have their documents.",
+        "A directory is incomplete where a file of documents does not end with a document or lacks its metadata, and where \
+         metadata, but for those of views, lack their documents.",
         "a_directory_that_is_not_whole_is_refused",
+    ),
+    (
+        "Else it is complete if it comes from a command that ended well, or has an oplog, which `mongodump` writes last.",
+        "what_a_command_writes_to_a_file_is_taken_from_there",
+    ),
+    (
+        "Any other directory is unverified, since a `mongodump` that was killed may leave the same.",
+        "a_directory_is_kept_as_it_is",
     ),
     (
         "A dump that is not complete, and one whose command failed, makes no snapshot.",
