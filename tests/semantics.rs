@@ -341,6 +341,10 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "files_of_rows_may_be_compressed",
     ),
     (
+        "A directory with such ones in it, one for each database, makes one snapshot of all.",
+        "a_directory_for_each_database_makes_one_snapshot",
+    ),
+    (
         "How its rows are written tell `--fields-terminated-by`, `--fields-enclosed-by`, `--fields-escaped-by` and `--lines-terminated-by`, as they were told to the dump.",
         "the_form_of_rows_is_told_as_it_was_told_to_the_dump",
     ),
