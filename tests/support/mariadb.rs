@@ -43,6 +43,12 @@ impl MariaDb {
         let server = format!("MASTER_HOST='127.0.0.1', MASTER_PORT={port}, MASTER_USER='repl', MASTER_PASSWORD='x'");
         let place = format!("MASTER_LOG_FILE='{file}', MASTER_LOG_POS={position}");
         replica.run("", format!("CHANGE MASTER TO {server}, {place}; START SLAVE"));
+        // A busy machine sees it on its way to its primary for a while.
+        let started = Instant::now();
+        while replica.run("", "SHOW SLAVE STATUS").split('\t').nth(10) != Some("Yes") {
+            assert!(started.elapsed() < Duration::from_secs(60), "the replica does not follow its primary");
+            std::thread::sleep(Duration::from_millis(10));
+        }
         (primary, replica)
     }
 
