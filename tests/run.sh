@@ -1,7 +1,8 @@
 #!/bin/bash
 # Installs what the tests need (Debian, Ubuntu), then runs every check there is: formatting, scripts, clippy, documentation,
 # the tests, and the tour. Ends with how many passed and failed; the exit code is 0 only if all passed. Nothing is skipped:
-# what is missing and cannot be installed is an error.
+# what is missing and cannot be installed is an error. Two of the servers that tests start, MariaDB 11.4.5 and MySQL 5.6.24, come
+# in packages for x86-64 only: elsewhere their tests fail.
 #
 # Usage: tests/run.sh
 #

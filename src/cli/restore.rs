@@ -25,7 +25,9 @@ Examples:
   yesterfs restore lake --to /restore
   yesterfs restore lake@yesterday:/etc/app.conf --to .
   yesterfs restore lake --to /export/lake --delete --dry-run
-  yesterfs restore shop@yesterday --into mysql://root@localhost --table shop.orders --as shop_restored.orders";
+  yesterfs restore shop@yesterday --into mysql://root@localhost --table shop.orders --as shop_restored.orders
+  yesterfs restore crm@latest~1 --into postgres://postgres@localhost
+  yesterfs restore web --into mongodb://localhost --table shop.orders --as shop.orders_restored";
 
 /// Bring a snapshot, or a part of one, back into a directory or a server
 ///
