@@ -39,7 +39,7 @@ pub enum ChunkClass {
 
 impl ChunkClass {
     /// So many first bytes tell the class of a file.
-    pub const TOLD_BY_BYTES: usize = 8000;
+    const TOLD_BY_BYTES: usize = 8000;
 
     /// The class of a file that begins so: a zero byte means that it is no text, as git sees it.
     pub fn of(first: &[u8]) -> ChunkClass {

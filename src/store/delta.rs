@@ -184,10 +184,9 @@ impl Search<'_> {
 
     /// Some bytes were replaced by fewer or more.
     fn resumed(&self, told: usize, base_at: usize) -> Option<Match> {
-        let near = |bytes: &'_ [u8], from: usize| bytes.len().min(from + RESUME_WITHIN_BYTES + WORD_BYTES - 1);
-        let base = self.base.get(base_at..near(self.base, base_at))?;
+        let base = words_within(self.base, base_at, RESUME_WITHIN_BYTES);
         let words = WordSet::of(base);
-        let target = self.target.get(told..near(self.target, told))?.windows(WORD_BYTES).enumerate();
+        let target = words_within(self.target, told, RESUME_WITHIN_BYTES).windows(WORD_BYTES).enumerate();
         let mut known = target.filter(|(_, word)| words.may_hold(word));
         known.find_map(|(at, word)| find_word(base, word).find_map(|place| self.far(told + at, base_at + place)))
     }
@@ -195,13 +194,13 @@ impl Search<'_> {
     /// Whole rows were removed.
     fn removed(&self, told: usize, base_at: usize) -> Option<Match> {
         let word = self.target.get(told..told + WORD_BYTES)?;
-        find_word(within_edit(self.base, base_at), word).find_map(|at| self.far(told, base_at + at))
+        find_word(words_within(self.base, base_at, EDIT_MAX_BYTES), word).find_map(|at| self.far(told, base_at + at))
     }
 
     /// Whole rows were inserted.
     fn inserted(&self, told: usize, base_at: usize) -> Option<Match> {
         let word = self.base.get(base_at..base_at + WORD_BYTES)?;
-        find_word(within_edit(self.target, told), word).find_map(|at| self.far(told + at, base_at))
+        find_word(words_within(self.target, told, EDIT_MAX_BYTES), word).find_map(|at| self.far(told + at, base_at))
     }
 
     /// Anywhere in the base.
@@ -277,9 +276,9 @@ fn slot_of(word: u64) -> usize {
     (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - TABLE_BITS)) as usize
 }
 
-/// Where words begin that an edit behind `from` may have moved.
-fn within_edit(bytes: &[u8], from: usize) -> &[u8] {
-    let end = bytes.len().min(from + EDIT_MAX_BYTES + WORD_BYTES - 1);
+/// The bytes of words that begin at one of so many places from `from` on.
+fn words_within(bytes: &[u8], from: usize, count: usize) -> &[u8] {
+    let end = bytes.len().min(from + count + WORD_BYTES - 1);
     bytes.get(from..end).unwrap_or_default()
 }
 

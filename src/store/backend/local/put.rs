@@ -72,15 +72,10 @@ pub(super) struct NewFile {
 }
 
 impl NewFile {
-    /// Appends some bytes, and more behind them.
+    /// Appends some bytes, and more behind them, at once where that can be done.
     fn append(&mut self, [first, second]: [&[u8]; 2]) -> io::Result<()> {
-        // Of both together, where that can be done at once.
-        let written = match first.is_empty() {
-            true => 0,
-            false => rustix::io::retry_on_intr(|| {
-                rustix::io::writev(&self.file, &[io::IoSlice::new(first), io::IoSlice::new(second)])
-            })?,
-        };
+        let both = [io::IoSlice::new(first), io::IoSlice::new(second)];
+        let written = rustix::io::retry_on_intr(|| rustix::io::writev(&self.file, &both))?;
         self.file.write_all(first.get(written..).unwrap_or_default())?;
         self.file.write_all(&second[written.saturating_sub(first.len())..])?;
         self.written_bytes += (first.len() + second.len()) as u64;
