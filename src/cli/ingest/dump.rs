@@ -235,7 +235,7 @@ impl DumpPlaces {
 
     /// Whether a directory has others in it that are taken for it.
     fn holds_directories(&self, directory: &Path, form: Option<DumpForm>) -> bool {
-        let is_one = |entry: std::io::Result<DirEntry>| entry.is_ok_and(|entry| self.takes_within(&entry.path(), form));
+        let is_one = |entry: io::Result<DirEntry>| entry.is_ok_and(|entry| self.takes_within(&entry.path(), form));
         std::fs::read_dir(directory).is_ok_and(|mut entries| entries.any(is_one))
     }
 

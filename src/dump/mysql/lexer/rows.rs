@@ -34,19 +34,13 @@ impl Lexer {
             let Some(&byte) = bytes.get(at) else { break };
             match byte {
                 b'(' => {
-                    if self.depth == 0 {
-                        rows += 1;
-                        sink.row(self.offset + at as u64);
-                    }
-                    self.depth += 1;
+                    rows += usize::from(self.depth == 0);
+                    self.open_bracket(at, sink);
                     at += 1;
                 }
                 b')' => {
+                    self.close_bracket(at, sink);
                     at += 1;
-                    if self.depth == 1 {
-                        sink.row_end(self.offset + at as u64);
-                    }
-                    self.depth = self.depth.saturating_sub(1);
                 }
                 b'\'' | b'"' => {
                     self.inside = Inside::Quotes(byte);
@@ -64,6 +58,22 @@ impl Lexer {
             }
         }
         Continue(at)
+    }
+
+    #[inline]
+    fn open_bracket(&mut self, at: usize, sink: &mut impl Sink) {
+        if self.depth == 0 {
+            sink.row(self.offset + at as u64);
+        }
+        self.depth += 1;
+    }
+
+    #[inline]
+    fn close_bracket(&mut self, at: usize, sink: &mut impl Sink) {
+        if self.depth == 1 {
+            sink.row_end(self.offset + at as u64 + 1);
+        }
+        self.depth = self.depth.saturating_sub(1);
     }
 
     /// Passes what is usual among rows in many bytes at once, and says how many were passed: up to what needs a closer look, or all. The
@@ -87,18 +97,8 @@ impl Lexer {
             let place = stops.trailing_zeros() as usize;
             stops &= stops - 1;
             match block[place] {
-                b'(' => {
-                    if self.depth == 0 {
-                        sink.row(self.offset + (at + place) as u64);
-                    }
-                    self.depth += 1;
-                }
-                b')' => {
-                    if self.depth == 1 {
-                        sink.row_end(self.offset + (at + place) as u64 + 1);
-                    }
-                    self.depth = self.depth.saturating_sub(1);
-                }
+                b'(' => self.open_bracket(at + place, sink),
+                b')' => self.close_bracket(at + place, sink),
                 quote @ (b'\'' | b'"') => {
                     match end_of_string(block, quotes, place, self.modes.present().escapes(quote)) {
                         Ok(end) => stops = behind(stops, end + 1),
