@@ -26,6 +26,10 @@ const FILES_A_DIRECTORY: u64 = 500;
 const NOISE_BYTES: u64 = 256 << 20;
 const RANDOM_READS: u64 = 2_000;
 
+/// Of the large files whose rates are measured, so that the start of the process counts little.
+const LARGE_DUMP_ROWS: u64 = 4_000_000;
+const LARGE_NOISE_BYTES: u64 = 1 << 30;
+
 fn main() {
     let base =
         std::env::args().skip(1).find(|word| !word.starts_with('-')).map_or_else(std::env::temp_dir, PathBuf::from);
@@ -35,6 +39,7 @@ fn main() {
     bench.make_data();
     print_heading();
     bench.streams();
+    bench.rates();
     bench.tree();
     bench.diff_and_restore();
     bench.cat();
@@ -47,10 +52,10 @@ struct Bench {
 }
 
 /// A dump as mysqldump writes it; every `changed_every`th row has another status (0: none).
-fn write_dump(path: &Path, changed_every: u64) {
+fn write_dump(path: &Path, rows: u64, changed_every: u64) {
     let mut out = BufWriter::new(File::create(path).expect("a dump"));
-    let mut noise = Noise(3);
-    for row in 0..DUMP_ROWS {
+    let mut noise = Noise(rows);
+    for row in 0..rows {
         let start = if row % 400 == 0 { "INSERT INTO `orders` VALUES\n(" } else { "(" };
         let end = if row % 400 == 399 { ");\n" } else { "),\n" };
         let (a, b, c) = (noise.next(), noise.next(), noise.next());
@@ -76,8 +81,8 @@ impl Bench {
 
     fn make_data(&self) {
         let started = Instant::now();
-        write_dump(&self.path("dump-1.sql"), 0);
-        write_dump(&self.path("dump-2.sql"), 100);
+        write_dump(&self.path("dump-1.sql"), DUMP_ROWS, 0);
+        write_dump(&self.path("dump-2.sql"), DUMP_ROWS, 100);
         let tree = self.path("tree");
         let mut noise = Noise(11);
         for number in 0..SMALL_FILES {
@@ -118,6 +123,27 @@ impl Bench {
         fs::remove_file(noise).expect("the noise");
     }
 
+    /// Large files, which are read where they lie.
+    fn rates(&self) {
+        let directory = self.path("large");
+        fs::create_dir(&directory).expect("a directory");
+        let file = directory.join("file");
+        let measure = |step: &str, source: &str| {
+            let size = Size::Bytes(fs::metadata(&file).expect("a file").len());
+            report(step, size, &self.workplace.ingest(&directory, source));
+        };
+        Noise(19).write(&mut File::create(&file).expect("a file"), LARGE_NOISE_BYTES);
+        measure("ingest of a file of noise, first", "noises");
+        write_dump(&file, LARGE_DUMP_ROWS, 0);
+        measure("ingest of a file of a dump, first", "dumps");
+        // Written once more, it is read once more.
+        write_dump(&file, LARGE_DUMP_ROWS, 0);
+        measure("the same again", "dumps");
+        write_dump(&file, LARGE_DUMP_ROWS, 100);
+        measure("the same, 1 % of rows changed", "dumps");
+        fs::remove_dir_all(&directory).expect("the directory");
+    }
+
     fn tree(&self) {
         let (tree, size) = (self.path("tree"), Size::Entries(SMALL_FILES));
         wait_until_settled();
@@ -128,7 +154,7 @@ impl Bench {
             fs::write(path, number.to_string()).expect("a changed file");
         }
         report("ingest dir, 1000 files changed", size, &self.workplace.ingest(&tree, "tree"));
-        report("snapshots", Size::Entries(6), &self.workplace.run(&["snapshots"], 0));
+        report("snapshots", Size::Entries(11), &self.workplace.run(&["snapshots"], 0));
     }
 
     fn diff_and_restore(&self) {
@@ -158,7 +184,7 @@ impl Bench {
     fn mount(&self) {
         let ready = Instant::now();
         let daemon = self.workplace.mount("mnt");
-        report("mount answers", Size::Entries(6), &daemon.taken(ready.elapsed()));
+        report("mount answers", Size::Entries(11), &daemon.taken(ready.elapsed()));
         let dump = daemon.latest("shop").join("dump.sql");
         for (name, file) in [("dump", &dump), ("noise", &daemon.latest("tree").join("noise"))] {
             for temperature in ["cold", "warm"] {

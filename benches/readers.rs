@@ -1,6 +1,6 @@
 //! How fast dumps are read on one core: bytes in, what stands where out, in the pieces in which an ingest takes them. The same
-//! rows stand in every form. Ends with exit code 1 where a reader of [`FORMS`] is slower than [`LEAST_MB_A_SECOND`]; of
-//! [`OTHER_FORMS`], which become another text first or have more around each value, nothing is wanted.
+//! rows stand in every form. Ends with exit code 1 where a reader is slower than [`LEAST_MB_A_SECOND`], or that of MySQL Shell than
+//! [`LEAST_MB_A_SECOND_OF_SHELL`].
 //!
 //! `cargo bench --bench readers [-- WORD...]` reads the forms whose names have one of the words in them (default: all), each many
 //! times, and prints the least processor time that it took. Other programs on the machine still show in it, if less.
@@ -21,6 +21,8 @@ use support::bson::{document, element, number, text};
 
 /// What every reader of [`FORMS`] must do.
 const LEAST_MB_A_SECOND: f64 = 400.0;
+/// What that of MySQL Shell must do: its rows are taken apart, written as SQL, and that is read.
+const LEAST_MB_A_SECOND_OF_SHELL: f64 = 150.0;
 /// Each dump is read so many times.
 const TIMES: usize = 40;
 
@@ -49,7 +51,7 @@ const ROWS: [(&str, Rows); 3] = [("orders", Rows::Orders), ("links", Rows::Links
 /// A form: its name, what makes a dump of it, and what reads it and tells how many rows it has.
 type Form = (&'static str, fn(Rows) -> Vec<u8>, fn(&[u8]) -> u64);
 
-const FORMS: [Form; 10] = [
+const FORMS: [Form; 16] = [
     ("mysql", |rows| of_mysql(rows, &ONE_LINE), read_mysql),
     ("mysql, a row a line", |rows| of_mysql(rows, &LINES), read_mysql),
     ("mysql, a row a statement", |rows| of_mysql(rows, &STATEMENTS), read_mysql),
@@ -60,23 +62,21 @@ const FORMS: [Form; 10] = [
     ("postgres --rows-per-insert", rows_per_insert, read_postgres),
     ("bson", bson, read_bson),
     ("mongodump --archive", archive, read_archive),
-];
-
-const OTHER_FORMS: [Form; 7] = [
     ("mongoexport", forms::json, forms::read_json),
     ("mongoexport --type=csv", forms::csv, forms::read_csv),
     ("mysqldump --tab", forms::tab, forms::read_tab),
-    ("MySQL Shell", forms::tab, forms::read_shell),
     ("mysqldump --xml", forms::xml, forms::read_xml),
     ("pg_dump -Fc -Z0", forms::custom, forms::read_custom_or_tar),
     ("pg_dump -Ft", forms::tar, forms::read_custom_or_tar),
 ];
 
+const SHELL: Form = ("MySQL Shell", forms::tab, forms::read_shell);
+
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     support::print_machine(&std::env::temp_dir());
     let mut slow = 0;
-    let all = FORMS.map(|form| (form, LEAST_MB_A_SECOND)).into_iter().chain(OTHER_FORMS.map(|form| (form, 0.0)));
+    let all = FORMS.map(|form| (form, LEAST_MB_A_SECOND)).into_iter().chain([(SHELL, LEAST_MB_A_SECOND_OF_SHELL)]);
     for ((form, make, read), least) in all {
         for (of, rows) in ROWS {
             let name = format!("{form}, {of}");

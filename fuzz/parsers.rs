@@ -17,7 +17,6 @@ mod repository;
 #[path = "parsers/rewriting.rs"]
 mod rewriting;
 
-use std::borrow::Cow;
 use std::convert::Infallible;
 
 use yesterfs::dump::backup::BackupFile;
@@ -303,8 +302,10 @@ pub fn mysql_shell(data: &[u8]) {
 /// What is written for values means the same.
 fn look_at_insert(values: &[Option<Vec<u8>>]) {
     let (mut writer, mut text) = (InsertWriter::new(b"t", None, b""), Vec::new());
-    let borrowed: Vec<_> = values.iter().map(|value| value.as_deref().map(Cow::Borrowed)).collect();
-    assert!(writer.push(&borrowed, &mut text).is_ok());
+    assert!(writer.begin_row(values.len(), &mut text).is_ok());
+    let numbered = values.iter().enumerate();
+    numbered.for_each(|(number, value)| writer.push_value(number, value.as_deref(), &mut text));
+    writer.end_row(0, &mut text);
     let row = &text[text.iter().position(|byte| *byte == b'(').unwrap_or_default()..];
     let mut places = Vec::new();
     assert!(mysql::split_row(row, QuoteModes::default(), &mut places), "no row was written");

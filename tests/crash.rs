@@ -455,8 +455,8 @@ fn killed_ingests_lose_nothing_and_what_they_published_is_not_stored_again() {
 
 #[test]
 fn a_large_file_is_published_while_it_is_read() {
-    // The machine dies in the middle of one file of 300 MB.
-    const BYTES: usize = 300_000_000;
+    // The machine dies in the middle of one file of 400 MB.
+    const BYTES: usize = 400_000_000;
     let directory = TempDir::new().unwrap();
     let source = directory.path().join("source");
     fs::create_dir(&source).unwrap();
@@ -466,7 +466,8 @@ fn a_large_file_is_published_while_it_is_read() {
     let undisturbed = Machine::with(start.disk.as_ref());
     let recording = Arc::new(FaultyBackend::recording(undisturbed.disk.clone()));
     ingest(&undisturbed.boot_on(recording.clone()).unwrap(), &source).unwrap();
-    // Nearly all calls write one chunk each. Of the 300 MB, 256 MiB are published together.
+    // Nearly all calls write one chunk each. Of the 400 MB, 256 MiB are published together, once the last of these is durable: others go
+    // on meanwhile.
     let call = recording.calls() * 19 / 20;
     drop(undisturbed);
     let dying = Arc::new(FaultyBackend::stop_at(start.disk.clone(), call, Moment::Before));

@@ -270,7 +270,7 @@ fn no_pack_is_published_before_those_whose_footers_it_needs() {
     let bytes = support::noise(1, 10_000);
     let id = ChunkId::of(&bytes);
     let chunk = BatchedChunk::new(0..bytes.len(), None, false, BaseHint::default());
-    lane.submit(ChunkBatch::new(bytes, vec![chunk])).unwrap();
+    lane.submit(ChunkBatch::new(bytes, vec![chunk]));
     lane.next_done(true).unwrap();
     let page = [&b"a page that lists "[..], &id.0, b" and nothing else"].concat();
     session.chunks().put_page(&page, true, &BaseHint::default).unwrap();
@@ -293,7 +293,7 @@ fn a_pack_of_tiny_chunks_ends_before_it_fills_memory() {
     for number in 0..PACK_CHUNKS_MAX + 10 {
         let bytes = number.to_le_bytes().to_vec();
         let chunk = BatchedChunk::new(0..bytes.len(), None, false, BaseHint::default());
-        lane.submit(ChunkBatch::new(bytes, vec![chunk])).unwrap();
+        lane.submit(ChunkBatch::new(bytes, vec![chunk]));
         while lane.next_done(false).unwrap().is_some() {}
     }
     while lane.next_done(true).unwrap().is_some() {}

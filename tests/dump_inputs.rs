@@ -7,11 +7,13 @@ use std::process::Command;
 
 use support::mariadb::MariaDb;
 use support::mounted::Stage;
+use support::postgres::Postgres;
 use support::repository::{TestRepository, now};
 use support::stored::{StoredTree, assert_sound, stored_tree};
 use yesterfs::error::{Error, Result};
 use yesterfs::ingest::dump::{DumpInput, DumpOptions, DumpRules};
 use yesterfs::ingest::mysql::ingest_mysql;
+use yesterfs::ingest::postgres::ingest_postgres;
 use yesterfs::ingest::stream::StreamInput;
 use yesterfs::ingest::{IngestOptions, IngestReport};
 use yesterfs::progress::Recorder;
@@ -22,10 +24,19 @@ fn named(name: &str, dump: &[u8]) -> DumpInput {
     DumpInput { name: Some(name.into()), input, fallback_database: format!("of {name}") }
 }
 
-fn ingest(place: &TestRepository, inputs: Vec<DumpInput>, rules: DumpRules) -> Result<IngestReport> {
+fn options(inputs: Vec<DumpInput>, rules: DumpRules) -> DumpOptions {
     let common = IngestOptions { source: "shop".into(), host: "here".into(), user: "me".into(), ..Default::default() };
-    let options = DumpOptions { common, inputs, rules, threads: 2 };
-    ingest_mysql(&place.repository, options, &now, &Recorder::default())
+    DumpOptions { common, inputs, rules, threads: 2 }
+}
+
+fn ingest(place: &TestRepository, inputs: Vec<DumpInput>, rules: DumpRules) -> Result<IngestReport> {
+    ingest_mysql(&place.repository, options(inputs, rules), &now, &Recorder::default())
+}
+
+/// One file, of dumps of PostgreSQL that follow one another.
+fn ingest_appended(place: &TestRepository, dumps: &[&[u8]], rules: DumpRules) -> Result<IngestReport> {
+    let inputs = vec![named("all.sql", &dumps.concat())];
+    ingest_postgres(&place.repository, options(inputs, rules), &now, &Recorder::default())
 }
 
 fn tree_of(place: &TestRepository, snapshot: &Snapshot) -> StoredTree {
@@ -168,6 +179,112 @@ fn a_database_in_two_dumps_is_refused() {
         ingest(&place, vec![named("all", &all)], DumpRules::default()).unwrap().snapshot.manifest.status,
         SnapshotStatus::Complete
     );
+}
+
+/// Two databases of PostgreSQL, and a table of the same name in each.
+fn postgres() -> Postgres {
+    let server = Postgres::start();
+    for (database, note) in [("north", "käse"), ("south", "grün")] {
+        server.run("postgres", format!("CREATE DATABASE {database} TEMPLATE template0"));
+        server
+            .run(database, format!("CREATE TABLE orders (id int, note text); INSERT INTO orders VALUES (1, '{note}')"));
+    }
+    server
+}
+
+/// A dump without its last lines: all from the one on that says that it is complete.
+fn without_end(dump: &[u8]) -> &[u8] {
+    let end = b"--\n-- PostgreSQL database dump complete";
+    &dump[..dump.windows(end.len()).rposition(|it| it == end).unwrap()]
+}
+
+#[test]
+fn appended_dumps_of_postgresql_make_one_snapshot() {
+    let (server, place) = (postgres(), TestRepository::new());
+    let globals = server.dump("pg_dumpall", &["--globals-only", "--no-role-passwords"]);
+    let [north, south] = ["north", "south"].map(|name| server.dump("pg_dump", &["--create", name]));
+    let alone = server.dump("pg_dump", &["south"]);
+    let rows = |tree: &StoredTree, database: &str| text(tree, &format!("{database}/public/tables/orders/data.sql"));
+    // One of them may be called by what else names it.
+    for (second, name) in [(&south, "south"), (&alone, "of all.sql")] {
+        let dumps = [&globals[..], &north, second];
+        let snapshot = ingest_appended(&place, &dumps, DumpRules::default()).unwrap().snapshot;
+        assert_eq!(snapshot.manifest.status, SnapshotStatus::Complete);
+        let tree = tree_of(&place, &snapshot);
+        assert!(tree[&b"dump.sql"[..]].1 == dumps.concat());
+        assert!(rows(&tree, "north").contains("käse") && !rows(&tree, "north").contains("grün"));
+        assert!(rows(&tree, name).contains("grün"));
+        assert!(tree.contains_key(&b"_globals/roles.sql"[..]));
+        // What was set for one dump is not set for the table of the other.
+        let (_, restore) = &tree[format!("{name}/public/tables/orders/restore.sql").as_bytes()];
+        server.make_empty("again");
+        server.run("again", restore);
+        assert_eq!(server.run("again", "SELECT note FROM orders").trim(), "grün");
+    }
+    // A script that says itself where each goes.
+    let plain = server.dump("pg_dump", &["north"]);
+    let led: [&[u8]; 4] = [b"\\connect north\n", &plain, b"\\connect south\n", &alone];
+    let snapshot = ingest_appended(&place, &led, DumpRules::default()).unwrap().snapshot;
+    let tree = tree_of(&place, &snapshot);
+    assert!(rows(&tree, "north").contains("käse") && rows(&tree, "south").contains("grün"));
+}
+
+#[test]
+fn appended_dumps_of_postgresql_are_complete_only_if_each_is() {
+    let (server, place) = (postgres(), TestRepository::new());
+    let [north, south] = ["north", "south"].map(|name| server.dump("pg_dump", &["--create", name]));
+    let all = server.dump("pg_dumpall", &["--no-role-passwords"]);
+    let all = String::from_utf8(all).unwrap();
+    let (before, inner) = all.split_at(all.rfind("-- PostgreSQL database dump complete").unwrap());
+    let (_, behind) = inner.split_at(inner.find("--\n-- PostgreSQL database cluster dump complete").unwrap());
+    let first = all.find("-- PostgreSQL database dump complete").unwrap();
+    let (until_first, from_first) = all.split_at(first);
+    let (_, from_second) = from_first.split_at(from_first.find("-- Database \"").unwrap());
+    // Without its line but with the end of its restriction, and the other way round.
+    let [without_line, without_key] = ["-- PostgreSQL database dump complete\n", "\n\\unrestrict "].map(|text| {
+        let north = String::from_utf8_lossy(&north);
+        let (before, behind) = north.split_at(north.rfind(text).unwrap());
+        [before, &behind[if text.starts_with("--") { text.len() } else { behind.len() }..]].concat().into_bytes()
+    });
+    let cut: [&[&[u8]]; 6] = [
+        &[without_end(&north), &south],
+        &[&without_line, &south],
+        &[&without_key, &south],
+        &[before.as_bytes(), behind.as_bytes()],
+        &[until_first.as_bytes(), from_second.as_bytes()],
+        &[without_end(all.as_bytes()), all.as_bytes()],
+    ];
+    for (number, dumps) in cut.iter().enumerate() {
+        let refused = ingest_appended(&place, dumps, DumpRules::default());
+        assert!(
+            matches!(&refused, Err(Error::Incomplete { reason, .. }) if reason.contains("one of the dumps in it does not end")),
+            "{number}: {refused:?}"
+        );
+    }
+    let kept = DumpRules { keep_incomplete: true, ..DumpRules::default() };
+    let alone = server.dump("pg_dump", &["south"]);
+    let snapshot = ingest_appended(&place, &[without_end(&north), &alone], kept).unwrap().snapshot;
+    assert_eq!(snapshot.manifest.status, SnapshotStatus::Incomplete);
+    assert!(text(&tree_of(&place, &snapshot), "of all.sql/public/tables/orders/data.sql").contains("grün"));
+}
+
+#[test]
+fn a_database_of_postgresql_in_two_appended_dumps_is_refused() {
+    let (server, place) = (postgres(), TestRepository::new());
+    let named = server.dump("pg_dump", &["--create", "north"]);
+    let alone = server.dump("pg_dump", &["north"]);
+    let all = server.dump("pg_dumpall", &["--no-role-passwords"]);
+    let refusal = |dumps: &[&[u8]]| match ingest_appended(&place, dumps, DumpRules::default()) {
+        Err(error @ Error::Invalid { .. }) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let said = "database \"north\" is not usable: both \"all.sql\" and dump 2 in \"all.sql\" dump it";
+    assert_eq!(refusal(&[&named, &named]), said);
+    assert_eq!(refusal(&[&all, &named]), said);
+    assert_eq!(refusal(&[&named, &all]), said);
+    let nameless = refusal(&[&alone, &alone]);
+    assert!(nameless.starts_with(&said.replace("north", "of all.sql")), "{nameless}");
+    assert!(nameless.contains("files of their own") && nameless.contains("--database"), "{nameless}");
 }
 
 #[test]

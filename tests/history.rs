@@ -67,7 +67,7 @@ fn try_history(place: &TestRepository, table: &str, key: &str) -> Result<History
         history.bytes.push(Counters::get(&monitor.counters.bytes_read));
         Ok(())
     };
-    let has_row = row_history(&place.repository, &snapshots, table.as_bytes(), &values, &monitor, &mut give)?;
+    let has_row = row_history(&place.repository, &snapshots, table.as_bytes(), None, &values, &monitor, &mut give)?;
     history.has_row = has_row;
     history.bytes_in_all = Counters::get(&monitor.counters.bytes_read);
     history.notes = monitor.notes.into_inner().unwrap();
@@ -290,6 +290,73 @@ fn a_table_that_nothing_orders_is_scanned_and_that_is_said() {
 }
 
 #[test]
+fn a_row_without_a_key_is_found_by_the_columns_that_are_named() {
+    let place = TestRepository::new();
+    let table = "`day` date,\n  `host` varchar(20),\n  `load` int";
+    let make =
+        |definition: &str, rows: &[String]| format!("shop@{}", ingest(&place, &dump(definition, rows)).manifest.name);
+    let found = |words: &[&str]| place.yesterfs(&[&["history", "shop", "shop.t"], words].concat());
+    // More than is looked at around a place.
+    let mut rows: Vec<String> =
+        (0..40_000).map(|at| format!("('2026-11-20','db{}',{at})", at * 7919 % 40_000)).collect();
+    let at = rows.iter().position(|row| row.contains("'db777'")).unwrap();
+    let first = make(table, &rows);
+    rows[at] = "('2026-11-20','db777',5)".into();
+    let second = make(table, &rows);
+    rows.remove(10);
+    let _third = make(table, &rows);
+    rows.swap(100, at - 1);
+    rows[100] = "('2026-11-20','db777',6)".into();
+    let fourth = make(table, &rows);
+    let (told, notes, code) = found(&["--by", "day,host", "--key", "2026-11-20,db777"]);
+    let lines: Vec<&str> = told.lines().collect();
+    let seen = rows_seen(&lines);
+    assert_eq!(seen, [format!("{fourth}: updated"), format!("{second}: updated"), format!("{first}: seen")], "{told}");
+    assert!(lines.contains(&"    load: 5 -> 6") && code == Some(0), "{told}");
+    assert!(notes.contains("reading all of shop.t: nothing tells where the row would be"), "{notes}");
+    // What it was named by is not enough, there is no such column, or as many values.
+    let refused = |words: &[&str], part: &str| {
+        let (_, told, code) = found(words);
+        assert!(told.contains(part) && code == Some(2), "{words:?}: {told}");
+    };
+    refused(&["--by", "day", "--key", "2026-11-20"], "several of its rows have these values; name more columns");
+    refused(&["--by", "hast", "--key", "db777"], "no such column; it has day, host, load");
+    refused(&["--by", "day,host", "--key", "db777"], "the key of shop.t is day, host");
+    refused(&["--by", "host", "--key", "db40001"], "no row \"db40001\"");
+    refused(&["--key", "db777"], "name the columns to find the row by: --by");
+    // Where an older snapshot has no such column, the history ends.
+    let place = TestRepository::new();
+    let make = |definition: &str, row: &str| ingest(&place, &dump(definition, &[row.into()]));
+    make("`day` date", "('2026-11-20')");
+    make(table, "('2026-11-20','db1',1)");
+    let (told, notes, _) = place.yesterfs(&["history", "shop.t", "--by", "host", "--key", "db1"]);
+    assert!(
+        told.contains(": seen\n") && notes.contains("shop.t lacks columns, by which the row cannot be found"),
+        "{told}{notes}"
+    );
+}
+
+/// The lines that say what happened in a snapshot.
+fn rows_seen<'t>(lines: &[&'t str]) -> Vec<&'t str> {
+    lines.iter().copied().filter(|line| line.starts_with("shop@")).collect()
+}
+
+#[test]
+fn a_dump_that_does_not_tell_the_key_is_followed_by_what_is_named() {
+    let place = TestRepository::new();
+    let of = |state: &str| {
+        let whole = String::from_utf8(dump(DEFINITION, &[row(7, state), row(8, "new")])).unwrap();
+        let (start, end) = (whole.find("CREATE TABLE").unwrap(), whole.find("INSERT").unwrap());
+        [&whole[..start], &whole[end..]].concat()
+    };
+    ["new", "paid"].iter().for_each(|state| drop(ingest(&place, of(state).as_bytes())));
+    let (_, told, code) = place.yesterfs(&["history", "shop.t", "--key", "7"]);
+    assert!(told.contains("--by") && code == Some(2), "{told}");
+    let (told, notes, code) = place.yesterfs(&["history", "shop.t", "--by", "1", "--key", "7"]);
+    assert!(told.contains("'new' -> 'paid'") && code == Some(0), "{told}{notes}");
+}
+
+#[test]
 fn rows_of_postgres_are_followed_alike() {
     let (server, place) = (Postgres::start(), TestRepository::new());
     server.run(
@@ -369,10 +436,15 @@ fn tables_come_go_and_are_made_in_another_way() {
     let error = try_history(&place, "shop.t", "1,2").unwrap_err();
     assert!(error.to_string().contains("the key of shop.t is id"), "{error}");
     let snapshots: Vec<Arc<Snapshot>> = place.repository.catalog().choices("shop").rev().cloned().collect();
-    let missing =
-        row_history(&place.repository, &snapshots, b"shop.none", &[b"1".to_vec()], &Recorder::default(), &mut |_| {
-            Ok(())
-        });
+    let missing = row_history(
+        &place.repository,
+        &snapshots,
+        b"shop.none",
+        None,
+        &[b"1".to_vec()],
+        &Recorder::default(),
+        &mut |_| Ok(()),
+    );
     let error = missing.unwrap_err();
     assert!(matches!(error, Error::NotFound { what: "table", .. }) && error.kind() == ErrorKind::NotFound, "{error}");
 }

@@ -44,7 +44,7 @@ fn try_history(place: &TestRepository, collection: &str, id: &str) -> Result<His
         Ok(())
     };
     let values = [id.as_bytes().to_vec()];
-    row_history(&place.repository, &snapshots, collection.as_bytes(), &values, &monitor, &mut give)?;
+    row_history(&place.repository, &snapshots, collection.as_bytes(), None, &values, &monitor, &mut give)?;
     history.bytes = Counters::get(&monitor.counters.bytes_read);
     history.notes = monitor.notes.into_inner().unwrap();
     Ok(history)

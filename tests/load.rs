@@ -51,6 +51,31 @@ fn a_whole_dump_comes_back_into_another_server() {
 }
 
 #[test]
+fn a_load_tells_of_its_progress() {
+    let (server, stage) = (MariaDb::start(), Stage::new());
+    server.run("", "CREATE DATABASE shop; USE shop; CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t SELECT seq FROM seq_1_to_9000");
+    let dump = String::from_utf8(server.dump(&["--databases", "shop"])).unwrap();
+    let slow = dump.replacen("UNLOCK TABLES;", "UNLOCK TABLES;\nDO SLEEP(2.5);", 1);
+    ingest(&stage, slow.as_bytes());
+    let other = MariaDb::start();
+    let printed = restored(&restore(&stage, &other, &["--json"]));
+    let records: Vec<serde_json::Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (last, before) = records.split_last().unwrap();
+    assert_eq!((&last["type"], &last["bytes"]), (&"load".into(), &slow.len().into()));
+    assert!(!before.is_empty() && before.iter().all(|record| record["type"] == "progress"), "{printed}");
+    // All rows were given to a client before the last one was told.
+    let told = before.last().unwrap();
+    let [given, expected] = ["bytes", "bytes_expected"].map(|name| told[name].as_u64().unwrap());
+    assert!(given > slow.len() as u64 / 2 && given <= expected && expected >= slow.len() as u64, "{printed}");
+    // Without a terminal, as a line every few seconds.
+    ingest(&stage, slow.replace("SLEEP(2.5)", "SLEEP(5.5)").as_bytes());
+    let output = restore(&stage, &other, &["--overwrite"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let is_told = |line: &str| line.starts_with("yesterfs: ") && line.contains(" KiB of ") && line.contains(" KiB/s");
+    assert!(said.lines().any(is_told), "{output:?}");
+}
+
+#[test]
 fn what_only_the_server_has_is_not_dropped_and_what_both_have_is_not_replaced() {
     let (server, stage) = (MariaDb::start(), Stage::new());
     let make =

@@ -177,6 +177,46 @@ fn each_dump_of_postgresql_goes_into_the_database_of_its_name() {
 }
 
 #[test]
+fn dumps_of_postgresql_that_follow_one_another_go_each_into_its_own() {
+    let (server, stage) = (Postgres::start(), Stage::new());
+    server.run("postgres", "CREATE ROLE app");
+    for database in ["north", "south", "east"] {
+        server.run("postgres", format!("CREATE DATABASE {database} TEMPLATE template0"));
+        let rows =
+            "INSERT INTO orders SELECT i, repeat(md5(current_database() || i), 8) FROM generate_series(1, 20000) i";
+        let table = "CREATE TABLE orders (id serial PRIMARY KEY, note text)";
+        server.run(database, format!("{table}; ALTER TABLE orders OWNER TO app; {rows}"));
+    }
+    let globals = server.dump("pg_dumpall", &["--globals-only", "--no-role-passwords"]);
+    let [north, east] = ["north", "east"].map(|name| server.dump("pg_dump", &["--create", name]));
+    let file = stage.path("south.sql");
+    let south = server.dump("pg_dump", &["south"]);
+    for dumps in [[&globals, &north, &south, &east], [&south, &globals, &east, &north]] {
+        fs::write(&file, dumps.map(|dump| &dump[..]).concat()).unwrap();
+        // What comes first may need roles that come later.
+        let first = std::ptr::eq(dumps[0], &south);
+        ingest(&stage, "postgres", &file);
+        for threads in ["1", "3"] {
+            let other = Postgres::start();
+            if first {
+                other.run("postgres", "CREATE ROLE app");
+            }
+            restored(&restore_into(&stage, &other.url(""), &["--threads", threads]));
+            for database in ["north", "south", "east"] {
+                assert_eq!(content(&other, database, &[]), content(&server, database, &[]), "{database}");
+            }
+        }
+    }
+    fs::write(&file, [&globals[..], &north, &south, &east].concat()).unwrap();
+    ingest(&stage, "postgres", &file);
+    let printed = drilled(&stage, "postgres");
+    assert!(
+        printed.contains("south.public.orders: 20,000 rows, equal") && printed.contains("equal: 3 tables"),
+        "{printed}"
+    );
+}
+
+#[test]
 fn a_database_that_is_called_like_an_option_is_none() {
     let (server, other, stage) = (MariaDb::start(), MariaDb::start(), Stage::new());
     server.run("", EAST);

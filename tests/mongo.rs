@@ -90,14 +90,16 @@ fn a_directory_is_kept_as_it_is() {
     let place = TestRepository::new();
     let found = dumped(&place, directory(&fixture("directory")));
     assert_eq!(found.members(), files_of(&fixture("directory")));
-    assert_eq!((found.manifest.kind, found.manifest.status), (SnapshotKind::Mongo, SnapshotStatus::Complete));
+    // Nothing in it tells that its program came to its end.
+    assert_eq!((found.manifest.kind, found.manifest.status), (SnapshotKind::Mongo, SnapshotStatus::Unverified));
+    assert!(found.fact("status_reason").unwrap().starts_with("such dumps have no mark at their end"));
     let facts = ["server_version", "program", "collections", "documents"].map(|name| found.fact(name).unwrap());
     assert_eq!(facts, ["8.2.11", "mongodump 100.18.0", "16", "2035"]);
     assert!(found.fact("consistency").unwrap().starts_with("none: it was dumped without --oplog"));
     let collections = found.text("_meta/collections");
     assert!(collections.contains("98693 300 410 shop/orders.bson\n"), "{collections}");
     assert_eq!(collections.lines().count(), 16);
-    assert!(found.text("_meta/status.json").contains("\"status\": \"complete\""));
+    assert!(found.text("_meta/status.json").contains("\"status\": \"unverified\""));
     let permissions = |path: &str| found.nodes[path].permissions;
     assert_eq!((permissions(""), permissions("shop"), permissions("shop/orders.bson")), (0o700, 0o700, 0o600));
     assert_sound(&place.reopen().unwrap());
@@ -255,7 +257,7 @@ fn a_compressed_directory_becomes_a_plain_one() {
     dumped(&place, directory(&fixture("directory")));
     let without = MongoOptions { original: OriginalPolicy::Drop, ..options(directory(&fixture("directory-gzip"))) };
     let found = Dumped::of(&place, without).unwrap();
-    assert_eq!((found.members(), found.manifest.status), (plain.clone(), SnapshotStatus::Complete));
+    assert_eq!((found.members(), found.manifest.status), (plain.clone(), SnapshotStatus::Unverified));
     assert!(found.manifest.bytes_new < 4096, "{} new bytes", found.manifest.bytes_new);
     assert_eq!((found.fact("server_version"), found.fact("documents")), (Some("8.2.11"), Some("2035")));
     // Usually nothing is lost.
@@ -285,6 +287,7 @@ fn a_compressed_directory_becomes_a_plain_one() {
     let found = dumped(&place, directory(&at));
     assert!(found.files["oplog.bson"] == oplog && found.files["_original/oplog.bson"] == gzip("-6", &oplog));
     assert!(found.fact("oplog_last").is_some());
+    assert_eq!(found.manifest.status, SnapshotStatus::Complete, "the operations come last");
     // One file is cut short.
     let mut cut = compressed["shop/orders.bson.gz"].clone();
     cut.truncate(20_000);
@@ -464,6 +467,11 @@ fn damage_is_told_with_its_place() {
     // Bytes behind the end.
     let bytes = [&std::fs::read(fixture("all.archive")).unwrap()[..], b"garbage!"].concat();
     assert!(refused(&place, &bytes).contains("is no length of a document"));
+    // Appended to one another they are none: whoever reads one ends there.
+    let genuine = std::fs::read(fixture("all.archive")).unwrap();
+    let reason = refused(&place, &[&genuine[..], &genuine].concat());
+    assert!(reason.contains("several make one snapshot as files of their own"), "{reason}");
+    assert!(reason.contains(&format!("(at byte {})", genuine.len())), "{reason}");
 }
 
 #[test]
@@ -539,7 +547,7 @@ fn what_has_its_documents_or_metadata_elsewhere_is_whole() {
     let at = place.path("dump");
     write_files(&at, &files);
     let found = dumped(&place, directory(&at));
-    assert_eq!((found.members(), found.manifest.status), (files, SnapshotStatus::Complete));
+    assert_eq!((found.members(), found.manifest.status), (files, SnapshotStatus::Unverified));
     assert_eq!(found.fact("server_version"), Some("7.0.1"));
     let mut series = collection("shop", "ts", one.clone());
     series.kind = "timeseries";
@@ -562,21 +570,27 @@ fn what_has_its_documents_or_metadata_elsewhere_is_whole() {
 fn names_become_those_of_mongodump() {
     let place = TestRepository::new();
     let long = "n".repeat(255);
-    let names = ["with space", "sl/ash%", "é$x", ".", "", &long];
+    let names = ["with space", "sl/ash%", "é$x", ".", "", "a\0b", &long];
     let mut listed: Vec<_> = names.iter().map(|name| collection("shop", name, documents(1, 2, 300))).collect();
     listed.extend(["a/b", "_meta", "prelude.json", ""].map(|name| collection(name, "c", documents(2, 1, 5))));
+    // Another one than "a\0b" of "shop".
+    listed.push(collection("shop\0a", "b", documents(3, 1, 5)));
     let order: Vec<usize> = (0..listed.len()).collect();
     let bytes = pack(&listed, &by_turns(&listed, &order, 1));
     let found = dumped(&place, archive(&bytes));
     found.assert_parts_are(&bytes);
     let long = format!("shop/{}%24qoAhuhIUgG0upmoPvB2pdX8BKHw.bson", "n".repeat(208));
-    for path in
-        ["shop/with+space.bson", "shop/sl%2Fash%25.bson", "shop/%C3%A9%24x.bson", "shop/..bson", "shop/%.bson", &long]
-            .into_iter()
-            .chain(["a%2Fb/c.bson", "%5Fmeta/c.bson", "%70relude.json/c.bson", "%/c.bson"])
-    {
+    let escaped = ["shop/with+space.bson", "shop/sl%2Fash%25.bson", "shop/%C3%A9%24x.bson", "shop/a%00b.bson"];
+    let odd = ["shop/..bson", "shop/%.bson", &long];
+    let databases = ["a%2Fb/c.bson", "%5Fmeta/c.bson", "%70relude.json/c.bson", "%/c.bson", "shop%00a/b.bson"];
+    for path in escaped.into_iter().chain(odd).chain(databases) {
         assert!(found.files.contains_key(path), "no {path} among {:?}", found.files.keys());
     }
+    let documents_of = |database: &str, name: &str| {
+        &listed.iter().find(|it| it.database == database && it.name == name).unwrap().documents
+    };
+    assert!(&found.files["shop/a%00b.bson"] == documents_of("shop", "a\0b"));
+    assert!(&found.files["shop%00a/b.bson"] == documents_of("shop\0a", "b"));
     // Directories keep the names that they have.
     let at = place.path("dump");
     let files: BTreeMap<_, _> = found.members();

@@ -338,6 +338,11 @@ fn what_a_command_writes_to_a_file_is_taken_from_there() {
     let from = fixture("directory");
     let program = stand_in(&stage, "mongodump", &format!("rm -rf dump; cp -r '{}' dump", from.display()));
     assert!(collections(&stage, &["--", &program, "--db", "shop"], b"").contains("shop/orders.bson"));
+    assert!(stage.succeed(&["show", "nights", "--json"]).contains("\"status\":\"complete\""));
+    // The same of which nobody saw the end.
+    assert!(collections(&stage, &["dump"], b"").contains("shop/orders.bson"));
+    let shown = stage.succeed(&["show", "nights", "--json"]);
+    assert!(shown.contains("\"status\":\"unverified\""), "{shown}");
     let program = stand_in(&stage, "mongodump", &format!("cp '{}' a.archive", fixture("all.archive").display()));
     assert!(collections(&stage, &["--", &program, "--archive=a.archive"], b"").contains("shop/orders.bson"));
     assert!(stage.succeed(&["ls", "nights:/_original"]).contains("dump.archive"));

@@ -75,6 +75,37 @@ fn with_form(words: FieldWords, options: DumpOptions) -> DumpOptions {
 }
 
 #[test]
+fn a_directory_for_each_database_makes_one_snapshot() {
+    let (server, other, stage) = (MariaDb::start(), MariaDb::start(), Stage::new());
+    server.run(
+        "",
+        "CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY); INSERT INTO shop.t VALUES (1), (2);
+         CREATE DATABASE crm; CREATE TABLE crm.t (note TEXT); INSERT INTO crm.t VALUES ('a,b')",
+    );
+    let all = stage.make_directory("all");
+    for database in ["shop", "crm"] {
+        let directory = all.join(database);
+        std::fs::create_dir(&directory).unwrap();
+        let tab = format!("--tab={}", directory.display());
+        let words = server.dump_command(&[&tab, "--fields-terminated-by=,", database]);
+        let words: Vec<_> = words.into_iter().filter(|word| word != "--default-character-set=utf8mb4").collect();
+        succeed(Command::new(&words[0]).args(&words[1..]).output().unwrap(), "mariadb-dump");
+    }
+    std::fs::write(all.join("notes.txt"), b"no dump").unwrap();
+    let ingest = ["ingest", "mysql", "--source", "shop", "--fields-terminated-by=,", all.to_str().unwrap()];
+    for told in [&[][..], &["--format", "tab"]] {
+        stage.succeed(&[&ingest[..], told].concat());
+        assert_eq!(stage.succeed(&["cat", "shop:/_meta/inputs"]).lines().count(), 2);
+        assert!(stage.succeed(&["show", "shop", "--json"]).contains("\"status\":\"unverified\""));
+        restored(&restore_into(&stage, &other.url(""), &[]));
+        for (database, table) in [("shop", "SELECT * FROM t"), ("crm", "SELECT * FROM t")] {
+            assert_eq!(other.run(database, table), server.run(database, table), "{database}");
+            other.run("", format!("DROP DATABASE {database}"));
+        }
+    }
+}
+
+#[test]
 fn a_directory_of_rows_becomes_the_tree_of_a_dump() {
     let (server, place) = (server(), TestRepository::new());
     let directory = place.path("tab");

@@ -184,7 +184,10 @@ fn records_without_an_id_are_compared_by_columns_or_as_wholes() {
     let row = place.yesterfs(&["rows", "shop", "shop.orders", "--by", "1", "--key", "S1"]).0;
     assert_eq!(row, "1: S1\n2: z\n");
     let (_, told, code) = place.yesterfs(&["history", "shop", "shop.orders", "--key", "S1"]);
-    assert!(told.contains("it has no key; name the columns") && code == Some(2), "{told}");
+    assert!(told.contains("it has no key; name the columns to find the row by: --by") && code == Some(2), "{told}");
+    let (told, _, code) = place.yesterfs(&["history", "shop", "shop.orders", "--by", "1", "--key", "S1"]);
+    let lines: Vec<&str> = told.lines().filter(|line| !line.starts_with("shop@")).collect();
+    assert_eq!((lines, code), (vec!["    2: x -> z", "    1: S1", "    2: x"], Some(0)), "{told}");
 }
 
 #[test]

@@ -346,6 +346,10 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "files_of_rows_may_be_compressed",
     ),
     (
+        "A directory with such ones in it, one for each database, makes one snapshot of all.",
+        "a_directory_for_each_database_makes_one_snapshot",
+    ),
+    (
         "How its rows are written tell `--fields-terminated-by`, `--fields-enclosed-by`, `--fields-escaped-by` and `--lines-terminated-by`, as they were told to the dump.",
         "the_form_of_rows_is_told_as_it_was_told_to_the_dump",
     ),
@@ -710,6 +714,10 @@ const PROMISES_OF_POSTGRES: &[(&str, &str)] = &[
         "a_dump_that_names_no_database_gets_one",
     ),
     (
+        "So it is of each dump where several follow one another; two that name no database are two dumps of one, which are refused.",
+        "a_database_of_postgresql_in_two_appended_dumps_is_refused",
+    ),
+    (
         "Of what `pg_dump` writes for `pg_restore` (`-Fd`, `-Ft`, `-Fc`), `dump.sql` is the text that `pg_restore --file=-` makes of it, but for the key of `\\restrict`, and all else is made of that.",
         "an_archive_is_the_text_that_pg_restore_makes_of_it",
     ),
@@ -856,9 +864,17 @@ const PROMISES_OF_MONGO: &[(&str, &str)] = &[
         "damage_is_told_with_its_place",
     ),
     (
-        "A directory is complete where every file of documents ends with a document and has its metadata, and all metadata \
-         but those of views have their documents.",
+        "A directory is incomplete where a file of documents does not end with a document or lacks its metadata, and where \
+         metadata, but for those of views, lack their documents.",
         "a_directory_that_is_not_whole_is_refused",
+    ),
+    (
+        "Else it is complete if it comes from a command that ended well, or has an oplog, which `mongodump` writes last.",
+        "what_a_command_writes_to_a_file_is_taken_from_there",
+    ),
+    (
+        "Any other directory is unverified, since a `mongodump` that was killed may leave the same.",
+        "a_directory_is_kept_as_it_is",
     ),
     (
         "A dump that is not complete, and one whose command failed, makes no snapshot.",

@@ -16,6 +16,8 @@ use yesterfs::error::{Error, Result};
 use yesterfs::ingest::stream::{StreamInput, StreamOptions, StreamSpec, ingest_streams};
 use yesterfs::ingest::{IngestOptions, IngestReport};
 use yesterfs::progress::{Counters, Monitor, Recorder};
+use yesterfs::repository::content::ChunkClass;
+use yesterfs::repository::node::NodeKind;
 use yesterfs::repository::snapshot::{SnapshotKind, SnapshotStatus};
 
 fn command(name: &str, words: &[&str]) -> StreamSpec {
@@ -75,6 +77,21 @@ fn what_a_command_prints_becomes_a_file() {
     // Dumps hold what permissions guarded in the database.
     assert_eq!((node.permissions, tree[&b""[..]].0.permissions), (0o600, 0o700));
     assert_eq!(tree.len(), 2);
+}
+
+#[test]
+fn its_first_bytes_tell_how_a_stream_is_cut_and_that_stays() {
+    let place = TestRepository::new();
+    let streams = || vec![reader("noise", Cursor::new(support::noise(3, 100_000))), shell("text", "seq 30000")];
+    let class = |tree: &StoredTree, name: &[u8]| match &tree[name].0.kind {
+        NodeKind::File { content, .. } => content.class,
+        _ => panic!("no file"),
+    };
+    let first = ingest(&place, streams()).unwrap();
+    assert_eq!((class(&first, b"noise"), class(&first, b"text")), (ChunkClass::Large, ChunkClass::Small));
+    // Or all of it would be stored anew.
+    let zero_first = shell("text", r"printf '\0'; seq 30000");
+    assert_eq!(class(&ingest(&place, vec![zero_first]).unwrap(), b"text"), ChunkClass::Small);
 }
 
 #[test]

@@ -192,7 +192,8 @@ fn a_name_that_another_writer_took_is_not_written_over() {
         let mut pack = PackWriter::start(&backend, name, PackKind::Data).unwrap();
         let mut record = Encoder::new();
         encode_record(Codec::Raw, plain.len(), &[], plain, &mut record);
-        let encoded = EncodedChunk { form: ChunkForm::Record, bytes: &record.bytes, bases: &[], lists: &[] };
+        let encoded =
+            EncodedChunk { form: ChunkForm::Record, bytes: &record.bytes, plain: &[], bases: &[], lists: &[] };
         pack.append(ChunkId::of(plain), plain.len() as u32, &encoded).unwrap();
         pack.finish().map(|pack| write_segment(&backend, name, &[pack.summary]))
     };

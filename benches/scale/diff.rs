@@ -10,8 +10,8 @@ use yesterfs::repository::session::WriteSession;
 use yesterfs::repository::tree::Witness;
 
 use crate::made::{at_hour, content, manifest, node, open, put_file, writer_beside};
-use crate::median;
 use crate::support::{Noise, Size, Workplace, report};
+use crate::{expect_within, median};
 
 const DIRECTORIES: usize = 1000;
 const FILES: usize = 1000;
@@ -22,6 +22,8 @@ const FILE_BYTES: usize = 300;
 
 /// How many files differ between the first snapshot and the ones after it.
 const CHANGED: [usize; 4] = [10, 1_000, 10_000, 100_000];
+/// So many that differ shall take less than so many milliseconds.
+const GOAL: (usize, f64) = (1_000, 100.0);
 
 pub fn run(workplace: &Workplace) {
     crate::make("make-diff", workplace);
@@ -30,6 +32,9 @@ pub fn run(workplace: &Workplace) {
             (format!("tree@latest~{}", CHANGED.len()), format!("tree@latest~{}", CHANGED.len() - 1 - number));
         let taken = median(|| workplace.run(&["diff", "--stat", &old, &new], 1));
         report(&format!("diff, {changed} of a million differ"), Size::Entries(changed as u64), &taken);
+        if changed == GOAL.0 {
+            expect_within("diff", taken.seconds * 1e3, GOAL.1);
+        }
         let mut command = workplace.command(["diff", "--json", &old, &new]);
         let output = command.stdout(Stdio::piped()).output().expect("the binary").stdout;
         let text = String::from_utf8_lossy(&output);

@@ -81,7 +81,8 @@ pub fn put_file(session: &WriteSession, noise: &mut Noise, length: usize) -> Chu
     let id = ChunkId::of(&bytes);
     let mut lane = session.chunks().data_lane(None);
     let chunk = BatchedChunk::new(0..bytes.len(), Some(id), false, BaseHint::default());
-    lane.submit(ChunkBatch::new(bytes, vec![chunk])).and_then(|()| lane.release()).expect("a chunk");
+    lane.submit(ChunkBatch::new(bytes, vec![chunk]));
+    lane.release().expect("a chunk");
     id
 }
 

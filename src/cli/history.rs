@@ -25,7 +25,8 @@ use super::rows::end_of_search;
 const EXAMPLES: &str = "\
 Examples:
   yesterfs history shop shop.orders --key 42
-  yesterfs history shop.positions --key 42,3 --json";
+  yesterfs history shop.positions --key 42,3 --json
+  yesterfs history shop shop.log --by day,host --key 2026-11-20,db1";
 
 /// Print all versions of a row of a dump, the newest first
 ///
@@ -43,9 +44,14 @@ pub struct History {
     /// The table, or the collection: shop.orders
     table: OsString,
 
-    /// The value of its key, or of each column of it
+    /// The value of its key, or of each column of it, or of --by
     #[arg(long, value_delimiter = ',', required = true, value_name = "VALUE", allow_hyphen_values = true)]
     key: Vec<OsString>,
+
+    /// Columns to find the row by, instead of the table's own key: for a table without one, or a dump that does not tell it. All rows
+    /// are read of each snapshot where something changed near the row; several that have these values are refused
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
+    by: Option<Vec<OsString>>,
 
     /// Print a JSON object a snapshot
     #[arg(long)]
@@ -56,11 +62,13 @@ pub fn run(args: History, invocation: &Invocation) -> CommandResult {
     let terminal = invocation.start_progress(Show::Nothing, args.json)?;
     let repository = invocation.open(terminal.clone())?;
     let snapshots = args.snapshots(&repository.catalog())?;
-    let values: Vec<Vec<u8>> = args.key.iter().map(|value| value.as_bytes().to_vec()).collect();
+    let bytes = |words: &[OsString]| words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
+    let (by, values) = (args.by.as_deref().map(bytes), bytes(&args.key));
     let (mut output, mut failed) = (Output::default(), Ok(()));
     let mut give = |step: &HistoryStep| -> Result<()> { printed(&mut failed, args.print(step, &mut output)) };
     let monitor: &dyn Monitor = terminal.as_ref();
-    let result = row_history(&repository, &snapshots, args.table.as_bytes(), &values, monitor, &mut give);
+    let result =
+        row_history(&repository, &snapshots, args.table.as_bytes(), by.as_deref(), &values, monitor, &mut give);
     terminal.finish();
     failed?;
     output.flush()?;

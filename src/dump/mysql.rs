@@ -449,6 +449,7 @@ impl<F: FnMut(Event)> Sink for Telling<'_, F> {
         self.sections.last_insert.extend_from_slice(text);
     }
 
+    #[inline]
     fn row(&mut self, start: u64) {
         self.sections.row_marks.row(start);
         (self.tell)(Event::Row(start));

@@ -16,6 +16,7 @@ mod ownership;
 mod part;
 mod phrase;
 mod place;
+mod progress;
 mod relations;
 mod remark;
 mod rename;
@@ -57,10 +58,10 @@ pub use self::table::{each_statement, owns_sequence, parents, sequence_value, ta
 pub use self::tablespaces::{Resettler, tablespace_directory};
 pub use self::words::{QualifiedName, Words};
 
-use self::ends::EndedIn;
 use self::facts::{BEGINNING_BYTES, is_of_mysql};
 use self::lexer::{Lexer, Sink};
 use self::needs::roles;
+use self::progress::{Beginning, Progress};
 use self::relations::Relations;
 use self::remark::{Remark, Title, connected_to, remark};
 use self::row_marks::RowMarksFinder;
@@ -82,6 +83,8 @@ pub enum Event {
     Needs(Vec<Need>),
     /// The table has this sequence: one is not made without the other.
     Owns { table: Object, sequence: Object },
+    /// A dump ended, and another one begins, that is none of a whole server's.
+    NextDump,
 }
 
 /// Reads one dump.
@@ -106,7 +109,7 @@ impl PostgresDump {
         let mut telling = Telling { sections: &mut self.sections, tell };
         let ended_in = self.lexer.finish(&mut telling);
         telling.settle();
-        self.sections.facts.end = self.sections.end(ended_in);
+        self.sections.facts.end = self.sections.progress.finish(ended_in);
         self.sections.facts.row_marks = self.sections.row_marks.finish();
         self.sections.facts.is_of_mysql = is_of_mysql(&self.beginning);
         self.sections.facts
@@ -143,17 +146,6 @@ struct Sections {
     letters: Letters,
 }
 
-/// How far a dump is from being complete.
-#[derive(Default)]
-struct Progress {
-    has_begun: bool,
-    /// Its last words are those that end a dump.
-    has_ended: bool,
-    is_in_cluster: bool,
-    /// What `\restrict` told; `\unrestrict` must tell the same.
-    restriction: Option<Vec<u8>>,
-}
-
 /// [`Sections`] with somebody to tell.
 struct Telling<'a, F> {
     sections: &'a mut Sections,
@@ -163,18 +155,6 @@ struct Telling<'a, F> {
 impl Sections {
     fn is_in(&self, kind: PartKind) -> bool {
         self.present.as_ref().is_some_and(|present| present.kind == kind)
-    }
-
-    /// What the end of the dump shows of its being whole.
-    fn end(&self, ended_in: EndedIn) -> DumpEnd {
-        let Progress { has_begun, has_ended, is_in_cluster, restriction } = &self.progress;
-        match ended_in {
-            EndedIn::Statement => DumpEnd::InStatement,
-            EndedIn::Rows => DumpEnd::InRows,
-            EndedIn::Nothing if *has_ended && !is_in_cluster && restriction.is_none() => DumpEnd::Trailer,
-            EndedIn::Nothing if !has_begun && !has_ended => DumpEnd::Unmarked,
-            EndedIn::Nothing => DumpEnd::NoTrailer,
-        }
     }
 
     /// A name with the schema that it is in.
@@ -380,9 +360,22 @@ impl<F: FnMut(Event)> Telling<'_, F> {
         self.tell(Event::Owns { table, sequence });
     }
 
+    /// The first line of a dump came. Dumps may follow one another.
+    fn begin_dump(&mut self, start: u64, of_cluster: bool) {
+        let Beginning { is_another, forgets_database } = self.sections.progress.begin(of_cluster);
+        self.settle_rows();
+        self.resolve(start, global(PartKind::Header));
+        if is_another {
+            self.tell(Event::NextDump);
+        }
+        if forgets_database {
+            self.connect(start, None);
+        }
+    }
+
     /// Another session begins.
-    fn connect(&mut self, start: u64, database: Vec<u8>) {
-        self.sections.database = Some(database);
+    fn connect(&mut self, start: u64, database: Option<Vec<u8>>) {
+        self.sections.database = database;
         self.sections.schema.clear();
         self.sections.relations = Relations::default();
         self.sections.facts.settings.reset(start);
@@ -400,20 +393,11 @@ impl<F: FnMut(Event)> Sink for Telling<'_, F> {
         let remark = remark(text);
         // What follows a line that tells something begins behind that, or two parts would begin at one place.
         self.sections.comment = Some((begin, behind)).filter(|_| matches!(remark, Remark::Other));
-        let progress = &mut self.sections.progress;
         match remark {
             Remark::Title(title) => self.title(begin, title),
-            // Dumps may follow one another.
-            Remark::Begins { of_cluster } => {
-                progress.has_begun = true;
-                progress.has_ended = false;
-                progress.is_in_cluster |= of_cluster;
-                self.settle_rows();
-                self.resolve(begin, global(PartKind::Header));
-            }
+            Remark::Begins { of_cluster } => self.begin_dump(begin, of_cluster),
             Remark::Ends { of_cluster } => {
-                progress.has_ended = true;
-                progress.is_in_cluster &= !of_cluster;
+                self.sections.progress.end(of_cluster);
                 self.settle_rows();
                 self.resolve(begin, global(PartKind::Footer));
             }
@@ -425,7 +409,7 @@ impl<F: FnMut(Event)> Sink for Telling<'_, F> {
     }
 
     fn statement(&mut self, start: u64, text: &[u8]) {
-        self.sections.progress.has_ended = false;
+        self.sections.progress.go_on();
         let belongs = statement(text);
         if matches!(belongs, Belongs::ToNext | Belongs::ToPrevious) && name_of_setting(text).is_some() {
             self.setting(start, text, &belongs);
@@ -435,7 +419,7 @@ impl<F: FnMut(Event)> Sink for Telling<'_, F> {
     }
 
     fn insert(&mut self, start: u64, text: &[u8]) {
-        self.sections.progress.has_ended = false;
+        self.sections.progress.go_on();
         let is_same = self.sections.last_insert == text;
         if is_same && self.sections.is_in(PartKind::Data) && self.sections.pending.start.is_none() {
             return;
@@ -453,19 +437,17 @@ impl<F: FnMut(Event)> Sink for Telling<'_, F> {
         let mut words = text.splitn(2, |byte| byte.is_ascii_whitespace());
         let (name, argument) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         match name {
-            b"\\restrict" => self.sections.progress.restriction = Some(argument.to_vec()),
+            b"\\restrict" => self.sections.progress.restrict(argument),
             b"\\unrestrict" => {
-                if self.sections.progress.restriction.as_deref() == Some(argument) {
-                    self.sections.progress.restriction = None;
-                }
+                self.sections.progress.unrestrict(argument);
                 if self.sections.is_in(PartKind::Footer) {
                     return self.settle();
                 }
             }
             b"\\connect" | b"\\c" => {
-                self.sections.progress.has_ended = false;
+                self.sections.progress.lead();
                 if let Some(database) = connected_to(argument) {
-                    self.connect(start, database);
+                    self.connect(start, Some(database));
                 }
             }
             _ => return self.settle(),

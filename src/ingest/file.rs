@@ -44,9 +44,6 @@ const READ_ATTEMPTS: u32 = 3;
 /// when it was clean, which it is half a minute after the last stamp, when the system has written it back.
 const SETTLED_AFTER_NANOS: i64 = 60_000_000_000;
 
-/// How many of the first bytes tell text from binary, as git does: a zero byte means binary.
-const SNIFF_BYTES: usize = 8000;
-
 /// Holes begin at multiples of this: no filesystem has smaller blocks.
 const HOLE_STEP_BYTES: usize = 512;
 
@@ -392,7 +389,7 @@ impl Capture<'_, '_, '_> {
         let wanted = usize::try_from(end).unwrap_or(usize::MAX).min(buffer.len());
         let got = rustix::io::retry_on_intr(|| rustix::io::pread(fd, &mut buffer[..wanted], 0));
         let first = got.map_err(source("read it"))?;
-        let class = previous.map_or_else(|| sniff(&buffer[..first.min(SNIFF_BYTES)]), |previous| previous.class);
+        let class = previous.map_or_else(|| ChunkClass::of(&buffer[..first]), |previous| previous.class);
         let previous = previous.map(|content| Predecessor::new(reading.session.chunks().store(), content));
         if first == buffer.len() {
             (self.at_length)();
@@ -457,8 +454,4 @@ pub(super) fn base_node(captured: &Captured, owners: &OwnerNames, xattrs: Xattrs
 fn is_settled(changed: Timestamp, started: Timestamp) -> bool {
     let nanos = |time: Timestamp| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
     nanos(changed) + i128::from(SETTLED_AFTER_NANOS) <= nanos(started)
-}
-
-fn sniff(first: &[u8]) -> ChunkClass {
-    if first.contains(&0) { ChunkClass::Large } else { ChunkClass::Small }
 }

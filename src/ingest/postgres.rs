@@ -67,6 +67,7 @@ impl Learned {
     fn note(&mut self, event: Event, notes: &mut Notes) {
         match event {
             Event::Row(start) => notes.row(self.start + start),
+            Event::NextDump => notes.next_dump(),
             Event::Part(part) => {
                 let (start, place) = (self.start + part.start, place_of(&part.object));
                 if part.object.kind.is_of_table() {
@@ -173,6 +174,9 @@ impl DumpFormat for Postgres {
             DumpEnd::InStatement => Ending::Cut("it ends within a statement"),
             DumpEnd::InRows => Ending::Cut("it ends within the rows of a table"),
             DumpEnd::NoTrailer => Ending::Cut("it does not end with \"-- PostgreSQL database dump complete\""),
+            DumpEnd::NoTrailerInside => {
+                Ending::Cut("one of the dumps in it does not end with \"-- PostgreSQL database dump complete\"")
+            }
             DumpEnd::Unmarked => Ending::Unmarked,
             DumpEnd::Trailer => Ending::Marked,
         }

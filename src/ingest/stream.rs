@@ -10,7 +10,7 @@ use crate::ingest::input::OpenInput;
 use crate::ingest::{IngestOptions, IngestReport, older_content, private_node};
 use crate::progress::{Counters, Monitor, Problem};
 use crate::repository::Repository;
-use crate::repository::content::{ChunkClass, Content};
+use crate::repository::content::Content;
 use crate::repository::content_writer::ContentWriter;
 use crate::repository::node::{DirectoryRoot, Node, NodeKind};
 use crate::repository::predecessor::Predecessor;
@@ -243,9 +243,11 @@ impl StreamReading<'_, '_> {
     fn store(&self, input: &mut OpenInput, lane: &mut DataLane, name: &str) -> Result<(Content, Vec<u8>)> {
         let chunks = self.session.chunks().store();
         let previous = older_content(chunks, self.parent.map(|parent| &parent.manifest.root), name.as_bytes());
+        let class = previous.as_ref().map(|previous| previous.class);
         let previous = previous.as_ref().map(|content| Predecessor::new(chunks, content));
-        let mut writer =
-            ContentWriter::new(lane, self.session, ChunkClass::Small, previous).with_relatives(&self.relatives);
+        let writer = ContentWriter::new(lane, self.session, class.unwrap_or_default(), previous);
+        let writer = if class.is_none() { writer.of_class_of_first_bytes() } else { writer };
+        let mut writer = writer.with_relatives(&self.relatives);
         let mut tail = Vec::new();
         let counters = self.monitor.counters();
         input.store(&mut writer, self.session, counters, self.clock, &|| self.is_given_up(), &mut |piece, _| {

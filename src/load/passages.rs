@@ -44,12 +44,10 @@ pub struct Leading {
     /// Parts in this file may do it.
     pub file: &'static str,
     pub leads: fn(&[u8]) -> bool,
-    /// A header may be that of another dump, which says anew where it leads.
-    pub is_told_anew: bool,
 }
 
-pub const BY_USE: Leading = Leading { file: DATABASE_FILE, leads: uses, is_told_anew: true };
-pub const BY_CONNECT: Leading = Leading { file: HEADER_FILE, leads: connects, is_told_anew: false };
+pub const BY_USE: Leading = Leading { file: DATABASE_FILE, leads: uses };
+pub const BY_CONNECT: Leading = Leading { file: HEADER_FILE, leads: connects };
 
 /// `USE`, or `CREATE DATABASE` before it. Titles and `ALTER DATABASE` lead nowhere.
 fn uses(text: &[u8]) -> bool {
@@ -108,7 +106,8 @@ impl<'d> PassageFinder<'d> {
         let is_header = directory == META_DIRECTORY.as_bytes() && file == HEADER_FILE.as_bytes();
         if is_header && self.header.is_none() {
             self.header = Some(range.start);
-            self.is_led &= !self.leading.is_told_anew;
+            // It may be that of another dump, which says anew where it leads.
+            self.is_led = false;
         }
         if !self.is_led && file == self.leading.file.as_bytes() && (self.leading.leads)(&read(&range)?) {
             self.is_led = true;
@@ -230,5 +229,10 @@ mod tests {
         // Behind it, one that does not.
         let more = [&parts[..], &[(HEADER, ""), ("c/tables/t/schema.sql", "")]].concat();
         assert_eq!(passages(&BY_USE, &[], &more), [(0, None), unnamed(50, "c")]);
+        let nameless = [(HEADER, ""), ("c/public/types.sql", ""), ("_meta/footer.sql", "")];
+        let both = [&connected[..], &[("_meta/footer.sql", "")], &nameless].concat();
+        assert_eq!(passages(&BY_CONNECT, &[], &both), [(0, None), unnamed(50, "c")]);
+        let both = [&nameless[..], &connected].concat();
+        assert_eq!(passages(&BY_CONNECT, &[], &both), [unnamed(0, "c")]);
     }
 }

@@ -37,6 +37,17 @@ pub enum ChunkClass {
     Large,
 }
 
+impl ChunkClass {
+    /// So many first bytes tell the class of a file.
+    pub const TOLD_BY_BYTES: usize = 8000;
+
+    /// The class of a file that begins so: a zero byte means that it is no text, as git sees it.
+    pub fn of(first: &[u8]) -> ChunkClass {
+        let first = &first[..first.len().min(ChunkClass::TOLD_BY_BYTES)];
+        if first.contains(&0) { ChunkClass::Large } else { ChunkClass::Small }
+    }
+}
+
 impl Content {
     /// # Errors
     /// Where its extents, which end at byte `end`, are not all of it.

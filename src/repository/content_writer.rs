@@ -43,6 +43,8 @@ pub struct ContentWriter<'l, 'w, 'a, 's, S: PageSink + ?Sized> {
 /// A content that is being written, without the lane that takes its chunks: several can be written by turns on one lane.
 pub struct UnfinishedContent<'s, S: PageSink + ?Sized> {
     class: ChunkClass,
+    /// The class is that of what is cut first.
+    awaits_class: bool,
     /// What the file held before.
     predecessor: Option<Predecessor<'s>>,
     /// Where one is looked for that has no predecessor.
@@ -70,6 +72,7 @@ impl<'s, S: PageSink + ?Sized> UnfinishedContent<'s, S> {
     pub fn new(pages: &'s S, class: ChunkClass, previous: Option<Predecessor<'s>>) -> Self {
         UnfinishedContent {
             class,
+            awaits_class: false,
             predecessor: previous,
             relatives: None,
             marks: CutMarks::default(),
@@ -88,6 +91,14 @@ impl<'s, S: PageSink + ?Sized> UnfinishedContent<'s, S> {
         UnfinishedContent { relatives: Some(relatives), ..self }
     }
 
+    /// The class is that of what is in the buffer, where it is not known yet.
+    fn settle_class(&mut self) {
+        if std::mem::take(&mut self.awaits_class) {
+            self.class = ChunkClass::of(&self.batch.bytes[..self.filled]);
+            self.extents.class = self.class;
+        }
+    }
+
     /// Where else the content is to be cut than by its bytes: marks count from its beginning, and must be set before the bytes
     /// around them are added.
     pub fn marks(&mut self) -> &mut CutMarks {
@@ -102,6 +113,7 @@ impl<'s, S: PageSink + ?Sized> UnfinishedContent<'s, S> {
 
     /// Cuts what is in the buffer; without `all`, leaves what more bytes could still lengthen.
     fn make_chunks(&mut self, all: bool) {
+        self.settle_class();
         if let Some(relatives) = self.relatives.take().filter(|_| self.predecessor.is_none() && self.at == 0) {
             self.predecessor = self.look_for_relative(relatives);
         }
@@ -165,6 +177,12 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
     /// The same; without a previous content, what is like its first chunks is taken for one.
     pub fn with_relatives(self, relatives: &'s Relatives<'s>) -> Self {
         ContentWriter { content: self.content.with_relatives(relatives), ..self }
+    }
+
+    /// The same; its first bytes tell its class.
+    pub fn of_class_of_first_bytes(mut self) -> Self {
+        self.content.awaits_class = true;
+        self
     }
 
     /// Goes on with a content.
@@ -258,7 +276,7 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
         content.cut = 0;
         let batch = std::mem::replace(&mut content.batch, next);
         content.under_way.push_back(std::mem::take(&mut content.holes));
-        self.lane.submit(batch)?;
+        self.lane.submit(batch);
         self.collect(false)
     }
 
@@ -284,6 +302,7 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
 
     /// Ends the content. Few bytes are kept inline.
     pub fn finish(mut self) -> Result<Content> {
+        self.content.settle_class();
         let content = &self.content;
         let is_short =
             content.filled <= CONTENT_INLINE_MAX_BYTES && content.batch.chunks.is_empty() && content.holes.is_empty();

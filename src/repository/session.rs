@@ -149,7 +149,11 @@ impl<'r> WriteSession<'r> {
         self.chunks.finish_open()?;
         manifest.bytes_stored = self.chunks.bytes_stored();
         let packs = self.chunks.take_finished();
-        let added = self.append_snapshot(manifest, &packs, now);
+        let added = match self.chunks.missing_beside(&packs) {
+            // A failure that nobody heeded; a snapshot would lack what is in it.
+            Some(pack) => Err(Error::corrupt(format!("pack {pack}"), "it was begun and never finished")),
+            None => self.append_snapshot(manifest, &packs, now),
+        };
         if added.is_err() {
             self.chunks.put_back(packs);
         }

@@ -54,15 +54,17 @@ impl HistoryStep<'_> {
 }
 
 /// Gives the snapshots, of these that come the newest first, in which the row of this key is another one than in the snapshot
-/// before, or the oldest that has it. Tells whether any has it. Snapshots of another kind of dump than the newest are left out,
-/// and so are dumps of MongoDB where that is of exports.
+/// before, or the oldest that has it: values as text, one for each column of `key`, or of the table's own key. Tells whether any has
+/// it. Snapshots of another kind of dump than the newest are left out, and so are dumps of MongoDB where that is of exports.
 ///
 /// # Errors
-/// [`Error::NotFound`] for a table that none has; [`Error::Invalid`] for the key, and where rows cannot be understood.
+/// [`Error::NotFound`] for a table that none has; [`Error::Invalid`] for the key, where two rows have these values in the columns of
+/// `key`, and where rows cannot be understood.
 pub fn row_history(
     repository: &Repository,
     snapshots: &[Arc<Snapshot>],
     table: &[u8],
+    key: Option<&[Vec<u8>]>,
     values: &[Vec<u8>],
     monitor: &dyn Monitor,
     give: &mut dyn FnMut(&HistoryStep) -> Result<()>,
@@ -73,7 +75,7 @@ pub fn row_history(
         snapshot.manifest.kind == newest.manifest.kind && TableLayout::of(&snapshot.manifest) == layout
     };
     let snapshots: Vec<&Snapshot> = snapshots.iter().map(|it| &**it).filter(is_alike).collect();
-    let walk = Walk { repository, table, monitor };
+    let walk = Walk { repository, table, by: key, monitor };
     if !matches!(layout, TableLayout::Collections(_)) {
         return walk.run(&snapshots, &RowKey::Values(values), give);
     }
@@ -104,6 +106,8 @@ enum RowKey<'k> {
 struct Walk<'w> {
     repository: &'w Repository,
     table: &'w [u8],
+    /// The columns of the key, if it is not the table's own.
+    by: Option<&'w [Vec<u8>]>,
     monitor: &'w dyn Monitor,
 }
 
@@ -180,7 +184,7 @@ impl Walk<'_> {
             }
             let dump = DumpSide::new(self.repository, snapshot, self.monitor)?;
             let (side, name) = (TableSide::open(&dump, &pair, 1)?, pair.name());
-            let comparison = Comparison::new(&name, [side.columns(), side.columns()], None)?;
+            let comparison = Comparison::new(&name, [side.columns(), side.columns()], self.by)?;
             return csv_keys(&comparison, &name, values).map(Some);
         }
         Ok(None)
@@ -328,7 +332,11 @@ impl Walk<'_> {
         let name = pair.name();
         let side = TableSide::open(dump, pair, 1)?;
         side.refuse_without_rows(&name)?;
-        let comparison = Comparison::new(&name, [side.columns(), side.columns()], None)?;
+        if self.by.is_some_and(|by| newer.is_some() && !side.has_columns(by)) {
+            self.note_end(dump.snapshot, &name, "lacks columns");
+            return Ok(None);
+        }
+        let comparison = Comparison::new(&name, [side.columns(), side.columns()], self.by)?;
         let columns = comparison.key().unwrap_or_default();
         let names: Vec<Vec<u8>> = columns.iter().map(|&column| comparison.columns()[column].clone()).collect();
         if newer.is_some_and(|newer| newer.key != names) {
@@ -342,6 +350,8 @@ impl Walk<'_> {
         let monitor = self.monitor;
         let locator = Locator { dump, side: &side, comparison: &comparison, name: &name, wanted, monitor };
         let place = match (key, near) {
+            // Others may have it too, wherever they are.
+            _ if self.by.is_some() => locator.only_place()?,
             (RowKey::Values(_), Some((range, unshared))) => locator.place(Some(range), Some(&unshared.gaps))?,
             (RowKey::Values(_), None) => locator.place(None, None)?,
             (RowKey::Document { .. }, Some((range, unshared))) => locator.document_among(&unshared, range.start)?,

@@ -77,7 +77,7 @@ pub fn kept_row(row: &ReadRow) -> KeptRow {
 pub fn wanted_key(comparison: &Comparison, name: &str, values: &[Vec<u8>]) -> Result<Vec<u8>> {
     let columns = comparison
         .key()
-        .ok_or_else(|| Error::invalid("table", name, "it has no key; name the columns to find the row by"))?;
+        .ok_or_else(|| Error::invalid("table", name, "it has no key; name the columns to find the row by: --by"))?;
     if columns.len() != values.len() {
         let names: Vec<_> =
             columns.iter().map(|&column| String::from_utf8_lossy(&comparison.columns()[column])).collect();
@@ -205,6 +205,32 @@ impl Locator<'_> {
     /// The place of the row among all, or of one that is missing.
     fn place_in_all(&self) -> Result<KeyPlace> {
         Ok(self.row_in_stretch(0, self.side.data.size)?.unwrap_or_else(|| self.missing()))
+    }
+
+    /// The place of the only row that has the values which are looked for; all rows are read.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where another one has them.
+    pub fn only_place(&self) -> Result<KeyPlace> {
+        if self.side.data.size > NEAR_BYTES {
+            self.note_no_order();
+        }
+        let (is_again, mut found) = (Cell::new(false), None);
+        let mut take = |row: ReadRow| {
+            if *row.key == *self.wanted {
+                is_again.set(is_again.get() || found.is_some());
+                found.get_or_insert_with(|| KeyPlace { range: row.range.clone(), row: Some(kept_row(&row)) });
+            }
+            Ok(())
+        };
+        self.each_row(0, self.side.data.size, &|| is_again.get(), &mut take)?;
+        if is_again.get() {
+            let manifest = &self.dump.snapshot.manifest;
+            let (source, time) = (&manifest.source, &manifest.name);
+            let reason = format!("in {source}@{time} several of its rows have these values; name more columns");
+            return Err(Error::invalid("table", self.name, reason));
+        }
+        Ok(found.unwrap_or_else(|| self.missing()))
     }
 
     fn missing(&self) -> KeyPlace {

@@ -314,6 +314,11 @@ impl TableSide {
     }
 
     /// Its columns, to compare its rows by.
+    /// Whether its rows have these; where it has no rows, and nothing tells its columns, they might have.
+    pub fn has_columns(&self, names: &[Vec<u8>]) -> bool {
+        self.names.is_empty() || names.iter().all(|name| self.names.contains(name))
+    }
+
     pub fn columns(&self) -> SideColumns<'_> {
         let TableSide { schema, names, has_list, form, .. } = self;
         SideColumns { schema: schema.as_ref(), names: names.clone(), has_list: *has_list, form: *form }

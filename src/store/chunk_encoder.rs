@@ -6,10 +6,10 @@ use crate::codec::Encoder;
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, WriterObject};
 use crate::store::base::{Base, Reach};
-use crate::store::chunk_record::{ChunkForm, ChunkRecord, EncodedChunk, RecordPlace, encode_record};
+use crate::store::chunk_record::{ChunkForm, ChunkRecord, EncodedChunk, RecordPlace, encode_head, encode_record};
 use crate::store::chunker::CHUNK_MAX_BYTES;
 use crate::store::compress::{BodyCompressor, Codec, Compression, Compressor};
-use crate::store::delta::{DeltaEncoder, apply_delta};
+use crate::store::delta::{DeltaEncoder, makes};
 use crate::store::delta_group::GROUPED_MAX_BYTES;
 use crate::store::listed_delta::{IdRun, ListedDelta};
 use crate::store::told_page;
@@ -73,6 +73,10 @@ const STEP_WORN_PERCENT: usize = 250;
 /// Operations of this many bytes may shrink by compression: long ones hold whole new rows.
 const LONG_DELTA_BYTES: usize = 256;
 
+/// So long chunks that do not compress are not copied behind the heads of their records; of others copying costs less than a
+/// second call of the backend.
+const PLAIN_APART_BYTES: usize = 32 << 10;
+
 /// Encodes chunks; keeps its buffers from one to the next.
 pub struct ChunkEncoder {
     deltas: DeltaEncoder,
@@ -103,6 +107,8 @@ pub struct EncodedChunks {
 #[derive(Debug, Clone)]
 pub struct EncodedRange {
     form: ChunkForm,
+    /// The chunk itself follows the bytes.
+    is_plain: bool,
     bytes: Range<usize>,
     bases: Range<usize>,
     lists: Range<usize>,
@@ -115,16 +121,18 @@ impl EncodedChunks {
         self.lists.clear();
     }
 
-    pub fn get(&self, range: &EncodedRange) -> EncodedChunk<'_> {
+    /// The encoded chunk; `plain` is what was encoded.
+    pub fn get<'e>(&'e self, range: &EncodedRange, plain: &'e [u8]) -> EncodedChunk<'e> {
         let (bytes, bases) = (&self.encoder.bytes[range.bytes.clone()], &self.bases[range.bases.clone()]);
-        EncodedChunk { form: range.form, bytes, bases, lists: &self.lists[range.lists.clone()] }
+        let plain = if range.is_plain { plain } else { &[] };
+        EncodedChunk { form: range.form, bytes, plain, bases, lists: &self.lists[range.lists.clone()] }
     }
 
     /// The last chunk, which began at `start` in each of the three.
     fn since(&self, start: [usize; 3], form: ChunkForm) -> EncodedRange {
         let [bytes, bases, lists] = start;
         let (bytes, bases) = (bytes..self.encoder.bytes.len(), bases..self.bases.len());
-        EncodedRange { form, bytes, bases, lists: lists..self.lists.len() }
+        EncodedRange { form, is_plain: false, bytes, bases, lists: lists..self.lists.len() }
     }
 
     fn ends(&self) -> [usize; 3] {
@@ -192,6 +200,10 @@ impl ChunkEncoder {
             out.bases.extend(places);
         } else if !self.tell_page(id, plain, out) {
             let (codec, payload) = self.compressor.compress(plain);
+            if codec == Codec::Raw && plain.len() >= PLAIN_APART_BYTES {
+                encode_head(codec, plain.len(), &[], plain.len(), &mut out.encoder);
+                return Ok(EncodedRange { is_plain: true, ..out.since(start, form) });
+            }
             encode_record(codec, plain.len(), &[], payload, &mut out.encoder);
         }
         Ok(out.since(start, form))
@@ -299,16 +311,14 @@ impl ChunkEncoder {
     /// Makes the record where it is to stand alone, and tells whether it can be read back exactly: what cannot must never be
     /// all that is kept.
     fn comes_back(&mut self, base: &Base, id: &ChunkId, plain: &[u8], form: ChunkForm, codec: Codec) -> bool {
-        let decoded = if form == ChunkForm::Grouped {
-            apply_delta(&base.bytes, &self.operations, plain.len()).ok()
-        } else {
-            self.record.bytes.clear();
-            let places = base.places();
-            encode_record(codec, plain.len(), &places, &self.payload, &mut self.record);
-            let record = ChunkRecord::open(&self.record.bytes, id, &places[0].pack).ok();
-            record.and_then(|record| record.decode(&base.bytes).ok())
-        };
-        decoded.is_some_and(|decoded| decoded[..] == *plain)
+        if form == ChunkForm::Grouped {
+            return makes(&base.bytes, &self.operations, plain);
+        }
+        self.record.bytes.clear();
+        let places = base.places();
+        encode_record(codec, plain.len(), &places, &self.payload, &mut self.record);
+        let record = ChunkRecord::open(&self.record.bytes, id, &places[0].pack).ok();
+        record.and_then(|record| record.decode(&base.bytes).ok()).is_some_and(|decoded| decoded[..] == *plain)
     }
 
     /// Whether the payload, a delta, is better than the chunk compressed alone.

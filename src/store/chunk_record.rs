@@ -31,6 +31,8 @@ pub struct RecordPlace {
 pub struct EncodedChunk<'e> {
     pub form: ChunkForm,
     pub bytes: &'e [u8],
+    /// The rest of a record: the chunk itself, where it stands there as it is.
+    pub plain: &'e [u8],
     pub bases: &'e [RecordPlace],
     /// Whose footers list ids that it left out.
     pub lists: &'e [IdRun],
@@ -57,10 +59,22 @@ pub struct ChunkRecord<'r> {
 
 /// Writes the record of one chunk into `record`.
 pub fn encode_record(codec: Codec, plain_bytes: usize, bases: &[RecordPlace], payload: &[u8], record: &mut Encoder) {
+    encode_head(codec, plain_bytes, bases, payload.len(), record);
+    record.raw(payload);
+}
+
+/// The same without the payload, which is to follow it.
+pub fn encode_head(
+    codec: Codec,
+    plain_bytes: usize,
+    bases: &[RecordPlace],
+    payload_bytes: usize,
+    record: &mut Encoder,
+) {
     record.u8(codec.code()).varint(plain_bytes as u64).list(bases, |record, base| {
         record.writer_object(&base.pack).varint(base.offset).varint(u64::from(base.record_bytes));
     });
-    record.bytes(payload);
+    record.varint(payload_bytes as u64);
 }
 
 fn decode_base(decoder: &mut Decoder) -> Result<RecordPlace, DecodeError> {

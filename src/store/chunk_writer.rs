@@ -191,7 +191,10 @@ impl<'a> ChunkWriter<'a> {
                 true => encoder.encode_listing(&id, plain, &hint, base, &slot_of, encoded)?,
                 false => encoder.encode(&id, plain, &hint, base, &|| Ok(None), encoded)?,
             };
-            self.append(pack, PackKind::Pages, id, plain.len(), encoded.get(&page))?;
+            let full = self.append(pack, PackKind::Pages, id, plain.len(), encoded.get(&page, plain))?;
+            // Meanwhile others store pages.
+            drop(lane);
+            full.map_or(Ok(()), |full| self.finish(full))?;
         }
         Ok(id)
     }
@@ -232,6 +235,14 @@ impl<'a> ChunkWriter<'a> {
         }
     }
 
+    /// A pack that was begun and is neither published nor among these: what is in it is lost.
+    pub fn missing_beside(&self, packs: &[FinishedPack]) -> Option<WriterObject> {
+        let unpublished = lock(&self.unpublished);
+        let here: HashSet<u32> = packs.iter().map(|pack| pack.summary.name.number).collect();
+        let missing = unpublished.iter().copied().find(|number| !here.contains(number))?;
+        Some(WriterObject { writer: self.writer, number: missing })
+    }
+
     /// Gives back what [`ChunkWriter::take_finished`] took, because it could not be published.
     pub fn put_back(&self, packs: Vec<FinishedPack>) {
         lock(&self.finished).extend(packs);
@@ -245,7 +256,8 @@ impl<'a> ChunkWriter<'a> {
         finished.fold(Ok(()), Result::and)
     }
 
-    fn finish(&self, mut pack: PackWriter) -> Result<()> {
+    /// Makes a pack durable.
+    pub(super) fn finish(&self, mut pack: PackWriter) -> Result<()> {
         self.counting_written(&mut pack, PackWriter::end_group)?;
         let finished = pack.finish()?;
         lock(&self.finished).push(finished);
@@ -365,6 +377,7 @@ impl<'a> ChunkWriter<'a> {
         Ok(there)
     }
 
+    /// Appends a chunk to the pack that is open, or to a new one. One that is full is given, to be finished.
     pub(super) fn append(
         &self,
         open: &mut Option<PackWriter>,
@@ -372,7 +385,7 @@ impl<'a> ChunkWriter<'a> {
         id: ChunkId,
         plain_bytes: usize,
         encoded: EncodedChunk,
-    ) -> Result<()> {
+    ) -> Result<Option<PackWriter>> {
         let pack = match open {
             Some(pack) => pack,
             None => open.insert(self.start_pack(kind)?),
@@ -395,12 +408,8 @@ impl<'a> ChunkWriter<'a> {
             PackKind::Data => DATA_PACK_BYTES,
             PackKind::Pages => PAGE_PACK_BYTES,
         };
-        if (pack.len_bytes() >= full_bytes || pack.chunks() >= PACK_CHUNKS_MAX)
-            && let Some(full) = open.take()
-        {
-            self.finish(full)?;
-        }
-        Ok(())
+        let is_full = pack.len_bytes() >= full_bytes || pack.chunks() >= PACK_CHUNKS_MAX;
+        Ok(is_full.then(|| open.take()).flatten())
     }
 
     fn start_pack(&self, kind: PackKind) -> Result<PackWriter> {

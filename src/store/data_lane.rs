@@ -1,9 +1,11 @@
 //! DataLane: one thread's way to store the data of files, one after the other. It cuts nothing and reads nothing; it is
 //! given batches of chunks, and has them hashed, looked up and encoded, by itself or by threads that help all lanes. What
-//! comes of them is appended in order, so that a sequential file is a sequential pack.
+//! comes of them is appended in order, so that a sequential file is a sequential pack; by whoever has encoded what comes next, so
+//! that the thread which reads and cuts does little else.
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -69,10 +71,169 @@ impl ChunkBatch {
     }
 }
 
-/// A batch on its way to a thread that helps, and back.
+/// A batch on its way to a thread that helps.
 struct Job {
     batch: ChunkBatch,
-    done: Sender<Result<ChunkBatch>>,
+    turn: Turn,
+}
+
+/// Somebody's work for a lane: encoding the batch of this number, and appending what is next. The lane fails where it is dropped
+/// before its end: only a panic explains that.
+struct Turn {
+    line: Arc<Line>,
+    number: u64,
+    has_ended: bool,
+}
+
+/// The number of a lane that appends while it waits.
+const OF_LANE: u64 = u64::MAX;
+
+impl Turn {
+    /// Encodes the batch, and appends what is next in its lane.
+    fn take(self, mut batch: ChunkBatch, writer: &ChunkWriter, encoder: &mut ChunkEncoder) {
+        match batch.encode(writer, encoder) {
+            Ok(()) => self.line.enter(self.number, batch),
+            Err(error) => self.line.fail(error),
+        }
+        self.append_next(writer);
+    }
+
+    /// Appends batches as long as the next one is encoded and nobody else is at it.
+    fn append_next(mut self, writer: &ChunkWriter) {
+        loop {
+            let Some((batch, mut pack)) = self.line.lock().begin_appending(self.number) else { break };
+            let mut full = Vec::new();
+            let appended = append(&batch, &mut pack, &mut full, writer);
+            let mut state = self.line.lock();
+            state.pack = pack;
+            state.appender = None;
+            state.finishing.extend((!full.is_empty()).then_some(self.number));
+            match appended {
+                Ok(()) => state.stored.push_back(batch),
+                Err(error) => state.fail(error),
+            }
+            drop(state);
+            self.line.moved.notify_all();
+            if !full.is_empty() {
+                // Meanwhile others append.
+                let finished = full.into_iter().map(|pack| writer.finish(pack)).fold(Ok(()), Result::and);
+                let mut state = self.line.lock();
+                state.finishing.retain(|number| *number != self.number);
+                finished.unwrap_or_else(|error| state.fail(error));
+                drop(state);
+                self.line.moved.notify_all();
+            }
+        }
+        self.has_ended = true;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            let mut state = self.line.lock();
+            state.appender.take_if(|number| *number == self.number);
+            state.finishing.retain(|number| *number != self.number);
+            drop(state);
+            self.line.fail(Error::Interrupted);
+        }
+    }
+}
+
+/// What a lane has under way, in order.
+#[derive(Default)]
+struct Line {
+    state: Mutex<LineState>,
+    /// Something was stored, or failed.
+    moved: Condvar,
+}
+
+#[derive(Default)]
+struct LineState {
+    /// Batches that nobody appends yet, from the one of this number on; none in the place of one that is not encoded yet.
+    first: u64,
+    waiting: VecDeque<Option<ChunkBatch>>,
+    /// Whose turn it is to append the one before these, and to have the pack meanwhile.
+    appender: Option<u64>,
+    pack: Option<PackWriter>,
+    /// Whose turns make full packs durable.
+    finishing: Vec<u64>,
+    stored: VecDeque<ChunkBatch>,
+    /// Nothing is stored any more; the cause, until it was told.
+    has_failed: bool,
+    failure: Option<Error>,
+}
+
+impl LineState {
+    fn under_way(&self) -> usize {
+        self.waiting.len() + usize::from(self.appender.is_some())
+    }
+
+    /// The next batch is encoded, and nobody appends.
+    fn can_append(&self) -> bool {
+        self.appender.is_none() && !self.has_failed && matches!(self.waiting.front(), Some(Some(_)))
+    }
+
+    /// The next batch and the pack for it, where it can be appended.
+    fn begin_appending(&mut self, number: u64) -> Option<(ChunkBatch, Option<PackWriter>)> {
+        if !self.can_append() {
+            return None;
+        }
+        let batch = self.waiting.pop_front()??;
+        self.first += 1;
+        self.appender = Some(number);
+        Some((batch, self.pack.take()))
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.has_failed = true;
+        self.failure.get_or_insert(error);
+    }
+}
+
+impl Line {
+    /// Every value in it stays whole if a holder panics; the session is given up then anyway.
+    fn lock(&self) -> MutexGuard<'_, LineState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fail(&self, error: Error) {
+        self.lock().fail(error);
+        self.moved.notify_all();
+    }
+
+    /// The next batch's turn.
+    fn queue_up(self: &Arc<Line>) -> Turn {
+        let mut state = self.lock();
+        state.waiting.push_back(None);
+        let number = state.first + state.waiting.len() as u64 - 1;
+        Turn { line: self.clone(), number, has_ended: false }
+    }
+
+    /// Takes an encoded batch.
+    fn enter(&self, number: u64, batch: ChunkBatch) {
+        let mut state = self.lock();
+        let place = (number - state.first) as usize;
+        if let Some(place) = state.waiting.get_mut(place) {
+            *place = Some(batch);
+        }
+    }
+}
+
+/// Appends a batch; packs that are full go to `full`, whatever fails behind them.
+fn append(
+    batch: &ChunkBatch,
+    pack: &mut Option<PackWriter>,
+    full: &mut Vec<PackWriter>,
+    writer: &ChunkWriter,
+) -> Result<()> {
+    for chunk in &batch.chunks {
+        let (Some(id), Some(encoded)) = (chunk.id, &chunk.encoded) else { continue };
+        let encoded = batch.encoded.get(encoded, &batch.bytes[chunk.range.clone()]);
+        *pack = pack.take().or_else(|| writer.idle_pack());
+        full.extend(writer.append(pack, PackKind::Data, id, chunk.range.len(), encoded)?);
+    }
+    Ok(())
 }
 
 /// Where lanes leave batches for threads that help them. The threads end when all clones of it are gone.
@@ -98,27 +259,18 @@ impl EncodeQueue {
 /// Encodes batches until nobody can leave any.
 fn help(writer: &ChunkWriter, jobs: Receiver<Job>) {
     let mut encoder = writer.encoder();
-    for Job { mut batch, done } in jobs {
-        let encoded = batch.encode(writer, &mut encoder).map(|()| batch);
-        // A lane that was given up no longer listens.
-        let _ = done.send(encoded);
+    for Job { batch, turn } in jobs {
+        turn.take(batch, writer, &mut encoder);
     }
-}
-
-/// A batch that was given to a lane and did not come back yet.
-enum UnderWay {
-    Done(ChunkBatch),
-    Elsewhere(Receiver<Result<ChunkBatch>>),
 }
 
 /// Stores the data of one file after the other.
 pub struct DataLane<'w, 'a> {
     writer: &'w ChunkWriter<'a>,
     queue: Option<EncodeQueue>,
-    pack: Option<PackWriter>,
     encoder: ChunkEncoder,
-    under_way: VecDeque<UnderWay>,
-    /// How many of these belong to files that were given up.
+    line: Arc<Line>,
+    /// How many of the batches under way belong to files that were given up.
     stale: usize,
     spare: Vec<ChunkBatch>,
 }
@@ -130,14 +282,15 @@ impl<'w, 'a> DataLane<'w, 'a> {
         queue: Option<EncodeQueue>,
         encoder: ChunkEncoder,
     ) -> DataLane<'w, 'a> {
-        let (pack, under_way, spare) = Default::default();
-        DataLane { writer, queue, pack, encoder, under_way, stale: 0, spare }
+        let (line, spare) = Default::default();
+        DataLane { writer, queue, encoder, line, stale: 0, spare }
     }
 
     /// Begins a file: batches of one that was given up do not come back any more. They are stored all the same, since others
     /// may rely on what is in them.
     pub fn begin(&mut self) {
-        self.stale = self.under_way.len();
+        let state = self.line.lock();
+        self.stale = state.under_way() + state.stored.len();
     }
 
     /// A batch to fill. What its buffer holds means nothing.
@@ -154,28 +307,20 @@ impl<'w, 'a> DataLane<'w, 'a> {
         }
     }
 
-    /// Gives a batch to whoever has time. It comes back from [`DataLane::next_done`].
-    pub fn submit(&mut self, batch: ChunkBatch) -> Result<()> {
+    /// Gives a batch to whoever has time. It comes back from [`DataLane::next_done`], with what failed of it.
+    pub fn submit(&mut self, batch: ChunkBatch) {
         let is_long = batch.chunks.last().is_some_and(|last| last.range.end > SHORT_BATCH_BYTES);
         let needs_work = is_long && batch.chunks.iter().any(|chunk| !chunk.is_known);
-        let under_way = match &self.queue {
-            Some(queue) if needs_work => {
-                let (done, elsewhere) = bounded(1);
-                match queue.0.try_send(Job { batch, done }) {
-                    Ok(()) => UnderWay::Elsewhere(elsewhere),
-                    // All threads are busy: this one helps too.
-                    Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => self.encode_here(job.batch)?,
-                }
-            }
-            _ => self.encode_here(batch)?,
+        let job = Job { batch, turn: self.line.queue_up() };
+        let Job { batch, turn } = match &self.queue {
+            Some(queue) if needs_work => match queue.0.try_send(job) {
+                Ok(()) => return,
+                // All threads are busy: this one helps too.
+                Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job,
+            },
+            _ => job,
         };
-        self.under_way.push_back(under_way);
-        Ok(())
-    }
-
-    fn encode_here(&mut self, mut batch: ChunkBatch) -> Result<UnderWay> {
-        batch.encode(self.writer, &mut self.encoder)?;
-        Ok(UnderWay::Done(batch))
+        turn.take(batch, self.writer, &mut self.encoder);
     }
 
     /// The next batch in order, stored; `None` while it is under way, unless there are too many, or `all` must be done.
@@ -189,50 +334,59 @@ impl<'w, 'a> DataLane<'w, 'a> {
         }
     }
 
-    fn next_stored(&mut self, all: bool) -> Result<Option<ChunkBatch>> {
-        let must_wait = all || self.under_way.len() > BATCHES_UNDER_WAY;
-        let batch = match self.under_way.pop_front() {
-            None => return Ok(None),
-            Some(UnderWay::Done(batch)) => batch,
-            Some(UnderWay::Elsewhere(elsewhere)) => {
-                let done = if must_wait { elsewhere.recv().ok() } else { elsewhere.try_recv().ok() };
-                match done {
-                    Some(done) => done?,
-                    // The thread that had it is gone, which only a panic explains.
-                    None if must_wait => return Err(Error::Interrupted),
-                    None => {
-                        self.under_way.push_front(UnderWay::Elsewhere(elsewhere));
-                        return Ok(None);
-                    }
-                }
+    fn next_stored(&self, all: bool) -> Result<Option<ChunkBatch>> {
+        let mut state = self.line.lock();
+        loop {
+            if state.has_failed {
+                return Err(state.failure.take().unwrap_or(Error::Interrupted));
             }
-        };
-        self.append(&batch)?;
-        Ok(Some(batch))
+            if let Some(batch) = state.stored.pop_front() {
+                return Ok(Some(batch));
+            }
+            let under_way = state.under_way();
+            if under_way == 0 || !all && under_way <= BATCHES_UNDER_WAY {
+                return Ok(None);
+            }
+            state = self.wait(state);
+        }
     }
 
-    fn append(&mut self, batch: &ChunkBatch) -> Result<()> {
-        for chunk in &batch.chunks {
-            let (Some(id), Some(encoded)) = (chunk.id, &chunk.encoded) else { continue };
-            let encoded = batch.encoded.get(encoded);
-            self.pack = self.pack.take().or_else(|| self.writer.idle_pack());
-            self.writer.append(&mut self.pack, PackKind::Data, id, chunk.range.len(), encoded)?;
+    /// Until something was stored, or failed; this thread appends meanwhile where nobody does.
+    fn wait<'l>(&'l self, state: MutexGuard<'l, LineState>) -> MutexGuard<'l, LineState> {
+        if !state.can_append() {
+            return self.line.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        Ok(())
+        drop(state);
+        Turn { line: self.line.clone(), number: OF_LANE, has_ended: false }.append_next(self.writer);
+        self.line.lock()
     }
 
     /// Leaves the half-full pack to whoever stores next; called at the end of a file.
     pub fn release(&mut self) -> Result<()> {
         self.begin();
         self.next_done(true)?;
-        self.writer.leave_idle(self.pack.take());
-        Ok(())
+        self.leave_pack().map_or(Ok(()), Err)
+    }
+
+    /// Leaves the pack, when all was appended or something failed and nobody has a pack any more, and gives what failed.
+    fn leave_pack(&self) -> Option<Error> {
+        let mut state = self.line.lock();
+        let is_at_rest = |state: &LineState| {
+            (state.under_way() == 0 || state.has_failed) && state.appender.is_none() && state.finishing.is_empty()
+        };
+        while !is_at_rest(&state) {
+            state = self.wait(state);
+        }
+        self.writer.leave_idle(state.pack.take());
+        state.failure.take()
     }
 }
 
 impl Drop for DataLane<'_, '_> {
     fn drop(&mut self) {
         // Under way is something only after a failure, which ends the session.
-        self.writer.leave_idle(self.pack.take());
+        if let Some(error) = self.leave_pack() {
+            log::warn!("what was read last is not stored: {error}");
+        }
     }
 }

@@ -7,6 +7,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use memchr::memmem;
+
 use crate::codec::{DecodeError, Decoder, Encoder};
 
 /// A match at the place that the last copy leads to is taken from this length on: it costs two bytes.
@@ -23,9 +25,12 @@ const RESUME_WITHIN_BYTES: usize = 48;
 const EDIT_MAX_BYTES: usize = 1024;
 
 /// Every so many bytes of a base are entered in the table of the search: matches of [`FAR_MATCH_MIN_BYTES`] are still found.
-const TABLE_STEP_BYTES: usize = 4;
+const TABLE_STEP_BYTES: usize = 8;
 
 const TABLE_BITS: u32 = 14;
+
+/// Shorter matches are not looked for.
+const WORD_BYTES: usize = 8;
 
 /// Places in the table are numbered with this many bits; the others tell which base they belong to.
 const PLACE_BITS: u32 = 20;
@@ -38,6 +43,9 @@ const LOOK_FURTHER_BYTES: usize = 64;
 
 /// ... unless the match is so long: then it is no chance, as rows share dates and words.
 const CONVINCING_MATCH_BYTES: usize = 24;
+
+/// Where a copy goes on for so long no other edit can explain it better.
+const CERTAIN_MATCH_BYTES: usize = 96;
 
 /// Makes deltas. Keeps its table from one to the next.
 #[derive(Default)]
@@ -151,6 +159,9 @@ impl Search<'_> {
             if best.is_none_or(|best| gain(found) > gain(best)) {
                 best = Some(found);
             }
+            if found.length >= CERTAIN_MATCH_BYTES {
+                break;
+            }
         }
         best.or_else(|| self.searched(told))
     }
@@ -173,23 +184,24 @@ impl Search<'_> {
 
     /// Some bytes were replaced by fewer or more.
     fn resumed(&self, told: usize, base_at: usize) -> Option<Match> {
-        (told..told + RESUME_WITHIN_BYTES).find_map(|target| {
-            let word = word_at(self.target, target)?;
-            let mut places = find_word(self.base, base_at, RESUME_WITHIN_BYTES, word);
-            places.find_map(|base| self.far(target, base))
-        })
+        let near = |bytes: &'_ [u8], from: usize| bytes.len().min(from + RESUME_WITHIN_BYTES + WORD_BYTES - 1);
+        let base = self.base.get(base_at..near(self.base, base_at))?;
+        let words = WordSet::of(base);
+        let target = self.target.get(told..near(self.target, told))?.windows(WORD_BYTES).enumerate();
+        let mut known = target.filter(|(_, word)| words.may_hold(word));
+        known.find_map(|(at, word)| find_word(base, word).find_map(|place| self.far(told + at, base_at + place)))
     }
 
     /// Whole rows were removed.
     fn removed(&self, told: usize, base_at: usize) -> Option<Match> {
-        let word = word_at(self.target, told)?;
-        find_word(self.base, base_at, EDIT_MAX_BYTES, word).find_map(|base| self.far(told, base))
+        let word = self.target.get(told..told + WORD_BYTES)?;
+        find_word(within_edit(self.base, base_at), word).find_map(|at| self.far(told, base_at + at))
     }
 
     /// Whole rows were inserted.
     fn inserted(&self, told: usize, base_at: usize) -> Option<Match> {
-        let word = word_at(self.base, base_at)?;
-        find_word(self.target, told, EDIT_MAX_BYTES, word).find_map(|target| self.far(target, base_at))
+        let word = self.base.get(base_at..base_at + WORD_BYTES)?;
+        find_word(within_edit(self.target, told), word).find_map(|at| self.far(told + at, base_at))
     }
 
     /// Anywhere in the base.
@@ -228,10 +240,11 @@ impl Search<'_> {
             return;
         }
         self.encoder.next_base();
-        let mut place = 0;
-        while let Some(word) = word_at(self.base, place) {
-            self.encoder.enter(word, place);
-            place += TABLE_STEP_BYTES;
+        let base = &self.base[..self.base.len().min(BASES_MAX_BYTES)];
+        for (number, word) in base.windows(WORD_BYTES).step_by(TABLE_STEP_BYTES).enumerate() {
+            if let Some(word) = word_at(word, 0) {
+                self.encoder.enter(word, number * TABLE_STEP_BYTES);
+            }
         }
     }
 }
@@ -264,16 +277,50 @@ fn slot_of(word: u64) -> usize {
     (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - TABLE_BITS)) as usize
 }
 
-/// The places from `from` on, within `count` bytes, that hold this word.
-fn find_word(bytes: &[u8], from: usize, count: usize, word: u64) -> impl Iterator<Item = usize> {
-    let end = bytes.len().min(from + count + 7);
-    let windows = bytes.get(from..end).unwrap_or_default().windows(8);
-    let first = word.to_le_bytes();
-    windows.enumerate().filter(move |(_, window)| *window == first).map(move |(at, _)| from + at)
+/// Where words begin that an edit behind `from` may have moved.
+fn within_edit(bytes: &[u8], from: usize) -> &[u8] {
+    let end = bytes.len().min(from + EDIT_MAX_BYTES + WORD_BYTES - 1);
+    bytes.get(from..end).unwrap_or_default()
+}
+
+/// The places of a word, overlapping ones too.
+fn find_word<'b>(bytes: &'b [u8], word: &'b [u8]) -> impl Iterator<Item = usize> + 'b {
+    let finder = memmem::Finder::new(word);
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let at = from + finder.find(bytes.get(from..)?)?;
+        from = at + 1;
+        Some(at)
+    })
+}
+
+/// Tells of most words that they do not occur in a few dozen bytes.
+#[derive(Default)]
+struct WordSet([u64; 16]);
+
+impl WordSet {
+    fn of(bytes: &[u8]) -> WordSet {
+        let mut set = WordSet::default();
+        for word in bytes.windows(WORD_BYTES) {
+            let (at, bit) = WordSet::bit_of(word);
+            set.0[at] |= bit;
+        }
+        set
+    }
+
+    fn bit_of(word: &[u8]) -> (usize, u64) {
+        let slot = word_at(word, 0).map_or(0, slot_of) % (16 * u64::BITS as usize);
+        (slot / u64::BITS as usize, 1 << (slot % u64::BITS as usize))
+    }
+
+    fn may_hold(&self, word: &[u8]) -> bool {
+        let (at, bit) = WordSet::bit_of(word);
+        self.0[at] & bit != 0
+    }
 }
 
 fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
-    let word = bytes.get(at..)?.first_chunk::<8>()?;
+    let word = bytes.get(at..)?.first_chunk::<WORD_BYTES>()?;
     Some(u64::from_le_bytes(*word))
 }
 
@@ -290,19 +337,50 @@ fn common_prefix(a: &[u8], b: &[u8]) -> usize {
 pub fn apply_delta(base: &[u8], operations: &[u8], plain_bytes: usize) -> Result<Arc<[u8]>, DecodeError> {
     let mut plain: Arc<[u8]> = std::iter::repeat_n(0, plain_bytes).collect();
     // Nobody else has it yet.
-    if let Some(room) = Arc::get_mut(&mut plain) {
-        fill(room, base, Decoder::new(operations))?;
+    if let Some(mut room) = Arc::get_mut(&mut plain) {
+        each_piece(base, operations, plain_bytes, |piece| {
+            if let Some((part, rest)) = std::mem::take(&mut room).split_at_mut_checked(piece.len()) {
+                part.copy_from_slice(piece);
+                room = rest;
+            }
+        })?;
     }
     Ok(plain)
 }
 
-fn fill(mut room: &mut [u8], base: &[u8], mut operations: Decoder) -> Result<(), DecodeError> {
-    let mut base_at = 0usize;
-    while !room.is_empty() {
+/// Whether `operations` make just this from `base`.
+pub fn makes(base: &[u8], operations: &[u8], plain: &[u8]) -> bool {
+    let (mut rest, mut is_same) = (plain, true);
+    let told = each_piece(base, operations, plain.len(), |piece| {
+        let (part, behind) = rest.split_at(piece.len().min(rest.len()));
+        is_same &= part == piece;
+        rest = behind;
+    });
+    told.is_ok() && is_same && rest.is_empty()
+}
+
+/// Gives what `operations` make, piece by piece: exactly `plain_bytes` where all is well, and never more.
+fn each_piece(
+    base: &[u8],
+    operations: &[u8],
+    plain_bytes: usize,
+    mut take: impl FnMut(&[u8]),
+) -> Result<(), DecodeError> {
+    let mut operations = Decoder::new(operations);
+    let (mut missing, mut base_at) = (plain_bytes, 0usize);
+    let mut give = |piece: &[u8], missing: &mut usize, operations: &Decoder| {
+        let Some(rest) = missing.checked_sub(piece.len()) else {
+            return operations.fail("a delta makes more than its chunk");
+        };
+        *missing = rest;
+        take(piece);
+        Ok(())
+    };
+    while missing > 0 {
         let tag = operations.varint()?;
         let literals = operations.raw(usize::try_from(tag >> 1).unwrap_or(usize::MAX))?;
-        put(&mut room, literals, &operations)?;
-        if room.is_empty() {
+        give(literals, &mut missing, &operations)?;
+        if missing == 0 {
             break;
         }
         let length = operations.varint()?;
@@ -312,20 +390,10 @@ fn fill(mut room: &mut [u8], base: &[u8], mut operations: Decoder) -> Result<(),
         let (Some(from), Some(copied)) = (from, copied.filter(|copied| !copied.is_empty())) else {
             return operations.fail("a delta copies what is not there");
         };
-        put(&mut room, copied, &operations)?;
+        give(copied, &mut missing, &operations)?;
         base_at = from + copied.len();
     }
     operations.end()
-}
-
-/// Puts bytes at the beginning of the room that is left.
-fn put(room: &mut &mut [u8], bytes: &[u8], operations: &Decoder) -> Result<(), DecodeError> {
-    let Some((part, rest)) = std::mem::take(room).split_at_mut_checked(bytes.len()) else {
-        return operations.fail("a delta makes more than its chunk");
-    };
-    part.copy_from_slice(bytes);
-    *room = rest;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -337,6 +405,10 @@ mod tests {
         let mut out = Vec::new();
         assert!(DeltaEncoder::default().encode(base, start, target, usize::MAX, &mut out));
         assert_eq!(&apply_delta(base, &out, target.len()).unwrap()[..], target);
+        assert!(makes(base, &out, target));
+        if let Some((last, others)) = target.split_last() {
+            assert!(!makes(base, &out, others) && !makes(base, &out, &[others, &[!last][..]].concat()));
+        }
         out
     }
 

@@ -155,7 +155,7 @@ impl PackWriter {
         let (mut offset, mut record_bytes, mut member) = (0, 0, 0);
         match encoded.form {
             ChunkForm::Record => {
-                (offset, record_bytes) = self.write_record(encoded.bytes)?;
+                (offset, record_bytes) = self.write_record([encoded.bytes, encoded.plain])?;
                 if encoded.bytes.first() == Some(&Codec::ToldPage.code()) {
                     self.write_features |= TOLD_PAGES;
                 }
@@ -174,12 +174,15 @@ impl PackWriter {
         Ok(slot as u32)
     }
 
-    /// Where the record lies, and its length.
-    fn write_record(&mut self, record: &[u8]) -> Result<(u64, u32)> {
-        self.object.write(record)?;
-        let place = (self.offset, record.len() as u32);
-        self.offset += record.len() as u64;
-        Ok(place)
+    /// Where the record lies that these parts make, and its length.
+    fn write_record(&mut self, parts: [&[u8]; 2]) -> Result<(u64, u32)> {
+        let (offset, mut record_bytes) = (self.offset, 0);
+        for part in parts.into_iter().filter(|part| !part.is_empty()) {
+            self.object.write(part)?;
+            record_bytes += part.len() as u32;
+        }
+        self.offset += u64::from(record_bytes);
+        Ok((offset, record_bytes))
     }
 
     /// Writes the group, full or not. After it no chunk waits to be written.
@@ -188,7 +191,7 @@ impl PackWriter {
             return Ok(());
         }
         let record = self.group.take_record()?;
-        let (offset, record_bytes) = self.write_record(&record)?;
+        let (offset, record_bytes) = self.write_record([&record, &[]])?;
         let group = std::mem::take(&mut self.grouped);
         for &slot in &group {
             (self.entries[slot].offset, self.entries[slot].record_bytes) = (offset, record_bytes);
@@ -361,11 +364,15 @@ mod tests {
                         operations.varint(u64::from(plain_bytes) * 2).raw(&vec![number as u8; plain_bytes as usize]);
                     }
                     let (form, bytes) = (ChunkForm::Grouped, &operations.bytes[..]);
-                    pack.append(id, plain_bytes, &EncodedChunk { form, bytes, bases: &[BASE], lists: &[] })
+                    pack.append(id, plain_bytes, &EncodedChunk { form, bytes, plain: &[], bases: &[BASE], lists: &[] })
                 }
                 None => {
                     let bytes = number.to_le_bytes().repeat(1 + number as usize % 5);
-                    pack.append(id, 9, &EncodedChunk { form: ChunkForm::Record, bytes: &bytes, bases: &[], lists: &[] })
+                    pack.append(
+                        id,
+                        9,
+                        &EncodedChunk { form: ChunkForm::Record, bytes: &bytes, plain: &[], bases: &[], lists: &[] },
+                    )
                 }
             };
             assert_eq!(slot.unwrap(), number);

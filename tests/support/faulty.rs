@@ -16,6 +16,8 @@ pub enum Moment {
     Before,
     /// The call did all of its work; only the caller never learned it.
     After,
+    /// The thread that called is gone.
+    Panic,
 }
 
 /// Calls made, by what they asked for. Those that failed count too.
@@ -30,8 +32,8 @@ pub struct Counts {
     pub space: u64,
 }
 
-#[derive(Clone, Copy)]
-enum Verb {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
     PutNew,
     Write,
     Finish,
@@ -52,6 +54,8 @@ struct Ledger {
 /// Which call fails.
 struct Fault {
     call: u64,
+    /// It is the so many-th of this verb.
+    verb: Option<Verb>,
     moment: Moment,
     /// All later ones too.
     for_ever: bool,
@@ -60,8 +64,13 @@ struct Fault {
 impl Ledger {
     /// Counts a call, and does it if the machine is still alive.
     fn call<T>(&self, verb: Verb, key: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
-        self.by_verb[verb as usize].fetch_add(1, Ordering::SeqCst);
+        let of_all = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        let of_verb = self.by_verb[verb as usize].fetch_add(1, Ordering::SeqCst) + 1;
+        let number = match self.fault.as_ref().and_then(|fault| fault.verb) {
+            None => of_all,
+            Some(failing) if failing == verb => of_verb,
+            Some(_) => 0,
+        };
         let stopped = || Error::Backend {
             operation: "reach",
             key: key.into(),
@@ -73,6 +82,7 @@ impl Ledger {
                 work()?;
                 Err(stopped())
             }
+            Some(Fault { call, moment: Moment::Panic, .. }) if number == *call => panic!("this thread is to be gone"),
             Some(Fault { call, for_ever, .. }) if number == *call || (*for_ever && number > *call) => Err(stopped()),
             _ => work(),
         }
@@ -94,12 +104,17 @@ impl FaultyBackend {
 
     /// Fails the `n`-th call, the first being 1, and all later ones.
     pub fn stop_at(inner: Arc<dyn Backend>, n: u64, moment: Moment) -> FaultyBackend {
-        FaultyBackend::new(inner, Some(Fault { call: n, moment, for_ever: true }))
+        FaultyBackend::new(inner, Some(Fault { call: n, verb: None, moment, for_ever: true }))
     }
 
     /// Fails the `n`-th call, the first being 1, and no other.
     pub fn fail_once(inner: Arc<dyn Backend>, n: u64, moment: Moment) -> FaultyBackend {
-        FaultyBackend::new(inner, Some(Fault { call: n, moment, for_ever: false }))
+        FaultyBackend::new(inner, Some(Fault { call: n, verb: None, moment, for_ever: false }))
+    }
+
+    /// Fails the `n`-th call of one verb, the first being 1, and no other.
+    pub fn fail_verb(inner: Arc<dyn Backend>, verb: Verb, n: u64, moment: Moment) -> FaultyBackend {
+        FaultyBackend::new(inner, Some(Fault { call: n, verb: Some(verb), moment, for_ever: false }))
     }
 
     fn new(inner: Arc<dyn Backend>, fault: Option<Fault>) -> FaultyBackend {

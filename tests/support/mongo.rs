@@ -233,7 +233,8 @@ pub struct Collection {
 
 /// One with usual metadata.
 pub fn collection(database: &str, name: &str, documents: Vec<u8>) -> Collection {
-    let metadata = format!(r#"{{"indexes":[],"collectionName":"{name}","type":"collection"}}"#);
+    let shown = serde_json::Value::from(name);
+    let metadata = format!(r#"{{"indexes":[],"collectionName":{shown},"type":"collection"}}"#);
     Collection { database: database.into(), name: name.into(), kind: "collection", metadata, documents }
 }
 

@@ -100,6 +100,11 @@ impl Postgres {
         format!("postgres://postgres@/{database}?host={host}")
     }
 
+    /// Where its programs are.
+    pub fn programs(&self) -> &Path {
+        &self.programs
+    }
+
     /// Where its socket is.
     pub fn directory(&self) -> &Path {
         self.directory.path()

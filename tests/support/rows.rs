@@ -224,7 +224,7 @@ pub fn assert_history_tells_states(
         Ok(())
     };
     let values = [id.as_bytes().to_vec()];
-    row_history(&place.repository, &newest_first, b"shop.orders", &values, &monitor, &mut give).unwrap();
+    row_history(&place.repository, &newest_first, b"shop.orders", None, &values, &monitor, &mut give).unwrap();
     assert!(steps == expected, "{id}: {} steps, {} expected", steps.len(), expected.len());
     steps.len()
 }

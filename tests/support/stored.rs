@@ -259,7 +259,7 @@ pub fn assert_sound(repository: &Repository) -> Vec<StoredTree> {
 /// Stores one chunk of data.
 pub fn put_chunk(lane: &mut DataLane, plain: &[u8]) -> ChunkId {
     let chunk = BatchedChunk::new(0..plain.len(), None, false, BaseHint::default());
-    lane.submit(ChunkBatch::new(plain.to_vec(), vec![chunk])).unwrap();
+    lane.submit(ChunkBatch::new(plain.to_vec(), vec![chunk]));
     lane.release().unwrap();
     ChunkId::of(plain)
 }

@@ -1,6 +1,7 @@
 //! What the commands that take dumps of databases share.
 
 use std::ffi::OsString;
+use std::fs::DirEntry;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
@@ -24,7 +25,8 @@ use crate::cli::tip::refuse_command;
 #[derive(Args)]
 pub struct DumpArgs<F: Form> {
     /// The dump; several become one snapshot, as if they followed one another, and a directory is the dumps in it in order of
-    /// names: *.sql, *.sql.gz, *.sql.zst and so on, of PostgreSQL *.dump, *.pgdump, *.tar, *.backup and directories of pg_dump too.
+    /// names: *.sql, *.sql.gz, *.sql.zst and so on, of MySQL directories of --tab too, of PostgreSQL *.dump, *.pgdump, *.tar, *.backup
+    /// and directories of pg_dump.
     /// Without any and without a command, or with "-", standard input
     #[arg(value_name = "FILE", conflicts_with = "command")]
     file: Vec<PathBuf>,
@@ -93,8 +95,8 @@ pub struct DumpPlaces {
     pub suffixes: &'static [&'static str],
     /// How a directory is written that is one dump, which may be told.
     pub directory_form: fn(&Path, Option<DumpForm>) -> Option<DumpForm>,
-    /// Whether such directories are taken for the one that they are in.
-    pub takes_directories: bool,
+    /// Those of these forms are taken for the directory that they are in.
+    pub taken_within: &'static [DumpForm],
 }
 
 /// Forms of a kind of dump, in words of the command line.
@@ -227,14 +229,26 @@ pub fn dumps_in(
 impl DumpPlaces {
     /// Whether a directory is one dump. What it is told to be, but is not, is refused where it is read.
     fn takes_whole(&self, directory: &Path, form: Option<DumpForm>) -> bool {
-        let is_told = !self.takes_directories && form.is_some_and(DumpForm::is_directory);
+        let is_told = form.is_some_and(DumpForm::is_directory) && !self.holds_directories(directory, form);
         is_told || (self.directory_form)(directory, form).is_some()
+    }
+
+    /// Whether a directory has others in it that are taken for it.
+    fn holds_directories(&self, directory: &Path, form: Option<DumpForm>) -> bool {
+        let is_one = |entry: std::io::Result<DirEntry>| entry.is_ok_and(|entry| self.takes_within(&entry.path(), form));
+        std::fs::read_dir(directory).is_ok_and(|mut entries| entries.any(is_one))
+    }
+
+    /// Whether this is a directory that is taken for the one that it is in.
+    fn takes_within(&self, path: &Path, form: Option<DumpForm>) -> bool {
+        let is_one = |form| self.taken_within.contains(&form);
+        path.is_dir() && (self.directory_form)(path, form).is_some_and(is_one)
     }
 
     /// Whether what is in a directory is one of the dumps that this is ingested for.
     fn take(&self, path: &Path, form: Option<DumpForm>) -> bool {
         if path.is_dir() {
-            return self.takes_directories && (self.directory_form)(path, form).is_some();
+            return self.takes_within(path, form);
         }
         let is_named = is_named_so(path.file_name().unwrap_or_default().as_encoded_bytes(), self.suffixes);
         is_named && path.is_file() && !form.is_some_and(DumpForm::is_directory)

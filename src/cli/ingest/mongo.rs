@@ -119,7 +119,7 @@ impl Format {
 const SUFFIXES: [&str; 3] = [".json", ".csv", ARCHIVE_SUFFIX];
 const ARCHIVE_SUFFIX: &str = ".archive";
 
-const PLACES: DumpPlaces = DumpPlaces { suffixes: &SUFFIXES, directory_form: |_, _| None, takes_directories: false };
+const PLACES: DumpPlaces = DumpPlaces { suffixes: &SUFFIXES, directory_form: |_, _| None, taken_within: &[] };
 
 pub fn run(args: Mongo, invocation: &Invocation) -> CommandResult {
     let is_of_terminal =

@@ -82,7 +82,7 @@ impl From<Format> for DumpForm {
     }
 }
 
-const PLACES: DumpPlaces = DumpPlaces { suffixes: &[TEXT_SUFFIX], directory_form, takes_directories: false };
+const PLACES: DumpPlaces = DumpPlaces { suffixes: &[TEXT_SUFFIX], directory_form, taken_within: &[DumpForm::Tab] };
 
 pub fn run(args: Mysql, invocation: &Invocation) -> CommandResult {
     let rows = FieldForm::from_words(FieldWords {

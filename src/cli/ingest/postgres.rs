@@ -55,7 +55,8 @@ impl From<Format> for DumpForm {
     }
 }
 
-const PLACES: DumpPlaces = DumpPlaces { suffixes: &DUMP_SUFFIXES, directory_form, takes_directories: true };
+const PLACES: DumpPlaces =
+    DumpPlaces { suffixes: &DUMP_SUFFIXES, directory_form, taken_within: &[DumpForm::Directory] };
 
 pub fn run(args: Postgres, invocation: &Invocation) -> CommandResult {
     args.dump.run(ingest_postgres, DumpRules::default(), &PLACES, invocation)

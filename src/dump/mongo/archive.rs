@@ -67,7 +67,7 @@ pub struct Archive {
     owner: Option<usize>,
     header: ArchiveHeader,
     collections: Vec<Listed>,
-    /// By name: database, a zero, collection.
+    /// By what `key_of` makes of their names.
     numbers: HashMap<Vec<u8>, usize>,
     fault: Option<Fault>,
 }
@@ -93,6 +93,11 @@ struct Listed {
     /// Where its first block begins.
     first_block: Option<u64>,
     has_ended: bool,
+}
+
+/// What tells a collection from all others: names may hold any byte.
+fn key_of(database: &[u8], name: &[u8]) -> Vec<u8> {
+    [&(database.len() as u64).to_le_bytes()[..], database, name].concat()
 }
 
 impl Listed {
@@ -198,6 +203,10 @@ impl Archive {
             (Place::Magic, word) if word == u32::from_le_bytes(MAGIC) => self.place = Place::Header,
             (Place::Magic, _) => self.lose(Fault::new(at, "it does not begin as an archive")),
             (Place::Header, TERMINATOR) => self.lose(Fault::new(at, "a prelude without a header")),
+            (Place::BetweenBlocks, word) if word == u32::from_le_bytes(MAGIC) => {
+                let what = "another archive follows it; several make one snapshot as files of their own";
+                self.lose(Fault::new(at, what));
+            }
             (Place::BetweenBlocks, TERMINATOR) => self.lose(Fault::new(at, "a block without a header")),
             (Place::Collections | Place::Block(_) | Place::EndBlock, TERMINATOR) => self.place = Place::BetweenBlocks,
             (Place::EndBlock, _) => self.lose(Fault::new(at, "documents in the last block of a collection")),
@@ -243,7 +252,7 @@ impl Archive {
             self.lose(Fault::new(start, "a collection without a name in the prelude"));
             return Ok(());
         };
-        let key = [database, b"\0", name].concat();
+        let key = key_of(database, name);
         if self.numbers.contains_key(&key) {
             self.lose(Fault::new(start, "a collection that is listed twice"));
             return Ok(());
@@ -305,12 +314,12 @@ impl Archive {
         name: &[u8],
         tell: &mut impl FnMut(Event) -> Result<(), E>,
     ) -> Result<Option<usize>, E> {
-        let key = [database, b"\0", name].concat();
+        let key = key_of(database, name);
         if let Some(&number) = self.numbers.get(&key) {
             return Ok(Some(number));
         }
         let Some(series) = name.strip_prefix(BUCKETS_PREFIX.as_bytes()) else { return Ok(None) };
-        let Some(&series) = self.numbers.get(&[database, b"\0", series].concat()) else { return Ok(None) };
+        let Some(&series) = self.numbers.get(&key_of(database, series)) else { return Ok(None) };
         let listed = &mut self.collections[series];
         if listed.end.kind.as_deref() != Some(TIME_SERIES) {
             return Ok(None);

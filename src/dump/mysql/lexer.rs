@@ -2,6 +2,8 @@
 //! of any length, keeps no more than the beginning of the present statement, and understands quotes, comments and delimiters,
 //! but no SQL.
 
+mod rows;
+
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use memchr::{memchr, memchr_iter};
@@ -347,48 +349,6 @@ impl Lexer {
         } else {
             Continue(Step::On(at + 1))
         }
-    }
-
-    /// Rows: the part that has to be fast.
-    fn rows(&mut self, bytes: &[u8], mut at: usize, at_end: bool, sink: &mut impl Sink) -> ControlFlow<usize, usize> {
-        while at < bytes.len() {
-            if self.inside != Inside::Code {
-                at = self.leave_inside(bytes, at, at_end)?;
-                continue;
-            }
-            at = next_stop(bytes, at, &self.row_stops);
-            let Some(&byte) = bytes.get(at) else { break };
-            match byte {
-                b'(' => {
-                    if self.depth == 0 {
-                        sink.row(self.offset + at as u64);
-                    }
-                    self.depth += 1;
-                    at += 1;
-                }
-                b')' => {
-                    at += 1;
-                    if self.depth == 1 {
-                        sink.row_end(self.offset + at as u64);
-                    }
-                    self.depth = self.depth.saturating_sub(1);
-                }
-                b'\'' | b'"' => {
-                    self.inside = Inside::Quotes(byte);
-                    at += 1;
-                }
-                // A negative number.
-                b'-' if bytes.get(at + 1).is_some_and(|&next| next != b'-') => at += 1,
-                _ => match self.look_closer(bytes, at, at_end)? {
-                    Step::Ended { next, .. } => {
-                        self.place = Place::Between;
-                        return Continue(next);
-                    }
-                    Step::On(next) | Step::Values(next) => at = next,
-                },
-            }
-        }
-        Continue(at)
     }
 
     /// What stands at a place that may be the beginning of a string, a comment, or the end of the statement.

@@ -2,7 +2,7 @@
 //! it. Whether a line break followed by a parenthesis is one depends on the dump: a string may hold the same bytes. So
 //! whoever reads a whole dump looks whether that is ever so.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use memchr::memmem;
 
@@ -71,38 +71,42 @@ impl RowMarks {
 
 /// Bytes that look like the beginning of a row.
 struct Candidates {
-    places: VecDeque<u64>,
+    places: Vec<u64>,
+    /// So many of the first were said.
+    said: usize,
     /// None of them was another thing so far.
     is_sure: bool,
 }
 
 impl Default for Candidates {
     fn default() -> Candidates {
-        Candidates { places: VecDeque::new(), is_sure: true }
+        Candidates { places: Vec::new(), said: 0, is_sure: true }
     }
 }
 
 impl Candidates {
     fn bound(&mut self) {
+        self.places.drain(..self.said);
+        self.said = 0;
         self.is_sure &= self.places.len() <= CANDIDATES_MAX;
         if !self.is_sure {
-            self.places = VecDeque::new();
+            self.places = Vec::new();
         }
     }
 
     /// All before `place` are none, unless they are not among rows.
+    #[inline]
     fn pass(&mut self, place: u64, are_rows: bool) {
-        while self.places.front().is_some_and(|&first| first < place) {
-            self.places.pop_front();
+        while self.places.get(self.said).is_some_and(|&first| first < place) {
+            self.said += 1;
             self.is_sure &= !are_rows;
         }
     }
 
+    #[inline]
     fn row(&mut self, start: u64) {
         self.pass(start, true);
-        if self.places.front() == Some(&start) {
-            self.places.pop_front();
-        }
+        self.said += usize::from(self.places.get(self.said) == Some(&start));
     }
 }
 
@@ -147,8 +151,8 @@ impl RowMarksFinder {
         each_place_of(b'(', piece, |at| {
             let place = self.offset + at as u64;
             match byte(at, 1) {
-                b'\n' => self.lines.places.push_back(place),
-                b',' if byte(at, 2) == b')' => self.brackets.places.push_back(place),
+                b'\n' => self.lines.places.push(place),
+                b',' if byte(at, 2) == b')' => self.brackets.places.push(place),
                 _ => {}
             }
         });
@@ -157,6 +161,7 @@ impl RowMarksFinder {
     }
 
     /// A row begins there.
+    #[inline]
     pub fn row(&mut self, start: u64) {
         self.lines.row(start);
         self.brackets.row(start);

@@ -152,6 +152,23 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_a_long_insert_are_the_same_however_they_come() {
+        let forms = [
+            "(1,-2)",
+            "('a (b), -- c','\\'(',3)",
+            "(\"it's\",-1e-3)",
+            "(f('x'),NULL)",
+            "('')",
+            "(/* ) */ '\"\\\\',`b`)",
+        ];
+        let rows: Vec<String> = (0..40).map(|number| forms[number * 5 % 7 % forms.len()].to_string()).collect();
+        let text = format!("INSERT INTO `t` VALUES {};\n", rows.join(","));
+        for pieces in (1..130).chain([text.len()]) {
+            assert_eq!(read(&text, false, pieces), (rows.clone(), 1, true), "{pieces}");
+        }
+    }
+
+    #[test]
     fn it_knows_where_a_row_may_follow() {
         let mut before = Vec::new();
         for end in 0..=TEXT.len() {

@@ -24,7 +24,7 @@ enum Place {
     /// Between tags, and there only blanks since the line began.
     Blank,
     Text,
-    /// In a tag, of which the beginning is kept.
+    /// In a tag, of which the beginning is kept: its end is in another piece.
     Tag,
     /// Up to these bytes.
     Until(&'static [u8]),
@@ -110,7 +110,7 @@ impl XmlDump {
 
     fn step(&mut self, bytes: &[u8], is_all: bool, tell: &mut impl FnMut(Event)) -> usize {
         match self.place {
-            Place::Blank | Place::Text => self.between(bytes, is_all),
+            Place::Blank | Place::Text => self.between(bytes, is_all, tell),
             Place::Tag => self.in_tag(bytes, tell),
             Place::Until(end) => match memmem::find(bytes, end) {
                 Some(found) => {
@@ -124,7 +124,7 @@ impl XmlDump {
         }
     }
 
-    fn between(&mut self, bytes: &[u8], is_all: bool) -> usize {
+    fn between(&mut self, bytes: &[u8], is_all: bool, tell: &mut impl FnMut(Event)) -> usize {
         let Some(found) = memchr2(b'<', b'\n', bytes) else {
             self.pass_text(bytes);
             return bytes.len();
@@ -147,7 +147,13 @@ impl XmlDump {
             }
         }
         self.tag_start = if self.place == Place::Blank { self.line } else { self.at + found as u64 };
-        (self.place, self.tag) = (Place::Tag, Vec::new());
+        if let Some(length) = memchr(b'>', &rest[1..]) {
+            self.place = Place::Text;
+            self.take_tag(&rest[1..][..length.min(TAG_MAX_BYTES)], tell);
+            return found + 1 + length + 1;
+        }
+        self.place = Place::Tag;
+        self.tag.clear();
         found + 1
     }
 
@@ -171,10 +177,14 @@ impl XmlDump {
     }
 
     fn take_tag(&mut self, tag: &[u8], tell: &mut impl FnMut(Event)) {
+        self.has_ended = false;
+        // So most tags begin, and none that tells anything.
+        if matches!(tag, [b'f', ..] | [b'/', b'f', ..]) {
+            return;
+        }
         let name_end = tag.iter().position(|byte| byte.is_ascii_whitespace() || *byte == b'/').filter(|at| *at > 0);
         let (name, rest) = tag.split_at(name_end.unwrap_or(tag.len()));
         let start = self.tag_start;
-        self.has_ended = false;
         let named = |attribute: &str| attribute_of(rest, attribute);
         let name_of = || named("name").unwrap_or_default();
         match name {

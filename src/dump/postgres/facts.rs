@@ -14,6 +14,8 @@ pub enum DumpEnd {
     InRows,
     /// It does not have the line that such dumps end with.
     NoTrailer,
+    /// Another dump, or the end of all of them, follows one that has no such line.
+    NoTrailerInside,
     /// It has neither the first line of dumps nor the last.
     #[default]
     Unmarked,

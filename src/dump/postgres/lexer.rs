@@ -2,6 +2,7 @@
 //! length, keeps no more than the beginning of the present statement, and understands quotes and comments, but no SQL.
 
 mod inside;
+mod values;
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
@@ -383,47 +384,6 @@ impl Lexer {
         }
         let is_begun = is_word_byte(self.byte_before(bytes, at, 1)) && self.dollars_end != self.offset + at as u64;
         Continue(begins_with(rest, word.as_bytes()) && !is_begun)
-    }
-
-    /// The rows of an `INSERT`.
-    fn values(&mut self, bytes: &[u8], mut at: usize, at_end: bool, sink: &mut impl Sink) -> ControlFlow<usize, usize> {
-        while at < bytes.len() {
-            if self.inside != Inside::Code {
-                at = self.leave_inside(bytes, at, at_end)?;
-                continue;
-            }
-            at = next_stop(bytes, at, &STATEMENT_STOPS);
-            if bytes.get(at) == Some(&b'(') && self.depth == 0 {
-                // The first one began with the statement.
-                if self.has_row {
-                    sink.row(self.offset + at as u64);
-                }
-                sink.values(self.offset + at as u64);
-                self.has_row = true;
-            }
-            if at == bytes.len() {
-                break;
-            }
-            let depth = self.depth;
-            match self.look_closer(bytes, at, at_end)? {
-                Step::On(next) | Step::Values(next) => {
-                    if self.depth == 0 && depth > 0 {
-                        sink.values_end(self.offset + next as u64);
-                    }
-                    at = next;
-                }
-                Step::Ended(end) => {
-                    // DEFAULT VALUES: a row of a table without columns.
-                    if !self.has_row {
-                        sink.values(self.offset + end as u64);
-                        sink.values_end(self.offset + end as u64);
-                    }
-                    self.place = Place::Between;
-                    return Continue(end + 1);
-                }
-            }
-        }
-        Continue(at)
     }
 
     /// The rows behind a `COPY`, a line each: the part that has to be fast.

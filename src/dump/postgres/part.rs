@@ -131,7 +131,7 @@ impl Event {
                 letters.make_utf8(needs.iter_mut().flat_map(|need| [&mut need.schema, &mut need.name]))
             }
             Event::Owns { table, sequence } => letters.make_utf8(table.names().chain(sequence.names())),
-            Event::Row(_) => {}
+            Event::Row(_) | Event::NextDump => {}
         }
         self
     }

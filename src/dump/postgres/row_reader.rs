@@ -194,6 +194,24 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_a_long_insert_are_the_same_however_they_come() {
+        let forms = [
+            "(1, -2)",
+            "('a (b), -- c', E'\\'(', 3)",
+            "('it''s', -1e-3)",
+            "(f('x'), NULL)",
+            "('')",
+            "($a$)'$a$, \"b\")",
+        ];
+        let rows: Vec<String> = (0..40).map(|number| forms[number * 5 % 7 % forms.len()].to_string()).collect();
+        let text = format!("INSERT INTO public.t VALUES\n\t{};\n", rows.join(",\n\t"));
+        let expected: Vec<String> = ["#".to_string()].into_iter().chain(rows).collect();
+        for pieces in (1..130).chain([text.len()]) {
+            assert_eq!(read(&text, false, pieces), (expected.clone(), true), "{pieces}");
+        }
+    }
+
+    #[test]
     fn it_knows_where_a_row_may_follow() {
         let text = &COPIED[COPIED.find("1\tx").unwrap()..];
         let mut rows = Vec::new();

@@ -299,10 +299,60 @@ fn the_end_shows_whether_a_dump_is_whole() {
     assert_eq!(end_of(&[begin, end, table].concat()), DumpEnd::NoTrailer);
     assert_eq!(end_of(&[cluster[0], begin, table, end].concat()), DumpEnd::NoTrailer);
     assert_eq!(end_of(&[cluster[0], begin, table, end, begin, end, cluster[1]].concat()), DumpEnd::Trailer);
+    // Another one begins before the end of one.
+    for cut in [
+        &[begin, table, begin, table, end][..],
+        &[begin, restrict, table, begin, "\\restrict b\n", end, "\\unrestrict b\n"],
+        &[begin, restrict, table, end, begin, "\\restrict b\n", end, "\\unrestrict b\n"],
+        &[cluster[0], begin, begin, end, cluster[1]],
+        &[cluster[0], begin, end, begin, table, cluster[1]],
+        &[cluster[0], cluster[0], cluster[1]],
+        &[begin, table, cluster[0], cluster[1]],
+    ] {
+        assert_eq!(end_of(&cut.concat()), DumpEnd::NoTrailerInside, "{cut:?}");
+    }
+    assert_eq!(
+        end_of(&[cluster[0], cluster[1], begin, restrict, end, unrestrict, begin, end].concat()),
+        DumpEnd::Trailer
+    );
     assert_eq!(end_of(table), DumpEnd::Unmarked);
     assert_eq!(end_of("CREATE TABLE a"), DumpEnd::InStatement);
     assert_eq!(end_of("COPY a FROM stdin;\n1\n"), DumpEnd::InRows);
     assert_eq!(end_of("SELECT '\n-- PostgreSQL database dump complete\n"), DumpEnd::InStatement);
+}
+
+#[test]
+fn a_dump_behind_another_has_a_session_of_its_own() {
+    let (begin, end) = ("--\n-- PostgreSQL database dump\n--\n\n", "--\n-- PostgreSQL database dump complete\n--\n\n");
+    let cluster =
+        ["--\n-- PostgreSQL database cluster dump\n--\n\n", "--\n-- PostgreSQL database cluster dump complete\n--\n\n"];
+    let table = "SET search_path = s;\nCREATE TABLE t (x integer);\n";
+    // The databases of its tables, with a comma where another dump begins.
+    let told = |pieces: &[&str]| {
+        let (events, facts) = read(pieces.concat().as_bytes(), &[11]);
+        let shown = |event: &Event| match event {
+            Event::NextDump => Some(",".to_string()),
+            Event::Part(Part { object, start }) if object.kind == PartKind::Table => {
+                let name = object.database.clone().map_or("-".into(), |name| String::from_utf8(name).unwrap());
+                let settings = facts.settings.changed(None, start + 1);
+                assert_eq!(settings.is_empty(), object.schema == b"public", "{name}: {object:?}");
+                Some(name)
+            }
+            _ => None,
+        };
+        events.iter().filter_map(shown).collect::<String>()
+    };
+    let plain = "CREATE TABLE t (x integer);\n";
+    let connect = "\\connect a\n";
+    assert_eq!(told(&[begin, connect, table, end, begin, plain, end]), "a,-");
+    assert_eq!(told(&[begin, connect, table, begin, plain, end]), "a,-");
+    assert_eq!(told(&[begin, table, end, begin, plain, end]), "-,-");
+    assert_eq!(told(&[connect, begin, table, end, "\\connect b\n", begin, plain, end]), "a,b");
+    // Those of a cluster are one.
+    let both = [cluster[0], connect, begin, table, end, "\\connect b\n", begin, plain, end, cluster[1]];
+    assert_eq!(told(&both), "ab");
+    assert_eq!(told(&[&both[..], &[begin, plain, end]].concat()), "ab,-");
+    assert_eq!(told(&[&[begin, plain, end], &both[..]].concat()), "-,ab");
 }
 
 #[test]

@@ -81,6 +81,8 @@ struct Dump {
 pub struct ToldTwice {
     pub database: Vec<u8>,
     pub dumps: [u32; 2],
+    /// Neither names it.
+    pub is_unnamed: bool,
 }
 
 /// The parts of all dumps of a snapshot.
@@ -174,7 +176,11 @@ impl PartList {
                 self.databases.insert(directory.to_vec(), dump);
             }
             Some(&other) if other != dump && self.told_twice.is_none() => {
-                self.told_twice = Some(ToldTwice { database: directory.to_vec(), dumps: [other, dump] });
+                self.told_twice = Some(ToldTwice {
+                    database: directory.to_vec(),
+                    dumps: [other, dump],
+                    is_unnamed: directory.is_empty(),
+                });
             }
             Some(_) => {}
         }
@@ -187,7 +193,8 @@ impl PartList {
         if let Some(dump) = self.databases.remove(&[][..]) {
             let told = self.databases.entry(directory.clone()).or_insert(dump);
             if *told != dump && self.told_twice.is_none() {
-                self.told_twice = Some(ToldTwice { database: directory.clone(), dumps: [*told, dump] });
+                let database = directory.clone();
+                self.told_twice = Some(ToldTwice { database, dumps: [*told, dump], is_unnamed: false });
             }
         }
         if let Some(twice) = self.told_twice.as_mut().filter(|twice| twice.database.is_empty()) {
@@ -311,7 +318,8 @@ mod tests {
         list.next_dump();
         list.begin(20, table("a"));
         list.end_input(30, b"");
-        assert_eq!(list.told_twice(), Some(&ToldTwice { database: b"shop".into(), dumps: [0, 1] }));
+        let twice = ToldTwice { database: b"shop".into(), dumps: [0, 1], is_unnamed: false };
+        assert_eq!(list.told_twice(), Some(&twice));
     }
 
     #[test]

@@ -400,7 +400,12 @@ impl<F> StoredDumps<F> {
         let Some(twice) = self.parts.told_twice() else { return Ok(()) };
         let [first, second] = twice.dumps.map(|dump| self.dump_name(dump));
         let database = String::from_utf8_lossy(&twice.database).into_owned();
-        Err(Error::invalid("database", database, format!("both {first} and {second} dump it")))
+        let hint = if twice.is_unnamed {
+            ", since neither names its database: give them as files of their own, or each by itself with --database"
+        } else {
+            ""
+        };
+        Err(Error::invalid("database", database, format!("both {first} and {second} dump it{hint}")))
     }
 
     /// A dump as people find it again, by its number among all.

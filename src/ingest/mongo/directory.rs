@@ -213,6 +213,8 @@ impl Stored {
             self.note(fault);
         }
         let Stored { files, originals, prelude, oplog, fault, .. } = self;
+        // It is written last. Else, one that was killed may leave whole documents and all metadata, which are written first.
+        let ending = if oplog.is_some() { Ending::Marked } else { Ending::Unmarked };
         let oplog = oplog.map(|oplog| oplog.window());
         Ok(MongoDump {
             made_by: Program::Mongodump,
@@ -222,7 +224,7 @@ impl Stored {
             inputs: Vec::new(),
             coordinates: vec![Coordinates { prelude, oplog, other_oplog: None }],
             fault,
-            ending: Ending::Marked,
+            ending,
             ended: InputEnd::default(),
         })
     }

@@ -183,6 +183,7 @@ fn what_is_no_archive_is_told() {
         (with(first_block, &number(7)), first_block, "without the name"),
         (with(first_block, &i32::MAX.to_le_bytes()), first_block, "2147483647 bytes is no length"),
         (twice.clone(), twice.len() - 4 - 79, "listed twice"),
+        ([&small[..], &small].concat(), small.len(), "another archive follows it"),
         (behind.clone(), behind.len() - 14 - 4 - head("shop", "orders", None).len(), "behind its last one"),
     ];
     for (archive, at, expected) in cases {

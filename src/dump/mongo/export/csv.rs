@@ -4,10 +4,11 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::{memchr, memchr2, memchr3};
+use memchr::{memchr, memchr2};
 
 use crate::dump::mongo::export::{Edge, ExportEnd};
 use crate::dump::mongo::{DocumentCounts, Fault};
+use crate::dump::stops::{BLOCK_BYTES, stops_from};
 
 /// What the next byte is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,14 +69,12 @@ impl CsvRecords {
     pub fn push(&mut self, piece: &[u8], tell: &mut impl FnMut(Edge)) {
         let mut at = 0;
         while at < piece.len() && self.fault.is_none() {
-            match self.place {
-                Place::Between => self.begin(self.at + at as u64, tell),
-                Place::Record => at = self.record(piece, at, tell),
-                Place::Quoted => {
-                    let end = memchr(b'"', &piece[at..]);
-                    self.place = if end.is_some() { Place::Record } else { Place::Quoted };
-                    at = end.map_or(piece.len(), |length| at + length + 1);
-                }
+            if self.place == Place::Quoted {
+                let end = memchr(b'"', &piece[at..]);
+                self.place = if end.is_some() { Place::Record } else { Place::Quoted };
+                at = end.map_or(piece.len(), |length| at + length + 1);
+            } else {
+                at = self.block(piece, at, tell);
             }
         }
         self.at += piece.len() as u64;
@@ -89,16 +88,34 @@ impl CsvRecords {
         (self.place, self.fields, self.start) = (Place::Record, 1, at);
     }
 
-    /// Goes on in a record, outside of quotes.
-    fn record(&mut self, piece: &[u8], at: usize, tell: &mut impl FnMut(Edge)) -> usize {
-        let Some(length) = memchr3(b',', b'"', b'\n', &piece[at..]) else { return piece.len() };
-        let at = at + length;
-        match piece[at] {
-            b',' => self.fields += 1,
-            b'"' => self.place = Place::Quoted,
-            _ => self.end(self.at + at as u64, tell),
+    /// Goes on outside of quotes: over many bytes, or up to where some begin.
+    fn block(&mut self, piece: &[u8], from: usize, tell: &mut impl FnMut(Edge)) -> usize {
+        let end = piece.len().min(from + BLOCK_BYTES);
+        let mut stops = stops_from(piece, from, |byte| (byte == b',') | (byte == b'"') | (byte == b'\n'));
+        if self.place == Place::Between {
+            self.begin(self.at + from as u64, tell);
         }
-        at + 1
+        while stops != 0 {
+            let at = from + stops.trailing_zeros() as usize;
+            stops &= stops - 1;
+            match piece[at] {
+                b',' => self.fields += 1,
+                b'"' => {
+                    self.place = Place::Quoted;
+                    return at + 1;
+                }
+                _ => {
+                    self.end(self.at + at as u64, tell);
+                    if self.fault.is_some() {
+                        return at + 1;
+                    }
+                    if at + 1 < end {
+                        self.begin(self.at + at as u64 + 1, tell);
+                    }
+                }
+            }
+        }
+        end
     }
 
     /// A record ends with the line break there.

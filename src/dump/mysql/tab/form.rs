@@ -41,6 +41,10 @@ pub struct Field {
     /// Without what encloses it.
     pub range: Range<usize>,
     pub is_enclosed: bool,
+    /// It is known that nothing is escaped in it.
+    pub is_literal: bool,
+    /// The same, and that nothing in it need be escaped in a string of SQL.
+    pub is_plain: bool,
 }
 
 impl FieldForm {
@@ -77,6 +81,13 @@ impl FieldForm {
         Ok(form)
     }
 
+    /// A value of a row that is known to be as it stands there, and so in a string of SQL, and not NULL.
+    #[inline]
+    pub fn plain_value<'r>(&self, row: &'r [u8], field: &Field) -> Option<&'r [u8]> {
+        // Without an escape a word may be NULL.
+        (field.is_plain && self.escape.is_some()).then(|| &row[field.range.clone()])
+    }
+
     /// What a value of a row is; `None` for NULL.
     pub fn value<'r>(&self, row: &'r [u8], field: &Field) -> Option<Cow<'r, [u8]>> {
         let literal = &row[field.range.clone()];
@@ -86,7 +97,11 @@ impl FieldForm {
                 (escape, b"NULL") => escape.is_none() || self.enclosing.is_some(),
                 _ => false,
             };
-        if is_null { None } else { Some(self.unescaped(literal, field.is_enclosed)) }
+        match (is_null, field.is_literal) {
+            (true, _) => None,
+            (false, true) => Some(Cow::Borrowed(literal)),
+            (false, false) => Some(self.unescaped(literal, field.is_enclosed)),
+        }
     }
 
     fn unescaped<'r>(&self, literal: &'r [u8], is_enclosed: bool) -> Cow<'r, [u8]> {

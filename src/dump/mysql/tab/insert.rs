@@ -1,9 +1,9 @@
 //! InsertWriter: writes the rows of a table as statements, as other dumps have them.
 
-use std::borrow::Cow;
-
 use crate::dump::letters::Letters;
+use crate::dump::mysql::tab::form::Field;
 use crate::dump::mysql::words::{QuoteModes, Word, Words, quoted_name};
+use crate::dump::stops::{Stops, next_stop, stops};
 use crate::dump::table::{Column, ColumnKind, TableSchema};
 
 /// A statement ends with the row that makes it longer.
@@ -33,6 +33,20 @@ struct Rows {
     /// Up to the first row of each statement.
     insert: Vec<u8>,
     kinds: Vec<Option<ColumnKind>>,
+    /// All are of numbers.
+    are_numeric: bool,
+}
+
+impl Rows {
+    fn new(insert: Vec<u8>, kinds: Vec<Option<ColumnKind>>) -> Rows {
+        let are_numeric = kinds.iter().all(|kind| kind.is_some_and(is_numeric));
+        Rows { insert, kinds, are_numeric }
+    }
+}
+
+/// Whether numbers of such columns are written without quotes.
+fn is_numeric(kind: ColumnKind) -> bool {
+    matches!(kind, ColumnKind::Exact | ColumnKind::Whole | ColumnKind::AsText)
 }
 
 impl InsertWriter {
@@ -60,35 +74,90 @@ impl InsertWriter {
         self
     }
 
-    /// Adds a row to the text.
+    /// Begins a row of so many values.
     ///
     /// # Errors
-    /// What is wrong with it.
-    pub fn push(&mut self, values: &[Option<Cow<[u8]>>], out: &mut Vec<u8>) -> Result<(), String> {
+    /// What is wrong with it: then nothing is added to the text.
+    #[inline]
+    pub fn begin_row(&mut self, count: usize, out: &mut Vec<u8>) -> Result<(), String> {
         if self.rows.is_none() {
-            self.rows = Some(self.begin(values.len())?);
+            self.rows = Some(self.begin(count)?);
         }
         let Some(rows) = &self.rows else { return Ok(()) };
-        if rows.kinds.len() != values.len() {
-            return Err(format!("a row has {} values, the first {}", values.len(), rows.kinds.len()));
+        if rows.kinds.len() != count {
+            return Err(format!("a row has {count} values, the first {}", rows.kinds.len()));
+        }
+        match self.length {
+            0 => out.extend_from_slice(&rows.insert),
+            _ => out.extend_from_slice(b",\n"),
+        }
+        Ok(())
+    }
+
+    /// Adds the value with this number in the row; `None` is NULL.
+    pub fn push_value(&self, number: usize, value: Option<&[u8]>, out: &mut Vec<u8>) {
+        out.push(if number == 0 { b'(' } else { b',' });
+        let kind = self.kind(number);
+        match value {
+            Some(bytes) if kind.is_some_and(is_numeric) && is_number(bytes) => out.extend_from_slice(bytes),
+            Some(bytes) => push_literal(bytes, kind, self.is_utf8, out),
+            None => out.extend_from_slice(b"NULL"),
+        }
+    }
+
+    /// The same for a value that a string has as it is.
+    #[inline]
+    pub fn push_plain(&self, number: usize, bytes: &[u8], out: &mut Vec<u8>) {
+        let kind = self.kind(number);
+        if kind.is_some_and(is_numeric) && is_number(bytes) {
+            out.push(if number == 0 { b'(' } else { b',' });
+            out.extend_from_slice(bytes);
+            return;
+        }
+        let is_string = match kind {
+            Some(ColumnKind::Text) => self.is_utf8,
+            Some(ColumnKind::Bits | ColumnKind::Geometry) => false,
+            _ => bytes.is_ascii(),
+        };
+        if !is_string {
+            return self.push_value(number, Some(bytes), out);
+        }
+        out.extend_from_slice(if number == 0 { b"('" } else { b",'" });
+        out.extend_from_slice(bytes);
+        out.push(b'\'');
+    }
+
+    fn kind(&self, number: usize) -> Option<ColumnKind> {
+        self.rows.as_ref().and_then(|rows| rows.kinds.get(number).copied().flatten())
+    }
+
+    /// Adds all values of a row, which stand in it with one byte between them, if all are digits: they are written the same.
+    #[inline]
+    pub fn push_digits(&self, row: &[u8], fields: &[Field], out: &mut Vec<u8>) -> bool {
+        let are_numeric = self.rows.as_ref().is_some_and(|rows| rows.are_numeric);
+        let Some(separator) = fields.first().and_then(|first| row.get(first.range.end)).filter(|_| are_numeric) else {
+            return false;
+        };
+        if !fields.iter().all(|field| field.is_literal & !field.range.is_empty()) {
+            return false;
         }
         let start = out.len();
-        out.extend_from_slice(if self.length == 0 { &rows.insert } else { b",\n" });
-        let mut separator = b'(';
-        for (value, kind) in values.iter().zip(&rows.kinds) {
-            out.push(separator);
-            match value {
-                Some(bytes) => push_literal(bytes, *kind, self.is_utf8, out),
-                None => out.extend_from_slice(b"NULL"),
-            }
-            separator = b',';
+        out.push(b'(');
+        let are_digits = push_row_of_digits(row, *separator, out).is_some();
+        if !are_digits {
+            out.truncate(start);
         }
+        are_digits
+    }
+
+    /// Ends the row that begins at `start` in the text.
+    #[inline]
+    pub fn end_row(&mut self, start: usize, out: &mut Vec<u8>) {
         out.push(b')');
         self.length += out.len() - start;
         if self.length > STATEMENT_BYTES {
             self.finish(out);
         }
-        Ok(())
     }
 
     /// Ends the present statement.
@@ -110,7 +179,7 @@ impl InsertWriter {
         }
         if self.columns.is_empty() {
             insert.extend_from_slice(b" VALUES\n");
-            return Ok(Rows { insert, kinds: vec![None; count] });
+            return Ok(Rows::new(insert, vec![None; count]));
         }
         let such = |is: fn(&Column) -> bool| self.columns.iter().filter(|column| is(column)).collect::<Vec<_>>();
         let ways = [such(|_| true), such(|it| !it.is_invisible), such(|it| !it.is_generated)];
@@ -122,7 +191,7 @@ impl InsertWriter {
             insert.extend_from_slice(&[b" (", &names.join(&b","[..])[..], b")"].concat());
         }
         insert.extend_from_slice(b" VALUES\n");
-        Ok(Rows { insert, kinds: columns.into_iter().map(|column| Some(column.kind)).collect() })
+        Ok(Rows::new(insert, columns.into_iter().map(|column| Some(column.kind)).collect()))
     }
 }
 
@@ -138,7 +207,7 @@ impl InsertWriter {
         }
         insert.extend_from_slice(b" VALUES\n");
         let kind = |name: &Vec<u8>| self.columns.iter().find(|column| column.name == *name).map(|column| column.kind);
-        Ok(Rows { insert, kinds: names.iter().map(kind).collect() })
+        Ok(Rows::new(insert, names.iter().map(kind).collect()))
     }
 }
 
@@ -158,16 +227,12 @@ fn has_only_utf8(definition: &[u8]) -> bool {
     true
 }
 
-/// A value, as a statement has it. The bytes of text of other character sets than the session's are those of the column.
+/// A value that is no number, as a statement has it. The bytes of text of other character sets than the session's are those of the column.
 fn push_literal(bytes: &[u8], kind: Option<ColumnKind>, is_utf8: bool, out: &mut Vec<u8>) {
     match kind {
         Some(ColumnKind::Bits | ColumnKind::Geometry) if !bytes.is_empty() => {
             out.extend_from_slice(b"0x");
             out.extend(bytes.iter().flat_map(|byte| format!("{byte:02X}").into_bytes()));
-            return;
-        }
-        Some(ColumnKind::Exact | ColumnKind::Whole | ColumnKind::AsText) if is_number(bytes) => {
-            out.extend_from_slice(bytes);
             return;
         }
         Some(ColumnKind::Text) if is_utf8 => {}
@@ -177,37 +242,104 @@ fn push_literal(bytes: &[u8], kind: Option<ColumnKind>, is_utf8: bool, out: &mut
         _ => out.extend_from_slice(b"_binary "),
     }
     out.push(b'\'');
-    for &byte in bytes {
+    push_escaped(bytes, out);
+    out.push(b'\'');
+}
+
+const ESCAPED: Stops = stops(b"\0\n\r\x1a'\"\\");
+
+/// Whether a byte is written in another way in a string.
+pub fn is_escaped(byte: u8) -> bool {
+    ESCAPED[usize::from(byte)]
+}
+
+fn push_escaped(bytes: &[u8], out: &mut Vec<u8>) {
+    let mut at = 0;
+    while at < bytes.len() {
+        let next = next_stop(bytes, at, &ESCAPED);
+        out.extend_from_slice(&bytes[at..next]);
+        let Some(byte) = bytes.get(next) else { return };
         let escaped = match byte {
             0 => b'0',
             b'\n' => b'n',
             b'\r' => b'r',
             26 => b'Z',
-            b'\'' | b'"' | b'\\' => byte,
-            byte => {
-                out.push(byte);
-                continue;
-            }
+            byte => *byte,
         };
         out.extend_from_slice(&[b'\\', escaped]);
+        at = next + 1;
     }
-    out.push(b'\'');
+}
+
+/// A row of at least eight bytes with commas for its separators, if all others are digits; else some of it may be added.
+fn push_row_of_digits(row: &[u8], separator: u8, out: &mut Vec<u8>) -> Option<()> {
+    let (start, last) = (out.len(), row.last_chunk()?);
+    for eight in row.as_chunks().0 {
+        out.extend_from_slice(&digits_and_commas(*eight, separator)?);
+    }
+    // Some of the last eight were added.
+    out.truncate(start + row.len() - last.len());
+    out.extend_from_slice(&digits_and_commas(*last, separator)?);
+    Some(())
+}
+
+#[inline]
+fn digits_and_commas(eight: [u8; 8], separator: u8) -> Option<[u8; 8]> {
+    let all = |byte: u8| u64::from_le_bytes([byte; 8]);
+    let word = u64::from_le_bytes(eight);
+    let differs = word ^ all(separator);
+    // The top bit of each byte that is a separator, and then all bits of it.
+    let separators = !(((differs & all(0x7f)) + all(0x7f)) | differs | all(0x7f));
+    let separators = (separators >> 7) * 0xff;
+    let with = |byte: u8| word & !separators | all(byte) & separators;
+    are_digits(with(b'0')).then(|| with(b',').to_le_bytes())
+}
+
+/// Whether all eight bytes are.
+#[inline]
+fn are_digits(word: u64) -> bool {
+    let (high, digit) = (0xf0f0_f0f0_f0f0_f0f0, 0x3030_3030_3030_3030);
+    (word & high == digit) & (word.wrapping_add(0x0606_0606_0606_0606) & high == digit)
+}
+
+/// Whether a text of at most eight bytes is digits. Columns have numbers of many lengths: nobody could guess each.
+#[inline]
+fn are_few_digits(text: &[u8]) -> bool {
+    let four = |four: &[u8; 4]| u64::from(u32::from_le_bytes(*four));
+    match (text.first_chunk(), text.last_chunk()) {
+        (Some(first), Some(last)) => text.len() <= 8 && are_digits(four(first) << 32 | four(last)),
+        _ => {
+            let [first, middle, last] = [0, text.len() / 2, text.len().saturating_sub(1)]
+                .map(|at| text.get(at).is_some_and(u8::is_ascii_digit));
+            first & middle & last
+        }
+    }
+}
+
+/// So many digits come first.
+#[inline]
+fn digits(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
 /// Digits with a sign, a point and an exponent, each at most once.
 fn is_number(text: &[u8]) -> bool {
+    if are_few_digits(text) {
+        return true;
+    }
     let text = text.strip_prefix(b"-").unwrap_or(text);
-    let (number, exponent) = match text.iter().position(|byte| matches!(byte, b'e' | b'E')) {
-        Some(at) => (&text[..at], Some(&text[at + 1..])),
-        None => (text, None),
+    let (whole, rest) = text.split_at(digits(text));
+    let (part, rest) = match rest {
+        [b'.', behind @ ..] => behind.split_at(digits(behind)),
+        _ => (whole, rest),
     };
-    let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    let is_number = match number.iter().position(|byte| *byte == b'.') {
-        Some(at) => digits(&number[..at]) && digits(&number[at + 1..]),
-        None => digits(number),
-    };
-    let unsigned = |text: &[u8]| digits(text.strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text));
-    is_number && exponent.is_none_or(unsigned)
+    let are_digits = |text: &[u8]| !text.is_empty() && digits(text) == text.len();
+    !whole.is_empty()
+        && !part.is_empty()
+        && match rest {
+            [b'e' | b'E', b'-' | b'+', exponent @ ..] | [b'e' | b'E', exponent @ ..] => are_digits(exponent),
+            rest => rest.is_empty(),
+        }
 }
 
 #[cfg(test)]
@@ -215,14 +347,21 @@ mod tests {
     use super::*;
     use crate::dump::mysql::{meaning, split_row, table_schema};
 
+    fn push(writer: &mut InsertWriter, row: &[Option<&[u8]>], out: &mut Vec<u8>) -> Result<(), String> {
+        let start = out.len();
+        writer.begin_row(row.len(), out)?;
+        row.iter().enumerate().for_each(|(number, value)| writer.push_value(number, *value, out));
+        writer.end_row(start, out);
+        Ok(())
+    }
+
     #[track_caller]
     fn writes(definition: &str, rows: &[&[Option<&[u8]>]], expected: &[u8]) {
         let schema = table_schema(definition.as_bytes(), QuoteModes::default());
         let mut writer = InsertWriter::new(b"t`", schema.as_ref(), definition.as_bytes());
         let mut out = Vec::new();
         for row in rows {
-            let values: Vec<_> = row.iter().map(|value| value.map(Cow::Borrowed)).collect();
-            writer.push(&values, &mut out).unwrap();
+            push(&mut writer, row, &mut out).unwrap();
         }
         writer.finish(&mut out);
         assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(expected));
@@ -261,13 +400,36 @@ mod tests {
         writes("", &[&[Some(one), None]], b"INSERT INTO `t``` VALUES\n('1',NULL);\n");
         let schema = table_schema(definition.as_bytes(), QuoteModes::default());
         let mut writer = InsertWriter::new(b"t", schema.as_ref(), b"");
-        let values = vec![None; 4];
-        assert_eq!(
-            writer.push(&values, &mut Vec::new()).unwrap_err(),
-            "its rows have 4 values, the table has 3 columns"
-        );
-        writer.push(&values[..3], &mut Vec::new()).unwrap();
-        assert_eq!(writer.push(&values[..2], &mut Vec::new()).unwrap_err(), "a row has 2 values, the first 3");
+        let mut push = |count: usize| push(&mut writer, &vec![None; count], &mut Vec::new());
+        assert_eq!(push(4).unwrap_err(), "its rows have 4 values, the table has 3 columns");
+        push(3).unwrap();
+        assert_eq!(push(2).unwrap_err(), "a row has 2 values, the first 3");
+    }
+
+    #[test]
+    fn digits_are_written_as_each_value_by_itself() {
+        let rows: [&[u8]; 6] =
+            [b"12345\t67\t890", b"1234567\t\t2", b"1\t-2345\t3", b"1\t2.05\t378", b"\t\t1234567", b"1\t2\t34567x"];
+        for definition in ["CREATE TABLE t (a int, b int, c int);", "CREATE TABLE t (a int, b text, c int);"] {
+            let schema = table_schema(definition.as_bytes(), QuoteModes::default());
+            for row in rows {
+                let mut writer = InsertWriter::new(b"t", schema.as_ref(), definition.as_bytes());
+                let ends = row.iter().enumerate().filter(|(_, byte)| **byte == b'\t').map(|(at, _)| at);
+                let starts = [0].into_iter().chain(ends.clone().map(|at| at + 1));
+                let field =
+                    |(start, end)| Field { range: start..end, is_enclosed: false, is_literal: true, is_plain: true };
+                let fields: Vec<_> = starts.zip(ends.chain([row.len()])).map(field).collect();
+                let (mut one, mut all) = (Vec::new(), Vec::new());
+                let values: Vec<_> = fields.iter().map(|field| Some(&row[field.range.clone()])).collect();
+                push(&mut writer, &values, &mut one).unwrap();
+                writer.finish(&mut one);
+                writer.begin_row(3, &mut all).unwrap();
+                let is_written = writer.push_digits(row, &fields, &mut all);
+                assert_eq!(is_written, row == rows[0] && !definition.contains("text"));
+                writer.end_row(0, &mut all);
+                assert!(!is_written || all == one[..one.len() - 2], "{}", String::from_utf8_lossy(&all));
+            }
+        }
     }
 
     #[test]

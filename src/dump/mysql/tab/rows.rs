@@ -1,7 +1,8 @@
 //! TabRows: takes a file of rows apart.
 
 use crate::dump::mysql::tab::form::{Field, FieldForm};
-use crate::dump::stops::{Stops, next_stop, stops};
+use crate::dump::mysql::tab::insert::is_escaped;
+use crate::dump::stops::{BLOCK_BYTES, Stops, behind, next_stop, stops, stops_from};
 
 /// Longest row: servers take no longer value.
 const ROW_MAX_BYTES: usize = 2 << 30;
@@ -27,9 +28,30 @@ enum Found {
     Unsure,
 }
 
+/// What rows are parted by where each mark is a byte, nothing is enclosed and nothing passed unread: then many bytes are looked at
+/// together.
+#[derive(Clone, Copy)]
+struct Marks {
+    separator: u8,
+    escape: Option<u8>,
+    line_end: u8,
+}
+
+impl Marks {
+    fn of(form: &FieldForm, lengths: &[Option<usize>]) -> Option<Marks> {
+        match (&form.separator[..], &form.line_end[..]) {
+            (&[separator], &[line_end]) if form.enclosing.is_none() && lengths.iter().all(Option::is_none) => {
+                Some(Marks { separator, escape: form.escape, line_end })
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Reads rows.
 pub struct TabRows {
     form: FieldForm,
+    marks: Option<Marks>,
     stops: Stops,
     stops_enclosed: Stops,
     /// What was read from the beginning of the present row on.
@@ -37,8 +59,10 @@ pub struct TabRows {
     /// Up to here the row was looked at.
     at: usize,
     place: Place,
-    /// Where the present value begins.
+    /// Where the present value begins, and what of [`Field`] is so of it so far; that is only known where there are marks.
     start: usize,
+    is_literal: bool,
+    is_plain: bool,
     /// The values of the present row that have ended.
     fields: Vec<Field>,
     /// Bytes of the values that nothing is escaped in, by their places in a row.
@@ -52,6 +76,7 @@ impl TabRows {
         let escape: Vec<u8> = form.escape.into_iter().collect();
         let ends = [form.separator[0], form.line_end[0]];
         TabRows {
+            marks: Marks::of(&form, &lengths),
             stops: stops(&[&ends[..], &escape].concat()),
             stops_enclosed: stops(&enclosing.chain(escape.iter().copied()).collect::<Vec<u8>>()),
             form,
@@ -59,6 +84,8 @@ impl TabRows {
             at: 0,
             place: Place::Beginning,
             start: 0,
+            is_literal: true,
+            is_plain: true,
             fields: Vec::new(),
             lengths,
         }
@@ -76,15 +103,77 @@ impl TabRows {
         tell: &mut impl FnMut(&FieldForm, &[u8], &[Field]) -> Result<(), E>,
     ) -> Result<bool, E> {
         self.text.extend_from_slice(piece);
+        let base = match self.marks {
+            Some(marks) => self.rows_by_marks(marks, tell)?,
+            None => self.rows_by_step(tell)?,
+        };
+        self.text.drain(..base);
+        (self.at, self.start) = (self.at - base, self.start - base);
+        Ok(self.text.len() <= ROW_MAX_BYTES)
+    }
+
+    /// Gives the rows that are whole, and says where the rest begins.
+    fn rows_by_step<E>(
+        &mut self,
+        tell: &mut impl FnMut(&FieldForm, &[u8], &[Field]) -> Result<(), E>,
+    ) -> Result<usize, E> {
         let mut base = 0;
         while let Some(end) = self.next_end(base) {
             tell(&self.form, &self.text[base..self.at], &self.fields)?;
             self.fields.clear();
             (base, self.at, self.start, self.place) = (end, end, end, Place::Beginning);
         }
-        self.text.drain(..base);
-        (self.at, self.start) = (self.at - base, self.start - base);
-        Ok(self.text.len() <= ROW_MAX_BYTES)
+        Ok(base)
+    }
+
+    /// The same, many bytes at once.
+    fn rows_by_marks<E>(
+        &mut self,
+        Marks { separator, escape, line_end }: Marks,
+        tell: &mut impl FnMut(&FieldForm, &[u8], &[Field]) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let escape_byte = escape.unwrap_or(line_end);
+        // With all that is escaped in SQL, and a few more bytes.
+        let is_mark = |byte: u8| {
+            let is_of_sql = (byte < b' ') | (byte & 0xfa == b'"') | (byte == b'\\');
+            is_of_sql | (byte == separator) | (byte == line_end) | (byte == escape_byte)
+        };
+        let TabRows { form, stops, text, fields, .. } = self;
+        let (mut base, mut next, mut start) = (0, self.at, self.start);
+        let (mut is_literal, mut is_plain) = (self.is_literal, self.is_plain);
+        'text: while next < text.len() {
+            let from = next;
+            let mut marks = stops_from(text, from, is_mark);
+            next = text.len().min(from + BLOCK_BYTES);
+            while marks != 0 {
+                let at = from + marks.trailing_zeros() as usize;
+                marks &= marks - 1;
+                let mark = text[at];
+                if Some(mark) == escape {
+                    if at + 1 == text.len() {
+                        next = at;
+                        break 'text;
+                    }
+                    (is_literal, is_plain) = (false, false);
+                    next = next.max(at + 2);
+                    marks = behind(marks, at + 2 - from);
+                    continue;
+                }
+                if !stops[usize::from(mark)] {
+                    is_plain &= !is_escaped(mark);
+                    continue;
+                }
+                fields.push(Field { range: start - base..at - base, is_enclosed: false, is_literal, is_plain });
+                (start, is_literal, is_plain) = (at + 1, true, true);
+                if mark == line_end {
+                    tell(form, &text[base..at], fields)?;
+                    fields.clear();
+                    base = start;
+                }
+            }
+        }
+        (self.at, self.start, self.is_literal, self.is_plain) = (next, start, is_literal, is_plain);
+        Ok(base)
     }
 
     /// Looks for the end of the row that begins at `base`: behind its last value the place is, and behind the row what is given.
@@ -151,7 +240,7 @@ impl TabRows {
         let inset = usize::from(is_enclosed);
         // What encloses it was passed.
         let range = self.start + inset - base..self.at - inset - base;
-        self.fields.push(Field { range, is_enclosed });
+        self.fields.push(Field { range, is_enclosed, is_literal: false, is_plain: false });
     }
 
     /// What is at the present place. Behind the byte that closes a value, the place is behind it.
@@ -286,6 +375,34 @@ mod tests {
                 let null = None;
                 assert_eq!((&rows[2][1], &rows[1][2]), (&null, &null), "pieces of {piece}");
             }
+        }
+    }
+
+    #[test]
+    fn many_bytes_at_once_are_read_as_each_by_itself() {
+        let words: [&[u8]; 8] = [b"\t", b"\n", b"\\", b"\\N", b"NULL", b"k", b"12345678901234567890", b"\r\n"];
+        let forms = [None, Some(b'\\'), Some(b'k')].map(|escape| FieldForm { escape, ..FieldForm::default() });
+        let mut noise = 1u32;
+        for round in 0..600 {
+            let mut next = |below: usize| {
+                noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (noise >> 8) as usize % below
+            };
+            let text: Vec<u8> = (0..next(80)).flat_map(|_| words[next(8)].to_vec()).collect();
+            let (form, piece) = (&forms[round % 3], 1 + next(150));
+            let read = |is_stepwise: bool| {
+                let (mut rows, mut found) = (TabRows::new(form.clone(), Vec::new()), Vec::new());
+                rows.marks = rows.marks.filter(|_| !is_stepwise);
+                let mut tell = |form: &FieldForm, row: &[u8], fields: &[Field]| {
+                    let value = |field: &Field| form.value(row, field).map(|value| value.into_owned());
+                    found.push(fields.iter().map(|field| (field.range.clone(), value(field))).collect::<Vec<_>>());
+                    Ok::<(), ()>(())
+                };
+                text.chunks(piece).for_each(|piece| assert!(rows.push(piece, &mut tell).unwrap()));
+                let is_between = rows.is_between();
+                (found, is_between)
+            };
+            assert_eq!(read(false), read(true), "{form:?}, pieces of {piece}: {}", String::from_utf8_lossy(&text));
         }
     }
 

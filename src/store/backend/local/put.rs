@@ -72,9 +72,18 @@ pub(super) struct NewFile {
 }
 
 impl NewFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.written_bytes += bytes.len() as u64;
+    /// Appends some bytes, and more behind them.
+    fn append(&mut self, [first, second]: [&[u8]; 2]) -> io::Result<()> {
+        // Of both together, where that can be done at once.
+        let written = match first.is_empty() {
+            true => 0,
+            false => rustix::io::retry_on_intr(|| {
+                rustix::io::writev(&self.file, &[io::IoSlice::new(first), io::IoSlice::new(second)])
+            })?,
+        };
+        self.file.write_all(first.get(written..).unwrap_or_default())?;
+        self.file.write_all(&second[written.saturating_sub(first.len())..])?;
+        self.written_bytes += (first.len() + second.len()) as u64;
         if self.written_bytes - self.started_bytes >= WRITE_BEHIND_BYTES {
             self.start_writing_to_disk();
         }
@@ -108,19 +117,19 @@ pub(super) struct LocalPut {
 
 impl LocalPut {
     fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let is_direct = bytes.len() >= DIRECT_WRITE_BYTES;
-        if is_direct || self.buffer.len() + bytes.len() > WRITE_BUFFER_BYTES {
-            self.flush()?;
+        if bytes.len() >= DIRECT_WRITE_BYTES {
+            return self.flush_with(bytes);
         }
-        if is_direct {
-            return self.file.append(bytes);
+        if self.buffer.len() + bytes.len() > WRITE_BUFFER_BYTES {
+            self.flush_with(&[])?;
         }
         self.buffer.extend_from_slice(bytes);
         Ok(())
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.append(&self.buffer)?;
+    /// Writes what was gathered, and these bytes behind it.
+    fn flush_with(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.append([&self.buffer, bytes])?;
         self.buffer.clear();
         Ok(())
     }
@@ -172,7 +181,7 @@ impl PutNew for LocalPut {
             let source = io::Error::other("an earlier write of it failed");
             return Err(self.place.failed("publish", &self.key, source));
         }
-        self.flush().map_err(|source| self.place.failed("write", &self.key, source))?;
+        self.flush_with(&[]).map_err(|source| self.place.failed("write", &self.key, source))?;
         self.file.file.sync_all().map_err(|source| self.place.failed("sync", &self.key, source))?;
         let created = self.publish().map_err(|source| self.place.failed("publish", &self.key, source))?;
         // Also for an object that was there: its maker may not have come this far, and the caller relies on it now.
