@@ -242,16 +242,16 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
          of zstd from level 16 on, the file (`_original/NAME`); of bzip2, xz and lz4 nothing.",
         "what_is_kept_of_the_compressed_file_can_be_chosen",
     ),
-    (
-        "What makes a file of gzip or zstd again needs neither program nor any version of them: it is told how its bytes differ \
-         from what this program predicts.",
-        "files_of_zstd_come_back_and_are_stored_once",
-    ),
     ("`keep`: always the file.", "what_is_kept_of_the_compressed_file_can_be_chosen"),
     ("`drop`: neither.", "what_is_kept_of_the_compressed_file_can_be_chosen"),
     (
         "NAME is that of the file, else `dump.sql.gz` or what it is.",
         "what_is_kept_of_the_compressed_file_can_be_chosen",
+    ),
+    (
+        "What makes a file of gzip or zstd again needs neither program nor any version of them: it is told how its bytes differ \
+         from what this program predicts.",
+        "files_of_zstd_come_back_and_are_stored_once",
     ),
     (
         "`yesterfs rebuild SNAP [NAME]` writes that file, and compares it with the hash of what came: where it ends \

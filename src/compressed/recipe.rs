@@ -63,5 +63,3 @@ mod kind {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod zstd_tests;

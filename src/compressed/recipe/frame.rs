@@ -271,3 +271,6 @@ fn piece_of(block: &Block, sight: Sight, telling: &mut Predictor) -> BlockPiece 
     }
     piece
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,9 @@ use std::io::Write;
 use proptest::prelude::*;
 use zstd::zstd_safe::CParameter;
 
-use super::tests::{noise, rebuilt, rows};
-use super::*;
 use crate::codec::Encoder;
+use crate::compressed::recipe::tests::{noise, rebuilt, rows};
+use crate::compressed::recipe::*;
 use crate::compressed::{UnwrapLimit, Unwrapper, Wrapping};
 
 /// The recipe of a file that comes in pieces of this length, and how much of it stands there as it is.
