@@ -42,8 +42,8 @@ fn compressed(text: &[u8], level: i32, is_told: bool, parameters: &[CParameter])
 }
 
 /// Of `rows(8000)`: what `zstd` 1.5.4 made of it by default, and with `-6 --no-check`, one after the other, and its recipe.
-const ORIGINAL: &[u8] = include_bytes!("../../../tests/fixtures/original.zst");
-const RECIPE: &[u8] = include_bytes!("../../../tests/fixtures/original.zst.recipe");
+const ORIGINAL: &[u8] = include_bytes!("../../../../tests/fixtures/original.zst");
+const RECIPE: &[u8] = include_bytes!("../../../../tests/fixtures/original.zst.recipe");
 
 #[test]
 fn recipes_that_were_made_once_are_followed_for_ever() {
