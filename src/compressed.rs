@@ -17,6 +17,7 @@ mod frames;
 mod gzip;
 mod lz4;
 pub mod recipe;
+mod sequences;
 mod xz;
 mod zlib;
 mod zstandard;

@@ -139,15 +139,101 @@ fn the_compressed_file_comes_back_byte_for_byte() {
         let kept: Vec<_> = tree.iter().filter(|(path, _)| path.starts_with(b"_original/")).collect();
         let [(path, (_, bytes))] = &kept[..] else { panic!("{what}: {} files in _original", kept.len()) };
         println!("{what}: {} of {} bytes", bytes.len(), compressed.len());
-        match compressed.starts_with(&[0x1f, 0x8b]) {
-            true => {
-                assert_eq!(path.as_slice(), b"_original/dump.sql.gz.recipe", "{what}");
-                assert!(bytes.len() * 20 < compressed.len(), "{what}: {} of {} bytes", bytes.len(), compressed.len());
-            }
-            false => assert!(path.as_slice() == b"_original/dump.sql.zst" && *bytes == compressed, "{what}"),
+        let suffix = if compressed.starts_with(&[0x1f, 0x8b]) { ".gz" } else { ".zst" };
+        if what == "zstd -19" {
+            assert!(path.as_slice() == b"_original/dump.sql.zst" && *bytes == compressed, "{what}");
+        } else {
+            assert_eq!(*path, format!("_original/dump.sql{suffix}.recipe").as_bytes(), "{what}");
+            assert!(bytes.len() * 20 < compressed.len(), "{what}: {} of {} bytes", bytes.len(), compressed.len());
         }
         assert!(rebuilt(&place, &report.snapshot, None).unwrap() == compressed, "{what} came back as another file");
     }
+    assert_sound(&place.reopen().unwrap());
+}
+
+/// What `zstd` is told besides a level.
+const ZSTD_WAYS: [&[&str]; 5] = [&[], &["--single-thread"], &["-T0"], &["--no-check"], &["--long=23"]];
+
+/// What is kept of a file in `_original`, its name and its bytes, and the file that is made of it again.
+fn kept_of(place: &TestRepository, input: StreamInput) -> (String, Vec<u8>, Vec<u8>, IngestReport) {
+    let (tree, report) = ingested(place, input);
+    let mut kept = tree.into_iter().filter(|(path, _)| path.starts_with(b"_original/"));
+    let (path, (_, bytes)) = kept.next().unwrap();
+    let file = rebuilt(place, &report.snapshot, None).unwrap();
+    (String::from_utf8(path).unwrap(), bytes, file, report)
+}
+
+#[test]
+fn files_of_zstd_come_back_and_are_stored_once() {
+    need(&[("zstd", "zstd")]);
+    let (server, place) = (filled_server(), TestRepository::new());
+    let small = server.dump(&["--databases", "shop"]);
+    server.run(
+        "shop",
+        "INSERT INTO orders SELECT seq, MD5(seq DIV 7), CONCAT('order ', seq, ' ', REPEAT(MD5(seq), seq % 4)),
+         '2026-01-01' + INTERVAL seq MINUTE FROM seq_20001_to_80000",
+    );
+    let plain = server.dump(&["--databases", "shop"]);
+    // Threads begin jobs of 2 and of 8 MiB, at levels 1 and 3.
+    assert!(plain.len() > 9 << 20, "{} bytes", plain.len());
+    let every_level = (1..=12).map(|level| (level, ZSTD_WAYS[level % ZSTD_WAYS.len()], &small));
+    let every_way = [1, 3].into_iter().flat_map(|level| ZSTD_WAYS.map(|way| (level, way, &plain)));
+    let from = tempfile::NamedTempFile::new().unwrap();
+    for (level, way, text) in every_level.chain(every_way) {
+        std::fs::write(from.path(), text).unwrap();
+        // Of the last levels more is told otherwise than predicted.
+        let part = if level < 10 { 10 } else { 4 };
+        let level = format!("-{level}");
+        let words = [&["zstd", "-q", "-c", level.as_str()], way].concat();
+        let of_file = [&words[..], &[from.path().to_str().unwrap()]].concat();
+        for compressed in [piped(&words, text), piped(&of_file, b"")] {
+            let (path, recipe, file, _) = kept_of(&place, reader(&compressed));
+            println!("{words:?}: {} of {} bytes", recipe.len(), compressed.len());
+            assert!(file == compressed, "{words:?} came back as another file");
+            assert_eq!(path, "_original/dump.sql.zst.recipe", "{words:?}");
+            assert!(recipe.len() * part < compressed.len(), "{words:?}: {} of {}", recipe.len(), compressed.len());
+        }
+    }
+    let stored = |bytes: &[u8]| ingested(&TestRepository::new(), reader(bytes)).1.snapshot.manifest.bytes_stored;
+    let plainly = stored(&plain);
+    let compressed = piped(&["zstd", "-q"], &plain);
+    let wrapped = stored(&compressed);
+    println!("plain {plainly} bytes stored, zstd -3 {wrapped}, of {}", compressed.len());
+    assert!(wrapped < plainly + compressed.len() as u64 / 50, "{wrapped} bytes stored, plain {plainly}");
+    assert_sound(&place.reopen().unwrap());
+}
+
+#[test]
+fn files_of_zstd_that_are_unlike_any_come_back_too() {
+    let (server, place) = (filled_server(), TestRepository::new());
+    let plain = server.dump(&["--databases", "shop"]);
+    let (first, second) = plain.split_at(700_000);
+    let several = [piped(&["zstd", "-1"], first), piped(&["zstd", "-6", "--no-check"], second)].concat();
+    let (path, recipe, file, _) = kept_of(&place, reader(&several));
+    assert!(path.ends_with(".recipe") && file == several && recipe.len() * 20 < several.len());
+    // A frame that is to be skipped is none that is told: all behind it stands as it is.
+    let behind = [&piped(&["zstd", "-1"], &plain[..900])[..], &[0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 1, 2]].concat();
+    let skipped = [behind, piped(&["zstd"], &plain[900..])].concat();
+    let (path, kept, file, _) = kept_of(&place, reader(&skipped));
+    assert!(path == "_original/dump.sql.zst" && kept == skipped && file == skipped);
+    // What breaks off, and what was altered where no checksum tells.
+    let rules = || DumpRules { keep_incomplete: true, ..DumpRules::default() };
+    let unchecked = piped(&["zstd", "--no-check"], &plain);
+    for length in [unchecked.len() / 3, unchecked.len() / 2, unchecked.len() - 1] {
+        let cut = &unchecked[..length];
+        let report = ingest(&place, with_rules(rules(), reader(cut))).unwrap();
+        assert!(rebuilt(&place, &report.snapshot, None).unwrap() == cut, "cut at {length}");
+    }
+    let mut came_back = 0;
+    for at in (30..unchecked.len()).step_by(unchecked.len() / 40) {
+        let mut flipped = unchecked.clone();
+        flipped[at] ^= 1;
+        if let Ok(report) = ingest(&place, with_rules(rules(), reader(&flipped))) {
+            came_back += 1;
+            assert!(rebuilt(&place, &report.snapshot, None).unwrap() == flipped, "flipped at {at}");
+        }
+    }
+    println!("{came_back} flipped files came in, and back");
     assert_sound(&place.reopen().unwrap());
 }
 

@@ -14,7 +14,7 @@ use parsers::{TARGETS, Target};
 const CHANGED: u64 = 1500;
 
 /// The saved corpus is part of every clone.
-const CORPUS_MAX_BYTES: u64 = 300 << 10;
+const CORPUS_MAX_BYTES: u64 = 320 << 10;
 
 /// Longer inputs show nothing that shorter ones do not.
 const INPUT_MAX_BYTES: usize = 16 << 10;

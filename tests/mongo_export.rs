@@ -216,7 +216,7 @@ fn compressed_exports_are_unwrapped() {
     let place = TestRepository::new();
     let orders = array(&real("orders.json"));
     exported(&place, vec![export("orders", None, reader(&orders))]);
-    for (program, suffix) in [("gzip", ".gz.recipe"), ("zstd", ".zst")] {
+    for (program, suffix) in [("gzip", ".gz.recipe"), ("zstd", ".zst.recipe")] {
         let wrapped = piped(&[program, "-c"], &orders);
         // Its first byte is looked for behind the compression.
         let found = exported(&place, vec![export("orders", None, reader(&wrapped))]);

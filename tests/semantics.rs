@@ -238,8 +238,8 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     ),
     (
         "Of a compressed dump is kept besides, by `--original`: `rebuild`, what makes the very same file again \
-         (`_original/NAME.recipe`), which was proven before the snapshot exists; where that saves less than half, and \
-         for zstd, whose versions write different bytes, the file (`_original/NAME`); of bzip2, xz and lz4 nothing.",
+         (`_original/NAME.recipe`), which was proven before the snapshot exists; where that saves less than half, as \
+         of zstd from level 16 on, the file (`_original/NAME`); of bzip2, xz and lz4 nothing.",
         "what_is_kept_of_the_compressed_file_can_be_chosen",
     ),
     ("`keep`: always the file.", "what_is_kept_of_the_compressed_file_can_be_chosen"),
@@ -247,6 +247,11 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
     (
         "NAME is that of the file, else `dump.sql.gz` or what it is.",
         "what_is_kept_of_the_compressed_file_can_be_chosen",
+    ),
+    (
+        "What makes a file of gzip or zstd again needs neither program nor any version of them: it is told how its bytes differ \
+         from what this program predicts.",
+        "files_of_zstd_come_back_and_are_stored_once",
     ),
     (
         "`yesterfs rebuild SNAP [NAME]` writes that file, and compares it with the hash of what came: where it ends \

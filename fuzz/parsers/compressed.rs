@@ -50,18 +50,26 @@ pub fn wrapped(data: &[u8]) {
             let (twice, end) = unwrap(wrapping, &data.repeat(2));
             assert!(end == "Ok(None)" && twice == plain.repeat(2), "two files one after the other are not both: {end}");
         }
+        if wrapping == Wrapping::Zstd {
+            told_by_recipe(data, &plain, &end, RecipeMaker::of_zstd);
+        }
     }
 }
 
 pub fn gzip(data: &[u8]) {
     let (plain, end) = unwrap(Wrapping::Gzip, data);
+    told_by_recipe(data, &plain, &end, RecipeMaker::new);
+}
+
+/// Makes the recipe of a file from which this came out, and follows it.
+fn told_by_recipe(data: &[u8], plain: &[u8], end: &str, begin: fn(&[u8], u64, &mut Vec<u8>) -> RecipeMaker) {
     let mut made = Vec::new();
-    let mut maker = RecipeMaker::new(b"dump.sql", 0, &mut made);
+    let mut maker = begin(b"dump.sql", 0, &mut made);
     data.chunks(piece_length(data)).for_each(|piece| maker.push(piece, &|| false, &mut made));
     maker.finish(&|| false, &mut made);
     // What breaks off has more plain bytes than came out of it.
     if end == "Ok(None)" {
-        assert!(follow(&made, &plain).as_deref() == Some(data), "the recipe makes another file");
+        assert!(follow(&made, plain).as_deref() == Some(data), "the recipe makes another file");
     }
 }
 

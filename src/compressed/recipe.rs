@@ -2,7 +2,9 @@
 //! came out of it. `docs/format.md` section
 //! 16 has their form.
 
+mod block_piece;
 mod cut;
+mod frame;
 mod lines;
 mod maker;
 mod piece;
@@ -24,9 +26,10 @@ pub enum StreamForm {
 /// What every recipe begins with.
 const MAGIC: [u8; 8] = *b"YFS-ORIG";
 
-/// Of the recipe of a file of gzip; of that of an archive.
+/// Of the recipe of a file of gzip; of that of an archive; of that of a file of Zstandard.
 const VERSION: u8 = 1;
 const ARCHIVE_VERSION: u8 = 2;
+const ZSTD_VERSION: u8 = 3;
 
 /// Longest record of a recipe.
 const RECORD_MAX_BYTES: usize = 64 << 20;
@@ -52,6 +55,10 @@ mod kind {
     pub const CUT_END: u8 = 6;
     /// Plain bytes, of which each line is a piece.
     pub const LINES: u8 = 7;
+    /// A frame of Zstandard begins, with such a search.
+    pub const FRAME: u8 = 8;
+    /// A block of the frame.
+    pub const BLOCK: u8 = 9;
 }
 
 #[cfg(test)]

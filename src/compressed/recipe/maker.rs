@@ -1,13 +1,14 @@
-//! RecipeMaker: makes the recipe of a file of gzip, or of an archive, while it comes. Each piece of it is made again at once and compared, so that a
-//! recipe never fails; what cannot be made again stands in it as it is.
+//! RecipeMaker: makes the recipe of a file of gzip or Zstandard, or of an archive, while it comes. Each piece of it is made again at
+//! once and compared, so that a recipe never fails; what cannot be made again stands in it as it is.
 
 use crate::codec::Encoder;
 use crate::compressed::gzip::{TRAILER_BYTES, header_length};
 use crate::compressed::recipe::cut::{Cutter, Joined, Joiner};
+use crate::compressed::recipe::frame::{FrameHead, FrameStream};
 use crate::compressed::recipe::lines::Lines;
 use crate::compressed::recipe::piece::{AHEAD_MAX, Piece};
 use crate::compressed::recipe::stream::Stream;
-use crate::compressed::recipe::{ARCHIVE_VERSION, MAGIC, StreamForm, VERSION, kind};
+use crate::compressed::recipe::{ARCHIVE_VERSION, MAGIC, StreamForm, VERSION, ZSTD_VERSION, kind};
 use crate::compressed::zlib;
 use crate::id::Hasher;
 
@@ -47,10 +48,12 @@ pub struct RecipeMaker {
     text_end: u64,
 }
 
-/// What is around streams of deflate.
+/// What is around streams.
 enum Around {
     /// One after the other, of gzip.
     Gzip,
+    /// Frames of Zstandard, the present one with so many bytes behind it.
+    Zstd(usize),
     /// An archive: the present stream, if any.
     Archive(Option<ArchiveStream>),
 }
@@ -70,6 +73,7 @@ struct CutStream {
 enum Place {
     Header,
     Stream(Box<Stream>),
+    Frame(Box<FrameStream>),
     Trailer,
     /// The rest stands in the recipe as it is.
     Unknown,
@@ -79,6 +83,11 @@ impl RecipeMaker {
     /// Begins the recipe of a file whose plain bytes begin there, in the file of this path in the snapshot.
     pub fn new(path: &[u8], start: u64, out: &mut Vec<u8>) -> RecipeMaker {
         RecipeMaker::begin(VERSION, Around::Gzip, path, start, out)
+    }
+
+    /// Begins the recipe of a file of Zstandard.
+    pub fn of_zstd(path: &[u8], start: u64, out: &mut Vec<u8>) -> RecipeMaker {
+        RecipeMaker::begin(ZSTD_VERSION, Around::Zstd(0), path, start, out)
     }
 
     /// Begins the recipe of an archive, which has streams where [`RecipeMaker::begin_stream`] says so.
@@ -133,7 +142,7 @@ impl RecipeMaker {
         self.hash.update(bytes);
         self.compressed += bytes.len() as u64;
         match self.around {
-            Around::Gzip => {
+            Around::Gzip | Around::Zstd(_) => {
                 self.buffer.extend_from_slice(bytes);
                 self.go_on(false, is_given_up, out);
             }
@@ -238,7 +247,7 @@ impl RecipeMaker {
     /// Ends the recipe. Gives how many bytes of the file stand in it because nothing else makes them again.
     pub fn finish(mut self, is_given_up: &dyn Fn() -> bool, out: &mut Vec<u8>) -> u64 {
         let begun = match &mut self.around {
-            Around::Gzip => {
+            Around::Gzip | Around::Zstd(_) => {
                 self.go_on(true, is_given_up, out);
                 Vec::new()
             }
@@ -262,6 +271,7 @@ impl RecipeMaker {
             let goes_on = match &mut self.place {
                 Place::Header => self.header(),
                 Place::Stream(_) => self.stream(is_end, out),
+                Place::Frame(_) => self.frame(is_end, out),
                 Place::Trailer => self.trailer(),
                 Place::Unknown => false,
             };
@@ -299,9 +309,12 @@ impl RecipeMaker {
     }
 
     fn header(&mut self) -> bool {
+        if let Around::Zstd(_) = self.around {
+            return self.frame_header();
+        }
         let length = match self.around {
-            Around::Gzip => header_length(&self.buffer),
             Around::Archive(_) => zlib::header_length(&self.buffer),
+            _ => header_length(&self.buffer),
         };
         match length {
             Ok(Some(length)) => {
@@ -321,6 +334,7 @@ impl RecipeMaker {
     fn trailer(&mut self) -> bool {
         let (length, behind) = match self.around {
             Around::Gzip => (TRAILER_BYTES, Place::Header),
+            Around::Zstd(length) => (length, Place::Header),
             Around::Archive(_) => (zlib::TRAILER_BYTES, Place::Unknown),
         };
         if self.buffer.len() < length {
@@ -328,6 +342,54 @@ impl RecipeMaker {
         }
         self.take_as_they_are(length);
         self.place = behind;
+        true
+    }
+
+    fn frame_header(&mut self) -> bool {
+        match FrameHead::read(&self.buffer) {
+            Ok(Some(head)) => {
+                self.take_as_they_are(head.length);
+                self.place = Place::Frame(Box::new(FrameStream::new(head)));
+                self.around = Around::Zstd(head.trailer_bytes);
+                true
+            }
+            Ok(None) => false,
+            Err(_) => {
+                self.place = Place::Unknown;
+                false
+            }
+        }
+    }
+
+    /// Reads blocks of Zstandard, and tells the next one.
+    fn frame(&mut self, is_end: bool, out: &mut Vec<u8>) -> bool {
+        let Place::Frame(frame) = &mut self.place else { return false };
+        let told = match frame.read_blocks(&self.buffer) {
+            Ok(false) if !is_end => return false,
+            Ok(true) => frame.tell_block(&self.buffer),
+            _ => None,
+        };
+        let has_ended = frame.has_ended();
+        let Some(told) = told else {
+            self.place = Place::Unknown;
+            return false;
+        };
+        self.put_bytes(out);
+        let mut record = Encoder::new();
+        if let Some(search) = told.search {
+            search.encode(record.u8(kind::FRAME));
+            put_record(&record, out);
+            record = Encoder::new();
+        }
+        told.piece.encode(record.u8(kind::BLOCK));
+        put_record(&record, out);
+        if record.bytes.len() * GAIN_MIN > told.length + AHEAD_MAX {
+            self.missed += record.bytes.len() as u64;
+        }
+        self.buffer.drain(..told.length);
+        if has_ended {
+            self.place = Place::Trailer;
+        }
         true
     }
 

@@ -4,10 +4,15 @@ use crate::codec::{DecodeError, Decoder};
 use crate::compressed::deflate::WINDOW_BYTES;
 use crate::compressed::deflate::bits::BitWriter;
 use crate::compressed::deflate::predictor::Predictor;
+use crate::compressed::recipe::block_piece::BlockPiece;
 use crate::compressed::recipe::cut::{Cut, Cutter, NUMBER_MAX_BYTES};
 use crate::compressed::recipe::lines::{LINE_MAX_BYTES, pieces_of};
 use crate::compressed::recipe::piece::{PLAIN_MAX_BYTES, Piece, PieceText};
-use crate::compressed::recipe::{ARCHIVE_VERSION, MAGIC, PATH_MAX_BYTES, RECORD_MAX_BYTES, VERSION, kind};
+use crate::compressed::recipe::{
+    ARCHIVE_VERSION, MAGIC, PATH_MAX_BYTES, RECORD_MAX_BYTES, VERSION, ZSTD_VERSION, kind,
+};
+use crate::compressed::sequences::block::Tables;
+use crate::compressed::sequences::predictor::{Predictor as SequencePredictor, Search, Sight};
 use crate::error::{Error, Result};
 use crate::id::Hasher;
 
@@ -42,7 +47,7 @@ impl<'s> RecipeReader<'s> {
         }
         let version = reader.take(1)?[0];
         reader.version = version;
-        if ![VERSION, ARCHIVE_VERSION].contains(&version) {
+        if ![VERSION, ARCHIVE_VERSION, ZSTD_VERSION].contains(&version) {
             let reason = format!("recipes of version {version} are unknown");
             return Err(Error::Unsupported { object: reader.name, reason });
         }
@@ -142,6 +147,14 @@ impl From<&'static str> for Failure {
     }
 }
 
+/// A frame of Zstandard that is being made again.
+struct Frame {
+    predictor: SequencePredictor,
+    tables: Tables,
+    /// Where the text begins in it.
+    origin: u64,
+}
+
 /// A file that is being made again.
 struct Making<'t, 's> {
     /// Of the recipe.
@@ -153,6 +166,7 @@ struct Making<'t, 's> {
     start: usize,
     predictor: Option<Predictor>,
     bits: BitWriter,
+    frame: Option<Frame>,
     /// What is made is cut into pieces.
     cutter: Option<Cutter>,
     hash: Hasher,
@@ -161,16 +175,18 @@ struct Making<'t, 's> {
 
 impl<'t, 's> Making<'t, 's> {
     fn new(version: u8, source: &'t mut Source<'s>, out: &'t mut dyn FnMut(&[u8]) -> Result<()>) -> Making<'t, 's> {
-        let (predictor, cutter, bits, hash) = (None, None, BitWriter::default(), Hasher::default());
-        Making { version, source, out, text: Vec::new(), start: 0, predictor, bits, cutter, hash, made: 0 }
+        let (predictor, frame, cutter, bits) = (None, None, None, BitWriter::default());
+        let (text, hash) = (Vec::new(), Hasher::default());
+        Making { version, source, out, text, start: 0, predictor, bits, frame, cutter, hash, made: 0 }
     }
 
     /// Does what a record tells; true at the last one.
     fn follow(&mut self, record: &mut Decoder) -> Result<bool, Failure> {
-        match record.u8()? {
-            kind if kind > kind::END && self.version == VERSION => {
-                return Err("it has a record of a later version".into());
-            }
+        let kind = record.u8()?;
+        if !self.may_have(kind) {
+            return Err("it has a record of another version".into());
+        }
+        match kind {
             kind::BYTES => {
                 // A stream that broke off had come so far.
                 self.bits = BitWriter::default();
@@ -196,6 +212,12 @@ impl<'t, 's> Making<'t, 's> {
                 let (length_bytes, plain_bytes) = (record.u8()?.into(), record.varint()?);
                 self.lines(length_bytes, plain_bytes)?;
             }
+            kind::FRAME => {
+                self.skip(0)?;
+                let predictor = SequencePredictor::new(Search::decode(record)?);
+                self.frame = Some(Frame { predictor, tables: Tables::default(), origin: 0 });
+            }
+            kind::BLOCK => self.make_block(&BlockPiece::decode(record)?)?,
             kind::SKIP => self.skip(record.varint()?)?,
             kind::CUT if self.cutter.is_none() => self.cutter = Some(Cutter::new(Cut::decode(record)?)),
             kind::CUT_END => {
@@ -206,6 +228,35 @@ impl<'t, 's> Making<'t, 's> {
             _ => return Err("it has a record of no known kind, or where that cannot be".into()),
         }
         Ok(false)
+    }
+
+    /// Whether recipes of this version have such records.
+    fn may_have(&self, kind: u8) -> bool {
+        match kind {
+            kind::BYTES | kind::END => true,
+            kind::BEGIN | kind::BLOCKS => self.version != ZSTD_VERSION,
+            kind::FRAME | kind::BLOCK => self.version == ZSTD_VERSION,
+            _ => self.version == ARCHIVE_VERSION,
+        }
+    }
+
+    /// Makes a block of Zstandard.
+    fn make_block(&mut self, piece: &BlockPiece) -> Result<(), Failure> {
+        let end = self.start + piece.plain;
+        while self.text.len() < end {
+            if !(self.source)(&mut self.text)? {
+                return Err("the text that it was made of ends early".into());
+            }
+        }
+        let Some(frame) = &mut self.frame else { return Err("it has a block of no frame".into()) };
+        let sight = Sight { text: &self.text[..end], start: self.start, low: 0, origin: frame.origin };
+        let made = piece.write(sight, &mut frame.predictor, &mut frame.tables)?;
+        let dropped = end.saturating_sub(frame.predictor.search.window_bytes as usize);
+        frame.origin += dropped as u64;
+        self.text.drain(..dropped);
+        self.start = end - dropped;
+        self.give(&made)?;
+        Ok(())
     }
 
     fn make(&mut self, piece: &Piece) -> Result<(), Failure> {

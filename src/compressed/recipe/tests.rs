@@ -17,7 +17,7 @@ fn recipe_of(file: &[u8], piece: usize) -> (Vec<u8>, u64) {
     (recipe, missed)
 }
 
-fn rebuilt(recipe: &[u8], text: &[u8]) -> crate::error::Result<Vec<u8>> {
+pub fn rebuilt(recipe: &[u8], text: &[u8]) -> crate::error::Result<Vec<u8>> {
     let pieces = |bytes: &[u8]| {
         let mut rest: Vec<Vec<u8>> = bytes.chunks(10_000).rev().map(<[u8]>::to_vec).collect();
         move |out: &mut Vec<u8>| {
@@ -52,7 +52,7 @@ fn text_of(file: &[u8]) -> Vec<u8> {
 }
 
 /// Text like a dump's, always the same.
-fn rows(count: u32) -> Vec<u8> {
+pub fn rows(count: u32) -> Vec<u8> {
     let noise = |row: u32| u64::from(row / 3).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let row = |row| format!("({row},'{:x}','order {}',NULL),\n", noise(row), noise(row) % 97);
     (0..count).map(row).collect::<String>().into_bytes()
@@ -110,7 +110,7 @@ fn whatever_comes_is_made_again() {
 }
 
 /// Bytes that do not shrink.
-fn noise(length: usize) -> Vec<u8> {
+pub fn noise(length: usize) -> Vec<u8> {
     (0..length as u64)
         .map(|at| (at.wrapping_mul(at ^ 0x9e37_79b9).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) as u8)
         .collect()
@@ -128,7 +128,7 @@ fn recipes_that_do_not_fit_are_refused() {
         assert!(refusal(&RECIPE[..length], &text).is_some(), "cut at {length}");
     }
     let mut newer = RECIPE.to_vec();
-    newer[8] = 3;
+    newer[8] = 4;
     assert!(refusal(&newer, &text).unwrap().contains("needs a newer yesterfs"));
     // Records of archives in the recipe of a file of gzip, and where they cannot be.
     let of = |version: u8, records: &[&[u8]]| {
@@ -139,7 +139,7 @@ fn recipes_that_do_not_fit_are_refused() {
         });
         refusal(&recipe.bytes, &text).unwrap()
     };
-    assert!(of(VERSION, &[&[kind::LINES, 4, 1]]).contains("later version"));
+    assert!(of(VERSION, &[&[kind::LINES, 4, 1]]).contains("another version"));
     assert!(of(ARCHIVE_VERSION, &[&[kind::CUT, 4, 9], &[kind::CUT, 4, 9]]).contains("where that cannot be"));
     assert!(of(ARCHIVE_VERSION, &[&[kind::CUT_END, 0]]).contains("nothing is cut"));
     assert!(of(ARCHIVE_VERSION, &[&[kind::LINES, 0, 1]]).contains("no such length"));

@@ -47,7 +47,8 @@ pub enum OriginalPolicy {
 /// In which form a dump that came compressed is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeptForm {
-    Recipe,
+    /// What makes a file again that is compressed so.
+    Recipe(Wrapping),
     File,
 }
 
@@ -57,9 +58,7 @@ impl OriginalPolicy {
         match (self, wrapping) {
             (OriginalPolicy::Drop, _) => None,
             (OriginalPolicy::Keep, _) => Some(KeptForm::File),
-            (OriginalPolicy::Rebuild, Wrapping::Gzip) => Some(KeptForm::Recipe),
-            // Another version of zstd writes other bytes.
-            (OriginalPolicy::Rebuild, Wrapping::Zstd) => Some(KeptForm::File),
+            (OriginalPolicy::Rebuild, Wrapping::Gzip | Wrapping::Zstd) => Some(KeptForm::Recipe(wrapping)),
             (OriginalPolicy::Rebuild, Wrapping::Bzip2 | Wrapping::Xz | Wrapping::Lz4) => None,
         }
     }
@@ -225,7 +224,9 @@ impl OriginalKeeper<'_, '_> {
         start: u64,
     ) -> Result<Original> {
         match form {
-            KeptForm::Recipe => self.keep_recipe(pieces, queue, text, start),
+            KeptForm::Recipe(wrapping) => {
+                self.make_recipe(queue, |write| self.write_recipe(wrapping, pieces, (text, start), write))
+            }
             KeptForm::File => self.keep_file(pieces, queue),
         }
     }
@@ -239,15 +240,22 @@ impl OriginalKeeper<'_, '_> {
         Ok(Original { name: self.name.clone(), file: self.name.clone(), content, is_poor: false })
     }
 
-    fn keep_recipe(&self, pieces: Receiver<Vec<u8>>, queue: EncodeQueue, text: &[u8], start: u64) -> Result<Original> {
-        self.make_recipe(queue, |write| {
-            let mut recipe = Vec::new();
-            let mut maker = RecipeMaker::new(text, start, &mut recipe);
-            for piece in pieces {
-                self.push(&mut maker, &piece, &mut recipe, write)?;
-            }
-            self.finish(maker, recipe, write)
-        })
+    fn write_recipe(
+        &self,
+        wrapping: Wrapping,
+        pieces: Receiver<Vec<u8>>,
+        (text, start): (&[u8], u64),
+        write: &mut Write,
+    ) -> Result<bool> {
+        let mut recipe = Vec::new();
+        let mut maker = match wrapping {
+            Wrapping::Zstd => RecipeMaker::of_zstd(text, start, &mut recipe),
+            _ => RecipeMaker::new(text, start, &mut recipe),
+        };
+        for piece in pieces {
+            self.push(&mut maker, &piece, &mut recipe, write)?;
+        }
+        self.finish(maker, recipe, write)
     }
 
     /// Stores what `make` writes, which tells whether it is of little use.
