@@ -12,6 +12,7 @@ mod input;
 mod listing;
 pub mod mongo;
 pub mod mysql;
+mod pieces_ahead;
 pub mod postgres;
 pub mod stream;
 mod stretch;

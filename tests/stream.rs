@@ -16,7 +16,7 @@ use yesterfs::error::{Error, Result};
 use yesterfs::ingest::stream::{StreamInput, StreamOptions, StreamSpec, ingest_streams};
 use yesterfs::ingest::{IngestOptions, IngestReport};
 use yesterfs::progress::{Counters, Monitor, Recorder};
-use yesterfs::repository::content::ChunkClass;
+use yesterfs::repository::content::{ChunkClass, Content};
 use yesterfs::repository::node::NodeKind;
 use yesterfs::repository::snapshot::{SnapshotKind, SnapshotStatus};
 
@@ -92,6 +92,36 @@ fn its_first_bytes_tell_how_a_stream_is_cut_and_that_stays() {
     // Or all of it would be stored anew.
     let zero_first = shell("text", r"printf '\0'; seq 30000");
     assert_eq!(class(&ingest(&place, vec![zero_first]).unwrap(), b"text"), ChunkClass::Small);
+}
+
+/// The content of the one stream, and what it holds.
+fn content_of(tree: &StoredTree) -> (Content, Vec<u8>) {
+    let (node, bytes) = &tree[&b"it"[..]];
+    let NodeKind::File { content, .. } = &node.kind else { panic!("no file") };
+    (content.clone(), bytes.clone())
+}
+
+#[test]
+fn a_long_file_is_cut_as_if_it_came_through_a_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it");
+    let row = |number: u32| format!("({number},'{}',{}),\n", number.wrapping_mul(2_654_435_761), number % 97);
+    let text: Vec<u8> = (0..400_000).flat_map(|number| row(number).into_bytes()).collect();
+    let noise = support::noise(5, 9 << 20);
+    // Around where a thread of its own begins to read, and around the edges of what it reads at once.
+    let lengths = [(4 << 20) - 1, 4 << 20, (4 << 20) + 1, (4 << 20) + (512 << 10), 9 << 20];
+    for (bytes, length) in [&text, &noise].into_iter().flat_map(|bytes| lengths.map(|length| (bytes, length))) {
+        let changed = [&bytes[..length / 3], b"something new", &bytes[length / 3 + 4000..length]].concat();
+        let (by_pipe, by_file) = (TestRepository::new(), TestRepository::new());
+        for version in [&bytes[..length], &changed] {
+            fs::write(&path, version).unwrap();
+            let piped = ingest(&by_pipe, vec![command("it", &["cat", path.to_str().unwrap()])]).unwrap();
+            let file = StreamSpec { name: "it".into(), input: StreamInput::File(path.clone()) };
+            let read = content_of(&ingest(&by_file, vec![file]).unwrap());
+            assert!(read.1 == version, "{length} bytes came back as {}", read.1.len());
+            assert!(read.0 == content_of(&piped).0, "{length} bytes are cut otherwise");
+        }
+    }
 }
 
 #[test]

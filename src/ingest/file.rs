@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use crate::error::{Error, Result};
 use crate::ingest::backups::BackupTold;
 use crate::ingest::hard_links::{Linked, ReadFile, SharedReads, linked};
+use crate::ingest::pieces_ahead::{AHEAD_MIN_BYTES, Piece, PiecesAhead, read_ahead};
 use crate::progress::{Counters, Monitor};
 use crate::repository::content::{ChunkClass, Content};
 use crate::repository::content_writer::ContentWriter;
@@ -184,10 +185,15 @@ impl<'a, 'r> Reading<'a, 'r> {
         writer: &mut ContentWriter<S>,
         counted: &mut u64,
     ) -> Result<u64, CaptureError> {
-        while at < end {
-            if self.monitor.is_cancelled() {
-                return Err(CaptureError::Repository(Error::Interrupted));
+        if end - at >= AHEAD_MIN_BYTES {
+            let (range, headroom_bytes) = (at..end, writer.headroom_bytes());
+            let work = |pieces: &PiecesAhead| self.take_pieces(pieces, &mut at, writer, counted);
+            if let Some(taken) = read_ahead(fd, range, headroom_bytes, work) {
+                return taken.map(|()| at);
             }
+        }
+        while at < end {
+            self.refuse_cancelled()?;
             let room = writer.room();
             let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(room.len());
             let got = match rustix::io::pread(fd, &mut room[..wanted], at) {
@@ -197,13 +203,39 @@ impl<'a, 'r> Reading<'a, 'r> {
             if got == 0 {
                 break;
             }
-            Counters::add(&self.monitor.counters().bytes_read, got as u64);
             writer.advance(got)?;
-            at += got as u64;
-            self.count_up_to(at, counted);
-            self.publish_if_due()?;
+            self.note_read(got, &mut at, counted)?;
         }
         Ok(at)
+    }
+
+    /// Takes pieces that another thread reads, from `at` on.
+    fn take_pieces<S: PageSink + ?Sized>(
+        &self,
+        pieces: &PiecesAhead,
+        at: &mut u64,
+        writer: &mut ContentWriter<S>,
+        counted: &mut u64,
+    ) -> Result<(), CaptureError> {
+        while let Some(Piece { buffer, range }) = pieces.next().map_err(source("read it"))? {
+            self.refuse_cancelled()?;
+            let got = range.len();
+            pieces.give_back(writer.take_buffer(buffer, range)?);
+            self.note_read(got, at, counted)?;
+        }
+        Ok(())
+    }
+
+    fn refuse_cancelled(&self) -> Result<(), CaptureError> {
+        if self.monitor.is_cancelled() { Err(CaptureError::Repository(Error::Interrupted)) } else { Ok(()) }
+    }
+
+    /// Counts what was read at `at`, and publishes what is due.
+    fn note_read(&self, got: usize, at: &mut u64, counted: &mut u64) -> Result<()> {
+        Counters::add(&self.monitor.counters().bytes_read, got as u64);
+        *at += got as u64;
+        self.count_up_to(*at, counted);
+        self.publish_if_due()
     }
 
     /// Counts bytes of a file as they are read, so that a long one does not look like none; what an earlier attempt

@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
+use std::ops::Range;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -14,6 +16,7 @@ use self::pipeline::hides_failures;
 use self::wrapped::Wrapped;
 use crate::compressed::{MAGIC_BYTES, UnwrapLimit, Unwrapper, Wrapping};
 use crate::error::{Error, Result};
+use crate::ingest::pieces_ahead::{AHEAD_MIN_BYTES, Piece, PiecesAhead, read_ahead};
 use crate::progress::Counters;
 use crate::repository::content_writer::ContentWriter;
 use crate::repository::cut_marks::CutMarks;
@@ -243,7 +246,29 @@ impl OpenInput {
         is_given_up: &dyn Fn() -> bool,
         see: &mut dyn FnMut(&[u8], &mut CutMarks),
     ) -> Result<()> {
+        let note = |got: usize| {
+            Counters::add(&counters.bytes_read, got as u64);
+            Counters::add(&counters.bytes, got as u64);
+            session.publish_if_due(clock())
+        };
         loop {
+            if let Some((file, range)) = self.long_rest() {
+                let headroom_bytes = writer.headroom_bytes();
+                let work = |pieces: &PiecesAhead| {
+                    let failed = |cause| self.failed(format!("cannot be read: {cause}"));
+                    while let Some(Piece { buffer, range }) = pieces.next().map_err(failed)? {
+                        refuse_given_up(is_given_up)?;
+                        let got = range.len();
+                        see(&buffer[range.clone()], writer.marks());
+                        pieces.give_back(writer.take_buffer(buffer, range)?);
+                        note(got)?;
+                    }
+                    Ok(())
+                };
+                if let Some(taken) = read_ahead(file.as_fd(), range, headroom_bytes, work) {
+                    return taken;
+                }
+            }
             let (room, marks) = writer.room_and_marks();
             let got = self.read(room, is_given_up)?;
             if got == 0 {
@@ -251,10 +276,21 @@ impl OpenInput {
             }
             see(&room[..got], marks);
             writer.advance(got)?;
-            Counters::add(&counters.bytes_read, got as u64);
-            Counters::add(&counters.bytes, got as u64);
-            session.publish_if_due(clock())?;
+            note(got)?;
         }
+    }
+
+    /// The file, and where in it what is unread lies, if that is long and to be taken as it is.
+    fn long_rest(&self) -> Option<(&File, Range<u64>)> {
+        let Source::File(file) = &self.source else { return None };
+        let is_plain = self.wrapped.is_none() && self.first.is_empty() && self.looked_at.is_empty();
+        if !is_plain {
+            return None;
+        }
+        let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        let mut position = file;
+        let at = position.stream_position().ok()?;
+        (metadata.len().saturating_sub(at) >= AHEAD_MIN_BYTES).then_some((file, at..u64::MAX))
     }
 
     /// Gives all that comes to `take`, piece by piece.
@@ -308,9 +344,7 @@ impl OpenInput {
     /// The same of bytes that nobody has looked at. It is looked now and then whether anybody still wants them.
     fn read_source(&mut self, room: &mut [u8], is_given_up: &dyn Fn() -> bool) -> Result<usize> {
         loop {
-            if is_given_up() {
-                return Err(Error::Interrupted);
-            }
+            refuse_given_up(is_given_up)?;
             let got = match &mut self.source {
                 Source::Command(running) => running.read(room),
                 Source::File(file) => file.read(room),
@@ -335,6 +369,10 @@ impl OpenInput {
             }
         }
     }
+}
+
+fn refuse_given_up(is_given_up: &dyn Fn() -> bool) -> Result<()> {
+    if is_given_up() { Err(Error::Interrupted) } else { Ok(()) }
 }
 
 fn command_failed(described: &str, reason: impl Into<String>) -> Error {

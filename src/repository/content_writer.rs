@@ -1,6 +1,7 @@
 //! ContentWriter: turns the bytes of a file, with its holes, into chunks and a list of extents.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use crate::codec::Encoder;
 use crate::error::Result;
@@ -94,7 +95,7 @@ impl<'s, S: PageSink + ?Sized> UnfinishedContent<'s, S> {
     /// The class is that of what is in the buffer, where it is not known yet.
     fn settle_class(&mut self) {
         if std::mem::take(&mut self.awaits_class) {
-            self.class = ChunkClass::of(&self.batch.bytes[..self.filled]);
+            self.class = ChunkClass::of(self.uncut());
             self.extents.class = self.class;
         }
     }
@@ -105,10 +106,15 @@ impl<'s, S: PageSink + ?Sized> UnfinishedContent<'s, S> {
         &mut self.marks
     }
 
+    /// What is in the buffer and not cut yet.
+    fn uncut(&self) -> &[u8] {
+        &self.batch.bytes[self.cut..self.filled]
+    }
+
     /// Whether there is too little yet to look for a relative.
     fn awaits_relative(&self) -> bool {
         let looks = self.relatives.is_some() && self.predecessor.is_none() && self.at == 0;
-        looks && (self.filled as u64) < RELATIVE_MIN_BYTES
+        looks && (self.uncut().len() as u64) < RELATIVE_MIN_BYTES
     }
 
     /// Cuts what is in the buffer; without `all`, leaves what more bytes could still lengthen.
@@ -127,7 +133,7 @@ impl<'s, S: PageSink + ?Sized> UnfinishedContent<'s, S> {
     }
 
     fn look_for_relative(&self, relatives: &'s Relatives<'s>) -> Option<Predecessor<'s>> {
-        let mut rest = &self.batch.bytes[..self.filled];
+        let mut rest = self.uncut();
         if (rest.len() as u64) < RELATIVE_MIN_BYTES || relatives.is_empty() {
             return None;
         }
@@ -211,7 +217,7 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
             self.ship()?;
         }
         self.collect(true)?;
-        let rest = self.content.batch.bytes[..self.content.filled].to_vec();
+        let rest = self.content.uncut().to_vec();
         let batch = std::mem::replace(&mut self.content.batch, ChunkBatch::new(rest, Vec::new()));
         self.lane.give_back(batch);
         Ok(self.content)
@@ -232,6 +238,11 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
         (&mut self.content.batch.bytes[self.content.filled..], &mut self.content.marks)
     }
 
+    /// Where else the content is to be cut than by its bytes, as [`ContentWriter::room_and_marks`] tells it.
+    pub fn marks(&mut self) -> &mut CutMarks {
+        self.content.marks()
+    }
+
     /// Adds the first `count` bytes of the room.
     pub fn advance(&mut self, count: usize) -> Result<()> {
         self.content.filled += count;
@@ -240,6 +251,31 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
         }
         self.content.make_chunks(false);
         self.ship()
+    }
+
+    /// How many bytes [`ContentWriter::take_buffer`] needs before what is in the buffer.
+    pub fn headroom_bytes(&self) -> usize {
+        let (known, any) = (self.content.class.sizes(), ChunkClass::Large.sizes());
+        if self.content.awaits_class { any.max_bytes } else { known.max_bytes }
+    }
+
+    /// Adds the bytes in this range of a buffer, which begins behind so many others that mean nothing, by taking the buffer in place
+    /// of the one that it gives.
+    pub fn take_buffer(&mut self, buffer: Vec<u8>, range: Range<usize>) -> Result<Vec<u8>> {
+        let content = &self.content;
+        if content.uncut().len() > range.start || !content.batch.chunks.is_empty() || !content.holes.is_empty() {
+            self.content.make_chunks(false);
+            self.ship()?;
+        }
+        let content = &mut self.content;
+        let before = std::mem::replace(&mut content.batch.bytes, buffer);
+        let rest = &before[content.cut..content.filled];
+        let start = range.start - rest.len();
+        content.batch.bytes[start..range.start].copy_from_slice(rest);
+        (content.cut, content.filled) = (start, range.end);
+        content.make_chunks(false);
+        self.ship()?;
+        Ok(before)
     }
 
     /// Adds data that lies elsewhere.
@@ -268,7 +304,7 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
     /// Gives what was cut to the lane, and goes on in a new batch with the rest.
     fn ship(&mut self) -> Result<()> {
         let content = &mut self.content;
-        let next = match &content.batch.bytes[content.cut..content.filled] {
+        let next = match content.uncut() {
             [] => ChunkBatch::default(),
             rest => batch_of(self.lane, rest),
         };
@@ -304,12 +340,13 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
     pub fn finish(mut self) -> Result<Content> {
         self.content.settle_class();
         let content = &self.content;
+        let rest = content.uncut();
         let is_short =
-            content.filled <= CONTENT_INLINE_MAX_BYTES && content.batch.chunks.is_empty() && content.holes.is_empty();
+            rest.len() <= CONTENT_INLINE_MAX_BYTES && content.batch.chunks.is_empty() && content.holes.is_empty();
         if is_short && content.extents.is_empty() && content.under_way.is_empty() {
-            let size = content.filled as u64;
+            let size = rest.len() as u64;
             let class = content.class;
-            let body = ContentBody::Inline(content.batch.bytes[..content.filled].to_vec());
+            let body = ContentBody::Inline(rest.to_vec());
             self.lane.give_back(self.content.batch);
             return Ok(Content { size, data_bytes: size, class, body });
         }
@@ -323,7 +360,9 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
 /// A full-sized batch that begins with these bytes.
 fn batch_of(lane: &mut DataLane, first: &[u8]) -> ChunkBatch {
     let mut batch = lane.batch();
-    batch.bytes.resize(BATCH_BYTES, 0);
+    if batch.bytes.len() < BATCH_BYTES {
+        batch.bytes.resize(BATCH_BYTES, 0);
+    }
     batch.bytes[..first.len()].copy_from_slice(first);
     batch
 }
