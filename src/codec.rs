@@ -236,6 +236,16 @@ impl<'a> Decoder<'a> {
 const KNOWN_READ_FEATURES: u32 = 0;
 const KNOWN_WRITE_FEATURES: u32 = 0;
 
+/// How many first bytes of both are equal.
+#[inline]
+pub fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    const BLOCK: usize = 32;
+    let blocks = a.as_chunks::<BLOCK>().0.iter().zip(b.as_chunks::<BLOCK>().0).take_while(|(a, b)| a == b).count();
+    let same = blocks * BLOCK;
+    let rest = a[same..].iter().zip(&b[same..]);
+    same + rest.take_while(|(a, b)| a == b).count()
+}
+
 /// What a frame says of itself before its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameHeader {

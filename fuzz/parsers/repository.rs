@@ -30,7 +30,7 @@ pub fn page(data: &[u8]) {
     for kind in [PageKind::Directory, PageKind::Content, PageKind::Witness] {
         let Ok(page) = Page::open(CHUNK, bytes.clone(), kind) else { continue };
         for at in 0..page.len().min(2000) {
-            let (_, _, _) = (page.entry_bytes(at).is_ok(), page.key(at).is_ok(), page.child(at).is_ok());
+            let _ = (page.common_entries(at, &page, 0), page.key(at).is_ok(), page.child(at).is_ok());
             let _ = page.value(at, Node::decode);
             let _ = page.value_in_place(at, Extent::decode);
             let _ = page.value(at, Witness::decode);

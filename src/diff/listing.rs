@@ -10,7 +10,7 @@ use rustix::fs::Dir;
 use crate::error::{Error, Result};
 use crate::id::RepositoryId;
 use crate::repository::comparison::EntryFacts;
-use crate::repository::entry_cursor::EntryCursor;
+use crate::repository::entry_cursor::{EntryCursor, SameEntries};
 use crate::repository::metadata::{FileType, Identity, open_again, open_directory_at, read_link_at, stat_at, stat_fd};
 use crate::repository::node::{DirectoryRoot, Node};
 use crate::repository::page_cursor::Head;
@@ -123,17 +123,10 @@ impl EntriesByName for Listing<'_> {
         }
     }
 
-    fn entry_bytes(&self) -> Result<Option<&[u8]>> {
-        match self {
-            Listing::Stored(cursor) => cursor.entry_bytes(),
-            _ => Ok(None),
-        }
-    }
-
-    fn has_hard_link(&self) -> Result<bool> {
-        match self {
-            Listing::Stored(cursor) => cursor.has_hard_link(),
-            _ => Ok(false),
+    fn pass_same(&mut self, other: &mut Self) -> Result<SameEntries> {
+        match (self, other) {
+            (Listing::Stored(cursor), Listing::Stored(other)) => cursor.pass_same(other),
+            _ => Ok(SameEntries::default()),
         }
     }
 

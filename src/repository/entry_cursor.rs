@@ -18,6 +18,16 @@ pub struct Entry {
     pub preorder: u64,
 }
 
+/// Entries that were passed over because they are the same in two directories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SameEntries {
+    pub entries: u32,
+    /// With all that is below them.
+    pub descendants: u64,
+    /// Those of them that have something below them.
+    pub directories: u64,
+}
+
 /// A place in one directory.
 pub struct EntryCursor<'a> {
     pages: PageCursor<'a>,
@@ -65,14 +75,27 @@ impl<'a> EntryCursor<'a> {
         self.pages.open()
     }
 
-    /// Name and node of the entry that the cursor stands at, as its page has them.
-    pub fn entry_bytes(&self) -> Result<Option<&[u8]>> {
-        self.pages.entry().map(|(page, at)| page.entry_bytes(at)).transpose()
-    }
-
-    /// Whether the entry that the cursor stands at is a name of a file with several.
-    pub fn has_hard_link(&self) -> Result<bool> {
-        self.pages.entry().map_or(Ok(false), |(page, at)| page.value(at, Node::decode_has_hard_link))
+    /// Passes over the entries that both stand at and that are the same in both, up to the end of a page; not over names of a file
+    /// with several, of which equal ones may differ all the same.
+    pub fn pass_same(&mut self, other: &mut EntryCursor<'a>) -> Result<SameEntries> {
+        let mut same = SameEntries::default();
+        let (Some((page, at)), Some((others, other_at))) = (self.pages.entry(), other.pages.entry()) else {
+            return Ok(same);
+        };
+        for at in at..at + page.common_entries(at, others, other_at) {
+            if page.value(at, Node::decode_has_hard_link)? {
+                break;
+            }
+            let descendants = descendants_of(page, at)?;
+            same.entries += 1;
+            same.descendants = same.descendants.saturating_add(descendants);
+            same.directories += u64::from(descendants > 1);
+        }
+        for cursor in [self, other] {
+            cursor.pages.pass_entries(same.entries);
+            cursor.count(u64::from(same.entries), same.descendants);
+        }
+        Ok(same)
     }
 
     /// Goes on behind the page or entry that the cursor stands at; tells how many entries that are, at any depth.
@@ -97,6 +120,10 @@ impl<'a> EntryCursor<'a> {
 
     fn go_on(&mut self, entries: u64, descendants: u64) {
         self.pages.pass();
+        self.count(entries, descendants);
+    }
+
+    fn count(&mut self, entries: u64, descendants: u64) {
         self.ordinal = self.ordinal.saturating_add(entries);
         self.preorder = self.preorder.saturating_add(descendants);
     }

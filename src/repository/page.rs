@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::codec::{DecodeError, Decoder, Encoder, common_prefix};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, hash};
 use crate::repository::node::{RootPage, Totals};
@@ -314,10 +314,21 @@ impl Page {
         entry.map_err(|error| self.undecodable(error))
     }
 
-    /// Key and value of one entry as they stand there.
-    pub fn entry_bytes(&self, at: u32) -> Result<&[u8]> {
-        let range = self.start(at)..self.start(at + 1);
-        self.bytes.get(range).ok_or_else(|| self.corrupt("an entry lies beyond its end"))
+    /// How many entries from `at` on are the same as those of `other` from `other_at` on.
+    pub fn common_entries(&self, at: u32, other: &Page, other_at: u32) -> u32 {
+        let same_bytes = common_prefix(self.bytes_from(at), other.bytes_from(other_at));
+        let lengths = self.lengths_from(at).zip(other.lengths_from(other_at));
+        lengths.take_while(|(length, other)| length == other && *length <= same_bytes).count() as u32
+    }
+
+    fn bytes_from(&self, at: u32) -> &[u8] {
+        self.bytes.get(self.start(at)..).unwrap_or_default()
+    }
+
+    /// How long all entries from this one on are together: of the first, of two, and so on.
+    fn lengths_from(&self, at: u32) -> impl Iterator<Item = usize> {
+        let start = self.start(at);
+        self.ends.iter().skip(at as usize).map(move |&end| end as usize - start)
     }
 
     /// Only failures pay for the page's name.

@@ -103,11 +103,15 @@ impl<'a> PageCursor<'a> {
 
     /// Goes on behind what the cursor stands at.
     pub fn pass(&mut self) {
-        if self.root.take().is_some() {
-            return;
+        if self.root.take().is_none() {
+            self.pass_entries(1);
         }
+    }
+
+    /// Goes on behind so many entries of the page that the cursor is in, which has them.
+    pub fn pass_entries(&mut self, count: u32) {
         if let Some((_, at)) = self.stack.last_mut() {
-            *at += 1;
+            *at += count;
         }
         while self.stack.last().is_some_and(|(page, at)| *at >= page.len()) {
             self.stack.pop();

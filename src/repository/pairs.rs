@@ -1,7 +1,7 @@
 //! Pairs: the entries of two directories side by side, by name. Pages that both share are passed over unread.
 
 use crate::error::Result;
-use crate::repository::entry_cursor::{Entry, EntryCursor};
+use crate::repository::entry_cursor::{Entry, EntryCursor, SameEntries};
 use crate::repository::page_cursor::Head;
 
 /// Entries in order of names, of whatever holds a directory.
@@ -20,11 +20,8 @@ pub trait EntriesByName {
     /// Reads the page that it stands at.
     fn open(&mut self) -> Result<()>;
 
-    /// Name and node of the entry that it stands at, as its page has them; `None` for one that is not stored.
-    fn entry_bytes(&self) -> Result<Option<&[u8]>>;
-
-    /// Whether a stored entry is a name of a file with several: equal ones may differ all the same.
-    fn has_hard_link(&self) -> Result<bool>;
+    /// As [`EntryCursor::pass_same`]; entries that are not stored are never known to be the same.
+    fn pass_same(&mut self, other: &mut Self) -> Result<SameEntries>;
 
     /// Passes over the page or entry that it stands at; tells how many entries that are, at any depth.
     fn pass(&mut self) -> Result<u64>;
@@ -52,12 +49,8 @@ impl EntriesByName for EntryCursor<'_> {
         EntryCursor::open(self)
     }
 
-    fn entry_bytes(&self) -> Result<Option<&[u8]>> {
-        EntryCursor::entry_bytes(self)
-    }
-
-    fn has_hard_link(&self) -> Result<bool> {
-        EntryCursor::has_hard_link(self)
+    fn pass_same(&mut self, other: &mut Self) -> Result<SameEntries> {
+        EntryCursor::pass_same(self, other)
     }
 
     fn pass(&mut self) -> Result<u64> {
@@ -114,13 +107,14 @@ pub fn next_pair<S: EntriesByName>(sides: &mut [S; 2], met: &mut PagesMet) -> Re
             }
             (Head::Entry, Head::End) => return Ok(Some([a.take()?, None])),
             (Head::End, Head::Entry) => return Ok(Some([None, b.take()?])),
-            (Head::Entry, Head::Entry) if is_same(a, b)? => {
-                let passed = a.pass()?;
-                b.pass()?;
-                met.skipped += u64::from(passed > 1);
-                met.entries_skipped += passed;
-            }
             (Head::Entry, Head::Entry) => {
+                // Most entries of pages that differ are the same: decoding them would take longer than all else.
+                let same = a.pass_same(b)?;
+                if same.entries > 0 {
+                    met.skipped += same.directories;
+                    met.entries_skipped = met.entries_skipped.saturating_add(same.descendants);
+                    continue;
+                }
                 let order = a.name()?.cmp(&b.name()?);
                 let taken_a = if order.is_le() { a.take()? } else { None };
                 let taken_b = if order.is_ge() { b.take()? } else { None };
@@ -128,13 +122,6 @@ pub fn next_pair<S: EntriesByName>(sides: &mut [S; 2], met: &mut PagesMet) -> Re
             }
         }
     }
-}
-
-/// Whether both stand at the same entry with all that is below it. Most entries of a page that differs are: decoding them
-/// would take longer than all else.
-fn is_same<S: EntriesByName>(a: &S, b: &S) -> Result<bool> {
-    let same = matches!((a.entry_bytes()?, b.entry_bytes()?), (Some(bytes), Some(others)) if bytes == others);
-    Ok(same && !a.has_hard_link()?)
 }
 
 fn open_page<S: EntriesByName>(entries: &mut S, met: &mut PagesMet) -> Result<()> {

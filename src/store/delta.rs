@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use memchr::memmem;
 
-use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::codec::{DecodeError, Decoder, Encoder, common_prefix};
 
 /// A match at the place that the last copy leads to is taken from this length on: it costs two bytes.
 const NEAR_MATCH_MIN_BYTES: usize = 6;
@@ -321,15 +321,6 @@ impl WordSet {
 fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
     let word = bytes.get(at..)?.first_chunk::<WORD_BYTES>()?;
     Some(u64::from_le_bytes(*word))
-}
-
-/// How many first bytes of both are equal.
-fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    const BLOCK: usize = 32;
-    let blocks = a.as_chunks::<BLOCK>().0.iter().zip(b.as_chunks::<BLOCK>().0).take_while(|(a, b)| a == b).count();
-    let same = blocks * BLOCK;
-    let rest = a[same..].iter().zip(&b[same..]);
-    same + rest.take_while(|(a, b)| a == b).count()
 }
 
 /// The chunk that `operations` make from `base`. `plain_bytes` is what the record promises; the caller bounds it.
