@@ -11,6 +11,7 @@ use support::dumped::{options, reader};
 use support::faulty::{Counts, FaultyBackend};
 use support::repository::{TestRepository, commit, directory_options, now, open, read_file, restore_options};
 use yesterfs::check::{CheckOptions, check};
+use yesterfs::diff::{DiffOptions, Side, diff};
 use yesterfs::id::ChunkId;
 use yesterfs::ingest::directory::{DirectoryOptions, ingest_directory};
 use yesterfs::ingest::dump::DumpOptions;
@@ -578,6 +579,38 @@ fn listing_a_difference_of_a_hundred_thousand_entries_reads_each_page_a_bounded_
     assert_eq!(list(&view, added, PIECE).0, 2);
     let read = backend.counts().get_range - before;
     assert!(read <= 2 * 2 * pages.get_range, "{read} reads of {} pages", pages.get_range);
+}
+
+#[test]
+fn a_diff_reads_no_page_twice_though_one_is_told_against_another() {
+    let place = TestRepository::new();
+    let source = place.path("source");
+    fs::create_dir(&source).unwrap();
+    (0..3000).for_each(|file| fs::write(source.join(format!("entry-{file:06}")), "x").unwrap());
+    support::wait_until_settled();
+    ingest(&place.repository, &source);
+    (0..3000).step_by(500).for_each(|file| fs::write(source.join(format!("entry-{file:06}")), "longer").unwrap());
+    ingest(&place.repository, &source);
+    let counted = Counted::open(&place);
+    let chunks = counted.repository.chunks().unwrap();
+    let catalog = counted.repository.catalog();
+    let [a, b] = [0, 1].map(|number| catalog.of_source("lake").nth(number).unwrap().clone());
+    let side = |snapshot: &Snapshot| Side::Snapshot {
+        repository: &counted.repository,
+        root: snapshot.manifest.root.clone(),
+        path: Vec::new(),
+    };
+    let before = chunks.read_counts().records;
+    let options = DiffOptions::default();
+    let mut changed = 0;
+    let summary = diff(&side(&a), &side(&b), &options, &Recorder::default(), &mut |_| {
+        changed += 1;
+        Ok(())
+    });
+    let pages = summary.unwrap().pages_read;
+    // The root, and of each side the pages that differ.
+    assert!(changed == 6 && (2 + 2 * 4..=2 + 2 * 6).contains(&pages), "{changed} changes, {pages} pages");
+    assert_eq!(chunks.read_counts().records - before, pages);
 }
 
 #[test]

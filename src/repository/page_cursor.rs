@@ -98,7 +98,8 @@ impl<'a> PageCursor<'a> {
         if !self.reads_once {
             return self.chunks.get(id);
         }
-        self.chunks.get_cached(id).map_or_else(|| self.chunks.load(id), Ok)
+        // What is compared with it next may be told against it.
+        self.chunks.get_cached(id).map_or_else(|| self.chunks.load_base(id), Ok)
     }
 
     /// Goes on behind what the cursor stands at.

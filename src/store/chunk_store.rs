@@ -134,21 +134,35 @@ impl ChunkStore {
 
     /// Reads a chunk past the cache of chunks: for data that is used once.
     pub fn load(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
+        self.load_for(id, false)
+    }
+
+    /// The same of a chunk that others, which are read next, are told against: it is kept for them.
+    pub fn load_base(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
+        self.load_for(id, true)
+    }
+
+    fn load_for(&self, id: &ChunkId, is_base: bool) -> Result<Arc<[u8]>> {
         let near = lock(&self.known_packs).find(id);
         if let Some(location) = near
-            && let Ok(plain) = self.load_from(&location, id)
+            && let Ok(plain) = self.load_from(&location, id, is_base)
         {
             return Ok(plain);
         }
         // What was damaged or lost may have been stored again, which the index alone knows.
         let location = self.look_up(id)?.ok_or(Error::ChunkMissing { id: *id })?;
-        self.load_from(&location, id)
+        self.load_from(&location, id, is_base)
     }
 
-    fn load_from(&self, location: &Location, id: &ChunkId) -> Result<Arc<[u8]>> {
+    fn load_from(&self, location: &Location, id: &ChunkId, is_base: bool) -> Result<Arc<[u8]>> {
         let stored = self.stored(location, id)?;
         let record = self.record_in(&stored, location.member, id, &location.pack)?;
-        self.decode_record(&record, id, &location.pack).map(|plain| plain.bytes)
+        let plain = self.decode_record(&record, id, &location.pack)?;
+        // One of a group is no base.
+        if is_base && !stored.is_group() {
+            self.bases.insert(location.place(), plain.clone());
+        }
+        Ok(plain.bytes)
     }
 
     /// The plain bytes of a chunk, checked against its id. Reads its bases.

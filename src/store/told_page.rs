@@ -70,18 +70,25 @@ pub fn untell(told: &mut [u8]) -> Result<(), DecodeError> {
 
 fn untell_entry(before: &[u8], entry: &mut [u8]) {
     let mut borrow = 0;
-    for (was, room) in before.chunks(WORD_BYTES).zip(entry.chunks_mut(WORD_BYTES)) {
-        if borrow == 0 && *room == [0; WORD_BYTES][..room.len()] {
-            room.copy_from_slice(was);
-            continue;
+    let (words_before, rest_before) = before.as_chunks::<WORD_BYTES>();
+    let (words, rest) = entry.as_chunks_mut::<WORD_BYTES>();
+    for (was, room) in words_before.iter().zip(words) {
+        if borrow == 0 && *room == [0; WORD_BYTES] {
+            *room = *was;
+        } else {
+            untell_bytes(was, room, &mut borrow);
         }
-        for (room, &was) in room.iter_mut().zip(was) {
-            let low = (*room & !GOES_ON).wrapping_add(was & !GOES_ON).wrapping_add(borrow);
-            let is = (low & !GOES_ON) | ((*room ^ was) & GOES_ON);
-            // It was taken from the next byte where the sum went past seven bits.
-            borrow = (low & is & was) >> 7;
-            *room = is;
-        }
+    }
+    untell_bytes(rest_before, rest, &mut borrow);
+}
+
+fn untell_bytes(before: &[u8], told: &mut [u8], borrow: &mut u8) {
+    for (room, &was) in told.iter_mut().zip(before) {
+        let low = (*room & !GOES_ON).wrapping_add(was & !GOES_ON).wrapping_add(*borrow);
+        let is = (low & !GOES_ON) | ((*room ^ was) & GOES_ON);
+        // It was taken from the next byte where the sum went past seven bits.
+        *borrow = (low & is & was) >> 7;
+        *room = is;
     }
 }
 

@@ -15,8 +15,15 @@ const PACKS_MAX: usize = 256;
 /// Chunks of all known footers together, some 120 bytes each.
 const CHUNKS_MAX: usize = 65_536;
 
-/// Finds before the footer is read, which costs as much as some lookups: reading here and there in many packs must not.
+/// Finds beside each other before the footer is read, which costs as much as some lookups.
 const FINDS_BEFORE_FOOTER: u32 = 8;
+
+/// Slots that are so near are beside each other.
+const NEAR_SLOTS: u32 = 16;
+
+/// Finds here and there must be as many for each so many chunks of the pack: its footer costs so much more then, and serves
+/// fewer of those that follow.
+const CHUNKS_PER_FIND: u32 = 32;
 
 /// A footer that had to make room is wanted again only after so many times the finds: packs of many small chunks would push
 /// each other out for ever.
@@ -25,11 +32,36 @@ const BACK_OFF: u32 = 8;
 /// A pack in which chunks were found.
 struct KnownPack {
     finds: u32,
-    /// How many it takes until the footer is read.
+    /// Those of them that were beside the one before.
+    near_finds: u32,
+    /// How many of these it takes until the footer is read.
     finds_needed: u32,
+    last_slot: u32,
+    /// The pack has more chunks than this.
+    max_slot: u32,
     footer: Option<Arc<Footer>>,
     /// [`KnownPacks::uses`] at the last find.
     last_use: u64,
+}
+
+impl KnownPack {
+    fn found_at(slot: u32, last_use: u64) -> KnownPack {
+        let (finds, near_finds, finds_needed, footer) = (1, 1, FINDS_BEFORE_FOOTER, None);
+        KnownPack { finds, near_finds, finds_needed, last_slot: slot, max_slot: slot, footer, last_use }
+    }
+
+    fn count(&mut self, slot: u32) {
+        let is_near = slot.abs_diff(self.last_slot) <= NEAR_SLOTS;
+        self.finds = self.finds.saturating_add(1);
+        self.near_finds = self.near_finds.saturating_add(u32::from(is_near));
+        (self.last_slot, self.max_slot) = (slot, self.max_slot.max(slot));
+    }
+
+    fn is_worth_its_footer(&self) -> bool {
+        let times = self.finds_needed / FINDS_BEFORE_FOOTER;
+        let finds_needed = self.finds_needed.max((self.max_slot / CHUNKS_PER_FIND).saturating_mul(times));
+        self.near_finds >= self.finds_needed || self.finds >= finds_needed
+    }
 }
 
 /// Where chunks were found lately.
@@ -56,14 +88,14 @@ impl KnownPacks {
     pub fn note(&mut self, location: &Location) -> bool {
         self.uses += 1;
         if let Some(known) = self.packs.get_mut(&location.pack) {
-            (known.finds, known.last_use) = (known.finds.saturating_add(1), self.uses);
-            return known.finds >= known.finds_needed && known.footer.is_none();
+            known.last_use = self.uses;
+            known.count(location.slot);
+            return known.footer.is_none() && known.is_worth_its_footer();
         }
         if self.packs.len() == PACKS_MAX {
             self.forget_oldest();
         }
-        let (finds, finds_needed) = (1, FINDS_BEFORE_FOOTER);
-        self.packs.insert(location.pack, KnownPack { finds, finds_needed, footer: None, last_use: self.uses });
+        self.packs.insert(location.pack, KnownPack::found_at(location.slot, self.uses));
         false
     }
 
@@ -79,7 +111,7 @@ impl KnownPacks {
     fn make_room(&mut self, kept: &WriterObject) -> bool {
         let others = self.packs.iter_mut().filter(|(pack, known)| known.footer.is_some() && *pack != kept);
         let Some((&pack, oldest)) = others.min_by_key(|(_, known)| known.last_use) else { return false };
-        oldest.finds = 0;
+        (oldest.finds, oldest.near_finds) = (0, 0);
         oldest.finds_needed = oldest.finds_needed.saturating_mul(BACK_OFF);
         let footer = oldest.footer.take();
         self.forget_chunks(&pack, footer);
@@ -143,7 +175,7 @@ mod tests {
     #[test]
     fn after_some_finds_a_pack_is_known_all_of_it() {
         let mut known = KnownPacks::default();
-        let finds = [3, 900, 17, 4, 555, 90, 91, 2].map(|slot| known.note(&location(pack(0), slot)));
+        let finds = [3, 200, 17, 4, 155, 90, 91, 2].map(|slot| known.note(&location(pack(0), slot)));
         assert_eq!(finds, [false, false, false, false, false, false, false, true]);
         assert_eq!(known.find(&id(18)), None);
         known.learn(&pack(0), &footer(1000));
@@ -155,6 +187,17 @@ mod tests {
         assert!(!known.note(&location(pack(0), 1000)));
         known.clear();
         assert_eq!(known.find(&id(18)), None);
+    }
+
+    #[test]
+    fn a_long_footer_is_read_for_many_finds_or_for_such_as_follow_each_other() {
+        let finds_of = |slots: &mut dyn Iterator<Item = usize>| {
+            let mut known = KnownPacks::default();
+            1 + slots.take_while(|slot| !known.note(&location(pack(0), *slot))).count()
+        };
+        assert_eq!(finds_of(&mut (5000..6000)), 8);
+        assert_eq!(finds_of(&mut (5000..6000).step_by(10)), 8);
+        assert_eq!(finds_of(&mut (0..1000).map(|find| find * 1777 % 8000)), 7998 / 32);
     }
 
     #[test]
