@@ -287,6 +287,35 @@ fn a_database_of_postgresql_in_two_appended_dumps_is_refused() {
     assert!(nameless.contains("files of their own") && nameless.contains("--database"), "{nameless}");
 }
 
+/// A dump of a table of so many rows.
+fn long_dump(rows: u64) -> Vec<u8> {
+    let row =
+        |id: u64| format!("({id},'{:032x}')", u128::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
+    let rows: Vec<String> = (0..rows).map(row).collect();
+    let inserts = rows.chunks(3000).map(|rows| format!("INSERT INTO `orders` VALUES\n{};\n", rows.join(",\n")));
+    let table = "-- MariaDB dump 10.19\n-- Host: h    Database: shop\nCREATE TABLE `orders` (`id` int, `text` text);\n";
+    [table.to_string(), inserts.collect(), "-- Dump completed on 2026-11-26 10:00:00\n".into()].concat().into_bytes()
+}
+
+#[test]
+fn a_long_dump_is_cut_at_the_same_rows_whether_it_is_a_file_or_comes_through_a_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.sql");
+    let dump = long_dump(200_000);
+    assert!(dump.len() > 8 << 20);
+    std::fs::write(&path, &dump).unwrap();
+    let content_of = |input: StreamInput| {
+        let place = TestRepository::new();
+        let inputs = vec![DumpInput { name: Some("shop.sql".into()), input, fallback_database: "shop".into() }];
+        let snapshot = ingest(&place, inputs, DumpRules::default()).unwrap().snapshot;
+        let tree = tree_of(&place, &snapshot);
+        assert!(tree[&b"dump.sql"[..]].1 == dump);
+        ["dump.sql", "shop/tables/orders/data.sql", "_meta/parts"].map(|path| tree[path.as_bytes()].0.kind.clone())
+    };
+    let by_pipe = content_of(StreamInput::Reader(Box::new(Cursor::new(dump.clone()))));
+    assert!(content_of(StreamInput::File(path)) == by_pipe);
+}
+
 #[test]
 fn directories_files_and_streams_are_named_on_the_command_line() {
     let (server, stage) = (server(), Stage::new());

@@ -191,6 +191,26 @@ fn everything_that_a_filesystem_can_express_comes_back() {
 }
 
 #[test]
+fn long_stretches_between_holes_come_back() {
+    let place = TestRepository::new();
+    let source = place.path("source");
+    fs::create_dir(&source).unwrap();
+    let mut file = File::create(source.join("image")).unwrap();
+    let stretches = [(1 << 20, 3 << 20), (8 << 20, 6 << 20), (20 << 20, (5 << 20) + 4096)];
+    for (seed, (start, length)) in (0..).zip(stretches) {
+        file.seek(SeekFrom::Start(start)).unwrap();
+        file.write_all(&support::noise(seed, length)).unwrap();
+    }
+    file.set_len(40 << 20).unwrap();
+    let ingested = place.ingest(&source, "lake");
+    let node = node(&place.repository, &ingested.snapshot, "image");
+    let NodeKind::File { content, .. } = &node.kind else { panic!("it is a file") };
+    assert_eq!((content.size, content.data_bytes), (40 << 20, (14 << 20) + 4096));
+    let stored = stored_tree(&place.repository, &ingested.snapshot).unwrap();
+    assert!(stored[&b"image"[..]].1 == fs::read(source.join("image")).unwrap());
+}
+
+#[test]
 fn owners_are_kept_by_name_too() {
     let place = TestRepository::new();
     let source = place.path("source");

@@ -185,7 +185,7 @@ impl<'a, 'r> Reading<'a, 'r> {
         writer: &mut ContentWriter<S>,
         counted: &mut u64,
     ) -> Result<u64, CaptureError> {
-        if end - at >= AHEAD_MIN_BYTES {
+        if end.saturating_sub(at) >= AHEAD_MIN_BYTES {
             let (range, headroom_bytes) = (at..end, writer.headroom_bytes());
             let work = |pieces: &PiecesAhead| self.take_pieces(pieces, &mut at, writer, counted);
             if let Some(taken) = read_ahead(fd, range, headroom_bytes, work) {

@@ -253,10 +253,12 @@ impl<'l, 'w, 'a, 's, S: PageSink + ?Sized> ContentWriter<'l, 'w, 'a, 's, S> {
         self.ship()
     }
 
-    /// How many bytes [`ContentWriter::take_buffer`] needs before what is in the buffer.
+    /// How many bytes [`ContentWriter::take_buffer`] needs before what is in the buffer. What is uncut now is cut later, when there is
+    /// more to find a relative by.
     pub fn headroom_bytes(&self) -> usize {
         let (known, any) = (self.content.class.sizes(), ChunkClass::Large.sizes());
-        if self.content.awaits_class { any.max_bytes } else { known.max_bytes }
+        let left_uncut = if self.content.awaits_class { any.max_bytes } else { known.max_bytes };
+        left_uncut.max(self.content.uncut().len().min(BATCH_BYTES))
     }
 
     /// Adds the bytes in this range of a buffer, which begins behind so many others that mean nothing, by taking the buffer in place

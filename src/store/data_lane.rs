@@ -309,7 +309,8 @@ impl<'w, 'a> DataLane<'w, 'a> {
 
     /// Gives a batch to whoever has time. It comes back from [`DataLane::next_done`], with what failed of it.
     pub fn submit(&mut self, batch: ChunkBatch) {
-        let is_long = batch.chunks.last().is_some_and(|last| last.range.end > SHORT_BATCH_BYTES);
+        let bytes = batch.chunks.iter().map(|chunk| chunk.range.len()).sum::<usize>();
+        let is_long = bytes > SHORT_BATCH_BYTES;
         let needs_work = is_long && batch.chunks.iter().any(|chunk| !chunk.is_known);
         let job = Job { batch, turn: self.line.queue_up() };
         let Job { batch, turn } = match &self.queue {
