@@ -21,9 +21,11 @@ const FINDS_BEFORE_FOOTER: u32 = 8;
 /// Slots that are so near are beside each other.
 const NEAR_SLOTS: u32 = 16;
 
-/// Finds here and there must be as many for each so many chunks of the pack: its footer costs so much more then, and serves
-/// fewer of those that follow.
+/// Finds here and there must be one for each so many chunks of the pack: its footer costs so much more then, ...
 const CHUNKS_PER_FIND: u32 = 32;
+
+/// ... but no more than this: where the index is not in memory, each is a read of the disk.
+const FAR_FINDS_MAX: u32 = 64;
 
 /// A footer that had to make room is wanted again only after so many times the finds: packs of many small chunks would push
 /// each other out for ever.
@@ -59,7 +61,8 @@ impl KnownPack {
 
     fn is_worth_its_footer(&self) -> bool {
         let times = self.finds_needed / FINDS_BEFORE_FOOTER;
-        let finds_needed = self.finds_needed.max((self.max_slot / CHUNKS_PER_FIND).saturating_mul(times));
+        let finds_needed =
+            self.finds_needed.max((self.max_slot / CHUNKS_PER_FIND).min(FAR_FINDS_MAX).saturating_mul(times));
         self.near_finds >= self.finds_needed || self.finds >= finds_needed
     }
 }
@@ -197,7 +200,8 @@ mod tests {
         };
         assert_eq!(finds_of(&mut (5000..6000)), 8);
         assert_eq!(finds_of(&mut (5000..6000).step_by(10)), 8);
-        assert_eq!(finds_of(&mut (0..1000).map(|find| find * 1777 % 8000)), 7998 / 32);
+        assert_eq!(finds_of(&mut (0..1000).map(|find| find * 177 % 800)), 799 / 32);
+        assert_eq!(finds_of(&mut (0..1000).map(|find| find * 1777 % 8000)), 64);
     }
 
     #[test]
