@@ -82,6 +82,10 @@ impl<'a> EntryCursor<'a> {
         let (Some((page, at)), Some((others, other_at))) = (self.pages.entry(), other.pages.entry()) else {
             return Ok(same);
         };
+        // Or each of many would be compared with all that follow.
+        if page.value(at, Node::decode_has_hard_link)? {
+            return Ok(same);
+        }
         for at in at..at + page.common_entries(at, others, other_at) {
             if page.value(at, Node::decode_has_hard_link)? {
                 break;
