@@ -3,8 +3,8 @@
 mod support;
 
 use std::ffi::OsString;
-use std::fs;
-use std::io::{self, Cursor, Read};
+use std::fs::{self, File};
+use std::io::{self, Cursor, Read, Seek};
 use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -116,10 +116,15 @@ fn a_long_file_is_cut_as_if_it_came_through_a_pipe() {
         for version in [&bytes[..length], &changed] {
             fs::write(&path, version).unwrap();
             let piped = ingest(&by_pipe, vec![command("it", &["cat", path.to_str().unwrap()])]).unwrap();
-            let file = StreamSpec { name: "it".into(), input: StreamInput::File(path.clone()) };
-            let read = content_of(&ingest(&by_file, vec![file]).unwrap());
-            assert!(read.1 == version, "{length} bytes came back as {}", read.1.len());
-            assert!(read.0 == content_of(&piped).0, "{length} bytes are cut otherwise");
+            let mut standard = File::open(&path).unwrap();
+            let inputs = [StreamInput::File(path.clone()), StreamInput::Standard(standard.try_clone().unwrap())];
+            for input in inputs {
+                let read = content_of(&ingest(&by_file, vec![StreamSpec { name: "it".into(), input }]).unwrap());
+                assert!(read.1 == version, "{length} bytes came back as {}", read.1.len());
+                assert!(read.0 == content_of(&piped).0, "{length} bytes are cut otherwise");
+            }
+            // Whoever else has it open finds it read.
+            assert_eq!(standard.stream_position().unwrap(), version.len() as u64);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::mpsc::SyncSender;
 
-use self::command::{LOOK_INTERVAL_AT_END, RunningCommand};
+use self::command::{LOOK_INTERVAL_AT_END, RunningCommand, has_bytes};
 use self::passwords::{without_passwords, words_without_passwords};
 use self::pipeline::hides_failures;
 use self::wrapped::Wrapped;
@@ -45,7 +45,9 @@ pub enum StreamInput {
     Shell(String),
     /// A file.
     File(PathBuf),
-    /// Bytes whose producer nobody watches.
+    /// Standard input, whose producer nobody watches.
+    Standard(File),
+    /// Bytes of such a producer.
     Reader(Box<dyn Read + Send>),
 }
 
@@ -62,8 +64,13 @@ impl StreamInput {
             }
             StreamInput::Shell(line) => without_passwords(line),
             StreamInput::File(path) => path.to_string_lossy().into_owned(),
-            StreamInput::Reader(_) => "standard input".into(),
+            StreamInput::Standard(_) | StreamInput::Reader(_) => "standard input".into(),
         }
+    }
+
+    /// Whether it tells by itself that something failed: a command by its exit status.
+    pub(super) fn is_watched(&self) -> bool {
+        !matches!(self, StreamInput::Standard(_) | StreamInput::Reader(_))
     }
 
     /// The name of a file.
@@ -84,6 +91,7 @@ impl StreamInput {
     fn open_source(self) -> Result<OpenInput> {
         let described = self.describe();
         let command = match self {
+            StreamInput::Standard(file) => return Ok(OpenInput::new(described, Source::Standard(file))),
             StreamInput::Reader(reader) => return Ok(OpenInput::new(described, Source::Reader(reader))),
             StreamInput::File(path) => {
                 let file = File::open(&path).map_err(Error::io("open", &path))?;
@@ -138,7 +146,23 @@ pub(super) struct OpenInput {
 enum Source {
     Command(RunningCommand),
     File(File),
+    Standard(File),
     Reader(Box<dyn Read + Send>),
+}
+
+impl Source {
+    /// Reads some bytes. A wait for a producer is interrupted now and then.
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Source::Command(running) => running.read(room),
+            Source::File(file) => file.read(room),
+            Source::Standard(file) => match has_bytes(file)? {
+                true => file.read(room),
+                false => Err(io::ErrorKind::Interrupted.into()),
+            },
+            Source::Reader(reader) => reader.read(room),
+        }
+    }
 }
 
 impl OpenInput {
@@ -222,7 +246,7 @@ impl OpenInput {
         let origin = match &self.source {
             Source::Command(_) => return command_failed(&self.described, reason),
             Source::File(_) => format!("file \"{}\"", self.described),
-            Source::Reader(_) => self.described.clone(),
+            Source::Standard(_) | Source::Reader(_) => self.described.clone(),
         };
         Error::Command { origin, reason: reason.into() }
     }
@@ -252,21 +276,25 @@ impl OpenInput {
             session.publish_if_due(clock())
         };
         loop {
-            if let Some((file, range)) = self.long_rest() {
-                let headroom_bytes = writer.headroom_bytes();
+            if let Some((mut file, range)) = self.long_rest() {
+                let (headroom_bytes, mut at) = (writer.headroom_bytes(), range.start);
+                let failed = |cause| self.failed(format!("cannot be read: {cause}"));
                 let work = |pieces: &PiecesAhead| {
-                    let failed = |cause| self.failed(format!("cannot be read: {cause}"));
                     while let Some(Piece { buffer, range }) = pieces.next().map_err(failed)? {
                         refuse_given_up(is_given_up)?;
                         let got = range.len();
                         see(&buffer[range.clone()], writer.marks());
                         pieces.give_back(writer.take_buffer(buffer, range)?);
+                        at += got as u64;
                         note(got)?;
                     }
                     Ok(())
                 };
                 if let Some(taken) = read_ahead(file.as_fd(), range, headroom_bytes, work) {
-                    return taken;
+                    taken?;
+                    // As if it had been read from there: others may have it open too.
+                    file.seek(SeekFrom::Start(at)).map_err(failed)?;
+                    return Ok(());
                 }
             }
             let (room, marks) = writer.room_and_marks();
@@ -282,7 +310,7 @@ impl OpenInput {
 
     /// The file, and where in it what is unread lies, if that is long and to be taken as it is.
     fn long_rest(&self) -> Option<(&File, Range<u64>)> {
-        let Source::File(file) = &self.source else { return None };
+        let (Source::File(file) | Source::Standard(file)) = &self.source else { return None };
         let is_plain = self.wrapped.is_none() && self.first.is_empty() && self.looked_at.is_empty();
         if !is_plain {
             return None;
@@ -345,12 +373,7 @@ impl OpenInput {
     fn read_source(&mut self, room: &mut [u8], is_given_up: &dyn Fn() -> bool) -> Result<usize> {
         loop {
             refuse_given_up(is_given_up)?;
-            let got = match &mut self.source {
-                Source::Command(running) => running.read(room),
-                Source::File(file) => file.read(room),
-                Source::Reader(reader) => reader.read(room),
-            };
-            match got {
+            match self.source.read(room) {
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
                 got => return got.map_err(|cause| self.failed(format!("cannot be read: {cause}"))),
             }

@@ -72,7 +72,7 @@ pub fn ingest_streams(
     let parent = last_of(repository, &common.source);
     let expected_bytes = parent.as_ref().map_or(0, |last| last.manifest.root.totals().bytes);
     Counters::add(&monitor.counters().bytes_expected, expected_bytes);
-    let unwatched = streams.iter().any(|stream| matches!(stream.input, StreamInput::Reader(_)));
+    let unwatched = streams.iter().any(|stream| !stream.input.is_watched());
     let reading = StreamReading {
         session: &session,
         parent: parent.as_deref(),

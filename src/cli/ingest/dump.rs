@@ -16,7 +16,7 @@ use yesterfs::repository::Repository;
 use yesterfs::time::Clock;
 
 use super::SnapshotArgs;
-use super::stream::{StandardInput, parse_stream};
+use super::stream::{parse_stream, standard_input};
 use crate::cli::exit::{CommandResult, Failure};
 use crate::cli::invocation::{Invocation, clock, processors};
 use crate::cli::tip::refuse_command;
@@ -157,8 +157,8 @@ fn inputs(
     told: Told,
 ) -> CommandResult<Vec<DumpInput>> {
     let source = told.source;
-    let standard_input = || -> CommandResult<DumpInput> {
-        let input = StreamInput::Reader(Box::new(StandardInput::open()?));
+    let from_standard_input = || -> CommandResult<DumpInput> {
+        let input = standard_input()?;
         Ok(DumpInput { name: None, input, fallback_database: source.into() })
     };
     if !streams.is_empty() {
@@ -173,12 +173,12 @@ fn inputs(
         return Ok(vec![DumpInput { name: None, input, fallback_database: source.into() }]);
     }
     if files.is_empty() {
-        return Ok(vec![standard_input()?]);
+        return Ok(vec![from_standard_input()?]);
     }
     let mut inputs = Vec::new();
     for file in files {
         if is_dash(&file) {
-            inputs.push(standard_input()?);
+            inputs.push(from_standard_input()?);
             continue;
         }
         // Absolute, because the snapshot keeps it for people elsewhere.

@@ -16,7 +16,7 @@ use yesterfs::progress::Monitor;
 
 use super::SnapshotArgs;
 use super::dump::{DumpPlaces, KeptOriginal, dumps_in, parse_size, stem_of_dump, without_wrapping};
-use super::stream::{StandardInput, parse_stream};
+use super::stream::{parse_stream, standard_input};
 use crate::cli::exit::{CommandResult, Failure};
 use crate::cli::invocation::{Invocation, clock, processors};
 use crate::cli::tip::refuse_command;
@@ -229,7 +229,7 @@ impl Inputs<'_> {
     }
 
     fn standard_input(&self) -> CommandResult<ExportInput> {
-        let input = StreamInput::Reader(Box::new(StandardInput::open()?));
+        let input = standard_input()?;
         Ok(ExportInput { name: None, input, of: self.named(Path::new("")) })
     }
 

@@ -1,12 +1,10 @@
 //! `yesterfs ingest stream`
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
 use clap::Args;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use yesterfs::ingest::stream::{StreamInput, StreamOptions, StreamSpec, ingest_streams};
 
 use super::SnapshotArgs;
@@ -58,7 +56,7 @@ pub fn run(args: Stream, invocation: &Invocation) -> CommandResult {
     let repository = invocation.open(terminal.clone())?;
     let single = args.name.map(|name| -> CommandResult<StreamSpec> {
         let input = match args.command.is_empty() {
-            true => StreamInput::Reader(Box::new(StandardInput::open()?)),
+            true => standard_input()?,
             false => StreamInput::Command(args.command),
         };
         Ok(StreamSpec { name, input })
@@ -74,27 +72,10 @@ pub fn run(args: Stream, invocation: &Invocation) -> CommandResult {
     args.snapshot.finish(result, &terminal, invocation)
 }
 
-/// Between two looks whether the user asked to stop.
-const LOOK_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-
-/// Standard input, read unbuffered. Reading is interrupted now and then, so that Ctrl-C ends the wait for a silent
-/// producer.
-pub(super) struct StandardInput(File);
-
-impl StandardInput {
-    pub fn open() -> CommandResult<StandardInput> {
-        let failed = |source| Failure::System { operation: "open standard input", source };
-        Ok(StandardInput(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?.into()))
-    }
-}
-
-impl Read for StandardInput {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&LOOK_INTERVAL))? {
-            0 => Err(io::ErrorKind::Interrupted.into()),
-            _ => self.0.read(buffer),
-        }
-    }
+/// Standard input.
+pub(super) fn standard_input() -> CommandResult<StreamInput> {
+    let failed = |source| Failure::System { operation: "open standard input", source };
+    Ok(StreamInput::Standard(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?.into()))
 }
 
 /// A name and a command line.

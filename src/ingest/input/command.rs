@@ -2,6 +2,7 @@
 //! it started, and nothing else.
 
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -89,10 +90,15 @@ impl RunningCommand {
     }
 }
 
+/// Waits a while for bytes to read, or the end; not long, so that a silent producer holds up nobody who has given up.
+pub(super) fn has_bytes(file: &impl AsFd) -> io::Result<bool> {
+    Ok(poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&LOOK_INTERVAL))? > 0)
+}
+
 impl Read for RunningCommand {
     /// Interrupted now and then, so that a silent command holds up nobody who has given up.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if poll(&mut [PollFd::new(&self.pipe, PollFlags::IN)], Some(&LOOK_INTERVAL))? == 0 {
+        if !has_bytes(&self.pipe)? {
             self.lend_terminal_if_asked()?;
             return Err(io::ErrorKind::Interrupted.into());
         }
