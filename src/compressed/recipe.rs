@@ -7,6 +7,7 @@ mod cut;
 mod frame;
 mod lines;
 mod maker;
+mod pending;
 mod piece;
 mod rebuild;
 mod stream;
