@@ -5,6 +5,7 @@
 mod block_piece;
 mod cut;
 mod frame;
+mod gain;
 mod lines;
 mod maker;
 mod pending;

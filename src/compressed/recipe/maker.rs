@@ -5,6 +5,7 @@ use crate::codec::Encoder;
 use crate::compressed::gzip::{TRAILER_BYTES, header_length};
 use crate::compressed::recipe::cut::{Cutter, Joined, Joiner};
 use crate::compressed::recipe::frame::{FrameHead, FrameStream};
+use crate::compressed::recipe::gain::Gain;
 use crate::compressed::recipe::lines::Lines;
 use crate::compressed::recipe::pending::Pending;
 use crate::compressed::recipe::piece::{AHEAD_MAX, Piece};
@@ -42,6 +43,8 @@ pub struct RecipeMaker {
     compressed: u64,
     /// Bytes in the recipe as they are, but for headers and trailers of streams.
     missed: u64,
+    /// By the blocks of Zstandard.
+    gain: Gain,
     /// Up to where pieces took the plain bytes, and how many the next stream passes over.
     taken: u64,
     skip: u64,
@@ -110,6 +113,7 @@ impl RecipeMaker {
             hash: Hasher::default(),
             compressed: 0,
             missed: 0,
+            gain: Gain::default(),
             taken: start,
             skip: 0,
             text_end: u64::MAX,
@@ -261,6 +265,7 @@ impl RecipeMaker {
         }
         self.give_up(out);
         self.put_bytes(out);
+        self.missed += self.gain.judge();
         let mut end = Encoder::new();
         end.u8(kind::END).varint(self.compressed).raw(&self.hash.finish());
         put_record(&end, out);
@@ -376,6 +381,7 @@ impl RecipeMaker {
             self.place = Place::Unknown;
             return false;
         };
+        let (length, out_before) = (self.as_they_are.len() + told.length, out.len());
         self.put_bytes(out);
         let mut record = Encoder::new();
         if let Some(search) = told.search {
@@ -385,10 +391,12 @@ impl RecipeMaker {
         }
         told.piece.encode(record.u8(kind::BLOCK));
         put_record(&record, out);
-        if record.bytes.len() * GAIN_MIN > told.length + AHEAD_MAX {
-            self.missed += record.bytes.len() as u64;
-        }
+        self.missed += self.gain.add(out.len() - out_before, length);
         self.buffer.pass(told.length);
+        if self.gain.is_lost() {
+            self.place = Place::Unknown;
+            return false;
+        }
         if has_ended {
             self.place = Place::Trailer;
         }
