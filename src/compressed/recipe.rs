@@ -5,11 +5,14 @@
 mod block_piece;
 mod cut;
 mod frame;
+mod gain;
 mod lines;
 mod maker;
+mod pending;
 mod piece;
 mod rebuild;
 mod stream;
+mod window;
 
 pub use self::maker::RecipeMaker;
 pub use self::rebuild::{RecipeReader, Source};
@@ -33,6 +36,9 @@ const ZSTD_VERSION: u8 = 3;
 
 /// Longest record of a recipe.
 const RECORD_MAX_BYTES: usize = 64 << 20;
+
+/// The same of the recipe of a file of Zstandard, whose blocks are short.
+const ZSTD_RECORD_MAX_BYTES: usize = 2 << 20;
 
 /// Longest path of the file that holds the plain bytes.
 const PATH_MAX_BYTES: usize = 4096;

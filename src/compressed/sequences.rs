@@ -46,7 +46,7 @@ impl Recent {
     /// The distance of the next sequence; `None` for one that cannot be.
     pub fn pass(&mut self, sequence: &Sequence) -> Option<u32> {
         let [first, second, third] = self.0;
-        let shifted = sequence.offset + u32::from(sequence.literals == 0);
+        let shifted = sequence.offset.saturating_add(u32::from(sequence.literals == 0));
         let distance = match sequence.offset {
             0 => return None,
             4.. => sequence.offset - 3,

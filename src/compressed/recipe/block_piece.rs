@@ -8,10 +8,25 @@ use crate::compressed::sequences::{BLOCK_MAX_BYTES, COPY_MIN, Sequence};
 /// Bytes in front of a block.
 pub const HEAD_BYTES: usize = 3;
 
+/// A job begins so many bytes behind the last one, or more.
+pub const JOB_MIN_BYTES: u64 = 1 << 20;
+
 /// Kinds of blocks.
 const RAW: u8 = 0;
 const REPEATED: u8 = 1;
 const CODED: u8 = 2;
+
+/// Longest descriptions: those of codes and of three tables are shorter.
+const CODES_MAX_BYTES: usize = 256;
+const TABLES_MAX_BYTES: usize = 512;
+
+/// Steps that predictions may take in vain, for each byte of a block, and besides. A copy that is found again and again but not
+/// taken costs its length each time.
+const VAIN_STEPS_MAX: usize = 8;
+const VAIN_STEPS_EXCUSED: usize = 4096;
+
+/// Bytes of a copy that are compared in a step.
+const STEP_BYTES: usize = 8;
 
 /// Added for the last block of a frame, for one with which a job begins, and for one that sees a window in two pieces.
 const LAST: u8 = 4;
@@ -100,28 +115,28 @@ enum Told {
 }
 
 impl BlockPiece {
-    /// Tells a block by what `predictor` gets wrong.
+    /// Tells a block by what `predictor` gets wrong; `None` where that would take too long.
     pub fn of_block(
         head: &BlockHead,
         body: &BlockBody,
         beginning: Beginning,
         sight: Sight,
         predictor: &mut Predictor,
-    ) -> BlockPiece {
+    ) -> Option<BlockPiece> {
         let plain = sight.text.len() - sight.start;
         let sight = begin(beginning, sight, predictor);
         let told = match body {
             BlockBody::Raw => Told::Raw,
             BlockBody::Repeated(_) => Told::Repeated,
             BlockBody::Coded(parts) => {
-                let corrections = corrections(&parts.sequences, sight, predictor);
+                let corrections = corrections(&parts.sequences, sight, predictor)?;
                 Told::Coded { form: parts.form.clone(), count: parts.sequences.len(), corrections }
             }
         };
         if !matches!(told, Told::Coded { .. }) {
             predictor.pass_untold(sight);
         }
-        BlockPiece { plain, is_last: head.is_last, beginning, told }
+        Some(BlockPiece { plain, is_last: head.is_last, beginning, told })
     }
 
     /// How often the predictor was wrong.
@@ -146,7 +161,7 @@ impl BlockPiece {
         let plain = &sight.text[sight.start..];
         let (kind, size, body) = match &self.told {
             Told::Raw => (RAW, plain.len(), plain.to_vec()),
-            Told::Repeated => (REPEATED, plain.len(), plain.first().copied().into_iter().collect()),
+            Told::Repeated => (REPEATED, plain.len(), vec![*plain.first().ok_or("nothing is repeated")?]),
             Told::Coded { form, count, corrections } => {
                 let sequences = sequences(*count, corrections, sight, predictor)?;
                 let body = form.write(plain, &sequences, tables).ok_or("a block cannot be written as it was")?;
@@ -201,21 +216,28 @@ impl BlockPiece {
             REPEATED => Told::Repeated,
             CODED => {
                 let literals = input.u8()?;
-                let codes = input.bytes()?.to_vec();
+                let codes = input.bytes()?;
                 let modes = input.u8()?;
-                let tables = input.bytes()?.to_vec();
+                let tables = input.bytes()?;
+                if codes.len() > CODES_MAX_BYTES || tables.len() > TABLES_MAX_BYTES {
+                    return input.fail("codes or tables of a block are described in too many bytes");
+                }
                 let count = input.varint()?;
                 if count > plain / COPY_MIN as u64 || literals > 15 {
                     return input.fail("a block has too many sequences, or no such literals");
                 }
+                let corrected = input.varint()?;
+                if corrected > count {
+                    return input.fail("a block has more corrections than sequences");
+                }
                 let mut corrections = Vec::new();
-                for _ in 0..input.varint()? {
+                for _ in 0..corrected {
                     let before = input.varint()?;
                     let sequence =
                         Sequence { literals: input.varint32()?, length: input.varint32()?, offset: input.varint32()? };
                     corrections.push((before, sequence));
                 }
-                let form = BlockForm { literals, codes, modes, tables };
+                let form = BlockForm { literals, codes: codes.to_vec(), modes, tables: tables.to_vec() };
                 Told::Coded { form, count: count as usize, corrections }
             }
             _ => return input.fail("no such kind of block"),
@@ -236,8 +258,10 @@ fn begin<'t>(beginning: Beginning, sight: Sight<'t>, predictor: &mut Predictor) 
     sight
 }
 
-fn corrections(sequences: &[Sequence], sight: Sight, predictor: &mut Predictor) -> Vec<(u64, Sequence)> {
+/// What is predicted otherwise; `None` where looking for that would take too long.
+fn corrections(sequences: &[Sequence], sight: Sight, predictor: &mut Predictor) -> Option<Vec<(u64, Sequence)>> {
     let mut corrections = Vec::new();
+    let mut steps_left = (sight.text.len() - sight.start) * VAIN_STEPS_MAX + VAIN_STEPS_EXCUSED;
     let (mut right, mut anchor) = (0, sight.start);
     for sequence in sequences {
         match predictor.predict(sight, anchor) {
@@ -245,7 +269,9 @@ fn corrections(sequences: &[Sequence], sight: Sight, predictor: &mut Predictor) 
                 predictor.pass_predicted(sight, anchor, &found);
                 right += 1;
             }
-            _ => {
+            found => {
+                let length = found.map_or(0, |found| found.length);
+                steps_left = steps_left.checked_sub(predictor.undo.len() + length / STEP_BYTES)?;
                 predictor.correct(sight, anchor, sequence);
                 corrections.push((right, *sequence));
                 right = 0;
@@ -254,7 +280,7 @@ fn corrections(sequences: &[Sequence], sight: Sight, predictor: &mut Predictor) 
         anchor += sequence.bytes();
     }
     predictor.pass_rest(sight, anchor);
-    corrections
+    Some(corrections)
 }
 
 /// The sequences of a block, as they are predicted and corrected.

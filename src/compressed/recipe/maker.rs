@@ -5,7 +5,9 @@ use crate::codec::Encoder;
 use crate::compressed::gzip::{TRAILER_BYTES, header_length};
 use crate::compressed::recipe::cut::{Cutter, Joined, Joiner};
 use crate::compressed::recipe::frame::{FrameHead, FrameStream};
+use crate::compressed::recipe::gain::Gain;
 use crate::compressed::recipe::lines::Lines;
+use crate::compressed::recipe::pending::Pending;
 use crate::compressed::recipe::piece::{AHEAD_MAX, Piece};
 use crate::compressed::recipe::stream::Stream;
 use crate::compressed::recipe::{ARCHIVE_VERSION, MAGIC, StreamForm, VERSION, ZSTD_VERSION, kind};
@@ -32,7 +34,7 @@ pub struct RecipeMaker {
     around: Around,
     place: Place,
     /// Compressed bytes that no record has yet. In a stream, the first of them may be part of a record.
-    buffer: Vec<u8>,
+    buffer: Pending,
     look_at: usize,
     /// Bytes that are to stand in the recipe as they are.
     as_they_are: Vec<u8>,
@@ -41,6 +43,8 @@ pub struct RecipeMaker {
     compressed: u64,
     /// Bytes in the recipe as they are, but for headers and trailers of streams.
     missed: u64,
+    /// By the blocks of Zstandard.
+    gain: Gain,
     /// Up to where pieces took the plain bytes, and how many the next stream passes over.
     taken: u64,
     skip: u64,
@@ -102,13 +106,14 @@ impl RecipeMaker {
         RecipeMaker {
             around,
             place: Place::Header,
-            buffer: Vec::new(),
+            buffer: Pending::default(),
             look_at: FIRST_LOOK_BYTES,
             as_they_are: Vec::new(),
             level: None,
             hash: Hasher::default(),
             compressed: 0,
             missed: 0,
+            gain: Gain::default(),
             taken: start,
             skip: 0,
             text_end: u64::MAX,
@@ -143,7 +148,7 @@ impl RecipeMaker {
         self.compressed += bytes.len() as u64;
         match self.around {
             Around::Gzip | Around::Zstd(_) => {
-                self.buffer.extend_from_slice(bytes);
+                self.buffer.push(bytes);
                 self.go_on(false, is_given_up, out);
             }
             Around::Archive(_) => self.push_archive(bytes, is_given_up, out),
@@ -166,7 +171,7 @@ impl RecipeMaker {
             bytes = &bytes[taken..];
             match joined {
                 Some(Joined::Inside(inside)) => {
-                    self.buffer.extend_from_slice(inside);
+                    self.buffer.push(inside);
                     if stream.is_told || self.buffer.len() >= STREAM_MIN_BYTES {
                         self.tell_cut(out);
                         self.go_on(false, is_given_up, out);
@@ -210,7 +215,7 @@ impl RecipeMaker {
                     cutter.push(&self.buffer, &mut self.as_they_are);
                     cutter.finish(joiner.missing(), &mut self.as_they_are);
                 }
-                self.buffer.clear();
+                self.buffer.pass(self.buffer.len());
             }
             Around::Archive(Some(ArchiveStream::Lines(lines))) if lines.plain_bytes > 0 => {
                 self.put_bytes(out);
@@ -260,6 +265,7 @@ impl RecipeMaker {
         }
         self.give_up(out);
         self.put_bytes(out);
+        self.missed += self.gain.judge();
         let mut end = Encoder::new();
         end.u8(kind::END).varint(self.compressed).raw(&self.hash.finish());
         put_record(&end, out);
@@ -286,7 +292,8 @@ impl RecipeMaker {
 
     /// Lets the first bytes of the buffer stand as they are.
     fn take_as_they_are(&mut self, count: usize) {
-        self.as_they_are.extend(self.buffer.drain(..count));
+        self.as_they_are.extend_from_slice(&self.buffer[..count]);
+        self.buffer.pass(count);
     }
 
     /// Writes what stands as it is.
@@ -374,6 +381,7 @@ impl RecipeMaker {
             self.place = Place::Unknown;
             return false;
         };
+        let (length, out_before) = (self.as_they_are.len() + told.length, out.len());
         self.put_bytes(out);
         let mut record = Encoder::new();
         if let Some(search) = told.search {
@@ -383,10 +391,12 @@ impl RecipeMaker {
         }
         told.piece.encode(record.u8(kind::BLOCK));
         put_record(&record, out);
-        if record.bytes.len() * GAIN_MIN > told.length + AHEAD_MAX {
-            self.missed += record.bytes.len() as u64;
+        self.missed += self.gain.add(out.len() - out_before, length);
+        self.buffer.pass(told.length);
+        if self.gain.is_lost() {
+            self.place = Place::Unknown;
+            return false;
         }
-        self.buffer.drain(..told.length);
         if has_ended {
             self.place = Place::Trailer;
         }
@@ -454,7 +464,7 @@ impl RecipeMaker {
         }
         self.taken += piece.plain as u64;
         put_record(&record, out);
-        self.buffer.drain(..length);
+        self.buffer.pass(length);
         if let Place::Stream(stream) = &mut self.place {
             stream.bits -= length * 8;
         }

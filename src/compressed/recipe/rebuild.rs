@@ -4,15 +4,16 @@ use crate::codec::{DecodeError, Decoder};
 use crate::compressed::deflate::WINDOW_BYTES;
 use crate::compressed::deflate::bits::BitWriter;
 use crate::compressed::deflate::predictor::Predictor;
-use crate::compressed::recipe::block_piece::BlockPiece;
+use crate::compressed::recipe::block_piece::{BlockPiece, JOB_MIN_BYTES};
 use crate::compressed::recipe::cut::{Cut, Cutter, NUMBER_MAX_BYTES};
 use crate::compressed::recipe::lines::{LINE_MAX_BYTES, pieces_of};
 use crate::compressed::recipe::piece::{PLAIN_MAX_BYTES, Piece, PieceText};
+use crate::compressed::recipe::window::Window;
 use crate::compressed::recipe::{
-    ARCHIVE_VERSION, MAGIC, PATH_MAX_BYTES, RECORD_MAX_BYTES, VERSION, ZSTD_VERSION, kind,
+    ARCHIVE_VERSION, MAGIC, PATH_MAX_BYTES, RECORD_MAX_BYTES, VERSION, ZSTD_RECORD_MAX_BYTES, ZSTD_VERSION, kind,
 };
 use crate::compressed::sequences::block::Tables;
-use crate::compressed::sequences::predictor::{Predictor as SequencePredictor, Search, Sight};
+use crate::compressed::sequences::predictor::{Predictor as SequencePredictor, Search};
 use crate::error::{Error, Result};
 use crate::id::Hasher;
 
@@ -95,10 +96,21 @@ impl<'s> RecipeReader<'s> {
 
     fn record(&mut self) -> Result<Vec<u8>> {
         let length = self.varint()?;
-        if length > RECORD_MAX_BYTES as u64 {
+        let most = if self.version == ZSTD_VERSION { ZSTD_RECORD_MAX_BYTES } else { RECORD_MAX_BYTES };
+        if length > most as u64 {
             return Err(self.damaged("it has a record that is too long"));
         }
         self.take(length as usize)
+    }
+
+    /// Nothing may follow.
+    fn end(mut self) -> Result<()> {
+        while self.at == self.buffer.len() {
+            if !(self.source)(&mut self.buffer)? {
+                return Ok(());
+            }
+        }
+        Err(self.damaged("it has bytes behind its end"))
     }
 
     /// Makes the file again: `text` gives the plain bytes from where they begin, `out` takes what comes of them.
@@ -115,7 +127,7 @@ impl<'s> RecipeReader<'s> {
                 Failure::Told(reason) => self.damaged(reason),
             })?;
             if is_done {
-                return Ok(());
+                return self.end();
             }
         }
     }
@@ -151,8 +163,9 @@ impl From<&'static str> for Failure {
 struct Frame {
     predictor: SequencePredictor,
     tables: Tables,
-    /// Where the text begins in it.
-    origin: u64,
+    window: Window,
+    /// Bytes since it began, or since the last job did.
+    job_bytes: u64,
 }
 
 /// A file that is being made again.
@@ -203,6 +216,7 @@ impl<'t, 's> Making<'t, 's> {
             }
             kind::END => {
                 let (length, hash) = (record.varint()?, record.array()?);
+                record.end()?;
                 if self.cutter.is_some() || length != self.made || hash != self.hash.finish() {
                     return Err("what comes of it is not the file that it was made of".into());
                 }
@@ -213,9 +227,9 @@ impl<'t, 's> Making<'t, 's> {
                 self.lines(length_bytes, plain_bytes)?;
             }
             kind::FRAME => {
-                self.skip(0)?;
                 let predictor = SequencePredictor::new(Search::decode(record)?);
-                self.frame = Some(Frame { predictor, tables: Tables::default(), origin: 0 });
+                let (tables, window) = (Tables::default(), Window::new(self.start));
+                self.frame = Some(Frame { predictor, tables, window, job_bytes: 0 });
             }
             kind::BLOCK => self.make_block(&BlockPiece::decode(record)?)?,
             kind::SKIP => self.skip(record.varint()?)?,
@@ -227,6 +241,7 @@ impl<'t, 's> Making<'t, 's> {
             }
             _ => return Err("it has a record of no known kind, or where that cannot be".into()),
         }
+        record.end()?;
         Ok(false)
     }
 
@@ -249,10 +264,13 @@ impl<'t, 's> Making<'t, 's> {
             }
         }
         let Some(frame) = &mut self.frame else { return Err("it has a block of no frame".into()) };
-        let sight = Sight { text: &self.text[..end], start: self.start, low: 0, origin: frame.origin };
+        if piece.beginning.job.is_some() && std::mem::take(&mut frame.job_bytes) < JOB_MIN_BYTES {
+            return Err("it has a job that is too short".into());
+        }
+        frame.job_bytes += piece.plain as u64;
+        let sight = frame.window.sight(&self.text[..end], self.start);
         let made = piece.write(sight, &mut frame.predictor, &mut frame.tables)?;
-        let dropped = end.saturating_sub(frame.predictor.search.window_bytes as usize);
-        frame.origin += dropped as u64;
+        let dropped = frame.window.pass(end, frame.predictor.search.window_bytes as usize);
         self.text.drain(..dropped);
         self.start = end - dropped;
         self.give(&made)?;

@@ -46,15 +46,29 @@ impl Predictor {
     }
 
     fn remember(&mut self, sight: Sight, at: usize) {
+        let undo = self.put_into_row(sight, at);
+        self.undo.push(undo);
+    }
+
+    fn put_into_row(&mut self, sight: Sight, at: usize) -> Undo {
         let (row, tag) = self.row(sight.word(at));
         let places = self.row_places();
         let before = self.heads[row];
         let head = (usize::from(before) + places - 1) % places;
         self.heads[row] = head as u8;
         let slot = (row << self.search.row_log()) + head;
-        self.undo.push(Undo::Row { slot, place: self.tables[0][slot], tag: self.tags[slot], head: before });
+        let undo = Undo::Row { slot: slot as u32, place: self.tables[0][slot], tag: self.tags[slot], head: before };
         self.tags[slot] = tag;
         self.tables[0][slot] = sight.place(at);
+        undo
+    }
+
+    /// Remembers what comes before a job. Nothing of it is taken back.
+    pub fn fill_rows(&mut self, sight: Sight, first: usize, end: usize) {
+        for at in first..end {
+            self.put_into_row(sight, at);
+        }
+        self.remembered = sight.origin + end as u64;
     }
 
     /// Remembers all places up to one, whatever copies there were.
@@ -67,7 +81,7 @@ impl Predictor {
     fn remember_before(&mut self, sight: Sight, at: usize) {
         let end = sight.origin + at as u64;
         if end > self.remembered + LONG_BYTES {
-            let first = (self.remembered - sight.origin) as usize;
+            let first = self.remembered.saturating_sub(sight.origin) as usize;
             self.remember_all(sight, first + FIRST_PLACES as usize);
             self.remembered = end - LAST_PLACES;
         }

@@ -1,6 +1,6 @@
 //! Levels: what libzstd searches with, at each of its levels that is predicted.
 
-use crate::compressed::sequences::predictor::{Search, WINDOW_MAX_BYTES, Way};
+use crate::compressed::sequences::predictor::{Search, WINDOW_MAX_BYTES, WINDOW_MIN_BYTES, Way};
 
 /// A level for contents of some size: the logarithms of its window and its tables, and the rest of its search.
 struct Level {
@@ -61,8 +61,8 @@ const SMALLER: &[Level] = &[
     level(17, [17, 16], [6, 4, 0], LAZY2),
 ];
 
-/// Shortest window that is told.
-const WINDOW_LOG_MIN: u8 = 10;
+/// Logarithm of the shortest window.
+const WINDOW_LOG_MIN: u8 = WINDOW_MIN_BYTES.ilog2() as u8;
 
 /// What a frame may have been searched with that has this window, and content of this length, where that is told.
 pub fn searches(window_bytes: u64, content: Option<u64>) -> Vec<Search> {
@@ -87,7 +87,8 @@ pub fn searches(window_bytes: u64, content: Option<u64>) -> Vec<Search> {
 impl Level {
     /// Its searches, of older and of newer versions.
     fn searches(&self, content: Option<u64>) -> impl Iterator<Item = Search> {
-        let content_log = content.map_or(u8::MAX, |content| content.max(2).next_power_of_two().ilog2() as u8);
+        let content_log = content.and_then(|content| content.max(2).checked_next_power_of_two());
+        let content_log = content_log.map_or(u8::MAX, |content| content.ilog2() as u8);
         let window_log = self.window_log.min(content_log).max(WINDOW_LOG_MIN);
         let logs = [self.logs[0].min(window_log + 1), self.logs[1].min(window_log + 1)];
         let versions: &[bool] = if self.way == Way::Fast { &[false] } else { &[false, true] };

@@ -6,6 +6,9 @@ use crate::compressed::sequences::{COPY_MIN, Sequence};
 /// The farthest that is copied from.
 pub const WINDOW_MAX_BYTES: u64 = 8 << 20;
 
+/// Shortest window that the format has. Places that are not remembered yet lie within it.
+pub const WINDOW_MIN_BYTES: u64 = 1 << 10;
+
 /// Logarithm of places of the largest table.
 const TABLE_LOG_MAX: u8 = 22;
 
@@ -76,7 +79,7 @@ impl Search {
     /// Whether it is within what readers take.
     pub fn can_be_used(&self) -> bool {
         let logs = 6..=TABLE_LOG_MAX;
-        self.window_bytes <= WINDOW_MAX_BYTES
+        (WINDOW_MIN_BYTES..=WINDOW_MAX_BYTES).contains(&self.window_bytes)
             && self.logs.iter().all(|log| logs.contains(log))
             && (4..=8).contains(&self.hashed_bytes)
             && (1..=6).contains(&self.tried_log)
@@ -196,11 +199,20 @@ pub struct Known {
     pub is_repeat: bool,
 }
 
+/// Makes a table one of so many zeros, where it is, if it was as long.
+fn clear<T: Copy + Default>(table: &mut Vec<T>, length: usize) {
+    if table.len() == length {
+        table.fill(T::default());
+    } else {
+        *table = vec![T::default(); length];
+    }
+}
+
 /// What a table had before.
 #[derive(Debug, Clone, Copy)]
 pub enum Undo {
-    Slot { table: usize, slot: usize, place: u32 },
-    Row { slot: usize, place: u32, tag: u8, head: u8 },
+    Slot { table: u8, slot: u32, place: u32 },
+    Row { slot: u32, place: u32, tag: u8, head: u8 },
 }
 
 /// Predicts the sequences of one frame. Each is predicted, then told; or it is told only.
@@ -249,13 +261,13 @@ impl Predictor {
 
     fn clear(&mut self) {
         let [first, second] = self.search.logs.map(|log| 1usize << log);
-        self.tables[0] = vec![0; first];
+        clear(&mut self.tables[0], first);
         match self.search.way {
             Way::Fast => {}
-            Way::Double => self.tables[1] = vec![0; second],
+            Way::Double => clear(&mut self.tables[1], second),
             Way::Rows { .. } => {
-                self.tags = vec![0; first];
-                self.heads = vec![0; first >> self.search.row_log()];
+                clear(&mut self.tags, first);
+                clear(&mut self.heads, first >> self.search.row_log());
             }
         }
     }
@@ -276,11 +288,11 @@ impl Predictor {
         let Some(end) = sight.start.checked_sub(HASHED_BYTES).filter(|end| *end > first) else { return };
         match self.search.way {
             Way::Fast => (first..end - 1).step_by(FILL_STEP).for_each(|at| self.fill(0, sight, at)),
-            Way::Double => (first..=end - 2).step_by(FILL_STEP).for_each(|at| {
+            Way::Double => (first..end - 1).step_by(FILL_STEP).for_each(|at| {
                 self.fill(0, sight, at);
                 self.fill(1, sight, at);
             }),
-            Way::Rows { .. } => self.remember_all(sight, end),
+            Way::Rows { .. } => self.fill_rows(sight, first, end),
         }
     }
 
@@ -301,7 +313,7 @@ impl Predictor {
     /// Puts a place into a slot of a table.
     pub fn put(&mut self, table: usize, slot: usize, place: u32) {
         let old = std::mem::replace(&mut self.tables[table][slot], place);
-        self.undo.push(Undo::Slot { table, slot, place: old });
+        self.undo.push(Undo::Slot { table: table as u8, slot: slot as u32, place: old });
     }
 
     /// Puts a place into a table.
@@ -368,8 +380,9 @@ impl Predictor {
     pub fn correct(&mut self, sight: Sight, anchor: usize, sequence: &Sequence) {
         while let Some(undo) = self.undo.pop() {
             match undo {
-                Undo::Slot { table, slot, place } => self.tables[table][slot] = place,
+                Undo::Slot { table, slot, place } => self.tables[usize::from(table)][slot as usize] = place,
                 Undo::Row { slot, place, tag, head } => {
+                    let slot = slot as usize;
                     self.tables[0][slot] = place;
                     self.tags[slot] = tag;
                     self.heads[slot >> self.search.row_log()] = head;

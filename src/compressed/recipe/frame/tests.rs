@@ -1,11 +1,15 @@
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use zstd::zstd_safe::CParameter;
 
+use super::{FrameHead, FrameStream};
 use crate::codec::Encoder;
 use crate::compressed::recipe::tests::{noise, rebuilt, rows};
 use crate::compressed::recipe::*;
+use crate::compressed::sequences::predictor::{Predictor, Search, Sight, Undo, Way};
+use crate::compressed::sequences::{Recent, Sequence};
 use crate::compressed::{UnwrapLimit, Unwrapper, Wrapping};
 
 /// The recipe of a file that comes in pieces of this length, and how much of it stands there as it is.
@@ -139,4 +143,194 @@ proptest! {
             prop_assert!(made.is_none_or(|made| made == file));
         }
     }
+}
+
+/// A frame with a window of 2 MiB, and no content size.
+const HEAD: [u8; 6] = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58];
+
+/// More than any of these files takes, and less than each took.
+const SOON: Duration = Duration::from_secs(20);
+
+/// 128 KiB of one byte.
+fn repeated() -> [u8; 4] {
+    [2, 0, 0x10, b'a']
+}
+
+/// A block of so many copies, each of three bytes from the place before, in twelve bytes; and of the last three of a frame.
+fn copies(count: u16) -> Vec<u8> {
+    let [low, high] = (count - 0x7f00 * u16::from(count >= 0x7f00)).to_le_bytes();
+    let count = if count >= 0x7f00 { vec![255, low, high] } else { vec![high + 128, low] };
+    let body = [&[0][..], &count, &[0x54, 0, 0, 0, 1]].concat();
+    [&[(body.len() << 3 | 4) as u8, 0, 0][..], &body].concat()
+}
+
+/// What following records says.
+fn refusal(records: &[&[u8]], text: &[u8]) -> String {
+    let mut recipe = Encoder::new();
+    recipe.raw(&MAGIC).u8(ZSTD_VERSION).bytes(b"a").varint(0);
+    records.iter().for_each(|record| {
+        recipe.bytes(record);
+    });
+    rebuilt(&recipe.bytes, text).err().map(|error| error.to_string()).unwrap_or_default()
+}
+
+/// A frame with two tables, and one with rows, and a window of this logarithm.
+fn frame(way: u8, window_log: u32) -> Vec<u8> {
+    let mut record = Encoder::new();
+    record.u8(kind::FRAME).u8(way).u8(0).varint(1 << window_log).raw(&[16, 16, 3, 5, 0]);
+    record.bytes
+}
+
+#[test]
+fn no_content_is_too_long_to_be_told() {
+    let content = [0xff; 8];
+    let file = [&[0x28, 0xb5, 0x2f, 0xfd, 0xc0, 0x58][..], &content, &[1, 0, 0]].concat();
+    let (recipe, _) = recipe_of(&file, 1 << 20);
+    assert!(rebuilt(&recipe, b"").unwrap() == file);
+}
+
+#[test]
+fn few_blocks_wait_however_little_is_in_them() {
+    for block in [&[0, 0, 0][..], &[8, 0, 0, b'a']] {
+        let file = block.repeat((3 << 20) / block.len());
+        let mut frame = FrameStream::new(FrameHead::read(&HEAD).unwrap().unwrap());
+        assert!(frame.read_blocks(&file).unwrap());
+        assert!(frame.waiting.len() <= 4096, "{} blocks", frame.waiting.len());
+    }
+    let begun = Instant::now();
+    let file = [&HEAD[..], &[0, 0, 0].repeat(40_000), &[8, 0, 0, b'a'].repeat(40_000), &[1, 0, 0]].concat();
+    let (recipe, missed) = recipe_of(&file, 1 << 20);
+    assert!(rebuilt(&recipe, &[b'a'; 40_000]).unwrap() == file);
+    assert!(missed > file.len() as u64 / 2, "{missed} bytes missed");
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn windows_that_are_too_long_are_refused_at_once() {
+    let head = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 14 << 3];
+    assert!(FrameHead::read(&head).is_err());
+    assert!(FrameHead::read(&[0x28, 0xb5, 0x2f, 0xfd, 0x00, 13 << 3]).is_ok());
+}
+
+#[test]
+fn jobs_with_hardly_anything_before_are_no_trouble() {
+    let block = [kind::BLOCK, 0, 9];
+    let job = [kind::BLOCK, 8, 1, 9];
+    assert!(refusal(&[&frame(2, 10), &block, &job], &[7; 10]).contains("a job that is too short"));
+    let search = |way| Search {
+        way,
+        is_new: false,
+        window_bytes: 1 << 10,
+        logs: [16, 16],
+        tried_log: 3,
+        hashed_bytes: 5,
+        step: 0,
+    };
+    for way in [Way::Fast, Way::Double, Way::Rows { ahead: 2 }] {
+        let mut predictor = Predictor::new(search(way));
+        for start in 0..30 {
+            predictor.begin_job(Sight { text: &[7; 40], start, low: 0, origin: 0 }, 9);
+        }
+        // What a job begins with is never taken back.
+        assert_eq!(predictor.undo.capacity(), 0);
+    }
+    assert_eq!(size_of::<Undo>(), 12);
+}
+
+#[test]
+fn windows_that_are_too_short_are_refused() {
+    for way in 1..=5 {
+        let blocks = [[kind::BLOCK, 0, 200, 1], [kind::BLOCK, 0, 200, 1]];
+        let said = refusal(&[&frame(way, 3), &blocks[0], &blocks[1]], &[7; 400]);
+        assert!(said.contains("no such search"), "way {way}: {said}");
+    }
+}
+
+#[test]
+fn what_is_predicted_in_vain_ends_the_telling() {
+    let begun = Instant::now();
+    for first in [4, 0] {
+        let file = [&HEAD[..], &repeated().repeat(first), &copies(43_690).repeat(2000)].concat();
+        let (recipe, _) = recipe_of(&file, 1 << 20);
+        assert!(recipe.len() < file.len() + 1000, "{} of {} bytes", recipe.len(), file.len());
+        assert!(rebuilt(&recipe, &vec![b'a'; first << 17]).unwrap() == file);
+    }
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn recipes_do_not_become_much_longer_than_files() {
+    let file = [&HEAD[..], &repeated().repeat(4), &copies(128).repeat(20_000)].concat();
+    let (recipe, missed) = recipe_of(&file, 1 << 20);
+    assert!(recipe.len() < file.len() + (80 << 10), "{} of {} bytes", recipe.len(), file.len());
+    assert!(missed > file.len() as u64 / 2, "{missed} bytes missed of {}", file.len());
+    assert!(rebuilt(&recipe, &vec![b'a'; (4 << 17) + 20_000 * 384]).unwrap() == file);
+}
+
+#[test]
+fn a_recipe_of_many_small_frames_is_poor() {
+    let file = (0..400u32).map(|number| compressed(&number.to_le_bytes(), 3, true, &[])).collect::<Vec<_>>().concat();
+    let (recipe, missed) = recipe_of(&file, 1000);
+    assert!(recipe.len() > file.len() / 2 && missed > file.len() as u64 / 2, "{missed} of {} bytes", file.len());
+    assert!(rebuilt(&recipe, &text_of(&file)).unwrap() == file);
+}
+
+#[test]
+fn a_block_that_repeats_nothing_stands_as_it_is() {
+    let behind = [2, 0, 0, b'a', 1, 0, 0];
+    let file = [&HEAD[..], &behind].concat();
+    let (recipe, missed) = recipe_of(&file, 1 << 20);
+    assert_eq!(missed, behind.len() as u64);
+    assert!(rebuilt(&recipe, b"").unwrap() == file);
+    assert!(refusal(&[&frame(2, 20), &[kind::BLOCK, 1, 0]], b"").contains("nothing is repeated"));
+}
+
+#[test]
+fn copies_from_beyond_the_window_are_not_told() {
+    let mut writer = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+    writer.set_parameter(CParameter::WindowLog(10)).unwrap();
+    writer.write_all(&rows(2000)).unwrap();
+    writer.flush().unwrap();
+    // Three bytes from 1,500 places before, behind blocks that are told.
+    let far = [(8 << 3) | 5, 0, 0, 0, 1, 0x54, 0, 10, 0, 0xdf, 0x05];
+    let file = [&writer.get_ref()[..], &far].concat();
+    let (recipe, missed) = recipe_of(&file, 1 << 20);
+    assert!(missed > file.len() as u64 / 2, "{missed} bytes missed of {}", file.len());
+    assert!(rebuilt(&recipe, b"").unwrap() == file);
+}
+
+#[test]
+fn records_are_no_longer_than_blocks_can_be() {
+    let frame = frame(2, 20);
+    let coded = |codes: usize, tables: usize, corrections: u64| {
+        let mut record = Encoder::new();
+        record.u8(kind::BLOCK).u8(2).varint(30).u8(0).bytes(&vec![0; codes]).u8(0).bytes(&vec![0; tables]).varint(10);
+        record.varint(corrections);
+        (0..corrections).for_each(|_| {
+            record.raw(&[0, 0, 3, 4]);
+        });
+        record.bytes
+    };
+    let said = |record: &[u8]| refusal(&[&frame, record], &[7; 100]);
+    assert!(said(&coded(257, 0, 0)).contains("in too many bytes"));
+    assert!(said(&coded(0, 513, 0)).contains("in too many bytes"));
+    assert!(said(&coded(0, 0, 11)).contains("more corrections than sequences"));
+    assert!(said(&[&[kind::BYTES][..], &vec![0; 2 << 20]].concat()).contains("too long"));
+    assert!(said(&coded(0, 0, 10)).contains("it ends early"));
+}
+
+#[test]
+fn nothing_follows_what_a_record_tells() {
+    assert!(refusal(&[&[&frame(2, 20)[..], &[0]].concat()], b"").contains("bytes after its end"));
+    assert!(refusal(&[&frame(2, 20), &[kind::BLOCK, 0, 1, 0]], b"a").contains("bytes after its end"));
+    let (recipe, _) = recipe_of(&compressed(&rows(10), 3, true, &[]), 1000);
+    assert!(rebuilt(&recipe, &rows(10)).is_ok());
+    let longer = [&recipe[..], &[0]].concat();
+    assert!(rebuilt(&longer, &rows(10)).unwrap_err().to_string().contains("behind its end"));
+}
+
+#[test]
+fn the_largest_offset_is_no_trouble() {
+    let mut recent = Recent::default();
+    assert_eq!(recent.pass(&Sequence { literals: 0, length: 3, offset: u32::MAX }), Some(u32::MAX - 3));
 }
