@@ -253,9 +253,10 @@ impl OpenInput {
 
     /// Fails because nothing came, and its command ended so.
     pub fn gave_nothing(&self, exit: Option<ExitStatus>) -> Error {
-        match (&self.source, exit) {
-            (_, Some(exit)) if !exit.success() => self.failed(format!("failed with {exit}")),
-            (Source::File(_), _) => self.failed("is empty"),
+        match (&self.source, exit, self.cut_at()) {
+            (_, Some(exit), _) if !exit.success() => self.failed(format!("failed with {exit}")),
+            (_, _, Some(at)) => self.failed(format!("is cut off: nothing can be read of its {at} compressed bytes")),
+            (Source::File(_), ..) => self.failed("is empty"),
             _ => self.failed("produced nothing"),
         }
     }
