@@ -23,10 +23,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::progress::Monitor;
+use crate::repository::Repository;
 use crate::repository::content::Content;
 use crate::repository::metadata::OwnerNames;
 use crate::repository::node::{Node, NodeKind, Xattrs};
-use crate::repository::snapshot::Snapshot;
+use crate::repository::snapshot::{Snapshot, SnapshotKind};
 use crate::repository::tree::TreeReader;
 use crate::store::ChunkStore;
 use crate::time::Timestamp;
@@ -54,6 +56,16 @@ impl IngestOptions {
             Some(time) if time > now => Err(Error::invalid("time of the data", time.to_rfc3339(), "it is yet to come")),
             time => Ok(time.unwrap_or(now)),
         }
+    }
+}
+
+/// Tells that the snapshot to be made is of another kind than the last one of its source: mostly one of them has the wrong name, and
+/// what is asked of the latest will not be found in it.
+fn note_other_kind(repository: &Repository, source: &str, kind: SnapshotKind, monitor: &dyn Monitor) {
+    let last = repository.catalog().of_source(source).next_back().map(|last| last.manifest.kind);
+    if let Some(last) = last.filter(|last| *last != kind) {
+        let (last, kind) = (last.name(), kind.name());
+        monitor.note(&format!("the last snapshot of {source} is of kind {last}, this one will be of kind {kind}"));
     }
 }
 

@@ -94,6 +94,24 @@ fn its_first_bytes_tell_how_a_stream_is_cut_and_that_stays() {
     assert_eq!(class(&ingest(&place, vec![zero_first]).unwrap(), b"text"), ChunkClass::Small);
 }
 
+#[test]
+fn a_source_that_was_of_another_kind_is_told() {
+    let place = TestRepository::new();
+    let notes = |streams| {
+        let recorder = Recorder::default();
+        ingest_watched(&place, streams, &recorder).unwrap();
+        recorder.notes.into_inner().unwrap()
+    };
+    let streams = || vec![shell("dump.sql", "echo dump")];
+    assert!(notes(streams()).is_empty() && notes(streams()).is_empty());
+    fs::create_dir(place.path("source")).unwrap();
+    let directory = place.ingest(&place.path("source"), "shop");
+    assert_eq!(directory.snapshot.manifest.kind, SnapshotKind::Directory);
+    let told = notes(streams());
+    assert_eq!(told, ["the last snapshot of shop is of kind directory, this one will be of kind stream"]);
+    assert!(notes(streams()).is_empty());
+}
+
 /// The content of the one stream, and what it holds.
 fn content_of(tree: &StoredTree) -> (Content, Vec<u8>) {
     let (node, bytes) = &tree[&b"it"[..]];

@@ -20,7 +20,7 @@ use crate::ingest::hard_links::SharedReads;
 use crate::ingest::stretch::{STRETCHES_UNDER_WAY, STRETCHES_WAITING, StretchWriter, capture_all};
 use crate::ingest::walk::{Boundaries, Previous, Walk, is_in_mount_of};
 use crate::ingest::watch::IngestWatch;
-use crate::ingest::{IngestOptions, IngestReport};
+use crate::ingest::{IngestOptions, IngestReport, note_other_kind};
 use crate::progress::{Counters, Monitor};
 use crate::repository::Repository;
 use crate::repository::metadata::{Captured, Identity, OwnerNames, stat_fd};
@@ -71,6 +71,7 @@ pub fn ingest_directory(
     let started = options.common.time_of_data(opened)?;
     let catalog = repository.catalog();
     let parent = catalog.of_source(&options.common.source).rev().find(|it| is_comparable(it, options)).cloned();
+    note_other_kind(repository, &options.common.source, SnapshotKind::Directory, monitor);
     expect_as_much_as(parent.as_deref(), monitor);
     let purpose = format!("ingest dir {}", options.path.display());
     let mut session = WriteSession::open(repository, monitor.counters(), &options.common.host, &purpose, opened)?;

@@ -53,7 +53,7 @@ use crate::dump::unpack::{ArchiveEnd, ArchiveReader, DirectoryReader};
 use crate::error::Result;
 use crate::id::hash;
 use crate::ingest::input::StreamInput;
-use crate::ingest::{IngestOptions, IngestReport};
+use crate::ingest::{IngestOptions, IngestReport, note_other_kind};
 use crate::progress::{Counters, Monitor};
 use crate::repository::Repository;
 use crate::repository::cut_marks::CutMarks;
@@ -249,6 +249,7 @@ pub(super) fn make_snapshot(
     let opened = clock();
     let started = common.time_of_data(opened)?;
     let session = WriteSession::open(repository, monitor.counters(), &common.host, command, opened)?;
+    note_other_kind(repository, &common.source, kind, monitor);
     let parent = last_of(repository, &common.source, kind);
     let relatives = Relatives::new(repository.chunks()?, &repository.catalog(), &common.source);
     let reading = DumpReading { session: &session, parent: parent.as_deref(), relatives, monitor, clock, started };

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
 use crate::ingest::input::OpenInput;
-use crate::ingest::{IngestOptions, IngestReport, older_content, private_node};
+use crate::ingest::{IngestOptions, IngestReport, note_other_kind, older_content, private_node};
 use crate::progress::{Counters, Monitor, Problem};
 use crate::repository::Repository;
 use crate::repository::content::Content;
@@ -69,6 +69,7 @@ pub fn ingest_streams(
     let opened = clock();
     let started = common.time_of_data(opened)?;
     let session = WriteSession::open(repository, monitor.counters(), &common.host, "ingest stream", opened)?;
+    note_other_kind(repository, &common.source, SnapshotKind::Stream, monitor);
     let parent = last_of(repository, &common.source);
     let expected_bytes = parent.as_ref().map_or(0, |last| last.manifest.root.totals().bytes);
     Counters::add(&monitor.counters().bytes_expected, expected_bytes);
