@@ -148,6 +148,39 @@ fn definers_that_a_user_of_mariadb_may_not_name_are_told_before_anything_is_made
 }
 
 #[test]
+fn triggers_and_functions_that_a_binary_log_forbids_are_told_before_anything_is_changed() {
+    let (server, stage) = (MariaDb::start(), Stage::new());
+    server.run("", DEFINED);
+    std::fs::write(stage.path("shop.sql"), server.dump(&["--routines", "--databases", "shop"])).unwrap();
+    stage.succeed(&["ingest", "mysql", "--source", "shop", stage.path("shop.sql").to_str().unwrap()]);
+    let users = "CREATE USER loader@localhost; GRANT ALL ON shop.* TO loader@localhost;
+        CREATE USER strong@localhost; GRANT ALL ON shop.* TO strong@localhost; GRANT SUPER ON *.* TO strong@localhost;";
+    server.run(
+        "shop",
+        format!("{users} UPDATE orders SET note = 'of today'; SET GLOBAL log_bin_trust_function_creators = 0"),
+    );
+    let as_user = |user: &str| server.url("").replace("root@", &format!("{user}@"));
+    for options in [&[][..], &["--table", "shop.orders"]] {
+        let options = [options, &["--overwrite", "--without-definer"]].concat();
+        let message = refused(&restore_into(&stage, &as_user("loader"), &options), 2);
+        let expected =
+            "user \"loader@localhost\" is not usable: the server has a binary log, and only a user with SUPER";
+        assert!(message.contains(expected), "{message}");
+        assert_eq!(server.run("shop", "SELECT note FROM orders"), "of today\n");
+        restored(&restore_into(&stage, &as_user("strong"), &options));
+        assert_eq!(server.run("shop", "SELECT note FROM orders"), "CREATE DEFINER=`x`@`y` VIEW\n");
+        server.run("shop", "DROP TRIGGER noted; UPDATE orders SET note = 'of today'");
+    }
+    // Without triggers and functions there is nothing to refuse.
+    std::fs::write(stage.path("few.sql"), server.dump(&["--databases", "shop"])).unwrap();
+    stage.succeed(&["ingest", "mysql", "--source", "few", stage.path("few.sql").to_str().unwrap()]);
+    let options = ["--overwrite", "--without-definer"];
+    let url = as_user("loader");
+    let words = [&["restore", "few", "--into", &url][..], &options].concat();
+    restored(&stage.command(&words).output().unwrap());
+}
+
+#[test]
 fn a_restore_sql_without_definers_needs_no_right_to_name_them() {
     let (server, stage) = (MariaDb::start(), Stage::new());
     server.run("", DEFINED);

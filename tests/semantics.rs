@@ -517,6 +517,10 @@ const PROMISES_OF_DUMPS: &[(&str, &str)] = &[
         "definers_that_a_user_of_mariadb_may_not_name_are_told_before_anything_is_made",
     ),
     (
+        "Triggers and functions that the server refuses a user without SUPER, because it has a binary log, are told before anything is changed too.",
+        "triggers_and_functions_that_a_binary_log_forbids_are_told_before_anything_is_changed",
+    ),
+    (
         "What the dump names no database for goes into the one in the URL, else into the one of the snapshot, and so do tables.",
         "a_dump_without_a_database_goes_where_it_is_told",
     ),

@@ -149,6 +149,7 @@ impl<'a> Run<'a> {
         self.refuse_what_is_there(&places)?;
         let requirements = self.requirements(root, &content)?;
         self.look_at_definers(requirements.definers)?;
+        self.look_at_log(requirements.makes_programs)?;
         let without_replication = self.without_replication(&requirements.replication);
         self.tell(&requirements.mixed_replication, |names| {
             format!("loaded as it is, since the same statement sets something else: {names}")

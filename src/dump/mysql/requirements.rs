@@ -15,6 +15,8 @@ const DEFINERS_MAX: usize = 10_000;
 pub struct Requirements {
     /// Who defines views, routines, triggers or events, and is not made by the dump: that is left to a dump of users.
     pub definers: BTreeSet<Account>,
+    /// It makes triggers or functions, which a server with a binary log takes from few users.
+    pub makes_programs: bool,
     /// Rows that system-versioned tables had before were dumped too.
     pub has_history: bool,
     /// What it would change of the server's replication and log, as in `CHANGE MASTER`.
@@ -39,8 +41,8 @@ impl RequirementsFinder {
     /// Tells that nothing follows.
     pub fn finish(mut self) -> Requirements {
         self.lexer.finish(&mut self.found);
-        let Found { named, made, has_history, replication, mixed_replication } = self.found;
-        Requirements { definers: &named - &made, has_history, replication, mixed_replication }
+        let Found { named, made, makes_programs, has_history, replication, mixed_replication } = self.found;
+        Requirements { definers: &named - &made, makes_programs, has_history, replication, mixed_replication }
     }
 }
 
@@ -48,6 +50,7 @@ impl RequirementsFinder {
 struct Found {
     named: BTreeSet<Account>,
     made: BTreeSet<Account>,
+    makes_programs: bool,
     has_history: bool,
     replication: BTreeSet<String>,
     mixed_replication: BTreeSet<String>,
@@ -64,6 +67,7 @@ impl Sink for Found {
             self.has_history |= asks_for_history(words);
         } else if words.pass("CREATE") {
             let _ = words.pass("OR") && words.pass("REPLACE");
+            self.makes_programs |= makes_program(words.clone());
             if words.pass("USER") || words.pass("ROLE") {
                 self.note_made(words.past_if_exists());
             } else if self.named.len() < DEFINERS_MAX {
@@ -84,6 +88,17 @@ impl Found {
             }
         }
     }
+}
+
+/// Whether what is created is a trigger or a function, by the first word that tells.
+fn makes_program(mut words: Words) -> bool {
+    const OTHERS: [&str; 8] = ["VIEW", "TABLE", "PROCEDURE", "EVENT", "DATABASE", "SEQUENCE", "PACKAGE", "INDEX"];
+    let told = |word: Word| match word {
+        word if word.is("TRIGGER") || word.is("FUNCTION") => Some(true),
+        word if OTHERS.iter().any(|other| word.is(other)) => Some(false),
+        _ => None,
+    };
+    words.find_map(told).unwrap_or(false)
 }
 
 /// `SET @@session.system_versioning_insert_history=1`, which `mariadb-dump --dump-history` writes before such rows.
@@ -123,6 +138,23 @@ mod tests {
             let users: Vec<_> = definers.iter().map(|it| String::from_utf8(it.user.clone()).unwrap()).collect();
             assert_eq!(users, ["of event", "of function", "of trigger", "of view"]);
             assert!(!has_history && replication.is_empty());
+        }
+    }
+
+    #[test]
+    fn triggers_and_functions_are_found_and_nothing_else() {
+        let makes = |text: &str| found(text, 7).makes_programs;
+        assert!(makes(
+            "/*!50003 CREATE*/ /*!50017 DEFINER=`a`@`%`*/ /*!50003 TRIGGER t BEFORE INSERT ON o FOR EACH ROW SET @x = 1 */;;"
+        ));
+        assert!(makes("CREATE DEFINER=`a`@`%` AGGREGATE FUNCTION `f`() RETURNS int RETURN 1;"));
+        for other in [
+            "CREATE TABLE `trigger` (`function` int);",
+            "CREATE ALGORITHM=UNDEFINED VIEW v AS SELECT 'TRIGGER' AS TRIGGER;",
+            "CREATE DEFINER=`trigger`@`%` PROCEDURE p() SELECT 1;",
+            "DROP TRIGGER t; SELECT 'CREATE FUNCTION';",
+        ] {
+            assert!(!makes(other), "{other}");
         }
     }
 
