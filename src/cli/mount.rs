@@ -38,7 +38,7 @@ Examples:
 
 /// Mount the repository as a read-only directory
 ///
-/// Returns when the mount answers, and serves it in the background. New snapshots appear by themselves. SIGTERM,
+/// Returns when the mount answers, and serves it in the background. New snapshots appear by themselves, within a second. SIGTERM,
 /// SIGINT and SIGHUP unmount, and so does yesterfs umount.
 #[derive(Args)]
 #[command(after_long_help = TREE)]

@@ -239,7 +239,7 @@ impl Shared {
     }
 
     fn print_line(&self, rate: &Rate) {
-        let amounts = self.amounts().unwrap_or_default();
+        let Some(amounts) = self.amounts() else { return };
         stderr_line(&format!("yesterfs: {}", [amounts.speed(rate), amounts.gain()].concat().join(", ")));
     }
 

@@ -23,7 +23,8 @@ Examples:
 
 /// Write the compressed dump, or the archive, that a snapshot was made of, byte for byte
 ///
-/// What makes it again is in the snapshot, in _original, unless it was ingested with --original=drop. What comes is compared with
+/// What makes it again is in the snapshot, in _original, unless it was ingested with --original=drop, or was compressed by bzip2, xz
+/// or lz4 and ingested without --original=keep. What comes is compared with
 /// the hash of what was ingested: where it is another file, the exit code is 4.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]

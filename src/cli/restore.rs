@@ -46,7 +46,7 @@ pub struct Restore {
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
 
-    /// Change nothing, only show what would be done
+    /// With --to: change nothing, only show what would be done
     #[arg(short = 'n', long)]
     dry_run: bool,
 
