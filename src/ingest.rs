@@ -60,10 +60,15 @@ impl IngestOptions {
 }
 
 /// Tells that the snapshot to be made is of another kind than the last one of its source: mostly one of them has the wrong name, and
-/// what is asked of the latest will not be found in it.
+/// what is asked of the latest will not be found in it. A dump may come as a stream of any kind.
 fn note_other_kind(repository: &Repository, source: &str, kind: SnapshotKind, monitor: &dyn Monitor) {
     let last = repository.catalog().of_source(source).next_back().map(|last| last.manifest.kind);
-    if let Some(last) = last.filter(|last| *last != kind) {
+    let may_be_one = |last: SnapshotKind| {
+        let is_dump = |kind| kind != SnapshotKind::Directory;
+        let has_stream = [last, kind].contains(&SnapshotKind::Stream);
+        last == kind || (has_stream && is_dump(last) && is_dump(kind))
+    };
+    if let Some(last) = last.filter(|last| !may_be_one(*last)) {
         let (last, kind) = (last.name(), kind.name());
         monitor.note(&format!("the last snapshot of {source} is of kind {last}, this one will be of kind {kind}"));
     }

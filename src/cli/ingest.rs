@@ -162,7 +162,7 @@ fn print_summary(report: &IngestReport, terminal: &Terminal, output: &mut Output
     output.line(match human_ratio(data_bytes, manifest.bytes_stored) {
         None => "nothing new to store".to_string(),
         Some(ratio) => format!(
-            "{} of it new, stored in {}: {ratio} smaller than all of it",
+            "{} new, stored in {}; all of it is {ratio} as much",
             human_size(manifest.bytes_new),
             human_size(manifest.bytes_stored)
         ),
