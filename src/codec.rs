@@ -232,10 +232,6 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// Feature bits that this version knows; a file that demands others is refused. Packs have some of their own.
-const KNOWN_READ_FEATURES: u32 = 0;
-const KNOWN_WRITE_FEATURES: u32 = 0;
-
 /// How many first bytes of both are equal.
 #[inline]
 pub fn common_prefix(a: &[u8], b: &[u8]) -> usize {
@@ -245,6 +241,10 @@ pub fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let rest = a[same..].iter().zip(&b[same..]);
     same + rest.take_while(|(a, b)| a == b).count()
 }
+
+/// Feature bits that this version knows; a file that demands others is refused. Packs have some of their own.
+const KNOWN_READ_FEATURES: u32 = 0;
+const KNOWN_WRITE_FEATURES: u32 = 0;
 
 /// What a frame says of itself before its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
