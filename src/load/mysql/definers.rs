@@ -39,7 +39,9 @@ impl Run<'_> {
         for table in tables {
             let triggers = self.triggers_of(table)?;
             has_triggers |= !triggers.is_empty();
-            finder.push(&self.as_loaded(table, triggers)?);
+            if !self.options.left_out.definers {
+                finder.push(&self.as_loaded(table, triggers)?);
+            }
         }
         self.look_at_definers(finder.finish().definers)?;
         self.look_at_log(has_triggers)
