@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::id::ChunkId;
 use crate::progress::{Counters, Monitor};
 use crate::repository::comparison::{self, Piece, PieceSource, PieceStream, StoredBytes, ends_early, is_zero};
+use crate::repository::metadata::read_full_at;
 
 /// Live files are read in pieces of this many bytes.
 const READ_BYTES: usize = 256 << 10;
@@ -153,17 +154,11 @@ impl LiveFile {
     /// Fills `buffer` with `length` bytes from `at` on.
     fn read(&self, at: u64, length: usize, buffer: &mut Vec<u8>, monitor: &dyn Monitor) -> Result<()> {
         buffer.resize(length, 0);
-        let mut filled = 0;
-        while filled < length {
-            match rustix::io::pread(self.file.as_fd(), &mut buffer[filled..], at + filled as u64) {
-                Ok(0) => {
-                    let cause = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "it became shorter meanwhile");
-                    return Err(Error::io("read", "")(cause));
-                }
-                Ok(count) => filled += count,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(Error::io("read", "")(errno.into())),
-            }
+        let filled =
+            read_full_at(self.file.as_fd(), buffer, at).map_err(|errno| Error::io("read", "")(errno.into()))?;
+        if filled < length {
+            let cause = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "it became shorter meanwhile");
+            return Err(Error::io("read", "")(cause));
         }
         Counters::add(&monitor.counters().bytes_read, length as u64);
         Ok(())

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::dump::backup::{BACKUP_FILE_MAX_BYTES, BackupFacts, BackupFile};
 use crate::dump::mysql::{Coordinates, CoordinatesOf};
 use crate::progress::Monitor;
-use crate::repository::metadata::{Captured, stat_fd};
+use crate::repository::metadata::{Captured, read_full_at, stat_fd};
 
 /// Files below the ingested directory that are heard, and those in it.
 const FILES_MAX: usize = 64;
@@ -42,14 +42,7 @@ impl BackupTold {
 fn read_again(fd: BorrowedFd, captured: &Captured) -> Option<Vec<u8>> {
     // One more tells that it grew.
     let mut bytes = vec![0; usize::try_from(captured.size).ok()? + 1];
-    let mut length = 0;
-    loop {
-        match rustix::io::retry_on_intr(|| rustix::io::pread(fd, &mut bytes[length..], length as u64)) {
-            Ok(0) => break,
-            Ok(got) => length += got,
-            Err(_) => return None,
-        }
-    }
+    let length = read_full_at(fd, &mut bytes, 0).ok()?;
     bytes.truncate(length);
     let is_same = stat_fd(fd.as_fd()).is_ok_and(|now| now.changed == captured.changed);
     (is_same && length as u64 == captured.size).then_some(bytes)

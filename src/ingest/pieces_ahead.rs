@@ -7,7 +7,8 @@ use std::os::fd::BorrowedFd;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rustix::io::Errno;
+
+use crate::repository::metadata::read_full_at;
 
 /// Shorter ones are read before a thread has started.
 pub(super) const AHEAD_MIN_BYTES: u64 = 4 << 20;
@@ -83,9 +84,9 @@ impl Reader {
             }
             let wanted = usize::try_from(range.end - range.start).unwrap_or(usize::MAX).min(PIECE_BYTES);
             let room = headroom_bytes..headroom_bytes + wanted;
-            let piece = match fill(fd, &mut buffer[room.clone()], range.start) {
+            let piece = match read_full_at(fd, &mut buffer[room.clone()], range.start) {
                 Ok(0) => return,
-                got => got.map(|got| Piece { buffer, range: room.start..room.start + got }),
+                got => got.map(|got| Piece { buffer, range: room.start..room.start + got }).map_err(io::Error::from),
             };
             range.start += piece.as_ref().map_or(0, |piece| piece.range.len() as u64);
             let has_failed = piece.is_err();
@@ -96,24 +97,12 @@ impl Reader {
     }
 }
 
-/// Reads into all of `room` what stands at `at`; less where the file ends.
-fn fill(fd: BorrowedFd, room: &mut [u8], at: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < room.len() {
-        match rustix::io::pread(fd, &mut room[filled..], at + filled as u64) {
-            Ok(0) => break,
-            Ok(got) => filled += got,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    Ok(filled)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::File;
     use std::os::fd::AsFd;
+
+    use rustix::io::Errno;
 
     use super::*;
 

@@ -17,7 +17,7 @@ pub use apply::{
 };
 pub use capture::{
     Captured, FileType, Identity, OPEN_LEVELS_MAX, XATTRS_MAX_BYTES, open_again, open_beneath, open_directory_at,
-    open_file_at, read_link_at, read_xattrs_at, read_xattrs_fd, stat_at, stat_fd,
+    open_file_at, read_full_at, read_link_at, read_xattrs_at, read_xattrs_fd, stat_at, stat_fd,
 };
 pub use first_names::FirstNames;
 pub use owners::OwnerNames;

@@ -13,7 +13,7 @@ use crate::repository::content::{Content, ContentBody, Extent, ExtentSource};
 use crate::repository::content_reader::PlacedExtent;
 use crate::repository::content_stream::STREAM_MIN_BYTES;
 use crate::repository::metadata::{
-    Captured, apply_fd, apply_written_fd, open_file_at, read_xattrs_fd, stat_fd, target_owner,
+    Captured, apply_fd, apply_written_fd, open_file_at, read_full_at, read_xattrs_fd, stat_fd, target_owner,
 };
 use crate::restore::entry::Standing;
 use crate::restore::target::{OWNER_ONLY, first_permissions};
@@ -387,16 +387,8 @@ impl<'f> Existing<'f> {
             return Ok(None);
         }
         self.buffer.resize(length, 0);
-        let mut done = 0;
-        while done < length {
-            match rustix::io::pread(self.fd, &mut self.buffer[done..], start + done as u64) {
-                Ok(0) => return Ok(None),
-                Ok(more) => done += more,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-        Ok(Some(&self.buffer))
+        let is_there = read_full_at(self.fd, &mut self.buffer, start)? == length;
+        Ok(is_there.then_some(&self.buffer[..]))
     }
 
     /// Whether this range reads as zeros and, if `strict`, takes no room that a hole would not. What lies behind the end

@@ -126,6 +126,20 @@ pub fn stat_fd(fd: BorrowedFd<'_>) -> io::Result<Captured> {
     Captured::from_stat(&rustix::fs::fstat(fd)?)
 }
 
+/// Reads into all of `room` what stands at byte `at` of a file, and tells how much came: less only where the file ends.
+pub fn read_full_at(fd: BorrowedFd, room: &mut [u8], at: u64) -> Result<usize, Errno> {
+    let mut filled = 0;
+    while filled < room.len() {
+        match rustix::io::pread(fd, &mut room[filled..], at + filled as u64) {
+            Ok(0) => break,
+            Ok(got) => filled += got,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(filled)
+}
+
 /// Opens the regular file `name` in `dir` for reading, without touching its access time where the system permits
 /// that. Never blocks, not even on a fifo that took the file's place: the caller must look what it got ([`stat_fd`]).
 /// A symlink fails with `ELOOP`.
